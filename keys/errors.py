@@ -1,0 +1,72 @@
+"""Everything `keys` raises. The docstring of a class says what a caller should decide; `str()` is the message."""
+
+from __future__ import annotations
+
+
+class KeysError(Exception):
+    """Base of all errors of this package."""
+
+
+class CertificateRejected(KeysError):
+    """What was pasted or read cannot serve as a recipient; nothing was kept of it.
+
+    Attributes:
+        reason: a stable kebab-case word for programs and translations, such as `private-key`.
+        advice: what the person should do next, a full sentence.
+    """
+
+    def __init__(self, reason: str, message: str, advice: str) -> None:
+        super().__init__(f"{message} {advice}")
+        self.reason = reason
+        self.message = message
+        self.advice = advice
+
+
+class MessageTooLarge(KeysError):
+    """The envelope would be larger than the documented openssl command can open; nothing was written.
+
+    Attributes:
+        size_bytes: length of the content that was to be sealed.
+        limit_bytes: the largest content that may be sealed.
+    """
+
+    def __init__(self, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            f"This recording has {size_bytes:,} bytes; openssl smime opens at most {limit_bytes:,}. "
+            "Split it, or store it as MP3 (recpipe tenant set --store-format mp3), then retry."
+        )
+        self.size_bytes = size_bytes
+        self.limit_bytes = limit_bytes
+
+
+class SourceSizeMismatch(KeysError):
+    """The stream to seal was shorter or longer than promised; what was produced must be thrown away.
+
+    Attributes:
+        promised_bytes: the length given before reading.
+        found_bytes: what had been read when the difference was noticed.
+    """
+
+    def __init__(self, promised_bytes: int, found_bytes: int) -> None:
+        super().__init__(
+            f"The source promised {promised_bytes:,} bytes but held {found_bytes:,}. "
+            "It is still being written or was cut; try again when it is finished."
+        )
+        self.promised_bytes = promised_bytes
+        self.found_bytes = found_bytes
+
+
+class EnvelopeMalformed(KeysError):
+    """These bytes are not an envelope we can read, or they are damaged; trying another key will not help."""
+
+
+class NoRecipientMatches(KeysError):
+    """The envelope is sound, but none of the given keys opens it; try another key."""
+
+
+class PrivateKeyUnusable(KeysError):
+    """The private key file cannot be read: not a key, not RSA, or its passphrase is missing or wrong."""
+
+
+class ChallengeFailed(KeysError):
+    """The proof of possession does not match; nothing was changed, the person may try again."""

@@ -1,0 +1,1 @@
+"""What is inside a recording: facts, tags as a splice, transcoding, waveform peaks."""

@@ -1,0 +1,204 @@
+"""Everything `recpipe` raises. A subclass per decision a caller makes; the facts are attributes.
+
+HTTP, FTP and the command line each keep one table from these to their codes; no status lives here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class RecpipeError(Exception):
+    """Base of all errors of this package. `str()` is one or two sentences a person can act on."""
+
+
+# --- settings ---------------------------------------------------------------------------------------------
+
+
+class SettingsInvalid(RecpipeError):
+    """The configuration cannot be used; nothing was started."""
+
+
+# --- the write path ---------------------------------------------------------------------------------------
+
+
+class IngestError(RecpipeError):
+    """Base of what can befall one spool file."""
+
+
+class Unfit(IngestError):
+    """The file cannot be ingested as it is: quarantine it with this reason, keep the original.
+
+    Attributes:
+        reason: a stable kebab-case word, such as `unknown-tenant`, `name-not-understood`, `empty-recording`.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Held(IngestError):
+    """The file is good, but must wait in the spool for a person (no usable certificate, too large to seal).
+
+    Attributes:
+        reason: a stable kebab-case word, such as `no-usable-certificate`, `too-large-to-seal`.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class SourceChanged(IngestError):
+    """The spool file moved under our hands; let it settle again. Nothing was committed."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} changed while it was being read; it will be taken again when it is finished."
+        )
+        self.path = path
+
+
+class SpoolLocked(RecpipeError):
+    """Another live process owns this spool."""
+
+    def __init__(self, path: Path, owner: str) -> None:
+        super().__init__(
+            f"The spool {path} is already served by {owner}. Stop that process, or give this one another spool."
+        )
+        self.path = path
+        self.owner = owner
+
+
+# --- the store --------------------------------------------------------------------------------------------
+
+
+class StoreError(RecpipeError):
+    """Base of what an object store can say."""
+
+
+class StoreUnavailable(StoreError):
+    """The store did not answer, or answered that it is busy: the same call may succeed later."""
+
+
+class StoreRejected(StoreError):
+    """The store answered no: credentials, bucket, quota. Trying again does not help until somebody acts."""
+
+
+class ObjectMissing(StoreError):
+    """There is no object under this key."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"The store has no object {key}. Run recpipe verify to see what else is missing.")
+        self.key = key
+
+
+class ObjectExists(StoreError):
+    """Another object with other bytes is under this key; it was left as it is."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"The store already holds other bytes under {key}; it was left untouched.")
+        self.key = key
+
+
+class ObjectDamaged(StoreError):
+    """What the store holds is not what was sent: size or SHA-256 differ."""
+
+    def __init__(self, key: str, detail: str) -> None:
+        super().__init__(f"The stored object {key} is not what was sent: {detail}.")
+        self.key = key
+        self.detail = detail
+
+
+# --- the catalogue ----------------------------------------------------------------------------------------
+
+
+class CatalogueError(RecpipeError):
+    """Base of what the catalogue can say."""
+
+
+class CatalogueUnavailable(CatalogueError):
+    """The database did not answer or is locked: the same call may succeed later."""
+
+
+class NotFound(CatalogueError):
+    """There is none, or it is another tenant's: the two are never told apart.
+
+    Attributes:
+        what: the kind of thing, such as `recording`.
+    """
+
+    def __init__(self, what: str, which: str = "") -> None:
+        super().__init__(f"There is no {what} {which}".rstrip() + ".")
+        self.what = what
+        self.which = which
+
+
+class AlreadyExists(CatalogueError):
+    """The name is taken."""
+
+    def __init__(self, what: str, which: str) -> None:
+        super().__init__(
+            f"There already is a {what} {which}. Choose another name, or change the existing one."
+        )
+        self.what = what
+        self.which = which
+
+
+class Conflict(CatalogueError):
+    """The change is against a rule, such as encryption without a proven key; nothing was changed.
+
+    Attributes:
+        reason: a stable kebab-case word.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class TooManyMatches(CatalogueError):
+    """A number search is too broad to be answered without hiding newer calls."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"More than {limit:,} different numbers match. Type more digits.")
+        self.limit = limit
+
+
+class QueryInvalid(CatalogueError):
+    """The search cannot be understood: a bad cursor, a reversed time range, too few digits."""
+
+
+# --- access -----------------------------------------------------------------------------------------------
+
+
+class AccessError(RecpipeError):
+    """Base of what a door can say to who knocks."""
+
+
+class CredentialsRejected(AccessError):
+    """User name, password or token are wrong, disabled or expired: the one answer for all of these."""
+
+    def __init__(self) -> None:
+        super().__init__("The user name or password is not right.")
+
+
+class LockedOut(AccessError):
+    """Too many failures; even the right password does not help until the time is over.
+
+    Attributes:
+        retry_after_seconds: how long to wait.
+    """
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(f"Too many failed logins. Wait {retry_after_seconds} seconds, then try again.")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Forbidden(AccessError):
+    """Known, but not allowed to do this."""
+
+    def __init__(self, action: str) -> None:
+        super().__init__(f"This account is not allowed to {action}. Ask an administrator for the permission.")
+        self.action = action

@@ -1,0 +1,273 @@
+"""The configuration: one frozen object, built once from `recpipe.toml` and `RECPIPE_*` variables.
+
+A variable wins over the file. Unknown names are errors, because a setting that is misspelt and silently
+ignored is how recordings end up unencrypted. Secrets never print.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from recpipe.errors import SettingsInvalid
+
+PREFIX = "RECPIPE_"
+DEFAULT_FILE = Path("recpipe.toml")
+
+Layout = Literal["freepbx", "fusionpbx", "3cx", "kazoo", "mikopbx", "generic", "sidecar"]
+
+
+class Spool(BaseModel):
+    """One folder that a PBX fills. `[[spool]]` in recpipe.toml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Path = Field(description="the folder to watch; made when it is missing")
+    name: str = Field("", description="short name used in logs and listings; default: the folder's name")
+    tenant: str = Field(
+        "from-path",
+        description='a tenant\'s name, "from-path" (first folder), or "from-facts" (domain, account id)',
+    )
+    layout: Layout = Field("freepbx", description="how the PBX names its files")
+    pattern: str = Field("", description='layout = "generic": a regular expression with named groups')
+    timezone: str = Field("UTC", description="IANA zone of the times in file names")
+    settle_seconds: float = Field(5.0, ge=0, le=3600, description="how long a file must stand still")
+    rescan_seconds: float = Field(10.0, gt=0, le=3600, description="how often the folder is read whole")
+    after: Literal["delete", "archive"] = Field(
+        "delete", description="what becomes of a file once it is stored"
+    )
+    archive: Path | None = Field(None, description='after = "archive": where stored files are moved')
+    cdr_csv: Path | None = Field(None, description="Asterisk Master.csv to join calls with")
+    cdr_dir: Path | None = Field(None, description="FreeSWITCH xml_cdr folder to join calls with")
+    moved_in_whole: bool = Field(False, description="files appear by rename only: take them at once")
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        return check_timezone(value)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Spool:
+        if self.layout == "generic":
+            if not self.pattern:
+                raise ValueError(
+                    'layout "generic" needs a pattern with named groups, such as (?P<caller>\\d+)'
+                )
+            try:
+                re.compile(self.pattern)
+            except re.error as error:
+                raise ValueError(f"pattern is not a regular expression: {error}") from error
+        if self.after == "archive" and self.archive is None:
+            raise ValueError('after = "archive" needs archive = "/a/folder" outside the spool')
+        if self.archive is not None and self.archive.absolute().is_relative_to(self.path.absolute()):
+            raise ValueError("the archive must lie outside the spool, or its files would be taken again")
+        return self
+
+    @property
+    def label(self) -> str:
+        return self.name or self.path.name
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. `docs/settings.md` has one row for each; a test says so."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", env_nested_delimiter="__", hide_input_in_errors=True
+    )
+
+    data_dir: Path = Field(Path("recpipe-data"), description="embedded state: SQLite file, objects, spools")
+    database_url: SecretStr = Field(
+        SecretStr(""),
+        description="default: SQLite in the data dir; postgresql+psycopg://user:password@host/name",
+    )
+    store_url: str = Field("", description="default: file://<data dir>/objects; s3://bucket/prefix")
+
+    s3_endpoint: str = Field("", description="URL of an S3-compatible store; empty for AWS")
+    s3_region: str = Field("us-east-1", description="region of the bucket")
+    s3_access_key: SecretStr = Field(
+        SecretStr(""), description="empty: boto3's own chain (environment, instance role)"
+    )
+    s3_secret_key: SecretStr = Field(SecretStr(""), description="goes with s3_access_key")
+    s3_checksums: Literal["when_supported", "when_required"] = Field(
+        "when_supported", description="when_required for stores that reject checksum trailers"
+    )
+    s3_verify: Literal["checksum", "reread"] = Field(
+        "checksum", description="how an upload is verified: the store's own SHA-256, or reading it back"
+    )
+    s3_addressing: Literal["auto", "path", "virtual"] = Field(
+        "auto", description="bucket in the path or in the host name"
+    )
+    s3_part_bytes: int = Field(
+        8 * 1024 * 1024, ge=5 * 1024 * 1024, description="larger objects are sent in parts of this size"
+    )
+
+    http_listen: str = Field("127.0.0.1:8080", description="address:port of API and dashboard")
+    http_url: str = Field(
+        "", description="how people reach it from outside, such as https://recordings.example.com"
+    )
+    http_media: Literal["proxy", "redirect"] = Field(
+        "proxy", description="send media ourselves, or redirect to a short-lived S3 URL"
+    )
+    session_secret: SecretStr = Field(
+        SecretStr(""), description="signs cookies; default: made once and kept in the data dir"
+    )
+    trusted_proxies: tuple[str, ...] = Field((), description="addresses whose X-Forwarded-For is believed")
+
+    ftp_listen: str = Field("127.0.0.1:2121", description="address:port of FTP and explicit FTPS")
+    ftps_listen: str = Field("", description="address:port of implicit FTPS; empty: off")
+    ftp_passive_ports: str = Field("", description="such as 30000-30100; empty: any free port")
+    ftp_masquerade_address: str = Field("", description="public address to announce behind NAT")
+    ftp_tls_certificate: Path | None = Field(
+        None, description="PEM chain; default: a self-signed pair made on first start"
+    )
+    ftp_tls_key: Path | None = Field(None, description="PEM private key of ftp_tls_certificate")
+    ftp_require_tls: bool = Field(False, description="refuse logins and transfers in the clear")
+    ftp_max_connections: int = Field(1024, ge=1, description="in total")
+    ftp_max_per_address: int = Field(64, ge=1, description="for one client address")
+    ftp_max_per_account: int = Field(32, ge=1, description="for one account")
+    ftp_idle_seconds: int = Field(300, ge=10, description="a silent session is closed after this")
+
+    smtp_url: SecretStr = Field(
+        SecretStr(""), description="smtp://user:password@host:port or smtps://...; empty: no mail is sent"
+    )
+    mail_from: str = Field("", description="sender of mail")
+
+    ingest_workers: int = Field(4, ge=1, le=64, description="files in work at the same time")
+    held_retry_seconds: float = Field(60.0, gt=0, description="how often held files are tried again")
+    log_format: Literal["console", "json"] = Field("console", description="for people or for machines")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least level that is written"
+    )
+
+    spool: tuple[Spool, ...] = Field((), description="folders to ingest")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings
+
+    @property
+    def database(self) -> str:
+        """SQLAlchemy URL; holds a password, so never log it."""
+        return (
+            self.database_url.get_secret_value()
+            or f"sqlite:///{self.data_dir.absolute() / 'recpipe.sqlite3'}"
+        )
+
+    @property
+    def store(self) -> str:
+        return self.store_url or f"file://{self.data_dir.absolute() / 'objects'}"
+
+
+def check_timezone(value: str) -> str:
+    """Return `value` when it is an IANA zone.
+
+    Raises:
+        ValueError: it is not; the message proposes near ones.
+    """
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError) as error:
+        near = difflib.get_close_matches(value, available_timezones(), n=3, cutoff=0.5)
+        hint = f" Did you mean {', '.join(near)}?" if near else " Use a name such as Europe/Berlin."
+        raise ValueError(f"{value!r} is not a time zone.{hint}") from error
+    return value
+
+
+def split_listen(value: str) -> tuple[str, int]:
+    """Split `host:port`, `[v6]:port` or `:port`.
+
+    Raises:
+        SettingsInvalid: it is none of these.
+    """
+    host, separator, port = value.rpartition(":")
+    if not separator or not port.isdecimal() or int(port) > 65535:
+        raise SettingsInvalid(
+            f"{value!r} is not an address to listen on. Write host:port, such as 127.0.0.1:8080."
+        )
+    return host.strip("[]"), int(port)
+
+
+def load(file: Path | None = None, **overrides: Any) -> Settings:
+    """Read the configuration.
+
+    Args:
+        file: the TOML file; by default `recpipe.toml` in the working folder where there is one, or RECPIPE_CONFIG.
+        overrides: win over everything, for the command line and tests.
+
+    Raises:
+        SettingsInvalid: unknown names, bad values, unreadable file. The message names each and what to write.
+    """
+    chosen = file or (Path(os.environ[PREFIX + "CONFIG"]) if PREFIX + "CONFIG" in os.environ else None)
+    if chosen is not None and not chosen.is_file():
+        raise SettingsInvalid(f"There is no configuration file {chosen}. Check --config or RECPIPE_CONFIG.")
+    _refuse_unknown_variables()
+    path = chosen or DEFAULT_FILE
+
+    class _Loaded(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            *sources: PydanticBaseSettingsSource,
+            **named: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            toml = TomlConfigSettingsSource(settings_cls, toml_file=path)
+            return named["init_settings"], named["env_settings"], toml
+
+    try:
+        return _Loaded(**overrides)
+    except ValidationError as error:
+        raise SettingsInvalid(_explain(error, path)) from None
+    except ValueError as error:  # broken TOML, or JSON in a variable
+        raise SettingsInvalid(f"{path} cannot be read: {error}") from error
+
+
+def _refuse_unknown_variables() -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {PREFIX + "CONFIG"}
+    for name in os.environ:
+        if name.startswith(PREFIX) and name.split("__")[0] not in known:
+            raise SettingsInvalid(f"{name} is not a setting.{_nearest(name, known)}")
+
+
+def _nearest(name: str, known: set[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f" Did you mean {near[0]}?" if near else " docs/settings.md lists all of them."
+
+
+def _explain(error: ValidationError, path: Path) -> str:
+    known = set(Settings.model_fields) | set(Spool.model_fields)
+    lines = []
+    for problem in error.errors(include_input=False, include_url=False):
+        where = ".".join(str(part) for part in problem["loc"]) or "settings"
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{where} is not a setting.{_nearest(str(problem['loc'][-1]), known)}")
+        else:
+            lines.append(f"{where}: {problem['msg'].removeprefix('Value error, ')}")
+    return f"The configuration ({path} and RECPIPE_* variables) cannot be used:\n  " + "\n  ".join(lines)

@@ -1,0 +1,1 @@
+"""Files a PBX left for us: when they are finished, what their names and sidecars say."""

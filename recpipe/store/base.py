@@ -1,0 +1,67 @@
+"""The seam between recpipe and an object store: six methods, one contract suite (`tests/contracts/store.py`).
+
+A `put` may be repeated with the same key and bytes; every other call may be repeated freely.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO, Protocol
+
+from recpipe.model import Readable, StoredObject
+
+
+class Store(Protocol):
+    """Objects under opaque keys (`layout` makes them). All methods may be called from several threads."""
+
+    def put(self, key: str, body: Readable, size_bytes: int) -> StoredObject:
+        """Create an object and verify it: what is returned was read back from the store.
+
+        Args:
+            key: from `layout`; never a name or number.
+            body: read once from its start to its end.
+            size_bytes: its exact length.
+
+        Returns:
+            The object, with its SHA-256. The same bytes already being there counts as success.
+
+        Raises:
+            ObjectExists: other bytes are under this key; they were not touched.
+            ObjectDamaged: the store holds something else than was sent; it was removed again.
+            StoreUnavailable: no answer after bounded retries; nothing is left under the key, or the same bytes are.
+            StoreRejected: credentials, bucket, quota, or `body` was not `size_bytes` long.
+        """
+        ...
+
+    def read(self, key: str, start: int = 0, length: int | None = None) -> BinaryIO:
+        """Open a range of an object as a stream (close it); one ranged GET, nothing buffered whole.
+
+        Args:
+            start: first byte, 0 <= start <= size.
+            length: number of bytes; None reads to the end. A range past the end is cut there.
+
+        Raises:
+            ObjectMissing: there is none.
+            StoreUnavailable, StoreRejected: as for `put`; also raised by the stream's own reads.
+        """
+        ...
+
+    def head(self, key: str) -> StoredObject:
+        """Size and, where the store keeps one, SHA-256.
+
+        Raises:
+            ObjectMissing: there is none.
+        """
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove an object; one that is not there is no error."""
+        ...
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        """Every object whose key starts with `prefix`, in key order, a page at a time. For `verify`, never for people."""
+        ...
+
+    def presign(self, key: str, *, seconds: int, download_name: str, media_type: str) -> str | None:
+        """A URL that gives this object to whoever holds it, for `seconds`; None where the store has no such thing."""
+        ...

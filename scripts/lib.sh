@@ -1,0 +1,50 @@
+# Sourced by the scripts beside it; says what it does, so that a first run is not a silent minute.
+
+say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
+
+# Make or refresh .venv from the lock file; a stamp makes a second run free.
+# ensure_venv [LOCK]: requirements-dev.lock by default, requirements.lock for running only.
+ensure_venv() {
+  local lock=${1:-requirements-dev.lock} python want have
+  want="$lock $(sha256sum "$lock" pyproject.toml | sha256sum | cut -c1-16)"
+  have=$(cat .venv/recpipe-stamp 2>/dev/null || true)
+  [ "$have" = "$want" ] && [ -x .venv/bin/python ] && return 0
+  # Everything for development holds everything for running.
+  [ "$lock" = requirements.lock ] && [ "${have%% *}" = requirements-dev.lock ] && [ -x .venv/bin/recpipe ] &&
+    [ "$have" = "requirements-dev.lock $(sha256sum requirements-dev.lock pyproject.toml | sha256sum | cut -c1-16)" ] && return 0
+
+  python=${PYTHON:-python3}
+  "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+    { say "recpipe needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 2; }
+  if command -v uv >/dev/null; then
+    say "Installing the packages of $lock into .venv with uv"
+    [ -x .venv/bin/python ] || uv venv -q --python "$python" .venv
+    uv pip install -q -p .venv/bin/python --require-hashes -r "$lock"
+    uv pip install -q -p .venv/bin/python --no-deps -e .
+  else
+    say "Installing the packages of $lock into .venv with pip (about a minute)"
+    if [ ! -x .venv/bin/python ]; then
+      "$python" -m venv .venv || { say "python3 -m venv failed; on Debian: apt-get install python3-venv"; exit 2; }
+    fi
+    .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r "$lock"
+    .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps -e .
+  fi
+  echo "$want" > .venv/recpipe-stamp
+}
+
+# Debian packages: installed where we are root and they are missing, named where we are not.
+ensure_debian() {
+  local missing=() package
+  command -v dpkg-query >/dev/null || { say "Not Debian: please install what corresponds to: $*"; return 0; }
+  for package in "$@"; do
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+  done
+  [ ${#missing[@]} -eq 0 ] && return 0
+  if [ "$(id -u)" -ne 0 ]; then
+    say "Missing Debian packages; what needs them is skipped. To have them: sudo apt-get install ${missing[*]}"
+    return 0
+  fi
+  say "Installing Debian packages: ${missing[*]}"
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
