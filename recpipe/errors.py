@@ -54,9 +54,7 @@ class SourceChanged(IngestError):
     """The spool file moved under our hands; let it settle again. Nothing was committed."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(
-            f"{path} changed while it was being read; it will be taken again when it is finished."
-        )
+        super().__init__(f"{path} changed while it was being read; it will be taken again when it is finished.")
         self.path = path
 
 
@@ -139,9 +137,7 @@ class AlreadyExists(CatalogueError):
     """The name is taken."""
 
     def __init__(self, what: str, which: str) -> None:
-        super().__init__(
-            f"There already is a {what} {which}. Choose another name, or change the existing one."
-        )
+        super().__init__(f"There already is a {what} {which}. Choose another name, or change the existing one.")
         self.what = what
         self.which = which
 

@@ -53,9 +53,7 @@ class Spool(BaseModel):
     timezone: str = Field("UTC", description="IANA zone of the times in file names")
     settle_seconds: float = Field(5.0, ge=0, le=3600, description="how long a file must stand still")
     rescan_seconds: float = Field(10.0, gt=0, le=3600, description="how often the folder is read whole")
-    after: Literal["delete", "archive"] = Field(
-        "delete", description="what becomes of a file once it is stored"
-    )
+    after: Literal["delete", "archive"] = Field("delete", description="what becomes of a file once it is stored")
     archive: Path | None = Field(None, description='after = "archive": where stored files are moved')
     cdr_csv: Path | None = Field(None, description="Asterisk Master.csv to join calls with")
     cdr_dir: Path | None = Field(None, description="FreeSWITCH xml_cdr folder to join calls with")
@@ -70,9 +68,7 @@ class Spool(BaseModel):
     def _consistent(self) -> Spool:
         if self.layout == "generic":
             if not self.pattern:
-                raise ValueError(
-                    'layout "generic" needs a pattern with named groups, such as (?P<caller>\\d+)'
-                )
+                raise ValueError('layout "generic" needs a pattern with named groups, such as (?P<caller>\\d+)')
             try:
                 re.compile(self.pattern)
             except re.error as error:
@@ -104,9 +100,7 @@ class Settings(BaseSettings):
 
     s3_endpoint: str = Field("", description="URL of an S3-compatible store; empty for AWS")
     s3_region: str = Field("us-east-1", description="region of the bucket")
-    s3_access_key: SecretStr = Field(
-        SecretStr(""), description="empty: boto3's own chain (environment, instance role)"
-    )
+    s3_access_key: SecretStr = Field(SecretStr(""), description="empty: boto3's own chain (environment, instance role)")
     s3_secret_key: SecretStr = Field(SecretStr(""), description="goes with s3_access_key")
     s3_checksums: Literal["when_supported", "when_required"] = Field(
         "when_supported", description="when_required for stores that reject checksum trailers"
@@ -122,9 +116,7 @@ class Settings(BaseSettings):
     )
 
     http_listen: str = Field("127.0.0.1:8080", description="address:port of API and dashboard")
-    http_url: str = Field(
-        "", description="how people reach it from outside, such as https://recordings.example.com"
-    )
+    http_url: str = Field("", description="how people reach it from outside, such as https://recordings.example.com")
     http_media: Literal["proxy", "redirect"] = Field(
         "proxy", description="send media ourselves, or redirect to a short-lived S3 URL"
     )
@@ -155,9 +147,7 @@ class Settings(BaseSettings):
     ingest_workers: int = Field(4, ge=1, le=64, description="files in work at the same time")
     held_retry_seconds: float = Field(60.0, gt=0, description="how often held files are tried again")
     log_format: Literal["console", "json"] = Field("console", description="for people or for machines")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="least level that is written"
-    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is written")
 
     spool: tuple[Spool, ...] = Field((), description="folders to ingest")
 
@@ -175,10 +165,7 @@ class Settings(BaseSettings):
     @property
     def database(self) -> str:
         """SQLAlchemy URL; holds a password, so never log it."""
-        return (
-            self.database_url.get_secret_value()
-            or f"sqlite:///{self.data_dir.absolute() / 'recpipe.sqlite3'}"
-        )
+        return self.database_url.get_secret_value() or f"sqlite:///{self.data_dir.absolute() / 'recpipe.sqlite3'}"
 
     @property
     def store(self) -> str:
@@ -208,9 +195,7 @@ def split_listen(value: str) -> tuple[str, int]:
     """
     host, separator, port = value.rpartition(":")
     if not separator or not port.isdecimal() or int(port) > 65535:
-        raise SettingsInvalid(
-            f"{value!r} is not an address to listen on. Write host:port, such as 127.0.0.1:8080."
-        )
+        raise SettingsInvalid(f"{value!r} is not an address to listen on. Write host:port, such as 127.0.0.1:8080.")
     return host.strip("[]"), int(port)
 
 

@@ -59,7 +59,7 @@ class Store(Protocol):
         ...
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        """Every object whose key starts with `prefix`, in key order, a page at a time. For `verify`, never for people."""
+        """Every object whose key starts with `prefix`, in key order; pages behind the scenes. For `verify` only."""
         ...
 
     def presign(self, key: str, *, seconds: int, download_name: str, media_type: str) -> str | None:
