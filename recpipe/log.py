@@ -1,0 +1,62 @@
+"""Logs: a fixed event phrase plus fields. Never audio, phone numbers, key bytes or passwords.
+
+    log.info("recording stored", tenant=tenant.name, recording=recording.id, bytes=size)
+
+File names carry phone numbers, so they are not logged either: the recording id and the spool are.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, Literal
+
+import structlog
+
+get = structlog.stdlib.get_logger
+
+# Belt and braces: should a field of one of these names ever be passed, its value does not reach the log.
+_NEVER = frozenset({"password", "token", "secret", "key", "caller", "callee", "number", "pem", "passphrase"})
+
+
+def _hide(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    for name in _NEVER & event.keys():
+        event[name] = "(hidden)"
+    return event
+
+
+def set_up(form: Literal["console", "json"] = "console", level: str = "info") -> None:
+    """Send all logs, those of libraries included, to standard error in one form."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _hide,
+    ]
+    if form == "json":
+        tail: list[structlog.typing.Processor] = [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ]
+    else:
+        tail = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=28)]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *tail],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    # Their info level is a line a request; ours says the same with the tenant.
+    for noisy in ("botocore", "boto3", "urllib3", "pyftpdlib", "watchdog", "uvicorn.access", "alembic", "multipart"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )

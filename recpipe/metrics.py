@@ -1,0 +1,29 @@
+"""Counters for Prometheus, one registry; names follow its naming guide (base units, `_total`)."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+REGISTRY = CollectorRegistry()
+
+STORED = Counter("recpipe_recordings_stored", "Recordings stored and committed", ["spool"], registry=REGISTRY)
+STORED_BYTES = Counter("recpipe_stored_bytes", "Bytes put into the store", ["spool"], registry=REGISTRY)
+REPEATED = Counter("recpipe_recordings_repeated", "Files that had been stored before", ["spool"], registry=REGISTRY)
+HELD = Counter("recpipe_recordings_held", "Times a file was held for a person", ["spool", "reason"], registry=REGISTRY)
+QUARANTINED = Counter(
+    "recpipe_recordings_quarantined", "Files moved to quarantine", ["spool", "reason"], registry=REGISTRY
+)
+RETRIED = Counter("recpipe_ingest_retries", "Attempts that failed and will be repeated", ["spool"], registry=REGISTRY)
+WAITING = Gauge("recpipe_spool_files_waiting", "Files seen and not yet stored", ["spool"], registry=REGISTRY)
+LATENCY = Histogram(
+    "recpipe_ingest_latency_seconds",
+    "From the last write to a file until its row was committed",
+    ["spool"],
+    buckets=(0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 900, 3600),
+    registry=REGISTRY,
+)
+
+
+def exposition() -> bytes:
+    """The text format of Prometheus, version 0.0.4."""
+    return generate_latest(REGISTRY)

@@ -1,0 +1,99 @@
+"""Between a recording and `keys`: which certificates seal it, and what happens when none can.
+
+The one rule that matters: a tenant with encryption on never gets a plain object. There is no fallback.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import datetime
+from functools import lru_cache
+
+from keys.envelope import Sealer, Sealing
+from keys.errors import MessageTooLarge
+from recpipe.errors import Held
+from recpipe.model import CertificateState, Envelope, Readable, Tenant, TenantCertificate
+
+ACTIVE_STATES = frozenset({CertificateState.PROVEN, CertificateState.VOUCHED})
+
+
+def usable(certificates: Iterable[TenantCertificate], now: datetime) -> tuple[TenantCertificate, ...]:
+    """Those that seal: proven or vouched for, not retired, and inside their validity at `now`."""
+    return tuple(c for c in certificates if c.state in ACTIVE_STATES and c.not_before <= now <= c.not_after)
+
+
+def why_not(certificates: Iterable[TenantCertificate], now: datetime) -> str:
+    """Why `usable` is empty, and what to do, in a sentence for an operator."""
+    active = [c for c in certificates if c.state in ACTIVE_STATES]
+    if any(c.not_after < now for c in active):
+        latest = max(c.not_after for c in active)
+        return f"its certificate expired on {latest:%Y-%m-%d}. Add a new one: recpipe certificate add"
+    if active:
+        first = min(c.not_before for c in active)
+        return f"its certificate is not valid before {first:%Y-%m-%d %H:%M} UTC. Wait, or add another one"
+    if any(c.state is CertificateState.UNPROVEN for c in certificates):
+        return "its certificate is not proven yet. Finish the proof: recpipe certificate verify"
+    return "it has no certificate. Add one: recpipe certificate add"
+
+
+def begin(tenant: Tenant, certificates: Iterable[TenantCertificate], size_bytes: int, now: datetime) -> Sealing | None:
+    """Start sealing one recording for every active certificate of its tenant.
+
+    Args:
+        size_bytes: exact length of the tagged recording.
+
+    Returns:
+        The sealing, whose content key lives as long as this object; None when the tenant's encryption is off.
+
+    Raises:
+        Held: encryption is on and there is no usable certificate, or the recording is too large for the
+            documented openssl command. It must wait in the spool.
+    """
+    if not tenant.encryption:
+        return None
+    certificates = tuple(certificates)
+    chosen = usable(certificates, now)
+    if not chosen:
+        raise Held(
+            "no-usable-certificate",
+            f"Recordings of {tenant.name} must be sealed, but {why_not(certificates, now)}. "
+            "Until then they wait in the spool; none is stored in the clear.",
+        )
+    try:
+        return _sealer(tuple(c.der for c in chosen)).begin(size_bytes)
+    except MessageTooLarge as error:
+        raise Held("too-large-to-seal", str(error)) from error
+
+
+@lru_cache(maxsize=256)
+def _sealer(certificates: tuple[bytes, ...]) -> Sealer:
+    """The header template of a set of certificates is worth keeping: 3 microseconds a file instead of 280."""
+    return Sealer(certificates)
+
+
+def envelope_of(sealing: Sealing) -> Envelope:
+    """What the catalogue keeps so that a player can decrypt a range."""
+    return Envelope(
+        content_offset=sealing.content_offset,
+        content_bytes=sealing.content_bytes,
+        iv=sealing.iv,
+        fingerprints=sealing.fingerprints,
+    )
+
+
+class HashingReader:
+    """The plain counterpart of a sealing reader: passes a stream through and hashes it on the way."""
+
+    def __init__(self, source: Readable) -> None:
+        self._source = source
+        self._sha256 = hashlib.sha256()
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        count = self._source.readinto(buffer)
+        self._sha256.update(buffer[:count])
+        return count
+
+    @property
+    def sha256(self) -> str:
+        return self._sha256.hexdigest()
