@@ -1,0 +1,287 @@
+"""Recognise what a person pasted where a certificate was asked for.
+
+Private keys come first: whatever else is in the paste, one of them spoils it, and nothing of it may survive, so no
+function here puts input into a message and none raises inside an `except` (which would keep the inner error alive).
+
+Source: RFC 7468 (textual encodings), RFC 5208/5958 (PKCS#8), RFC 8017 appendix A (PKCS#1), RFC 5915 (EC keys),
+RFC 7292 (PKCS#12).
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from keys import tlv
+from keys.errors import CertificateRejected
+
+LARGEST_PASTE_BYTES = 64 * 1024
+
+_MAKE_ONE = (
+    "Make a key pair with: openssl req -newkey rsa:2048 -nodes -keyout myprivatekey.pem -x509 -days 1825 "
+    "-out mypublickey.pem and paste the contents of mypublickey.pem."
+)
+_PASTE_CERTIFICATE = (
+    "Paste the part from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----, both lines included."
+)
+_EXPOSED = (
+    "Treat this key as exposed: it was not kept, but it has travelled over the network. " + _MAKE_ONE + " "
+    "Keep the old private key only as long as recordings made for it must be opened."
+)
+
+
+class Kind(Enum):
+    """What a piece of DER is."""
+
+    CERTIFICATE = "certificate"
+    PUBLIC_KEY = "public-key"  # SubjectPublicKeyInfo
+    RSA_PUBLIC_KEY = "rsa-public-key"  # PKCS#1
+    PRIVATE_KEY = "private-key"
+    PKCS12 = "pkcs12"
+    REQUEST = "certificate-request"
+    PKCS7 = "pkcs7"
+    REVOCATIONS = "revocation-list"
+    UNKNOWN = "not-a-certificate"
+
+
+_REFUSALS = {
+    Kind.REQUEST: (
+        "This is a certificate request (CSR), which is only the question to a certificate authority.",
+        "Paste the certificate that the authority sent back, or a self-signed one. " + _MAKE_ONE,
+    ),
+    Kind.PKCS7: (
+        "This is a PKCS#7 bundle, not a single certificate.",
+        "Extract it with: openssl pkcs7 -print_certs -in FILE (add -inform DER if it is binary), "
+        "and paste your own certificate of those.",
+    ),
+    Kind.REVOCATIONS: ("This is a certificate revocation list.", _PASTE_CERTIFICATE),
+    Kind.UNKNOWN: ("There is no certificate in this.", _PASTE_CERTIFICATE + " If you have none: " + _MAKE_ONE),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One certificate or public key found in the paste, as DER."""
+
+    kind: Kind
+    der: bytes
+
+
+def private_key_found(what: str = "a private key") -> CertificateRejected:
+    return CertificateRejected("private-key", f"This contains {what}, which must never leave its owner.", _EXPOSED)
+
+
+def classify(der: bytes) -> Kind:
+    """What this DER is, judged by its outer shape alone; cut files are recognised as well."""
+    outer = tlv.peek(der)
+    if not outer or outer[0][0] != tlv.SEQUENCE:
+        return Kind.UNKNOWN
+    inner = tlv.peek(der, outer[0][1], outer[0][2])
+    tags = [tag for tag, _, _ in inner]
+    match tags[:3]:
+        case [tlv.INTEGER, tlv.SEQUENCE, tlv.OCTET_STRING, *_]:
+            return Kind.PRIVATE_KEY  # PKCS#8
+        case [tlv.INTEGER, tlv.INTEGER, tlv.INTEGER, *_]:
+            return Kind.PRIVATE_KEY  # PKCS#1 RSA, or DSA
+        case [tlv.INTEGER, tlv.OCTET_STRING, *_]:
+            return Kind.PRIVATE_KEY  # EC
+        case [tlv.SEQUENCE, tlv.OCTET_STRING]:
+            return Kind.PRIVATE_KEY  # PKCS#8, encrypted
+        case [tlv.INTEGER, tlv.INTEGER]:
+            return Kind.RSA_PUBLIC_KEY
+        case [tlv.INTEGER, tlv.SEQUENCE, *_]:
+            return Kind.PKCS12
+        case [tlv.OID, *_]:
+            return Kind.PKCS7
+        case [tlv.SEQUENCE, tlv.BIT_STRING]:
+            return Kind.PUBLIC_KEY
+        case [tlv.SEQUENCE, *_]:
+            return _signed(der, inner[0])
+    return Kind.UNKNOWN
+
+
+def _signed(der: bytes, body: tuple[int, int, int]) -> Kind:
+    """A signed body: certificate, request or revocation list."""
+    tags = [tag for tag, _, _ in tlv.peek(der, body[1], body[2])]
+    if tags[:1] == [tlv.CONTEXT_0]:
+        return Kind.CERTIFICATE
+    if tags[:3] == [tlv.INTEGER, tlv.SEQUENCE, tlv.SEQUENCE]:
+        return Kind.CERTIFICATE if tags[3:6] == [tlv.SEQUENCE] * 3 else Kind.REQUEST
+    if 0x17 in tags or 0x18 in tags:  # times stand directly in the body
+        return Kind.REVOCATIONS
+    return Kind.UNKNOWN
+
+
+_PRIVATE_TEXT = re.compile(
+    r"(?:BEGIN|END)\s+(?:[A-Z0-9]+\s+){0,3}PRIVATE\s+KEY"  # PEM, PGP, OpenSSH, SSH2, however mangled the dashes are
+    r"|PuTTY-User-Key-File|^\s*Private-(?:Lines|MAC|Key)\s*:|^\s*privateExponent\s*:"
+    r'|<RSAKeyValue>.*<D>|"kty"\s*:.*"d"\s*:|"d"\s*:.*"kty"\s*:|AGE-SECRET-KEY-1',
+    re.IGNORECASE | re.MULTILINE | re.DOTALL,
+)
+_BLOCK = re.compile(r"-{2,}\s*BEGIN ([A-Z0-9 #]{1,40}?)\s*-{2,}(.*?)-{2,}\s*END \1\s*-{2,}", re.DOTALL)
+_OPENED = re.compile(r"-{2,}\s*BEGIN ([A-Z0-9 #]{1,40}?)\s*-{2,}")
+_BASE64_RUN = re.compile(r"(?:[A-Za-z0-9+/]{8,}={0,2}\s*)+")
+_SSH = re.compile(r"\b(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-\w+|sk-\w+@openssh\.com) AAAA|BEGIN SSH2 PUBLIC KEY")
+_DASHES = dict.fromkeys([*range(0x2010, 0x2016), 0x2212, 0xFE58, 0xFE63, 0xFF0D], "-")
+_CLEAN = str.maketrans({**_DASHES, 0xA0: " ", 0x200B: "", 0xFEFF: "", 0x2060: "", 0: ""})
+
+
+def pieces(pasted: bytes | str) -> list[Piece]:
+    """Certificates and public keys in the paste, in order and without repetition; at least one.
+
+    Raises:
+        CertificateRejected: for everything that is neither, each with its reason; first of all for private keys.
+    """
+    raw = pasted.encode("utf-8", "replace") if isinstance(pasted, str) else bytes(pasted)
+    if len(raw) > LARGEST_PASTE_BYTES:
+        if _holds_private_text(raw.replace(b"\0", b"").decode("latin-1")):
+            raise private_key_found()
+        raise CertificateRejected(
+            "too-large",
+            f"This is larger than {LARGEST_PASTE_BYTES // 1024} KiB; a certificate has one or two.",
+            _PASTE_CERTIFICATE,
+        )
+    if not raw.strip(b" \t\r\n\0"):
+        raise CertificateRejected(
+            "empty", "Nothing was pasted.", _PASTE_CERTIFICATE + " If you have none: " + _MAKE_ONE
+        )
+    if _holds_private_text(raw.replace(b"\0", b"").decode("latin-1")):
+        raise private_key_found()
+    _refuse_binary_keystores(raw)
+    if raw[0] == tlv.SEQUENCE and len(raw) > 1 and (raw[1] >= 0x80 or raw[1] == len(raw) - 2):
+        return [_piece(raw)]
+    return _from_text(_as_text(raw), nested=False)
+
+
+def _holds_private_text(text: str) -> bool:
+    return _PRIVATE_TEXT.search(text) is not None
+
+
+def _refuse_binary_keystores(raw: bytes) -> None:
+    if raw.startswith((b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce")):
+        raise private_key_found("a Java key store, and with it most likely a private key")
+    if b"openssh-key-v1\0" in raw:
+        raise private_key_found("an OpenSSH private key")
+
+
+def _as_text(raw: bytes) -> str:
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        text = raw.decode("utf-16", "replace")
+    elif raw[1::2].count(0) > len(raw) // 4:
+        text = raw.decode("utf-16-le", "replace")
+    elif raw[0::2].count(0) > len(raw) // 4:
+        text = raw.decode("utf-16-be", "replace")
+    else:
+        text = raw.decode("utf-8", "replace")
+    # Line ends arrive spelled out where a certificate went through JSON or an environment variable.
+    return text.translate(_CLEAN).replace("\\r", "").replace("\\n", "\n")
+
+
+def _from_text(text: str, *, nested: bool) -> list[Piece]:
+    if _holds_private_text(text):
+        raise private_key_found()
+    blocks = [(match[1].strip(), _decode(match[2])) for match in _BLOCK.finditer(text)]
+    loose = _BLOCK.sub("\n", text)
+    stray = _loose_base64(loose)
+    for der in [*(der for _, der in blocks), *stray]:
+        _refuse_private(der)
+    if _SSH.search(text):
+        raise CertificateRejected("ssh-public-key", "This is an SSH public key.", _MAKE_ONE)
+    if "BEGIN PGP " in text:
+        raise CertificateRejected("pgp-public-key", "This is a PGP block; recordings are sealed for X.509.", _MAKE_ONE)
+    if opened := _OPENED.search(loose):
+        label = opened[1].strip()
+        raise CertificateRejected(
+            "incomplete", f"The -----BEGIN {label}----- has no matching -----END {label}-----.", _PASTE_CERTIFICATE
+        )
+    if blocks:
+        found = [_labelled(label, der) for label, der in blocks]
+    elif stray:
+        nested_pem = [der for der in stray if b"-----BEGIN " in der]
+        if nested_pem and not nested:
+            return _from_text(_as_text(nested_pem[0]), nested=True)
+        found = [_piece(max(stray, key=len))]
+    else:
+        raise CertificateRejected(Kind.UNKNOWN.value, *_REFUSALS[Kind.UNKNOWN])
+    return list(dict.fromkeys(found))
+
+
+def _refuse_private(der: bytes | None) -> None:
+    if der is None:
+        return
+    _refuse_binary_keystores(der)
+    if _holds_private_text(der.decode("latin-1")):
+        raise private_key_found()
+    for tag, start, end in tlv.peek(der):
+        # The peek is clipped: what follows a first element is looked at as well.
+        if tag == tlv.SEQUENCE and classify(tlv.element(tag, der[start:end])) is Kind.PRIVATE_KEY:
+            raise private_key_found()
+
+
+def _loose_base64(text: str) -> list[bytes]:
+    """Base64 outside of any block, decoded: long enough to be a key or certificate."""
+    found = []
+    for match in _BASE64_RUN.finditer(text):
+        run = "".join(match[0].split())
+        for start in (0, *(place for place in (run.find("MII"), run.find("LS0tLS1CRUdJTi")) if place > 0)):
+            decoded = _decode(run[start:]) if len(run) - start >= 64 else None
+            if decoded and (decoded[0] == tlv.SEQUENCE or b"-----BEGIN " in decoded or b"openssh-key" in decoded):
+                found.append(decoded)
+                break
+    return found
+
+
+def _decode(body: str) -> bytes | None:
+    compact = "".join(re.sub(r"(?m)^[ \t]*[>|]+", "", body).split()).rstrip("=")
+    if not re.fullmatch(r"[A-Za-z0-9+/]+", compact) or len(compact) % 4 == 1:
+        return None
+    return base64.b64decode(compact + "=" * (-len(compact) % 4))
+
+
+def _labelled(label: str, der: bytes | None) -> Piece:
+    """The piece in a block with this label, or the refusal that the label calls for."""
+    if label == "TRUSTED CERTIFICATE":
+        raise CertificateRejected(
+            "trusted-certificate",
+            "This is OpenSSL's own TRUSTED CERTIFICATE form, which other programs do not read.",
+            "Convert it with: openssl x509 -in FILE -out mypublickey.pem and paste the contents of mypublickey.pem.",
+        )
+    if label.endswith("CERTIFICATE REQUEST"):
+        raise CertificateRejected(Kind.REQUEST.value, *_REFUSALS[Kind.REQUEST])
+    if label in ("PKCS7", "CMS", "PKCS #7 SIGNED DATA"):
+        raise CertificateRejected(Kind.PKCS7.value, *_REFUSALS[Kind.PKCS7])
+    if label == "PKCS12":
+        raise private_key_found("a PKCS#12 file, and with it most likely a private key")
+    if label == "X509 CRL":
+        raise CertificateRejected(Kind.REVOCATIONS.value, *_REFUSALS[Kind.REVOCATIONS])
+    if label not in ("CERTIFICATE", "X509 CERTIFICATE", "PUBLIC KEY", "RSA PUBLIC KEY"):
+        raise CertificateRejected(
+            Kind.UNKNOWN.value, f"A block labelled {label} is not a certificate.", _PASTE_CERTIFICATE
+        )
+    if der is None:
+        raise CertificateRejected(
+            "damaged",
+            "The text between BEGIN and END is not intact base64: characters were lost or added.",
+            "Open the file in a plain text editor and copy it again, whole.",
+        )
+    return _piece(der)
+
+
+def _piece(der: bytes) -> Piece:
+    _refuse_private(der)
+    kind = classify(der)
+    if kind is Kind.PKCS12:
+        raise private_key_found("a PKCS#12 file, and with it most likely a private key")
+    if kind in _REFUSALS:
+        raise CertificateRejected(kind.value, *_REFUSALS[kind])
+    (_, start, end) = tlv.peek(der)[0]
+    size = len(tlv.element(tlv.SEQUENCE, der[start:end]))
+    if len(der) > size:
+        raise CertificateRejected(
+            "trailing-bytes",
+            f"{len(der) - size} bytes follow the end of the certificate.",
+            "Paste it alone. " + _PASTE_CERTIFICATE,
+        )
+    return Piece(kind, der)
