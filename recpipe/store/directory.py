@@ -1,0 +1,307 @@
+"""Objects as files below one folder: the embedded store. Durable when `put` returns, whatever happens to the power.
+
+A new object is written to a temporary file in `.partial`, forced to disk, then hard-linked to its name. A link never
+replaces what is there, so a name shows either nothing or one whole object, and two writers cannot both win.
+
+Source: link(2), fsync(2) (a new name is durable only when its folder was forced to disk too), flock(2).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import io
+import os
+import secrets
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from recpipe.errors import ObjectDamaged, ObjectExists, ObjectMissing, StoreError, StoreRejected, StoreUnavailable
+from recpipe.model import Readable, StoredObject
+from recpipe.store.body import check_range, expect_end, expect_length, fill, sha256_of
+from recpipe.store.layout import check_key, check_prefix
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+CHUNK_BYTES = 256 * 1024
+PARTIAL = ".partial"  # no key has a segment that starts with a dot
+
+# What a person can cure by freeing space or mending the disk; the same call succeeds afterwards.
+_PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ETIMEDOUT}
+_ADVICE = {
+    errno.ENOSPC: "The file system is full: free space or enlarge it; what waits is stored then.",
+    errno.EDQUOT: "The quota is used up: raise it or free space; what waits is stored then.",
+    errno.EIO: "The disk reported an error: look at the kernel's log and the health of the disk.",
+    errno.EACCES: "Give the user that runs recpipe the ownership of the folder.",
+    errno.EPERM: "Give the user that runs recpipe the ownership of the folder.",
+    errno.EROFS: "The file system is mounted read-only: remount it for writing.",
+}
+
+
+class DirectoryStore:
+    """A `Store` in a folder: files are 0600, folders 0700. Several processes may share it; thread-safe.
+
+    `head` and `list` give no SHA-256: one that was written down at `put` would hide that a file rotted since.
+    A key cannot be both an object and the start of another's path (`a` and `a/b`): the later one is rejected.
+
+    Args:
+        root: the folder; made when it is missing. Temporary files that a crash left in it are removed.
+
+    Raises:
+        StoreRejected: the folder cannot be made or used.
+        StoreUnavailable: its disk is full or failing.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.absolute()
+        self._partial = self._root / PARTIAL
+        # Folders that are known to be on disk with their whole path; see `_settle_folder`.
+        self._durable: set[Path] = set()
+        self._durable_lock = threading.Lock()
+        with _translated(self._root):
+            self._partial.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._sweep()
+
+    def put(self, key: str, body: Readable, size_bytes: int) -> StoredObject:
+        """As `Store.put`. The SHA-256 is of what the kernel was given; fsync(2) vouches that it is on the disk."""
+        target = self._path(key)
+        partial = self._partial / secrets.token_hex(16)
+        with _translated(partial):
+            fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with _translated(partial):
+                fcntl.flock(fd, fcntl.LOCK_EX)  # tells `_sweep` of other processes that the writer lives
+            sha256 = _copy(body, fd, size_bytes, partial)
+            with _translated(partial):
+                os.fsync(fd)
+                written = os.fstat(fd)
+            if written.st_size != size_bytes:
+                raise ObjectDamaged(key, f"{written.st_size} bytes reached the disk instead of {size_bytes}")
+            with _translated(target):
+                if not self._link(partial, target):
+                    return self._same(key, size_bytes, sha256)
+                self._settle_folder(target.parent)
+            return StoredObject(key, size_bytes, sha256, _when(written))
+        finally:
+            with suppress(OSError):  # what cannot be removed now is swept at the next start
+                partial.unlink()
+            os.close(fd)
+
+    def read(self, key: str, start: int = 0, length: int | None = None) -> BinaryIO:
+        path = self._path(key)
+        check_range(start, length)
+        fd = self._open(key, path)
+        try:
+            with _translated(path):
+                size = _regular(fd, key).st_size
+        except BaseException:
+            os.close(fd)
+            raise
+        end = size if length is None else min(size, start + length)
+        return io.BufferedReader(_FileRange(fd, path, start, max(start, end)), CHUNK_BYTES)
+
+    def head(self, key: str) -> StoredObject:
+        path = self._path(key)
+        fd = self._open(key, path)
+        try:
+            with _translated(path):
+                status = _regular(fd, key)
+        finally:
+            os.close(fd)
+        return StoredObject(key, status.st_size, "", _when(status))
+
+    def delete(self, key: str) -> None:
+        path = self._path(key)
+        with _translated(path), suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()
+            # Without it a power cut could bring back what was deleted for good reason.
+            _sync_folder(path.parent)
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        return self._walk(self._root, "", check_prefix(prefix))
+
+    def presign(self, key: str, *, seconds: int, download_name: str, media_type: str) -> str | None:
+        return None
+
+    # --- names --------------------------------------------------------------------------------------------
+
+    def _path(self, key: str) -> Path:
+        return self._root / check_key(key)
+
+    def _open(self, key: str, path: Path) -> int:
+        try:
+            with _translated(path):
+                return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except (FileNotFoundError, NotADirectoryError):
+            raise ObjectMissing(key) from None
+
+    def _same(self, key: str, size_bytes: int, sha256: str) -> StoredObject:
+        """What is under `key` already, when it is the same."""
+        there = self.head(key)
+        if there.size_bytes != size_bytes or sha256_of(self.read(key)) != sha256:
+            raise ObjectExists(key)
+        # Its writer may not have come as far as this before it died.
+        self._settle_folder(self._path(key).parent)
+        return StoredObject(key, size_bytes, sha256, there.modified_at)
+
+    @staticmethod
+    def _link(partial: Path, target: Path) -> bool:
+        """Give the finished file its name; False when the name is taken."""
+        for folder_made in (False, True):
+            try:
+                os.link(partial, target)
+            except FileExistsError:
+                return False
+            except FileNotFoundError:
+                if folder_made:
+                    raise
+                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            else:
+                break
+        return True
+
+    def _settle_folder(self, folder: Path) -> None:
+        """Force a folder's names to disk, and once per process those of every folder above it.
+
+        A folder seen here may have been made by another thread, or by a process that died, before its own name was
+        forced to disk; only a folder whose whole path this process has forced is taken on trust.
+        """
+        _sync_folder(folder)
+        with self._durable_lock:
+            known = folder in self._durable
+        if known:
+            return
+        for above in folder.parents:
+            if not above.is_relative_to(self._root):
+                break
+            _sync_folder(above)
+        with self._durable_lock:
+            if len(self._durable) >= 50_000:  # bounds the memory; forgetting costs a few more fsyncs
+                self._durable.clear()
+            self._durable.add(folder)
+
+    # --- folders ------------------------------------------------------------------------------------------
+
+    def _walk(self, folder: Path, above: str, prefix: str) -> Iterator[StoredObject]:
+        with _translated(folder):
+            try:
+                with os.scandir(folder) as entries:
+                    found = [(e.name, e.is_dir(follow_symlinks=False)) for e in entries if not e.name.startswith(".")]
+            except FileNotFoundError:
+                return
+        # "a-b" sorts before "a/b" as a key, so a folder has to sort with its slash.
+        for name in sorted(name + "/" if is_folder else name for name, is_folder in found):
+            key = above + name
+            if name.endswith("/"):
+                if key.startswith(prefix) or prefix.startswith(key):
+                    yield from self._walk(folder / name, key, prefix)
+            elif key.startswith(prefix):
+                with _translated(folder / name):
+                    try:
+                        status = (folder / name).lstat()
+                    except FileNotFoundError:  # deleted meanwhile
+                        continue
+                if stat.S_ISREG(status.st_mode):
+                    yield StoredObject(key, status.st_size, "", _when(status))
+
+    def _sweep(self) -> None:
+        """Remove temporary files that no living process writes: a writer holds a lock on its own."""
+        for leftover in self._partial.iterdir():
+            with suppress(OSError):
+                # Between open(2) and flock(2) of a living writer the file is unlocked, but then it is also new.
+                if datetime.now(UTC).timestamp() - leftover.lstat().st_mtime < 60:
+                    continue
+                fd = os.open(leftover, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    leftover.unlink()
+                finally:
+                    os.close(fd)
+
+
+class _FileRange(io.RawIOBase):
+    """A byte range of an open file, which it owns."""
+
+    def __init__(self, fd: int, path: Path, start: int, end: int) -> None:
+        super().__init__()
+        self._fd = fd
+        self._path = path
+        self._at = start
+        self._end = end
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        view = memoryview(buffer).cast("B")[: self._end - self._at]
+        if not view:
+            return 0
+        with _translated(self._path):
+            count = os.preadv(self._fd, [view], self._at)
+        self._at += count
+        return count
+
+    def close(self) -> None:
+        if not self.closed:
+            os.close(self._fd)
+        super().close()
+
+
+def _copy(body: Readable, fd: int, size_bytes: int, partial: Path) -> str:
+    """Write `size_bytes` of `body`; their SHA-256 in hex."""
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(min(CHUNK_BYTES, max(size_bytes, 1))))
+    written = 0
+    while written < size_bytes:
+        count = fill(body, buffer[: size_bytes - written])
+        if count < min(len(buffer), size_bytes - written):
+            expect_length(written + count, size_bytes)
+        digest.update(buffer[:count])
+        rest = buffer[:count]
+        with _translated(partial):
+            while rest:
+                rest = rest[os.write(fd, rest) :]
+        written += count
+    expect_end(body, size_bytes)
+    return digest.hexdigest()
+
+
+def _regular(fd: int, key: str) -> os.stat_result:
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        raise ObjectMissing(key)
+    return status
+
+
+def _when(status: os.stat_result) -> datetime:
+    return datetime.fromtimestamp(status.st_mtime, UTC)
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """Turn what the operating system says of our own files into store errors; a missing file is the caller's matter."""
+    try:
+        yield
+    except (FileNotFoundError, StoreError):
+        raise
+    except OSError as error:
+        if isinstance(error, NotADirectoryError | IsADirectoryError):
+            raise
+        advice = _ADVICE.get(error.errno or 0, "Check the folder, its owner and its disk.")
+        kind: type[StoreError] = StoreUnavailable if error.errno in _PASSING else StoreRejected
+        raise kind(f"The object folder cannot be used: {error.strerror} ({path}). {advice}") from error

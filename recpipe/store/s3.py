@@ -1,0 +1,419 @@
+"""Objects in S3 or a store that speaks it. The only module that knows boto3; its types end here.
+
+How a `put` is made safe:
+
+- `If-None-Match: *` lets the store itself refuse to overwrite. Not every store heeds it, so the first object of a
+  process is looked for before and sent twice after; where the second is not refused, every later put looks first.
+- Every request carries a SHA-256, which the store checks on arrival. Afterwards HEAD reads it back; where the store
+  keeps none, or only repeats what it was told, the object is read back and hashed.
+- Larger objects go in parts, one buffer of `s3_part_bytes` at a time. Whatever fails, the parts are given up. Those of
+  a process that was killed are not: a lifecycle rule (AbortIncompleteMultipartUpload) of the bucket clears them.
+
+Source: S3 API reference, PutObject, CompleteMultipartUpload ("conditional writes"), "Checking object integrity";
+botocore.handlers (a `bytearray` body is sent in one piece, without the round trip of Expect: 100-continue).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import ipaddress
+import math
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import quote, urlsplit
+
+import boto3.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from recpipe.errors import ObjectDamaged, ObjectExists, ObjectMissing, StoreError, StoreUnavailable
+from recpipe.model import Readable, StoredObject
+from recpipe.settings import Settings
+from recpipe.store.body import check_range, expect_end, expect_length, fill, sha256_of
+from recpipe.store.layout import check_key, check_prefix
+from recpipe.store.s3_errors import RangeBeyondEnd, code_of, translated
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+    from mypy_boto3_s3 import S3Client
+
+MAX_PARTS = 10_000  # S3 user guide, "Amazon S3 multipart upload limits"
+MEDIA_TYPE = "application/octet-stream"  # the real one would tell a bucket reader what is inside
+STREAM_BYTES = 256 * 1024
+PRESIGN_SECONDS = 7 * 24 * 3600  # the most that signature version 4 allows
+
+
+_Parts = list[dict[str, Any]]  # of CompleteMultipartUpload
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What was handed to the store, to hold its answer against."""
+
+    size_bytes: int
+    sha256: str  # of the whole object, hex
+    checksum: str  # as the store reports it: base64, for parts the digest of their digests and "-N"
+
+
+class S3Store:
+    """A `Store` in one bucket, below a prefix. One client for all threads.
+
+    Args:
+        settings: its s3_* part.
+        bucket: must exist.
+        prefix: what all keys of this store are below; "" for the whole bucket.
+        threads: connections kept open; more are made where more threads come, and closed after use.
+        attempts: tries of one request, with growing random pauses in between (botocore's "standard" mode).
+        connect_seconds, read_seconds: how long one try waits for the connection, and for each piece of an answer.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        bucket: str,
+        prefix: str = "",
+        *,
+        threads: int = 64,
+        attempts: int = 4,
+        connect_seconds: float = 5,
+        read_seconds: float = 60,
+    ) -> None:
+        self._bucket = bucket
+        self._prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
+        self._part_bytes = settings.s3_part_bytes
+        self._sends_checksums = settings.s3_checksums == "when_supported"
+        self._believes_checksums = settings.s3_verify == "checksum"
+        self._attempts = attempts
+        self._heeds_conditions: bool | None = None  # None: not known yet
+        self._learning = threading.Lock()
+        options: dict[str, Any] = {}
+        if _is_loopback(settings.s3_endpoint):
+            options["proxies"] = {}  # no proxy could reach our own loopback
+        self._client: S3Client = boto3.session.Session().client(
+            "s3",
+            region_name=settings.s3_region,
+            endpoint_url=settings.s3_endpoint or None,
+            aws_access_key_id=settings.s3_access_key.get_secret_value() or None,
+            aws_secret_access_key=settings.s3_secret_key.get_secret_value() or None,
+            config=Config(
+                signature_version="s3v4",
+                s3={"addressing_style": settings.s3_addressing},
+                max_pool_connections=threads,
+                connect_timeout=connect_seconds,
+                read_timeout=read_seconds,
+                retries={"mode": "standard", "total_max_attempts": attempts},
+                request_checksum_calculation=settings.s3_checksums,
+                # Ranges have no checksum of their own, and whole objects are hashed by those who must be sure.
+                response_checksum_validation="when_required",
+                **options,
+            ),
+        )
+
+    def put(self, key: str, body: Readable, size_bytes: int) -> StoredObject:
+        check_key(key)
+        if size_bytes > self._part_bytes:
+            return self._put_in_parts(key, body, size_bytes)
+        buffer = bytearray(size_bytes)
+        expect_length(fill(body, memoryview(buffer)), size_bytes)
+        expect_end(body, size_bytes)
+        digest = hashlib.sha256(buffer)
+        sent = _Sent(size_bytes, digest.hexdigest(), _wire(digest.digest()))
+
+        def send(condition: dict[str, Any]) -> Mapping[str, Any]:
+            return self._client.put_object(
+                **self._at(key),
+                Body=_as_body(buffer),
+                ContentType=MEDIA_TYPE,
+                **self._checksum(sent.checksum),
+                **condition,
+            )
+
+        stored, created = self._create(key, sent, send)
+        if created and self._heeds_conditions is None:
+            self._learn(send)
+        return stored
+
+    def read(self, key: str, start: int = 0, length: int | None = None) -> BinaryIO:
+        check_key(key)
+        check_range(start, length)
+        if length == 0:
+            self.head(key)
+            return io.BytesIO()
+        # S3 has no range for an empty object, so the whole one is asked for without a range.
+        wanted: dict[str, Any] = {}
+        if start or length is not None:
+            wanted["Range"] = f"bytes={start}-{'' if length is None else start + length - 1}"
+        try:
+            with translated(key):
+                answer = self._client.get_object(**self._at(key), **wanted)
+        except RangeBeyondEnd:
+            return io.BytesIO()
+        return io.BufferedReader(_Stream(key, answer["Body"]), STREAM_BYTES)
+
+    def head(self, key: str) -> StoredObject:
+        """As `Store.head`. The SHA-256 is the one that the store checked on arrival, not that of a fresh read."""
+        check_key(key)
+        answer = self._head(key)
+        return StoredObject(key, answer["ContentLength"], _hex(_kept_checksum(answer)), _utc(answer["LastModified"]))
+
+    def delete(self, key: str) -> None:
+        check_key(key)
+        with suppress(ObjectMissing), translated(key):
+            self._client.delete_object(**self._at(key))
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        check_prefix(prefix)
+        pages = iter(
+            self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
+        )
+        while True:
+            with translated(""):
+                page = next(pages, None)
+            if page is None:
+                return
+            for entry in page.get("Contents", ()):
+                key = entry["Key"].removeprefix(self._prefix)
+                yield StoredObject(key, entry["Size"], "", _utc(entry["LastModified"]))
+
+    def presign(self, key: str, *, seconds: int, download_name: str, media_type: str) -> str | None:
+        """As `Store.presign`; an empty `download_name` lets a browser show the object. Longest: seven days."""
+        check_key(key)
+        params = self._at(key) | {"ResponseContentType": media_type}
+        if download_name:
+            params["ResponseContentDisposition"] = _attachment(download_name)
+        with translated(key):
+            return self._client.generate_presigned_url(
+                "get_object", Params=params, ExpiresIn=max(1, min(seconds, PRESIGN_SECONDS))
+            )
+
+    # --- creating -----------------------------------------------------------------------------------------
+
+    def _create(
+        self, key: str, sent: _Sent, send: Callable[[dict[str, Any]], Mapping[str, Any]]
+    ) -> tuple[StoredObject, bool]:
+        """Let `send` create the object under a condition and verify it; True when it was this call that did."""
+        for attempt in range(self._attempts):
+            if self._heeds_conditions is not True:
+                with suppress(ObjectMissing):
+                    return self._same(key, sent), False
+            condition: dict[str, Any] = {} if self._heeds_conditions is False else {"IfNoneMatch": "*"}
+            try:
+                answer = send(condition)
+            except ClientError as error:
+                code, status = code_of(error)
+                if status == 501 and condition:
+                    self._heeds_conditions = False
+                elif status in (409, 412) or code == "NoSuchUpload":
+                    # Somebody else's object, or our own from a try whose answer was lost on the way.
+                    with suppress(ObjectMissing):
+                        return self._same(key, sent), False
+                    if code == "NoSuchUpload":
+                        raise StoreUnavailable(
+                            "The store lost an upload in parts before it was complete; it will be sent again."
+                        ) from error
+                    time.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311 - spreads contenders, hides nothing
+                else:
+                    with translated(key):
+                        raise
+            except BotoCoreError:
+                with translated(key):
+                    raise
+            else:
+                return self._verify(key, sent, answer), True
+        raise StoreUnavailable("Other writers kept the store from answering; the object will be sent again.")
+
+    def _learn(self, send: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
+        """Send the same object again to see whether the store refuses: harmless, as the bytes are the same."""
+        if not self._learning.acquire(blocking=False):
+            return
+        try:
+            send({"IfNoneMatch": "*"})
+            self._heeds_conditions = False
+        except ClientError as error:
+            status = code_of(error)[1]
+            if status in (412, 501):
+                self._heeds_conditions = status == 412
+        except BotoCoreError:
+            pass  # the next put learns
+        finally:
+            self._learning.release()
+
+    def _put_in_parts(self, key: str, body: Readable, size_bytes: int) -> StoredObject:
+        # Known before gigabytes are sent; the condition at the end is what decides.
+        with suppress(ObjectMissing):
+            if self._head(key)["ContentLength"] != size_bytes:
+                raise ObjectExists(key)
+        algorithm: dict[str, Any] = {"ChecksumAlgorithm": "SHA256"} if self._sends_checksums else {}
+        with translated(key):
+            created = self._client.create_multipart_upload(
+                **self._at(key),
+                ContentType=MEDIA_TYPE,
+                **algorithm,
+            )
+        upload: dict[str, Any] = self._at(key) | {"UploadId": created["UploadId"]}
+        done = False
+        try:
+            parts, sent = self._send_parts(key, body, size_bytes, upload)
+            listed: Any = {"Parts": parts}
+
+            def send(condition: dict[str, Any]) -> Mapping[str, Any]:
+                return self._client.complete_multipart_upload(**upload, MultipartUpload=listed, **condition)
+
+            stored, done = self._create(key, sent, send)
+            return stored
+        except ObjectDamaged:
+            done = True
+            raise
+        finally:
+            if not done:
+                self._give_up(key, upload)
+
+    def _send_parts(self, key: str, body: Readable, size_bytes: int, upload: dict[str, Any]) -> tuple[_Parts, _Sent]:
+        part_bytes = max(self._part_bytes, math.ceil(size_bytes / MAX_PARTS))
+        buffer = bytearray(part_bytes)
+        whole, of_parts = hashlib.sha256(), hashlib.sha256()
+        parts: _Parts = []
+        for offset in range(0, size_bytes, part_bytes):
+            if size_bytes - offset < part_bytes:
+                del buffer[size_bytes - offset :]
+            expect_length(offset + fill(body, memoryview(buffer)), offset + len(buffer))
+            if offset + len(buffer) == size_bytes:
+                expect_end(body, size_bytes)
+            whole.update(buffer)
+            digest = hashlib.sha256(buffer).digest()
+            of_parts.update(digest)
+            part: dict[str, Any] = {"PartNumber": len(parts) + 1} | self._checksum(_wire(digest))
+            with translated(key):
+                answer = self._client.upload_part(**upload, **part, Body=_as_body(buffer))
+            parts.append(part | {"ETag": answer["ETag"]})
+        return parts, _Sent(size_bytes, whole.hexdigest(), f"{_wire(of_parts.digest())}-{len(parts)}")
+
+    def _give_up(self, key: str, upload: dict[str, Any]) -> None:
+        with suppress(StoreError), translated(key):
+            self._client.abort_multipart_upload(**upload)
+
+    # --- verifying ----------------------------------------------------------------------------------------
+
+    def _verify(self, key: str, sent: _Sent, answer: Mapping[str, Any]) -> StoredObject:
+        """Hold what the store has against what was sent."""
+        try:
+            there = self._head(key)
+        except ObjectMissing:
+            raise ObjectDamaged(key, "the store acknowledged it, but does not have it") from None
+        size = there["ContentLength"]
+        if size != sent.size_bytes:
+            self._remove_damaged(key, f"{size:,} bytes are there instead of {sent.size_bytes:,}")
+        # A store that works with checksums confirms one in its answer; others just repeat a header they do not know.
+        if self._believes_checksums and answer.get("ChecksumSHA256") == sent.checksum:
+            kept = _kept_checksum(there)
+        else:
+            kept = ""
+        if kept and kept != sent.checksum:
+            self._remove_damaged(key, f"the store computed the checksum {kept} instead of {sent.checksum}")
+        if not kept and self._sha256_of(key) != sent.sha256:
+            self._remove_damaged(key, "reading it back gave other bytes")
+        return StoredObject(key, size, sent.sha256, _utc(there["LastModified"]))
+
+    def _remove_damaged(self, key: str, detail: str) -> None:
+        try:
+            self.delete(key)
+        except StoreError as error:
+            detail += f"; removing it failed too ({error})"
+        raise ObjectDamaged(key, detail)
+
+    def _same(self, key: str, sent: _Sent) -> StoredObject:
+        """What is under `key` when it is what was to be sent.
+
+        Raises:
+            ObjectMissing: nothing is.
+            ObjectExists: something else is.
+        """
+        there = self._head(key)
+        if there["ContentLength"] != sent.size_bytes:
+            raise ObjectExists(key)
+        # Another checksum proves nothing here: an object sent in other parts has another one.
+        known = self._believes_checksums and _kept_checksum(there) == sent.checksum
+        if not known and self._sha256_of(key) != sent.sha256:
+            raise ObjectExists(key)
+        return StoredObject(key, sent.size_bytes, sent.sha256, _utc(there["LastModified"]))
+
+    def _sha256_of(self, key: str) -> str:
+        return sha256_of(self.read(key))
+
+    def _head(self, key: str) -> Any:
+        with translated(key):
+            return self._client.head_object(**self._at(key), ChecksumMode="ENABLED")
+
+    def _at(self, key: str) -> dict[str, Any]:
+        return {"Bucket": self._bucket, "Key": self._prefix + key}
+
+    def _checksum(self, value: str) -> dict[str, Any]:
+        return {"ChecksumSHA256": value} if self._sends_checksums else {}
+
+
+class _Stream(io.RawIOBase):
+    """The body of one GET, whose errors are store errors. Closing early drops the connection, not the pool."""
+
+    def __init__(self, key: str, body: Any) -> None:  # a StreamingBody, whose readinto its stubs describe wrongly
+        super().__init__()
+        self._key = key
+        self._body = body
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        with translated(self._key):
+            return int(self._body.readinto(buffer))
+
+    def close(self) -> None:
+        if not self.closed:
+            self._body.close()
+        super().close()
+
+
+def _kept_checksum(head: Mapping[str, Any]) -> str:
+    """The SHA-256 of a HEAD answer in the store's form; "" where there is none, or only a request's headers again."""
+    if "x-amz-content-sha256" in head["ResponseMetadata"]["HTTPHeaders"]:
+        return ""  # a request header: this store (rclone is one) keeps whatever it is told and checks nothing
+    return str(head.get("ChecksumSHA256", ""))
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC)  # botocore's own zone class stays here
+
+
+def _as_body(buffer: bytearray) -> Any:
+    """boto3 takes a bytearray as it is; its stubs do not know. `bytes` would be sent in pieces of 16 KiB instead."""
+    return buffer
+
+
+def _wire(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()
+
+
+def _hex(checksum: str) -> str:
+    """Hex of a whole object's checksum; "" for that of parts, which is no hash of the object."""
+    return "" if "-" in checksum else base64.b64decode(checksum).hex()
+
+
+def _attachment(name: str) -> str:
+    """Content-Disposition for any file name. Source: RFC 6266 section 5, RFC 8187 section 3.2."""
+    plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\%;/' else "_" for c in name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
+def _is_loopback(endpoint: str) -> bool:
+    host = urlsplit(endpoint).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
