@@ -1,0 +1,127 @@
+"""What a file is and how long it is, from its bytes: never from its name, and not from headers that lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from recpipe.audio import mpeg, riff, wave_format
+from recpipe.audio.files import Bytes, reading
+from recpipe.errors import Unfit
+from recpipe.model import AudioFacts, Container
+
+EMPTY_BYTES = 44  # a bare WAV header: what recorders leave of a call that nobody answered
+_FMT_BYTES = 64
+_OTHERS = (
+    (b"OggS", "an Ogg file"),
+    (b"fLaC", "a FLAC file"),
+    (b"#!AMR", "an AMR file"),
+    (b"FORM", "an AIFF file"),
+    (b".snd", "an AU file"),
+    (b"caff", "a CAF file"),
+    (b"RIFX", "a big-endian RIFF file"),
+    (b"riff", "a Sony Wave64 file"),
+    (b"\x1aE\xdf\xa3", "a Matroska or WebM file"),
+)
+
+
+def probe(path: Path) -> AudioFacts:
+    """Find out container, codec, rate, channels, and the audio that is really there.
+
+    Reads a few kilobytes, whatever the size of the file; only a variable-rate MP3 without a usable header of its own is
+    read through.
+
+    Returns:
+        The facts. `flags` may hold `repaired-header` (size fields are wrong; `tags.plan` sets them right in the stored
+        copy) and `truncated` (there is less audio than was promised).
+
+    Raises:
+        Unfit: `empty-recording`, `not-audio`, `unsupported-audio` or `not-a-file`.
+        SourceChanged: the file is gone.
+    """
+    with reading(path) as source:
+        return survey(source, path.name)
+
+
+def survey(source: Bytes, name: str) -> AudioFacts:
+    """`probe` for an open file; `name` is for messages."""
+    if source.size_bytes <= EMPTY_BYTES:
+        raise _empty(name)
+    try:
+        found = riff.walk(source)
+    except riff.NotRiff:
+        return _mpeg(source, name)
+    return wave(source, found, name)
+
+
+def wave(source: Bytes, found: riff.Riff, name: str) -> AudioFacts:
+    """`probe` for a RIFF file that was walked already."""
+    fmt = next((chunk for chunk in found.head if chunk.id == b"fmt "), None)
+    if fmt is None:
+        raise Unfit("not-audio", f"{name} starts like a WAV file, but has no format header. Look at what wrote it.")
+    try:
+        form = wave_format.parse(source.at(fmt.start, min(fmt.size, _FMT_BYTES)))
+    except wave_format.UnsupportedFormat as error:
+        raise _unsupported(name, f"WAV with {error}") from error
+    if found.data is None and (found.head[-1].end >= riff.HEAD_LIMIT or len(found.head) >= riff.MAX_CHUNKS):
+        raise _unsupported(name, "WAV whose audio is hidden behind more headers than any recorder writes")
+    frames = 0 if found.data is None else form.frames(found.data.size)
+    if found.data is None or not frames:
+        raise _empty(name)
+    flags = tuple(flag for flag, on in (("repaired-header", found.repaired), ("truncated", found.truncated)) if on)
+    return AudioFacts(
+        container=Container.WAV,
+        codec=form.codec,
+        sample_rate_hz=form.sample_rate_hz,
+        channels=form.channels,
+        duration_ms=_milliseconds(frames, form.sample_rate_hz),
+        frames=frames,
+        data_offset=found.data.start,
+        data_bytes=found.data.size,
+        bit_rate_bps=8 * form.byte_rate,
+        flags=flags,
+    )
+
+
+def _mpeg(source: Bytes, name: str) -> AudioFacts:
+    start = source.at(0, 16)
+    for magic, what in _OTHERS:
+        if start.startswith(magic):
+            raise _unsupported(name, what)
+    if start[4:8] == b"ftyp":
+        raise _unsupported(name, "an MP4 file")
+    try:
+        found = mpeg.measure(source)
+    except mpeg.NoAudio as error:
+        raise _empty(name) from error
+    except mpeg.NotMpeg as error:
+        raise Unfit(
+            "not-audio", f"{name} is neither WAV nor MP3 inside. Look at it, and discard it if it is no recording."
+        ) from error
+    return AudioFacts(
+        container=Container.MP3,
+        codec="mp3",
+        sample_rate_hz=found.first.sample_rate_hz,
+        channels=found.first.channels,
+        duration_ms=_milliseconds(found.frames, found.first.sample_rate_hz),
+        frames=found.frames,
+        data_offset=found.start,
+        data_bytes=found.end - found.start,
+        bit_rate_bps=found.bit_rate_bps,
+        vbr=found.vbr,
+        flags=("truncated",) if found.truncated else (),
+    )
+
+
+def _milliseconds(frames: int, rate_hz: int) -> int:
+    return (1000 * frames + rate_hz // 2) // rate_hz
+
+
+def _empty(name: str) -> Unfit:
+    return Unfit("empty-recording", f"{name} holds no audio: the call was not answered, or the recorder failed.")
+
+
+def _unsupported(name: str, what: str) -> Unfit:
+    return Unfit(
+        "unsupported-audio",
+        f"{name} is {what}, which recpipe cannot take. Let the PBX record WAV (PCM, A-law, u-law, GSM, ADPCM) or MP3.",
+    )

@@ -1,0 +1,189 @@
+"""What is written into a recording, and the splice that writes it: nothing is copied, the audio is never touched."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+from zoneinfo import ZoneInfo
+
+from recpipe import __version__
+from recpipe.audio import id3, riff, wave_tags
+from recpipe.audio.files import Bytes, reading
+from recpipe.audio.mpeg import skip_id3v2
+from recpipe.audio.probe import wave
+from recpipe.errors import SourceChanged
+from recpipe.model import AudioFacts, CallFacts, Container, Direction, Splice
+
+TEXT_LIMIT = 250  # characters of one value
+_OURS = "recpipe:"
+# Marks that turn the text around them about, or hide in it: a caller name must not be able to redraw a listing.
+_INVISIBLE = frozenset(
+    "\u061c\u200b\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
+)
+
+
+def clean(text: str, limit: int = TEXT_LIMIT) -> str:
+    """Make caller-supplied text fit for a tag: one printable line without bidirectional marks, cut at `limit`."""
+    kept = (
+        " " if character in "\t\r\n" else character
+        for character in text[: 4 * limit]
+        if character in "\t\r\n"
+        or not (character in _INVISIBLE or unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn"))
+    )
+    line = " ".join("".join(kept).split())
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """Clean values of one recording; an empty one is not written."""
+
+    title: str
+    artist: str
+    album: str
+    comment: str
+    recording_id: str
+    started_at: datetime | None = None  # aware, in the zone of the source
+    timezone: str = ""
+    direction: str = ""
+    caller: str = ""
+    caller_name: str = ""
+    callee: str = ""
+    callee_name: str = ""
+    extension: str = ""
+    route: str = ""
+    call_id: str = ""
+    linked_id: str = ""
+    channels: str = ""
+    software: str = f"recpipe {__version__}"
+
+    @classmethod
+    def from_call(cls, facts: CallFacts, tenant_title: str, recording_id: str) -> Self:
+        """Clean and word what is known of a call.
+
+        Args:
+            facts: hostile text.
+            tenant_title: becomes the album.
+            recording_id: 32 hex digits.
+        """
+        caller, callee = clean(facts.caller), clean(facts.callee)
+        caller_name, callee_name = clean(facts.caller_name), clean(facts.callee_name)
+        local = _local(facts.started_at, facts.timezone)
+        parties = f"{_party(caller, caller_name)} to {_party(callee, callee_name)}"
+        direction = "" if facts.direction is Direction.UNKNOWN else str(facts.direction)
+        when = "" if local is None else f", {local:%Y-%m-%d %H:%M:%S} {clean(facts.timezone)}"
+        return cls(
+            title=clean(parties),
+            artist=caller_name or caller,
+            album=clean(tenant_title),
+            comment=clean(f"{direction or 'recorded'} call, {parties}{when}"),
+            recording_id=clean(recording_id),
+            started_at=local,
+            timezone=clean(facts.timezone) if local else "",
+            direction=direction,
+            caller=caller,
+            caller_name=caller_name,
+            callee=callee,
+            callee_name=callee_name,
+            extension=clean(facts.extension),
+            route=clean(facts.route),
+            call_id=clean(facts.call_id),
+            linked_id=clean(facts.linked_id),
+            channels=clean(facts.channels),
+        )
+
+    def id3_frames(self) -> id3.Frames:
+        """The same for ID3v2.4: common frames, and one TXXX frame a call fact, `recpipe:caller` and so on."""
+        names = (
+            "recording_id", "call_id", "linked_id", "direction", "caller", "caller_name", "callee", "callee_name",
+            "extension", "route", "channels", "timezone", "software",
+        )  # fmt: skip
+        started = "" if self.started_at is None else f"{self.started_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
+        return id3.Frames(
+            text={"TIT2": self.title, "TPE1": self.artist, "TALB": self.album, "TDRC": started},
+            comment=self.comment,
+            user={_OURS + name: getattr(self, name) for name in names if getattr(self, name)},
+        )
+
+    def info(self) -> dict[bytes, str]:
+        """The same for a LIST/INFO chunk."""
+        day = "" if self.started_at is None else f"{self.started_at:%Y-%m-%d}"
+        return {
+            b"INAM": self.title,
+            b"IART": self.artist,
+            b"IPRD": self.album,
+            b"ICRD": day,
+            b"ICMT": self.comment,
+            b"ISFT": self.software,
+        }
+
+    def origin(self) -> wave_tags.Origin:
+        """The same for a bext chunk."""
+        return wave_tags.Origin(self.comment, self.software, self.recording_id, self.started_at)
+
+
+def _party(number: str, name: str) -> str:
+    if number and name and name != number:
+        return f"{name} ({number})"
+    return number or name or "unknown"
+
+
+def _local(at: datetime | None, zone: str) -> datetime | None:
+    if at is None:
+        return None
+    try:
+        return at.astimezone(ZoneInfo(zone))
+    except (KeyError, ValueError, OSError):
+        return at.astimezone(UTC)
+
+
+def plan(path: Path, audio: AudioFacts, tags: Tags) -> Splice:
+    """Work out prefix, body range and suffix of the tagged recording.
+
+    MP3: one ID3v2.4 tag with the frames that were there and ours, then the file behind its old tag, ID3v1 included.
+    WAV: a header with right sizes and a bext chunk (PCM), the audio, the chunks that were there, LIST/INFO and `id3 `;
+    RF64 where 4 GiB are exceeded. What the recorder wrote is kept; ours fills in. The same input gives the same bytes.
+
+    Args:
+        path: the file `audio` was probed from. The audio itself is not read.
+        audio: from `probe`.
+        tags: from `Tags.from_call`.
+
+    Raises:
+        SourceChanged: the file is not the one that was probed.
+        Unfit: `not-a-file`.
+
+    Source: ID3v2.4.0 main structure; EBU Tech 3285 (bext), Tech 3306 (RF64); RIFF MCI 1.0 (LIST/INFO).
+    """
+    with reading(path) as source:
+        if audio.container is Container.MP3:
+            return _plan_mp3(path, source, audio, tags)
+        try:
+            found = riff.walk(source)
+        except riff.NotRiff as error:
+            raise SourceChanged(path) from error
+        now = wave(source, found, path.name)
+        if (now.data_offset, now.data_bytes, now.codec) != (audio.data_offset, audio.data_bytes, audio.codec):
+            raise SourceChanged(path)
+        return wave_tags.plan(path, source, found, tags.info(), tags.id3_frames(), tags.origin())
+
+
+def stored(audio: AudioFacts, splice: Splice) -> AudioFacts:
+    """The facts of the tagged copy: the same audio, at another place."""
+    moved = audio.data_offset - splice.start + len(splice.prefix)
+    return replace(audio, data_offset=moved)
+
+
+def _plan_mp3(path: Path, source: Bytes, audio: AudioFacts, tags: Tags) -> Splice:
+    if source.size_bytes < audio.data_offset + audio.data_bytes:
+        raise SourceChanged(path)
+    end = skip_id3v2(source)
+    old = source.at(0, end) if end <= id3.MERGE_LIMIT else None
+    merged = None if old is None else id3.merge(old, tags.id3_frames())
+    if merged is None:
+        # A tag that is huge, damaged or compressed is left as it is; readers take the first tag, and skip the second.
+        return Splice(path, 0, source.size_bytes, prefix=id3.build(tags.id3_frames()))
+    return Splice(path, end, source.size_bytes - end, prefix=merged)

@@ -1,0 +1,97 @@
+"""What a WAVE `fmt ` chunk says, and how many samples a number of bytes holds in each codec."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+EXTENSIBLE = 0xFFFE
+_GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
+_MAX_CHANNELS = 16
+_MAX_RATE_HZ = 384_000
+GSM_BLOCK_BYTES = 65  # two frames of 33 bytes, packed without their magic nibbles (wav49)
+GSM_BLOCK_FRAMES = 320
+
+_NAMES = {
+    0x16: "G.723 ADPCM",
+    0x55: "MP3 in a WAV container",
+    0x64: "G.726",
+    0x65: "G.722",
+    0x83: "G.729",
+    0x28F: "G.722",
+    0x2222: "TrueSpeech",
+}
+
+
+class UnsupportedFormat(ValueError):
+    """The chunk is understood, but this codec is not; `str()` names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaveFormat:
+    codec: str
+    channels: int
+    sample_rate_hz: int
+    block_bytes: int
+    block_frames: int  # samples per channel in one block
+
+    def frames(self, data_bytes: int) -> int:
+        """Samples per channel in so many bytes; an unfinished last block counts as far as it can be decoded."""
+        blocks, rest = divmod(data_bytes, self.block_bytes)
+        frames = blocks * self.block_frames
+        if self.codec == "adpcm_ima" and rest > 4 * self.channels:
+            frames += 1 + (rest - 4 * self.channels) // (4 * self.channels) * 8
+        return frames
+
+    @property
+    def byte_rate(self) -> int:
+        return self.sample_rate_hz * self.block_bytes // self.block_frames
+
+
+def parse(fmt: bytes) -> WaveFormat:
+    """Read the body of a `fmt ` chunk. Block sizes of PCM-like codecs are computed, since headers get them wrong.
+
+    Raises:
+        UnsupportedFormat: the codec or its parameters cannot be used.
+    """
+    if len(fmt) < 16:
+        raise UnsupportedFormat("a format header that is too short")
+    tag, channels, rate, _, block_align, bits = struct.unpack("<HHIIHH", fmt[:16])
+    if tag == EXTENSIBLE and len(fmt) >= 40 and fmt[26:40] == _GUID_TAIL:
+        tag = struct.unpack("<H", fmt[24:26])[0]
+    if not 1 <= channels <= _MAX_CHANNELS:
+        raise UnsupportedFormat(f"{channels} channels")
+    if not 1 <= rate <= _MAX_RATE_HZ:
+        raise UnsupportedFormat(f"a sample rate of {rate} Hz")
+
+    def sampled(codec: str, sample_bytes: int) -> WaveFormat:
+        return WaveFormat(codec, channels, rate, sample_bytes * channels, 1)
+
+    match tag, bits:
+        case 1, 8:
+            return sampled("pcm_u8", 1)
+        case 1, (16 | 24 | 32):
+            return sampled(f"pcm_s{bits}le", bits // 8)
+        case 3, (32 | 64):
+            return sampled(f"pcm_f{bits}le", bits // 8)
+        case 6, _:
+            return sampled("pcm_alaw", 1)
+        case 7, _:
+            return sampled("pcm_mulaw", 1)
+        case 0x31, _ if channels == 1:
+            return WaveFormat("gsm", 1, rate, GSM_BLOCK_BYTES, GSM_BLOCK_FRAMES)
+        case 0x11, _ if channels <= 2 and block_align > 4 * channels and block_align % (4 * channels) == 0:
+            frames = (block_align - 4 * channels) // (4 * channels) * 8 + 1
+            return WaveFormat("adpcm_ima", channels, rate, block_align, frames)
+        case 2, _ if channels <= 2 and block_align > 7 * channels:
+            return WaveFormat("adpcm_ms", channels, rate, block_align, (block_align - 7 * channels) * 2 // channels + 2)
+        case _:
+            name = _NAMES.get(tag, f"WAVE format 0x{tag:04X}")
+            raise UnsupportedFormat(f"{name} ({bits} bits, {channels} channels)")
+
+
+def corrected(fmt: bytes, form: WaveFormat) -> bytes:
+    """The chunk body with its byte rate and block size set right where they can be computed; else as it is."""
+    if form.block_frames != 1:
+        return fmt
+    return fmt[:8] + struct.pack("<IH", form.byte_rate, form.block_bytes) + fmt[14:]
