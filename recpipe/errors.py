@@ -166,6 +166,18 @@ class QueryInvalid(CatalogueError):
     """The search cannot be understood: a bad cursor, a reversed time range, too few digits."""
 
 
+class InputInvalid(RecpipeError):
+    """What a person or program wants kept cannot be: a name, a password, a network. Nothing was changed.
+
+    Attributes:
+        field: which part of it, such as `username`.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
 # --- access -----------------------------------------------------------------------------------------------
 
 

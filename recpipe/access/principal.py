@@ -1,0 +1,161 @@
+"""Who somebody turned out to be, and what they may do with which tenant. No I/O: decided when it was made."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+from recpipe.errors import Forbidden, NotFound
+from recpipe.model import Direction, Role
+
+
+class Action(StrEnum):
+    """What can be allowed. The values are stored in grants and token scopes: never rename one."""
+
+    SEARCH = "search"
+    PLAY = "play"
+    DOWNLOAD = "download"
+    EXPORT = "export"
+    DELETE = "delete"
+    KEYS = "keys"
+    FTP = "ftp"
+    USERS = "users"
+    UPLOAD = "upload"
+    TENANTS = "tenants"
+    QUARANTINE = "quarantine"
+    AUDIT = "audit"
+    SYSTEM = "system"
+
+
+TENANT_ACTIONS = frozenset(
+    {
+        Action.SEARCH,
+        Action.PLAY,
+        Action.DOWNLOAD,
+        Action.EXPORT,
+        Action.DELETE,
+        Action.KEYS,
+        Action.FTP,
+        Action.USERS,
+    }
+)
+# May be granted by name, but comes with no role: whoever may upload decides what counts as a recording.
+GRANTABLE_ACTIONS = TENANT_ACTIONS | {Action.UPLOAD}
+ADMINISTRATIVE_ACTIONS = frozenset({Action.TENANTS, Action.QUARANTINE, Action.AUDIT, Action.SYSTEM})
+
+_IN_WORDS = {
+    Action.SEARCH: "search recordings",
+    Action.PLAY: "play recordings",
+    Action.DOWNLOAD: "download recordings",
+    Action.EXPORT: "export recordings",
+    Action.DELETE: "delete recordings",
+    Action.KEYS: "manage encryption keys",
+    Action.FTP: "manage FTP accounts",
+    Action.USERS: "manage users",
+    Action.UPLOAD: "upload recordings",
+    Action.TENANTS: "manage tenants",
+    Action.QUARANTINE: "manage quarantined files",
+    Action.AUDIT: "read the audit log",
+    Action.SYSTEM: "operate the system",
+}
+
+NOTHING: Mapping[str, frozenset[Action]] = MappingProxyType({})
+
+
+class Kind(StrEnum):
+    USER = "user"
+    TOKEN = "token"  # noqa: S105 - a kind of principal
+    FTP = "ftp"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Somebody who proved who they are.
+
+    Attributes:
+        id: of the user (also behind a token) or the FTP account; "" for the operator.
+        name: who the audit log says it was, such as `ann@example.com`, `ann@example.com/rp_3fXk9`, `ftp:acme`.
+        everything: may do anything with any tenant, within `scopes` and `only`.
+        grants: tenant id -> what is allowed there. A tenant that is not in it does not exist for this principal.
+        scopes: what a token is limited to; None: no limit of its own.
+        only: tenants a token is limited to; None: no limit of its own.
+        spools: labels of the spools it may upload into; empty: any, where uploading is allowed at all.
+        extension, direction: an FTP account's subset; "" and None: all of its tenant's calls.
+        credential_id: of the token or web session; "" where there is none.
+        stamp: changes with the password (or any change of an FTP account); `Access.still_valid` compares it.
+    """
+
+    kind: Kind
+    id: str
+    name: str
+    role: Role | None = None
+    address: str = ""
+    everything: bool = False
+    grants: Mapping[str, frozenset[Action]] = field(default=NOTHING, hash=False)
+    scopes: frozenset[Action] | None = None
+    only: frozenset[str] | None = None
+    spools: frozenset[str] = frozenset()
+    extension: str = ""
+    direction: Direction | None = None
+    credential_id: str = ""
+    stamp: str = field(default="", repr=False)
+
+    def may(self, action: Action, tenant_id: str | None = None) -> bool:
+        """Whether this is allowed; without a tenant only administrative actions ever are."""
+        if self.scopes is not None and action not in self.scopes:
+            return False
+        if self.everything:
+            return self.only is None or tenant_id in self.only
+        return tenant_id is not None and self.knows(tenant_id) and action in self.grants[tenant_id]
+
+    def knows(self, tenant_id: str) -> bool:
+        """Whether this principal has anything to do with a tenant at all."""
+        inside = self.only is None or tenant_id in self.only
+        return inside and (self.everything or tenant_id in self.grants)
+
+    def require(self, action: Action, tenant_id: str | None = None, what: str = "tenant", which: str = "") -> None:
+        """Go on only where `may` says so.
+
+        Args:
+            what, which: the thing asked for, for the answer that says that there is none.
+
+        Raises:
+            NotFound: the tenant is nothing to this principal: the same answer as for one that does not exist.
+            Forbidden: the tenant is known, the action is not allowed.
+        """
+        if self.may(action, tenant_id):
+            return
+        if tenant_id is not None and not self.knows(tenant_id):
+            raise NotFound(what, which or tenant_id)
+        raise Forbidden(_IN_WORDS[action])
+
+    def tenants(self, action: Action) -> frozenset[str] | None:
+        """The tenants with which this is allowed; None means every tenant there is."""
+        if self.everything and self.only is None:
+            return None if self.may(action) else frozenset()
+        candidates = self.only if self.everything else frozenset(self.grants)
+        return frozenset(t for t in candidates or () if self.may(action, t))
+
+
+def allowed(role: Role, granted: Iterable[str]) -> frozenset[Action]:
+    """What a grant gives: nothing named means whatever the role allows; an unknown word gives nothing."""
+    named = frozenset(granted) & frozenset(a.value for a in GRANTABLE_ACTIONS)
+    if named or role is Role.SERVICE:
+        return frozenset(Action(word) for word in named)
+    return frozenset() if tuple(granted) else TENANT_ACTIONS
+
+
+def operator(login: str | None = None) -> Principal:
+    """Whoever runs the command line on this machine: holds the database and the store, so may do anything."""
+    return Principal(kind=Kind.OPERATOR, id="", name=f"cli:{login or _login()}", everything=True)
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a uid without a name, as in containers
+        return "unknown"
