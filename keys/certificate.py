@@ -26,7 +26,7 @@ EXPIRES_SOON = timedelta(days=90)
 LONGEST_NAME = 300  # characters of a subject or issuer that are shown
 
 _USUAL_EXPONENTS = (3, 17, 65537)
-_SMALL_PRIMES = math.prod(n for n in range(3, 1000) if all(n % d for d in range(2, n)))
+_SMALL_PRIMES = math.prod(n for n in range(3, 1000) if all(n % d for d in range(2, min(n, 32))))
 _NEW_PAIR = (
     "Make an RSA key pair with: openssl req -newkey rsa:2048 -nodes -keyout myprivatekey.pem -x509 -days 1825 "
     "-out mypublickey.pem and paste the contents of mypublickey.pem."
@@ -376,7 +376,7 @@ def _described(der: bytes, now: datetime, chain: Sequence[Any] = ()) -> Certific
         der=bytes(der),
         subject=_name(body["subject"]),
         issuer=_name(body["issuer"]),
-        serial=_serial(serial),
+        serial=display_serial(serial),
         fingerprint=hashlib.sha256(der).hexdigest(),
         key_bits=modulus.bit_length(),
         not_before=not_before,
@@ -420,9 +420,18 @@ def _issuer_warnings(certificate: Any, chain: Sequence[Any]) -> list[Certificate
     return warnings
 
 
-def _serial(serial: int) -> str:
+def display_serial(serial: int) -> str:
+    """Upper hex as `openssl x509 -serial` prints it."""
     digits = f"{abs(serial):X}"
     return ("-" if serial < 0 else "") + "0" * (len(digits) % 2) + digits
+
+
+def display_name(der: bytes) -> str:
+    """A DER distinguished name for people; hex when it cannot be read."""
+    try:
+        return _name(x509.Name.load(der, strict=True))
+    except Exception:  # asn1crypto lets a dozen kinds of errors through on hostile input
+        return "#" + der[:64].hex()
 
 
 def _name_values(name: Any) -> list[Any]:

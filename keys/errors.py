@@ -70,3 +70,23 @@ class PrivateKeyUnusable(KeysError):
 
 class ChallengeFailed(KeysError):
     """The proof of possession does not match; nothing was changed, the person may try again."""
+
+
+class ContentDiffers(EnvelopeMalformed):
+    """The envelope opened, but what was in it is not what was sealed; nothing of it was kept.
+
+    Attributes:
+        expected_sha256, found_sha256: lower hex.
+    """
+
+    def __init__(self, expected_sha256: str, found_sha256: str) -> None:
+        super().__init__(
+            f"The content has SHA-256 {found_sha256}, not {expected_sha256}: the file was altered or is another one. "
+            "Fetch it again; if it stays so, report it to the operator."
+        )
+        self.expected_sha256 = expected_sha256
+        self.found_sha256 = found_sha256
+
+
+class OutputUnsafe(KeysError):
+    """Writing there would destroy what is read, or cannot work; nothing was touched."""

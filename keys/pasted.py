@@ -114,14 +114,15 @@ def _signed(der: bytes, body: tuple[int, int, int]) -> Kind:
     return Kind.UNKNOWN
 
 
+# Every repetition is bounded: what is searched is hostile, and an unbounded one would take minutes on 64 KiB.
 _PRIVATE_TEXT = re.compile(
-    r"(?:BEGIN|END)\s+(?:[A-Z0-9]+\s+){0,3}PRIVATE\s+KEY"  # PEM, PGP, OpenSSH, SSH2, however mangled the dashes are
-    r"|PuTTY-User-Key-File|^\s*Private-(?:Lines|MAC|Key)\s*:|^\s*privateExponent\s*:"
-    r'|<RSAKeyValue>.*<D>|"kty"\s*:.*"d"\s*:|"d"\s*:.*"kty"\s*:|AGE-SECRET-KEY-1',
-    re.IGNORECASE | re.MULTILINE | re.DOTALL,
+    r"(?:BEGIN|END)\s{1,4}(?:[A-Z0-9]{1,20}\s{1,4}){0,3}PRIVATE\s{1,4}KEY"  # however mangled the dashes are
+    r"|PuTTY-User-Key-File|^[ \t]{0,8}(?:Private-(?:Lines|MAC|Key)|privateExponent)\s?:|AGE-SECRET-KEY-1",
+    re.IGNORECASE | re.MULTILINE,
 )
-_BLOCK = re.compile(r"-{2,}\s*BEGIN ([A-Z0-9 #]{1,40}?)\s*-{2,}(.*?)-{2,}\s*END \1\s*-{2,}", re.DOTALL)
-_OPENED = re.compile(r"-{2,}\s*BEGIN ([A-Z0-9 #]{1,40}?)\s*-{2,}")
+_PRIVATE_XML = ("<RSAKeyValue>", "<D>")
+_PRIVATE_JWK = (re.compile(r'"kty"\s{0,8}:'), re.compile(r'"d"\s{0,8}:'))
+_MARKER = re.compile(r"-{2,10}\s{0,4}(BEGIN|END) ([A-Z0-9 #]{1,40}?)\s{0,4}-{2,10}")
 _BASE64_RUN = re.compile(r"(?:[A-Za-z0-9+/]{8,}={0,2}\s*)+")
 _SSH = re.compile(r"\b(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-\w+|sk-\w+@openssh\.com) AAAA|BEGIN SSH2 PUBLIC KEY")
 _DASHES = dict.fromkeys([*range(0x2010, 0x2016), 0x2212, 0xFE58, 0xFE63, 0xFF0D], "-")
@@ -156,7 +157,11 @@ def pieces(pasted: bytes | str) -> list[Piece]:
 
 
 def _holds_private_text(text: str) -> bool:
-    return _PRIVATE_TEXT.search(text) is not None
+    return (
+        _PRIVATE_TEXT.search(text) is not None
+        or all(mark in text for mark in _PRIVATE_XML)
+        or all(mark.search(text) for mark in _PRIVATE_JWK)
+    )
 
 
 def _refuse_binary_keystores(raw: bytes) -> None:
@@ -182,8 +187,8 @@ def _as_text(raw: bytes) -> str:
 def _from_text(text: str, *, nested: bool) -> list[Piece]:
     if _holds_private_text(text):
         raise private_key_found()
-    blocks = [(match[1].strip(), _decode(match[2])) for match in _BLOCK.finditer(text)]
-    loose = _BLOCK.sub("\n", text)
+    bodies, loose, unpaired = _blocks(text)
+    blocks = [(label, _decode(body)) for label, body in bodies]
     stray = _loose_base64(loose)
     for der in [*(der for _, der in blocks), *stray]:
         _refuse_private(der)
@@ -191,10 +196,11 @@ def _from_text(text: str, *, nested: bool) -> list[Piece]:
         raise CertificateRejected("ssh-public-key", "This is an SSH public key.", _MAKE_ONE)
     if "BEGIN PGP " in text:
         raise CertificateRejected("pgp-public-key", "This is a PGP block; recordings are sealed for X.509.", _MAKE_ONE)
-    if opened := _OPENED.search(loose):
-        label = opened[1].strip()
+    if unpaired:
         raise CertificateRejected(
-            "incomplete", f"The -----BEGIN {label}----- has no matching -----END {label}-----.", _PASTE_CERTIFICATE
+            "incomplete",
+            f"The block {unpaired} is cut: its BEGIN or its END line is missing or does not match.",
+            _PASTE_CERTIFICATE,
         )
     if blocks:
         found = [_labelled(label, der) for label, der in blocks]
@@ -206,6 +212,29 @@ def _from_text(text: str, *, nested: bool) -> list[Piece]:
     else:
         raise CertificateRejected(Kind.UNKNOWN.value, *_REFUSALS[Kind.UNKNOWN])
     return list(dict.fromkeys(found))
+
+
+def _blocks(text: str) -> tuple[list[tuple[str, str]], str, str]:
+    """Labels and bodies of the PEM blocks, the text outside of them, and the label of one that is cut (or "")."""
+    bodies, outside, unpaired = [], [], ""
+    opened: re.Match[str] | None = None
+    done = 0
+    for marker in _MARKER.finditer(text):
+        if marker[1] == "BEGIN":
+            if opened is not None:
+                unpaired = opened[2].strip()
+            opened = marker
+        elif opened is not None and opened[2].strip() == marker[2].strip():
+            outside.append(text[done : opened.start()])
+            bodies.append((marker[2].strip(), text[opened.end() : marker.start()]))
+            opened, done = None, marker.end()
+        else:
+            unpaired = marker[2].strip()
+            opened = None
+    if opened is not None:
+        unpaired = opened[2].strip()
+    outside.append(text[done:])
+    return bodies, "\n".join(outside), unpaired
 
 
 def _refuse_private(der: bytes | None) -> None:
