@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 # --- streams ----------------------------------------------------------------------------------------------
 
@@ -144,6 +144,9 @@ class Tenant:
     store_format: StoreFormat
     created_at: datetime
     aliases: tuple[str, ...] = ()  # domains, account ids that mean this tenant
+    recording_enabled: bool = False  # the call recording add-on; its disclaimer comes first
+    disclaimer_agreed_at: datetime | None = None
+    disclaimer_agreed_by: str = ""
 
 
 class CertificateState(StrEnum):
@@ -252,3 +255,228 @@ class AuditEvent:
     address: str = ""
     subject: str = ""  # id of what it was done to
     detail: Mapping[str, str | int | bool | None] = field(default_factory=dict)
+
+
+# --- what lists and searches give ---------------------------------------------------------------------------
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """Some items, and where the next ones start."""
+
+    items: tuple[Item, ...]
+    next_cursor: str | None = None  # opaque; None on the last page
+
+
+class NumberMatch(StrEnum):
+    EXACT = "exact"  # the same number, however it was written
+    ENDING = "ending"
+    CONTAINING = "containing"  # three digits or more
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingQuery:
+    """What to look for; every part that is set must hold."""
+
+    started_from: datetime | None = None  # inclusive
+    started_before: datetime | None = None  # exclusive
+    number: str = ""  # caller or callee, as a person types it
+    number_match: NumberMatch = NumberMatch.EXACT
+    direction: Direction | None = None
+    extension: str = ""
+    duration_min_ms: int | None = None  # inclusive
+    duration_max_ms: int | None = None  # inclusive
+    text: str = ""  # in the file name or the name of a party, upper and lower case alike
+    call_id: str = ""
+    sealed: bool | None = None
+    oldest_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CappedCount:
+    count: int
+    capped: bool = False  # True: there are more than `count`
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What became of one recording handed to the catalogue."""
+
+    recording: Recording  # as the catalogue has it: the name may differ, and so does the object key of an older row
+    new: bool  # False: it was there already
+    deleted: bool = False  # it was there once and was deleted: nothing was added, `recording` is what was handed in
+
+
+@dataclass(frozen=True, slots=True)
+class DayEntry:
+    """What a folder listing needs of a recording."""
+
+    id: str
+    name: str
+    stored_bytes: int
+    stored_sha256: str
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DayTotal:
+    day: str  # YYYY-MM-DD, the folder
+    recordings: int
+    stored_bytes: int
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """What is left of a deleted recording: enough to prove the deletion, and no number or name."""
+
+    id: str
+    tenant_id: str
+    day: str
+    object_key: str
+    stored_sha256: str
+    deleted_at: datetime
+    deleted_by: str
+    reason: str = ""
+
+
+# --- people, programs and media servers ----------------------------------------------------------------------
+
+
+class FtpAccountKind(StrEnum):
+    READER = "reader"  # reads its tenant's recordings
+    UPLOADER = "uploader"  # a media server: writes into one spool, reads nothing
+
+
+@dataclass(frozen=True, slots=True)
+class FtpAccount:
+    id: str
+    tenant_id: str | None  # None: an uploader whose spool serves several tenants
+    username: str
+    password_hash: str = field(repr=False)  # Argon2id, PHC string
+    created_at: datetime
+    kind: FtpAccountKind = FtpAccountKind.READER
+    enabled: bool = True
+    allowed_networks: tuple[str, ...] = ()  # CIDR; empty: from anywhere
+    extension: str = ""  # reader: only this extension's calls
+    direction: Direction | None = None  # reader: only calls of this direction
+    spool: str = ""  # uploader: label of the spool
+    generation: int = 1  # grows with every change: sessions of an older one end
+    last_login_at: datetime | None = None
+
+
+class Role(StrEnum):
+    ADMINISTRATOR = "administrator"  # anything
+    API = "api"  # programs, by token only
+    CLIENT = "client"  # the tenants granted to it
+    SERVICE = "service"  # granted tenants and granted actions
+
+
+class UserStatus(StrEnum):
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+    PENDING = "pending"  # registered or invited, not approved yet
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    id: str
+    username: str  # an e-mail address or a short name; upper and lower case alike
+    role: Role
+    status: UserStatus
+    created_at: datetime
+    email: str = ""
+    display_name: str = ""
+    password_hash: str | None = field(default=None, repr=False)  # Argon2id; None: no password login
+    contact: Mapping[str, str] = field(default_factory=dict)
+    notifications: Mapping[str, bool] = field(default_factory=dict)
+    totp_secret: str = field(default="", repr=False)  # "": no second factor
+    recovery_hashes: tuple[str, ...] = field(default=(), repr=False)  # of the codes not used yet
+    last_login_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a user may do with a tenant. No actions: whatever its role allows."""
+
+    user_id: str
+    tenant_id: str
+    actions: tuple[str, ...] = ()  # search, play, download, export, delete, keys, ftp, users
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    id: str
+    user_id: str
+    label: str
+    prefix: str  # first characters, to recognise it by
+    hash: str = field(repr=False)  # SHA-256 of the token, lower-case hex
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WebSession:
+    id: str  # public: names the session in lists
+    hash: str = field(repr=False)  # SHA-256 of the cookie's secret, lower-case hex
+    user_id: str
+    created_at: datetime
+    last_seen_at: datetime
+    expires_at: datetime  # absolute
+    address: str = ""
+    user_agent: str = ""
+    revoked_at: datetime | None = None
+
+
+class LinkPurpose(StrEnum):
+    INVITATION = "invitation"
+    RECOVERY = "recovery"
+
+
+@dataclass(frozen=True, slots=True)
+class OneTimeLink:
+    id: str
+    hash: str = field(repr=False)  # SHA-256 of the secret in the link, lower-case hex
+    purpose: LinkPurpose
+    user_id: str
+    created_at: datetime
+    expires_at: datetime
+    used_at: datetime | None = None
+
+
+# --- operating it --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A setting as it was and as it is wished: pending until applied or discarded, then history."""
+
+    id: str
+    tenant_id: str
+    kind: str  # what is changed, such as "tenant" or "route"
+    subject: str  # which of that kind; "" where there is one
+    old: Mapping[str, object]
+    new: Mapping[str, object]
+    created_at: datetime
+    created_by: str
+    applied_at: datetime | None = None
+    applied_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """The heartbeat of one process, or of one spool it serves."""
+
+    name: str  # host and process
+    role: str  # ingest, web, ftp, jobs
+    spool: str  # "" for a process without one
+    started_at: datetime
+    seen_at: datetime
+    files_waiting: int = 0
+    last_ingest_at: datetime | None = None
+    detail: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)

@@ -10,6 +10,8 @@ import phonenumbers
 _DIALLED = re.compile(r"^[+0-9(][0-9 ().\-/]*$")
 # Shorter digit strings are extensions: phonenumbers would make +49201 of "201".
 _SHORTEST_NUMBER = 7
+# E.164 allows 15; some PBXs put a prefix before it. More is junk, and must not fill indexes.
+_LONGEST_NUMBER = 32
 
 
 @lru_cache(maxsize=8192)
@@ -35,3 +37,15 @@ def e164(raw: str, region: str) -> str:
             if phonenumbers.is_valid_number(number):
                 return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
     return ""
+
+
+def digits(raw: str) -> str:
+    """The digits of a number as it was written, at most the last 32: what number searches compare.
+
+    Only the user part of a SIP URI counts, and only ASCII digits.
+    """
+    text = raw.strip()
+    if text.lower().startswith(("sip:", "sips:", "tel:")):
+        text = text.partition(":")[2]
+    text = text.partition("@")[0].partition(";")[0]
+    return "".join(c for c in text if "0" <= c <= "9")[-_LONGEST_NUMBER:]

@@ -1,0 +1,181 @@
+"""How recordings enter the catalogue: idempotent by id, under a name that no other recording of that day ever had."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from sqlalchemy import Connection, insert, select, tuple_
+
+from recpipe.catalogue.repository import insert_new, upsert
+from recpipe.catalogue.rows import recording_of, values_of
+from recpipe.catalogue.tables import day_total, phone_number, recording, recording_number, tombstone
+from recpipe.errors import Conflict
+from recpipe.model import Added, Recording
+from recpipe.numbers import digits
+
+# Two processes may want the same name at the same time; each round one of them gets it.
+_ROUNDS = 20
+_LONGEST_NAME_BYTES = 1000
+# The folder has a file of this name of its own.
+_RESERVED = frozenset({"sha256sums"})
+_EXTENSIONS = re.compile(r"(?:\.[A-Za-z0-9]{1,5})?(?:\.enc)?\Z")
+
+Number = tuple[str, str]  # digits as written, E.164 digits
+
+
+def add_many(connection: Connection, tenant_id: str, batch: Sequence[Recording]) -> list[Added]:
+    """See `Recordings.add_many`."""
+    outcome: dict[str, Added] = {}
+    waiting = {given.id: given for given in batch}
+    for given in waiting.values():
+        if given.tenant_id != tenant_id:
+            raise ValueError(f"recording {given.id} belongs to tenant {given.tenant_id}, not to {tenant_id}")
+        if len(given.name.encode("utf-8", "replace")) > _LONGEST_NAME_BYTES:
+            raise Conflict("name-too-long", f"A recording's name has at most {_LONGEST_NAME_BYTES:,} bytes.")
+    for _ in range(_ROUNDS):
+        for added in _known(connection, tenant_id, waiting):
+            outcome[added.recording.id] = added
+            del waiting[added.recording.id]
+        if not waiting:
+            break
+        for fresh in _insert(connection, tenant_id, list(waiting.values())):
+            outcome[fresh.id] = Added(fresh, new=True)
+            del waiting[fresh.id]
+    else:
+        raise Conflict("name-contended", "Others keep taking the same names. Nothing was added; try the batch again.")
+    new = [added.recording for added in outcome.values() if added.new]
+    link_numbers(connection, tenant_id, new)
+    count_days(connection, tenant_id, new, sign=1)
+    return [outcome[given.id] for given in batch]
+
+
+def _known(connection: Connection, tenant_id: str, waiting: dict[str, Recording]) -> Iterator[Added]:
+    there = select(recording).where(recording.c.tenant_id == tenant_id, recording.c.id.in_(waiting))
+    for row in connection.execute(there).all():
+        yield Added(recording_of(row), new=False)
+    gone = select(tombstone.c.id).where(tombstone.c.tenant_id == tenant_id, tombstone.c.id.in_(waiting))
+    for recording_id in connection.execute(gone).scalars().all():
+        yield Added(waiting[recording_id], new=False, deleted=True)
+
+
+def _insert(connection: Connection, tenant_id: str, fresh: list[Recording]) -> list[Recording]:
+    named = {given.id: given for given in _choose_names(connection, tenant_id, fresh)}
+    statement = insert_new(connection, recording).returning(recording.c.id)
+    inserted = connection.execute(statement, [values_of(given) for given in named.values()]).scalars().all()
+    return [named[recording_id] for recording_id in inserted]
+
+
+def _choose_names(connection: Connection, tenant_id: str, fresh: list[Recording]) -> Iterator[Recording]:
+    taken = _taken(connection, tenant_id, [(given.day, given.name) for given in fresh])
+    for given in fresh:
+        name = given.name
+        width = 8
+        first = 2
+        while (given.day, name) in taken or name.casefold() in _RESERVED:
+            names = [_numbered(given.name, number) for number in range(first, first + width)]
+            taken |= _taken(connection, tenant_id, [(given.day, candidate) for candidate in names])
+            name = next((candidate for candidate in names if (given.day, candidate) not in taken), name)
+            first, width = first + width, min(width * 2, 1024)
+        taken.add((given.day, name))
+        yield replace(given, name=name) if name != given.name else given
+
+
+def _numbered(name: str, number: int) -> str:
+    """`NAME.mp3.enc` and 2 make `NAME~2.mp3.enc`."""
+    at = next(match.start() for match in _EXTENSIONS.finditer(name))
+    return f"{name[:at]}~{number}{name[at:]}"
+
+
+def name_hash(name: str) -> str:
+    """What a tombstone keeps of a name."""
+    return hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()
+
+
+def _taken(connection: Connection, tenant_id: str, names: list[tuple[str, str]]) -> set[tuple[str, str]]:
+    by_hash = {(day, name_hash(name)): (day, name) for day, name in names}
+    live = select(recording.c.day, recording.c.name).where(
+        recording.c.tenant_id == tenant_id, tuple_(recording.c.day, recording.c.name).in_(names)
+    )
+    dead = select(tombstone.c.day, tombstone.c.name_sha256).where(
+        tombstone.c.tenant_id == tenant_id, tuple_(tombstone.c.day, tombstone.c.name_sha256).in_(list(by_hash))
+    )
+    # One statement, so one snapshot: a recording that is being deleted is seen on one side or the other.
+    rows = connection.execute(live.union_all(dead)).all()
+    return {by_hash.get((day, name), (day, name)) for day, name in rows}
+
+
+def link_numbers(connection: Connection, tenant_id: str, recordings: Iterable[Recording]) -> None:
+    """Make the recordings findable by the numbers of both parties."""
+    links = [(given, number) for given in recordings for number in numbers_of(given)]
+    if not links:
+        return
+    ids = number_ids(connection, tenant_id, {number for _, number in links})
+    rows = [
+        {
+            "tenant_id": tenant_id,
+            "number_id": ids[number],
+            "started_at": given.started_at,
+            "recording_id": given.id,
+        }
+        for given, number in links
+    ]
+    connection.execute(insert(recording_number), rows)
+
+
+def numbers_of(given: Recording) -> set[Number]:
+    """The numbers of a recording, in both forms; none where a party has no digits."""
+    facts = given.facts
+    both = ((digits(facts.caller), digits(given.caller_e164)), (digits(facts.callee), digits(given.callee_e164)))
+    return {number for number in both if any(number)}
+
+
+def number_ids(connection: Connection, tenant_id: str, numbers: set[Number]) -> dict[Number, int]:
+    """Ids of the tenant's numbers, made where they are new."""
+    # In order, so that two transactions that add the same new numbers cannot wait for each other in a circle.
+    ordered = sorted(numbers)
+    ids = _find_numbers(connection, tenant_id, ordered)
+    missing = [number for number in ordered if number not in ids]
+    if missing:
+        rows = [
+            {
+                "tenant_id": tenant_id,
+                "digits": written,
+                "international": international,
+                "digits_reversed": written[::-1],
+                "international_reversed": international[::-1],
+                "written": f"{written} {international}",
+            }
+            for written, international in missing
+        ]
+        connection.execute(insert_new(connection, phone_number), rows)
+        ids |= _find_numbers(connection, tenant_id, missing)
+    return ids
+
+
+def _find_numbers(connection: Connection, tenant_id: str, numbers: list[Number]) -> dict[Number, int]:
+    pair = tuple_(phone_number.c.digits, phone_number.c.international)
+    found = select(phone_number.c.digits, phone_number.c.international, phone_number.c.id).where(
+        phone_number.c.tenant_id == tenant_id, pair.in_(numbers)
+    )
+    return {(row.digits, row.international): row.id for row in connection.execute(found)}
+
+
+def count_days(connection: Connection, tenant_id: str, recordings: Iterable[Recording], *, sign: int) -> None:
+    """Add the recordings to the totals of their days, or take them off."""
+    totals: dict[str, list[int]] = {}
+    for given in recordings:
+        total = totals.setdefault(given.day, [0, 0, 0])
+        total[0] += sign
+        total[1] += sign * given.stored_bytes
+        total[2] += sign * given.duration_ms
+    if not totals:
+        return
+    rows = [
+        {"tenant_id": tenant_id, "day": day, "recordings": n, "stored_bytes": size, "duration_ms": milliseconds}
+        for day, (n, size, milliseconds) in sorted(totals.items())
+    ]
+    columns = ("recordings", "stored_bytes", "duration_ms")
+    connection.execute(upsert(connection, day_total, ("tenant_id", "day"), columns, adding=True), rows)

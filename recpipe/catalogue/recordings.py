@@ -1,0 +1,262 @@
+"""The recordings of one tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Select, delete, exists, func, insert, literal, select, tuple_, update
+
+from recpipe.catalogue import adding
+from recpipe.catalogue.repository import Scoped, check_limit
+from recpipe.catalogue.rows import OF_A_LISTING, WITHOUT_PEAKS, entry_of, recording_of, values_of_facts
+from recpipe.catalogue.search import Search
+from recpipe.catalogue.tables import day_total, recording, recording_number, tenant, tombstone
+from recpipe.catalogue.types import Utc
+from recpipe.errors import NotFound
+from recpipe.model import (
+    Added,
+    CallFacts,
+    CappedCount,
+    DayEntry,
+    DayTotal,
+    Direction,
+    Page,
+    Recording,
+    RecordingQuery,
+    Tombstone,
+)
+from recpipe.numbers import e164
+
+_PAGE = 1000
+
+
+class Recordings(Scoped):
+    """The recordings of one tenant. Deleted ones are nowhere to be seen but in `tombstones`."""
+
+    __slots__ = ()
+
+    # --- the write path -----------------------------------------------------------------------------------
+
+    def add_many(self, batch: Sequence[Recording]) -> list[Added]:
+        """Keep recordings. A repeated call changes nothing and says so.
+
+        A name that another recording of the same day has, or ever had, gets a number before its extension:
+        `NAME~2.mp3.enc`.
+
+        Args:
+            batch: recordings of this tenant; one transaction for many is many times faster.
+
+        Returns:
+            One answer for each, in order, with the recording as the catalogue has it.
+
+        Raises:
+            Conflict: `name-too-long`; `name-contended` when the same batch may be tried again.
+        """
+        return adding.add_many(self._connection, self._tenant_id, batch)
+
+    def set_facts(self, recording_id: str, facts: CallFacts) -> Recording:
+        """Replace the call facts, as when a call detail record comes late. Name, folder and bytes stay.
+
+        Args:
+            facts: with a start time, which then becomes the recording's; without, the start stays as it is.
+
+        Raises:
+            NotFound: there is none, or it is another tenant's.
+        """
+        before = self.get(recording_id)
+        region = self._connection.execute(select(tenant.c.region).where(tenant.c.id == self._tenant_id)).scalar_one()
+        after = replace(
+            before,
+            facts=facts,
+            started_at=facts.started_at or before.started_at,
+            timezone=facts.timezone if facts.started_at else before.timezone,
+            caller_e164=e164(facts.caller, region),
+            callee_e164=e164(facts.callee, region),
+        )
+        values = {
+            **values_of_facts(facts),
+            "started_at": after.started_at,
+            "timezone": after.timezone,
+            "caller_e164": after.caller_e164,
+            "callee_e164": after.callee_e164,
+        }
+        self._connection.execute(update(recording).where(self._is(recording_id)).values(values))
+        self._connection.execute(delete(recording_number).where(recording_number.c.recording_id == recording_id))
+        adding.link_numbers(self._connection, self._tenant_id, [after])
+        return self.get(recording_id)
+
+    def awaiting_cdr(self, limit: int = 100) -> list[Recording]:
+        """Recordings whose call detail record has not come yet, oldest first."""
+        waiting = self._all().where(recording.c.awaits_cdr)
+        return self._list(waiting.order_by(recording.c.ingested_at, recording.c.id).limit(check_limit(limit)))
+
+    # --- reading ------------------------------------------------------------------------------------------
+
+    def exists(self, recording_id: str) -> bool:
+        """Whether it is there (and was not deleted)."""
+        return bool(self._connection.execute(select(exists().where(self._is(recording_id)))).scalar_one())
+
+    def get(self, recording_id: str) -> Recording:
+        """One recording, peaks included.
+
+        Raises:
+            NotFound: there is none, it was deleted, or it is another tenant's.
+        """
+        row = self._connection.execute(select(recording).where(self._is(recording_id))).first()
+        if row is None:
+            raise NotFound("recording", recording_id)
+        return recording_of(row)
+
+    def by_name(self, day: str, name: str) -> Recording:
+        """The recording with this name in this folder, peaks included.
+
+        Args:
+            day: YYYY-MM-DD.
+
+        Raises:
+            NotFound: there is none.
+        """
+        named = select(recording).where(
+            recording.c.tenant_id == self._tenant_id, recording.c.day == day, recording.c.name == name
+        )
+        row = self._connection.execute(named).first()
+        if row is None:
+            raise NotFound("recording", name)
+        return recording_of(row)
+
+    def search(self, query: RecordingQuery, cursor: str | None = None, limit: int = 50) -> Page[Recording]:
+        """See `Work.search`; of this tenant alone."""
+        return Search(self._connection, [self._tenant_id]).page(query, cursor, limit)
+
+    def count(self, query: RecordingQuery, cap: int = 1000) -> CappedCount:
+        """See `Work.count`; of this tenant alone."""
+        return Search(self._connection, [self._tenant_id]).count(query, cap)
+
+    # --- folders ------------------------------------------------------------------------------------------
+
+    def years(self) -> list[str]:
+        """YYYY of every folder that holds something."""
+        return self._folders(4, "")
+
+    def months(self, year: str) -> list[str]:
+        """YYYY-MM of every folder of a year that holds something."""
+        return self._folders(7, f"{year}-")
+
+    def days(self, month: str = "") -> list[str]:
+        """YYYY-MM-DD of every folder (of a month, YYYY-MM) that holds something."""
+        return self._folders(10, f"{month}-" if month else "")
+
+    def in_day(
+        self,
+        day: str,
+        after_name: str | None = None,
+        limit: int | None = None,
+        *,
+        extension: str = "",
+        direction: Direction | None = None,
+    ) -> Iterator[DayEntry]:
+        """A folder's recordings in name order, read piece by piece: 100,000 of them need no memory.
+
+        Args:
+            day: YYYY-MM-DD.
+            after_name: start behind this name.
+            limit: at most so many; None gives all.
+            extension: only this extension's calls.
+            direction: only calls of this direction.
+        """
+        wanted = select(*OF_A_LISTING).where(recording.c.tenant_id == self._tenant_id, recording.c.day == day)
+        if extension:
+            wanted = wanted.where(recording.c.extension == extension)
+        if direction is not None:
+            wanted = wanted.where(recording.c.direction == direction.value)
+        wanted = wanted.order_by(recording.c.name)
+        left = limit
+        while left is None or left > 0:
+            size = _PAGE if left is None else min(left, _PAGE)
+            page = wanted if after_name is None else wanted.where(recording.c.name > after_name)
+            rows = self._connection.execute(page.limit(size)).all()
+            for row in rows:
+                yield entry_of(row)
+            if len(rows) < size:
+                return
+            after_name = rows[-1].name
+            left = None if left is None else left - size
+
+    def totals(self, first_day: str = "", last_day: str = "9999-12-31") -> list[DayTotal]:
+        """Counts and sums of each folder that holds something, oldest first, both ends included."""
+        c = day_total.c
+        wanted = select(c.day, c.recordings, c.stored_bytes, c.duration_ms).where(
+            c.tenant_id == self._tenant_id, c.day >= first_day, c.day <= last_day, c.recordings > 0
+        )
+        return [DayTotal(*row) for row in self._connection.execute(wanted.order_by(c.day))]
+
+    def day_summary(self, day: str) -> DayTotal:
+        """Counts and sums of one folder, zeros where it is empty."""
+        return next(iter(self.totals(day, day)), DayTotal(day, 0, 0, 0))
+
+    # --- verifying, retention, deletion -------------------------------------------------------------------
+
+    def after(self, previous: Recording | None = None, limit: int = _PAGE) -> list[Recording]:
+        """The next recordings by call time, for walking through all of them in short transactions."""
+        wanted = self._all()
+        if previous is not None:
+            place = tuple_(literal(previous.started_at, Utc()), literal(previous.id))
+            wanted = wanted.where(tuple_(recording.c.started_at, recording.c.id) > place)
+        return self._list(wanted.order_by(recording.c.started_at, recording.c.id).limit(check_limit(limit)))
+
+    def for_retention(self, started_before: datetime, limit: int = _PAGE) -> list[Recording]:
+        """Recordings of calls that began before a time, oldest first."""
+        wanted = self._all().where(recording.c.started_at < started_before)
+        return self._list(wanted.order_by(recording.c.started_at, recording.c.id).limit(check_limit(limit)))
+
+    def delete(self, recording_id: str, at: datetime, by: str, reason: str = "") -> Tombstone:
+        """Forget a recording; only a tombstone without numbers and names is left. Its object is the caller's to delete.
+
+        Raises:
+            NotFound: there is none, or it is another tenant's.
+        """
+        gone = self.get(recording_id)
+        # The one that removes the row has deleted it, so that two at the same time do not count it off twice.
+        if self._connection.execute(delete(recording).where(self._is(recording_id))).rowcount != 1:
+            raise NotFound("recording", recording_id)
+        adding.count_days(self._connection, self._tenant_id, [gone], sign=-1)
+        left = Tombstone(gone.id, gone.tenant_id, gone.day, gone.object_key, gone.stored_sha256, at, by, reason)
+        values = {column.name: getattr(left, column.name, None) for column in tombstone.columns}
+        values["name_sha256"] = adding.name_hash(gone.name)
+        self._connection.execute(insert(tombstone).values(values))
+        return left
+
+    def tombstones(self, after_id: str = "", limit: int = _PAGE) -> list[Tombstone]:
+        """What was deleted, in the order of the ids."""
+        c = tombstone.c
+        wanted = select(*(column for column in c if column.name != "name_sha256")).where(
+            c.tenant_id == self._tenant_id, c.id > after_id
+        )
+        rows = self._connection.execute(wanted.order_by(c.id).limit(check_limit(limit)))
+        return [Tombstone(**row._asdict()) for row in rows]
+
+    def _is(self, recording_id: str) -> ColumnElement[bool]:
+        return (recording.c.id == recording_id) & (recording.c.tenant_id == self._tenant_id)
+
+    def _all(self) -> Select[tuple[object, ...]]:
+        return select(*WITHOUT_PEAKS).where(recording.c.tenant_id == self._tenant_id)
+
+    def _list(self, statement: Select[tuple[object, ...]]) -> list[Recording]:
+        return [recording_of(row) for row in self._connection.execute(statement)]
+
+    def _folders(self, length: int, prefix: str) -> list[str]:
+        folder = func.substr(day_total.c.day, 1, length)
+        wanted = (
+            select(folder)
+            .distinct()
+            .where(
+                day_total.c.tenant_id == self._tenant_id,
+                day_total.c.recordings > 0,
+                day_total.c.day >= prefix,
+                day_total.c.day < prefix + "~",
+            )
+            .order_by(folder)
+        )
+        return list(self._connection.execute(wanted).scalars())

@@ -1,0 +1,94 @@
+"""What repositories share. One lives for one transaction; nothing it returns needs the connection."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Insert, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+from recpipe.errors import QueryInvalid
+
+MOST_A_PAGE = 1000
+
+
+def new_id() -> str:
+    """A random id: 128 bits, 32 hex digits."""
+    return secrets.token_hex(16)
+
+
+class Repository:
+    """Statements about one kind of thing, inside the caller's transaction."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+
+class Scoped(Repository):
+    """Statements about the things of one tenant: every one of them carries its id."""
+
+    __slots__ = ("_tenant_id",)
+
+    def __init__(self, connection: Connection, tenant_id: str) -> None:
+        super().__init__(connection)
+        self._tenant_id = tenant_id
+
+
+def insert_new(connection: Connection, table: Table) -> Insert:
+    """An INSERT that leaves out rows whose unique key is taken, so that PostgreSQL's transaction goes on."""
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()
+
+
+def upsert(
+    connection: Connection, table: Table, key: Sequence[str], update: Sequence[str], *, adding: bool = False
+) -> Insert:
+    """An INSERT that on a taken `key` writes the `update` columns of the existing row, or adds to them."""
+    dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
+    new = dialect.insert(table)
+    values = {name: table.c[name] + new.excluded[name] if adding else new.excluded[name] for name in update}
+    statement: Insert = new.on_conflict_do_update(index_elements=key, set_=values)
+    return statement
+
+
+def check_limit(limit: int) -> int:
+    """The page size asked for.
+
+    Raises:
+        QueryInvalid: it is not between 1 and 1,000.
+    """
+    if not 1 <= limit <= MOST_A_PAGE:
+        raise QueryInvalid(f"A page holds 1 to {MOST_A_PAGE:,} items, not {limit}.")
+    return limit
+
+
+def write_cursor(*parts: str | int) -> str:
+    """Where a list goes on, as an opaque word safe in a URL."""
+    return base64.urlsafe_b64encode(json.dumps(parts, separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str, *kinds: type) -> list[Any]:
+    """The parts of `write_cursor`.
+
+    Raises:
+        QueryInvalid: it was not made by `write_cursor` for such a list.
+    """
+    try:
+        if len(cursor) > 500:
+            raise ValueError
+        parts = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+        if not isinstance(parts, list) or [type(part) for part in parts] != list(kinds):
+            raise ValueError
+        if any(isinstance(part, int) and not -(2**62) < part < 2**62 for part in parts):
+            raise ValueError
+    except (ValueError, binascii.Error, RecursionError):
+        raise QueryInvalid("This page link is damaged or belongs to another list. Start from the first page.") from None
+    return parts

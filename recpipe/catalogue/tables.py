@@ -1,0 +1,447 @@
+"""The tables. States and kinds are plain text without CHECK: a new word needs no migration of a large table, and
+`recpipe.model`'s enumerations refuse an unknown one when it is read.
+
+A table with a `tenant_id` is queried by tenant-scoped repositories alone; `tests/unit/catalogue/test_tenancy.py` names
+the few doors where the tenant is what is looked for.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    UniqueConstraint,
+    text,
+)
+
+from recpipe.catalogue.types import Json, Text, Utc
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+ID = String(32).with_variant(String(32, collation="C"), "postgresql")
+HASH = String(64).with_variant(String(64, collation="C"), "postgresql")
+DAY = String(10).with_variant(String(10, collation="C"), "postgresql")
+# SQLite numbers rows by itself only where the key's type is exactly INTEGER.
+SERIAL = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _id(name: str = "id") -> Column[str]:
+    return Column(name, ID, primary_key=True)
+
+
+def _tenant(*, nullable: bool = False) -> Column[str]:
+    return Column("tenant_id", ID, ForeignKey("tenant.id", ondelete="CASCADE"), nullable=nullable)
+
+
+def _user() -> Column[str]:
+    return Column("user_id", ID, ForeignKey("portal_user.id", ondelete="CASCADE"), nullable=False)
+
+
+def _text(name: str, longest: int | None = None) -> Column[str]:
+    return Column(name, Text(longest), nullable=False)
+
+
+def _at(name: str, *, nullable: bool = False) -> Column[object]:
+    return Column(name, Utc(), nullable=nullable)
+
+
+def _number(name: str, *, nullable: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=nullable)
+
+
+def _flag(name: str) -> Column[bool]:
+    return Column(name, Boolean, nullable=False)
+
+
+def _json(name: str, *, nullable: bool = False) -> Column[object]:
+    return Column(name, Json(), nullable=nullable)
+
+
+# --- tenants ----------------------------------------------------------------------------------------------
+
+tenant = Table(
+    "tenant",
+    metadata,
+    _id(),
+    _text("name"),
+    _text("title"),
+    _text("timezone"),
+    _text("region"),
+    _flag("encryption"),
+    _text("store_format"),
+    _flag("recording_enabled"),
+    _at("disclaimer_agreed_at", nullable=True),
+    _text("disclaimer_agreed_by"),
+    _at("created_at"),
+)
+
+# The name itself is a row here as well, so that no alias can ever mean two tenants.
+tenant_alias = Table(
+    "tenant_alias",
+    metadata,
+    Column("alias", Text(200), primary_key=True),  # lower case
+    _tenant(),
+    _number("position"),
+    Index("ix_tenant_alias_tenant_id", "tenant_id"),
+)
+
+certificate = Table(
+    "certificate",
+    metadata,
+    _id(),
+    _tenant(),
+    _text("label"),
+    Column("der", LargeBinary, nullable=False),
+    Column("fingerprint", HASH, nullable=False),
+    _text("subject"),
+    _text("serial"),
+    _number("key_bits"),
+    _at("not_before"),
+    _at("not_after"),
+    _flag("synthesised"),
+    _text("state"),
+    _at("added_at"),
+    _at("decided_at", nullable=True),
+    _text("decided_by"),
+    _text("challenge"),
+    Index("ix_certificate_tenant_id", "tenant_id"),
+    # A retired certificate may be added again.
+    Index(
+        "uq_certificate_active",
+        "tenant_id",
+        "fingerprint",
+        unique=True,
+        sqlite_where=text("state <> 'retired'"),
+        postgresql_where=text("state <> 'retired'"),
+    ),
+)
+
+ftp_account = Table(
+    "ftp_account",
+    metadata,
+    _id(),
+    _tenant(nullable=True),
+    _text("username", 200),
+    _text("password_hash"),
+    _text("kind"),
+    _flag("enabled"),
+    _json("allowed_networks"),
+    _text("extension"),
+    Column("direction", Text(), nullable=True),
+    _text("spool"),
+    _number("generation"),
+    _at("created_at"),
+    _at("last_login_at", nullable=True),
+    UniqueConstraint("username"),
+    Index("ix_ftp_account_tenant_id", "tenant_id"),
+)
+
+# --- people and programs ----------------------------------------------------------------------------------
+
+portal_user = Table(  # "user" is a reserved word
+    "portal_user",
+    metadata,
+    _id(),
+    _text("username", 200),
+    _text("username_key", 200),  # case-folded
+    _text("email"),
+    _text("display_name"),
+    Column("password_hash", Text(), nullable=True),
+    _text("role"),
+    _text("status"),
+    _json("contact"),
+    _json("notifications"),
+    _text("totp_secret"),
+    _json("recovery_hashes"),
+    _at("created_at"),
+    _at("last_login_at", nullable=True),
+    UniqueConstraint("username_key"),
+)
+
+user_grant = Table(
+    "user_grant",
+    metadata,
+    _user(),
+    _tenant(),
+    _json("actions"),
+    PrimaryKeyConstraint("user_id", "tenant_id"),
+    Index("ix_user_grant_tenant_id", "tenant_id"),
+)
+
+token = Table(
+    "token",
+    metadata,
+    _id(),
+    _user(),
+    _text("label"),
+    _text("prefix"),
+    Column("hash", HASH, nullable=False),
+    _json("scopes"),
+    _at("created_at"),
+    _at("expires_at", nullable=True),
+    _at("last_used_at", nullable=True),
+    _at("revoked_at", nullable=True),
+    UniqueConstraint("hash"),
+    Index("ix_token_user_id", "user_id"),
+)
+
+web_session = Table(
+    "web_session",
+    metadata,
+    _id(),
+    Column("hash", HASH, nullable=False),
+    _user(),
+    _at("created_at"),
+    _at("last_seen_at"),
+    _at("expires_at"),
+    _text("address"),
+    _text("user_agent", 500),
+    _at("revoked_at", nullable=True),
+    UniqueConstraint("hash"),
+    Index("ix_web_session_user_id", "user_id"),
+    Index("ix_web_session_expires_at", "expires_at"),
+)
+
+one_time_link = Table(
+    "one_time_link",
+    metadata,
+    _id(),
+    Column("hash", HASH, nullable=False),
+    _text("purpose"),
+    _user(),
+    _at("created_at"),
+    _at("expires_at"),
+    _at("used_at", nullable=True),
+    UniqueConstraint("hash"),
+    Index("ix_one_time_link_user_id", "user_id"),
+)
+
+login_failure = Table(
+    "login_failure",
+    metadata,
+    Column("id", SERIAL, primary_key=True),
+    _text("key", 200),
+    _at("at"),
+    Index("ix_login_failure_key_at", "key", "at"),
+    Index("ix_login_failure_at", "at"),
+)
+
+# --- recordings -------------------------------------------------------------------------------------------
+
+recording = Table(
+    "recording",
+    metadata,
+    _id(),
+    _tenant(),
+    _text("name"),
+    Column("day", DAY, nullable=False),
+    _at("started_at"),
+    _text("timezone"),
+    _number("duration_ms"),
+    # what names, sidecars and call detail records said
+    _at("facts_started_at", nullable=True),
+    _text("facts_timezone"),
+    _number("facts_duration_ms", nullable=True),
+    _text("direction"),
+    _text("caller"),
+    _text("callee"),
+    _text("caller_name"),
+    _text("callee_name"),
+    _text("extension", 100),
+    _text("route"),
+    _text("call_id", 200),
+    _text("linked_id"),
+    _text("channels"),
+    _text("tenant_hint"),
+    _flag("awaits_cdr"),
+    _json("audio"),
+    _text("caller_e164"),
+    _text("callee_e164"),
+    _text("source_name"),
+    Column("source_sha256", HASH, nullable=False),
+    _number("content_bytes"),
+    Column("content_sha256", HASH, nullable=False),
+    _text("object_key"),
+    _number("stored_bytes"),
+    Column("stored_sha256", HASH, nullable=False),
+    # all four or none
+    _number("envelope_offset", nullable=True),
+    _number("envelope_bytes", nullable=True),
+    Column("envelope_iv", LargeBinary, nullable=True),
+    _json("envelope_fingerprints", nullable=True),
+    _text("spool"),
+    _at("ingested_at"),
+    _json("flags"),
+    # Last, and left out of lists: SQLite then never reads the pages it overflows to.
+    Column("peaks", LargeBinary, nullable=False),
+    UniqueConstraint("tenant_id", "day", "name"),
+    Index("ix_recording_time", "tenant_id", "started_at", "id"),
+    Index("ix_recording_extension", "tenant_id", "extension", "started_at", "id"),
+    Index("ix_recording_call_id", "tenant_id", "call_id"),
+    Index(
+        "ix_recording_awaits_cdr",
+        "tenant_id",
+        "ingested_at",
+        "id",
+        sqlite_where=text("awaits_cdr"),
+        postgresql_where=text("awaits_cdr"),
+    ),
+)
+
+# One row a telephone number of a tenant, in both its forms, digits alone. Few beside the recordings, so this is where
+# ending and containing digits are looked for.
+phone_number = Table(
+    "phone_number",
+    metadata,
+    Column("id", SERIAL, primary_key=True),
+    _tenant(),
+    _text("digits"),  # as the PBX wrote it
+    _text("international"),  # E.164 without its plus sign, "" where there is none
+    _text("digits_reversed"),
+    _text("international_reversed"),
+    _text("written"),  # both, for the trigram index
+    UniqueConstraint("tenant_id", "digits", "international"),
+    Index("ix_phone_number_international", "tenant_id", "international"),
+    Index("ix_phone_number_digits_reversed", "tenant_id", "digits_reversed"),
+    Index("ix_phone_number_international_reversed", "tenant_id", "international_reversed"),
+)
+
+# Which recordings a number is in, newest last: its key is the index that number searches walk.
+recording_number = Table(
+    "recording_number",
+    metadata,
+    _tenant(),
+    Column("number_id", SERIAL, ForeignKey("phone_number.id", ondelete="CASCADE"), nullable=False),
+    _at("started_at"),
+    Column("recording_id", ID, ForeignKey("recording.id", ondelete="CASCADE"), nullable=False),
+    PrimaryKeyConstraint("number_id", "started_at", "recording_id"),
+    Index("ix_recording_number_recording_id", "recording_id"),
+    sqlite_with_rowid=False,
+)
+
+# Recordings of a folder, kept with every insert and delete: folder trees and charts never count millions of rows.
+day_total = Table(
+    "day_total",
+    metadata,
+    _tenant(),
+    Column("day", DAY, nullable=False),
+    _number("recordings"),
+    _number("stored_bytes"),
+    _number("duration_ms"),
+    PrimaryKeyConstraint("tenant_id", "day"),
+)
+
+# A deleted recording leaves no number or name, only what keeps its name from being given again.
+tombstone = Table(
+    "tombstone",
+    metadata,
+    _id(),
+    _tenant(),
+    Column("day", DAY, nullable=False),
+    Column("name_sha256", HASH, nullable=False),
+    _text("object_key"),
+    Column("stored_sha256", HASH, nullable=False),
+    _at("deleted_at"),
+    _text("deleted_by"),
+    _text("reason"),
+    Index("ix_tombstone_name", "tenant_id", "day", "name_sha256"),
+    Index("ix_tombstone_tenant_id_id", "tenant_id", "id"),
+)
+
+# --- operation --------------------------------------------------------------------------------------------
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    _id(),
+    _text("spool", 200),
+    _text("path"),
+    Column("path_sha256", HASH, nullable=False),
+    _text("relative"),
+    _tenant(nullable=True),
+    _text("reason"),
+    _text("message"),
+    _flag("held"),
+    _number("size_bytes"),
+    _at("first_seen_at"),
+    _at("last_seen_at"),
+    _number("attempts"),
+    UniqueConstraint("spool", "path_sha256"),
+    Index("ix_quarantine_first_seen", "first_seen_at", "id"),
+    Index("ix_quarantine_tenant", "tenant_id", "first_seen_at", "id"),
+)
+
+# No foreign key: what was done to a tenant is remembered when it is gone.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", SERIAL, primary_key=True),
+    _at("at"),
+    _text("actor", 200),
+    _text("action", 100),
+    _text("outcome"),
+    Column("tenant_id", ID, nullable=True),
+    _text("address"),
+    _text("subject"),
+    _json("detail"),
+    Index("ix_audit_at", "at", "id"),
+    Index("ix_audit_tenant", "tenant_id", "at", "id"),
+    Index("ix_audit_actor", "actor", "at", "id"),
+    Index("ix_audit_action", "action", "at", "id"),
+)
+
+change = Table(
+    "change",
+    metadata,
+    _id(),
+    _tenant(),
+    _text("kind", 100),
+    _text("subject", 200),
+    _json("old"),
+    _json("new"),
+    _at("created_at"),
+    _text("created_by"),
+    _at("applied_at", nullable=True),
+    _text("applied_by"),
+    Index("ix_change_history", "tenant_id", "applied_at", "id"),
+    # One pending change a thing: a second save amends the first.
+    Index(
+        "uq_change_pending",
+        "tenant_id",
+        "kind",
+        "subject",
+        unique=True,
+        sqlite_where=text("applied_at IS NULL"),
+        postgresql_where=text("applied_at IS NULL"),
+    ),
+)
+
+node = Table(
+    "node",
+    metadata,
+    _text("name", 200),
+    _text("role", 50),
+    _text("spool", 200),
+    _at("started_at"),
+    _at("seen_at"),
+    _number("files_waiting"),
+    _at("last_ingest_at", nullable=True),
+    _json("detail"),
+    PrimaryKeyConstraint("name", "role", "spool"),
+)

@@ -1,0 +1,193 @@
+"""Tenants, and the certificates of one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from recpipe.catalogue.repository import Repository, Scoped, insert_new
+from recpipe.catalogue.tables import certificate, tenant, tenant_alias
+from recpipe.errors import AlreadyExists, Conflict, NotFound
+from recpipe.model import CertificateState, StoreFormat, Tenant, TenantCertificate
+
+_USABLE = (CertificateState.PROVEN, CertificateState.VOUCHED)
+
+
+class Tenants(Repository):
+    """All tenants of the installation."""
+
+    __slots__ = ()
+
+    def add(self, new: Tenant) -> Tenant:
+        """Keep a new tenant.
+
+        Raises:
+            AlreadyExists: its name or one of its aliases already means a tenant.
+        """
+        self._connection.execute(insert(tenant).values(_tenant_values(new)))
+        self._claim_names(new)
+        return self.get(new.id)
+
+    def get(self, tenant_id: str) -> Tenant:
+        """The tenant with this id.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return self._one(tenant.c.id == tenant_id, tenant_id)
+
+    def find(self, name: str) -> Tenant:
+        """The tenant that a name or alias (domain, account id) means, upper and lower case alike.
+
+        Raises:
+            NotFound: it means none.
+        """
+        means = select(tenant_alias.c.tenant_id).where(tenant_alias.c.alias == _key(name))
+        return self._one(tenant.c.id == means.scalar_subquery(), name)
+
+    def all(self) -> list[Tenant]:
+        """Every tenant, by name."""
+        aliases: dict[str, list[str]] = {}
+        for row in self._connection.execute(select(tenant_alias).order_by(tenant_alias.c.position)):
+            if row.position > 0:
+                aliases.setdefault(row.tenant_id, []).append(row.alias)
+        rows = self._connection.execute(select(tenant).order_by(tenant.c.name))
+        return [_tenant_of(row, tuple(aliases.get(row.id, ()))) for row in rows]
+
+    def update(self, changed: Tenant) -> Tenant:
+        """Replace everything about a tenant but its id and creation time.
+
+        Raises:
+            NotFound: there is none with this id.
+            AlreadyExists: the new name or an alias means another tenant.
+            Conflict: `no-proven-key`: encryption cannot be switched on before a certificate is proven or vouched for.
+        """
+        before = self.get(changed.id)
+        if changed.encryption and not before.encryption and not self._has_usable_certificate(changed.id):
+            raise Conflict(
+                "no-proven-key",
+                "Encryption needs a certificate whose private key is proven to be held. Add one and prove it first.",
+            )
+        values = _tenant_values(replace(changed, created_at=before.created_at))
+        self._connection.execute(update(tenant).where(tenant.c.id == changed.id).values(values))
+        self._connection.execute(delete(tenant_alias).where(tenant_alias.c.tenant_id == changed.id))
+        self._claim_names(changed)
+        return self.get(changed.id)
+
+    def _has_usable_certificate(self, tenant_id: str) -> bool:
+        usable = certificate.c.state.in_(_USABLE)
+        found = select(certificate.c.id).where(certificate.c.tenant_id == tenant_id, usable).limit(1)
+        return self._connection.execute(found).first() is not None
+
+    def _claim_names(self, owner: Tenant) -> None:
+        names = list(dict.fromkeys(_key(name) for name in (owner.name, *owner.aliases)))
+        for position, name in enumerate(names):
+            row = {"alias": name, "tenant_id": owner.id, "position": position}
+            if self._connection.execute(insert_new(self._connection, tenant_alias).values(row)).rowcount != 1:
+                raise AlreadyExists("tenant", name)
+
+    def _one(self, condition: Any, which: str) -> Tenant:
+        row = self._connection.execute(select(tenant).where(condition)).first()
+        if row is None:
+            raise NotFound("tenant", which)
+        aliases = (
+            select(tenant_alias.c.alias)
+            .where(tenant_alias.c.tenant_id == row.id, tenant_alias.c.position > 0)
+            .order_by(tenant_alias.c.position)
+        )
+        return _tenant_of(row, tuple(self._connection.execute(aliases).scalars()))
+
+
+class Certificates(Scoped):
+    """The certificates of one tenant."""
+
+    __slots__ = ()
+
+    def add(self, new: TenantCertificate) -> TenantCertificate:
+        """Keep a new certificate.
+
+        Raises:
+            AlreadyExists: the tenant has this very certificate and has not retired it.
+            NotFound: the tenant is gone.
+        """
+        _same_tenant(self._tenant_id, new.tenant_id)
+        values = {column.name: getattr(new, column.name) for column in certificate.columns}
+        try:
+            added = self._connection.execute(insert_new(self._connection, certificate).values(values)).rowcount
+        except IntegrityError:
+            raise NotFound("tenant", self._tenant_id) from None
+        if added != 1:
+            raise AlreadyExists("certificate", new.fingerprint)
+        return self.get(new.id)
+
+    def get(self, certificate_id: str) -> TenantCertificate:
+        """One certificate.
+
+        Raises:
+            NotFound: there is none, or it is another tenant's.
+        """
+        mine = certificate.c.tenant_id == self._tenant_id
+        row = self._connection.execute(select(certificate).where(mine, certificate.c.id == certificate_id)).first()
+        if row is None:
+            raise NotFound("certificate", certificate_id)
+        return _certificate_of(row)
+
+    def all(self) -> list[TenantCertificate]:
+        """Every certificate, retired ones too, oldest first."""
+        mine = select(certificate).where(certificate.c.tenant_id == self._tenant_id)
+        rows = self._connection.execute(mine.order_by(certificate.c.added_at, certificate.c.id))
+        return [_certificate_of(row) for row in rows]
+
+    def usable(self) -> list[TenantCertificate]:
+        """Those that may be sealed for: proven or vouched for. Whether they are in date is the caller's to judge."""
+        return [held for held in self.all() if held.state in _USABLE]
+
+    def decide(self, certificate_id: str, state: CertificateState, at: datetime, by: str) -> TenantCertificate:
+        """Set the state: proven, vouched or retired. Retiring is for ever.
+
+        Raises:
+            NotFound: there is none, or it is another tenant's.
+            Conflict: `retired`: it was retired before.
+        """
+        if self.get(certificate_id).state is CertificateState.RETIRED:
+            raise Conflict("retired", "This certificate is retired. Add it again if it is to be used again.")
+        return self._set(certificate_id, state=state, decided_at=at, decided_by=by)
+
+    def set_challenge(self, certificate_id: str, challenge: str) -> TenantCertificate:
+        """Remember what a proof is compared with.
+
+        Raises:
+            NotFound: there is none, or it is another tenant's.
+        """
+        return self._set(certificate_id, challenge=challenge)
+
+    def _set(self, certificate_id: str, **values: object) -> TenantCertificate:
+        mine = certificate.c.tenant_id == self._tenant_id
+        self._connection.execute(update(certificate).where(mine, certificate.c.id == certificate_id).values(values))
+        return self.get(certificate_id)
+
+
+def _same_tenant(scope: str, given: str | None) -> None:
+    if scope != given:
+        raise ValueError(f"a thing of tenant {given} was handed to the scope of tenant {scope}")
+
+
+def _key(name: str) -> str:
+    return name.strip().casefold()
+
+
+def _tenant_values(given: Tenant) -> dict[str, object]:
+    return {column.name: getattr(given, column.name) for column in tenant.columns}
+
+
+def _tenant_of(row: Row[Any], aliases: tuple[str, ...]) -> Tenant:
+    values = row._asdict()
+    return Tenant(**{**values, "store_format": StoreFormat(row.store_format)}, aliases=aliases)
+
+
+def _certificate_of(row: Row[Any]) -> TenantCertificate:
+    return TenantCertificate(**{**row._asdict(), "state": CertificateState(row.state)})

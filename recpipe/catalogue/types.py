@@ -1,0 +1,97 @@
+"""Column types: what goes in is checked or made safe here, so that both databases keep the same thing."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import BigInteger, DateTime, Dialect, String
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def clean_text(text: str) -> str:
+    """`text` without what a database cannot keep: NUL and lone surrogates become U+FFFD.
+
+    Source: PostgreSQL 8.3 "Character Types" (the NUL character cannot be stored); RFC 3629 section 3 (surrogates
+    have no UTF-8 form).
+    """
+    if "\0" in text:
+        text = text.replace("\0", "\ufffd")
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def micros(moment: datetime) -> int:
+    """Microseconds since 1970 of an aware time."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def moment(microseconds: int) -> datetime:
+    """The time of `micros`."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+class Utc(TypeDecorator[datetime]):
+    """An aware time. PostgreSQL keeps it as timestamptz, SQLite as microseconds since 1970: short, and in order."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(BigInteger())
+        return dialect.type_descriptor(DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a time without a zone cannot be kept: {value!r}")
+        return micros(value) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return moment(value) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+class Text(TypeDecorator[str]):
+    """Text that both databases can keep, sorted by code point.
+
+    Args:
+        longest: text beyond this many characters is cut. For indexed columns with hostile text: PostgreSQL
+            refuses index entries of more than about 2,700 bytes, and a recording must not fail on its caller's name.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, longest: int | None = None) -> None:
+        super().__init__()
+        self.longest = longest
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(String(collation="C") if dialect.name == "postgresql" else String())
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        if value is None:
+            return None
+        return clean_text(value if self.longest is None else value[: self.longest])
+
+
+class Json(TypeDecorator[Any]):
+    """A JSON document, kept as ASCII text so that any string in it survives, on both databases alike."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else json.dumps(value, separators=(",", ":"))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        return None if value is None else json.loads(value)
