@@ -69,6 +69,10 @@ class SpoolLocked(RecpipeError):
         self.owner = owner
 
 
+class SpoolRefused(RecpipeError):
+    """The spool cannot do this: a path outside it, a name that is taken, a folder it may not write to."""
+
+
 # --- the store --------------------------------------------------------------------------------------------
 
 

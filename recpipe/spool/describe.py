@@ -1,0 +1,133 @@
+"""All that is known of a spool file before its bytes are read: name, sidecar, call detail record, tenant.
+
+Each fact comes from the most specific source that states it: the sidecar (written for this very file), then the name
+(of this recording), then the call detail record (of the call, which may have several recordings).
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+from recpipe.errors import Held, Unfit
+from recpipe.model import CallFacts, Direction, Settled
+from recpipe.settings import Spool
+from recpipe.spool import naming, sidecar
+from recpipe.spool.cdr import AsteriskCdr, FreeswitchCdr
+from recpipe.spool.files import safe_text, sidecars_of
+
+
+class Describer:
+    """Describes the files of one spool. Thread-safe.
+
+    Raises:
+        SettingsInvalid: the pattern of layout "generic" has groups that mean nothing.
+    """
+
+    def __init__(self, spool: Spool) -> None:
+        if spool.layout == "generic":
+            naming.check_pattern(spool.pattern)
+        self._spool = spool
+        self._cdrs: list[AsteriskCdr | FreeswitchCdr] = []
+        if spool.cdr_csv is not None:
+            self._cdrs.append(AsteriskCdr(spool.cdr_csv, spool.timezone))
+        if spool.cdr_dir is not None:
+            self._cdrs.append(FreeswitchCdr(spool.cdr_dir, spool.timezone))
+
+    def describe(self, settled: Settled) -> CallFacts:
+        """Facts of one file; `awaits_cdr` when its call detail record is promised and not there yet.
+
+        Raises:
+            Unfit: `name-not-understood`, `name-ambiguous`, `sidecar-invalid`, or `unknown-tenant` for a file outside
+                any tenant's folder.
+            Held: `sidecar-missing` (layout "sidecar"), `sidecar-unfinished`.
+        """
+        spool = self._spool
+        facts = naming.parse(self._below_tenant(settled.relative), spool.layout, spool.pattern, spool.timezone)
+        found = self.belongs(settled)
+        if spool.layout == "sidecar" and not found:
+            raise Held(
+                "sidecar-missing",
+                f"{safe_text(settled.relative)} waits for its description: put {safe_text(settled.path.stem)}.json "
+                "beside it.",
+            )
+        for path in reversed(found):  # the most specific last, so that it wins
+            try:
+                facts = fill(sidecar.read(path, spool.timezone), facts)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise Held("sidecar-unreadable", f"{safe_text(path.name)} cannot be read: {error.strerror}.") from error
+        if self._cdrs:
+            late = self.late_facts(facts.call_id)
+            facts = replace(facts, awaits_cdr=True) if late is None else fill(facts, late)
+        return facts
+
+    def late_facts(self, call_id: str) -> CallFacts | None:
+        """What the call detail record of this call says by now; None when there is none. Join it with `fill`."""
+        if not call_id:
+            return None
+        for cdr in self._cdrs:
+            facts = cdr.facts(call_id)
+            if facts is not None:
+                return facts
+        return None
+
+    def belongs(self, settled: Settled) -> list[Path]:
+        """The sidecars of this file, the most specific first."""
+        return sidecars_of(settled.path)
+
+    def tenant_of(self, settled: Settled, facts: CallFacts, spool: Spool | None = None) -> str:
+        """The text that names the tenant: a tenant's name or alias. Never a guess.
+
+        Raises:
+            Unfit: `unknown-tenant`, nothing names one.
+        """
+        how = (spool or self._spool).tenant
+        if how == "from-path":
+            folder, separator, _ = settled.relative.partition("/")
+            if not separator:
+                raise _outside_folders(settled.relative)
+            return safe_text(folder)  # exact: no two folders become one tenant
+        if how == "from-facts":
+            if not facts.tenant_hint:
+                raise Unfit(
+                    "unknown-tenant",
+                    f"Neither name, sidecar nor call detail record of {safe_text(settled.relative)} names a tenant. "
+                    "Set the spool's tenant, or see that the PBX writes a domain or account, then retry.",
+                )
+            return facts.tenant_hint
+        return how
+
+    def lane(self, settled: Settled) -> str:
+        """Files of one lane share workers in turn with those of others: as near to the tenant as the path can tell."""
+        if self._spool.tenant not in ("from-path", "from-facts"):
+            return ""
+        folder, separator, _ = settled.relative.partition("/")
+        return safe_text(folder) if separator else ""
+
+    def _below_tenant(self, relative: str) -> str:
+        if self._spool.tenant != "from-path":
+            return relative
+        _, separator, rest = relative.partition("/")
+        if not separator:
+            raise _outside_folders(relative)
+        return rest
+
+
+def fill(facts: CallFacts, more: CallFacts) -> CallFacts:
+    """`facts`, with what they leave open taken from `more`."""
+    changes = {}
+    for field in fields(CallFacts):
+        ours, theirs = getattr(facts, field.name), getattr(more, field.name)
+        if ours in (None, "", Direction.UNKNOWN) and theirs not in (None, "", Direction.UNKNOWN):
+            changes[field.name] = theirs
+    return replace(facts, **changes)
+
+
+def _outside_folders(relative: str) -> Unfit:
+    return Unfit(
+        "unknown-tenant",
+        f"{safe_text(relative)} lies outside any tenant's folder, and this spool tells tenants by the first folder. "
+        "Move it into the tenant's folder, or set the spool's tenant.",
+    )

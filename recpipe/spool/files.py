@@ -1,0 +1,160 @@
+"""File names in a spool: which are recordings, how they are kept as text, what belongs to them.
+
+What is no recording is never touched. What looks as if somebody could miss it (an audio format that cannot be
+read, a symbolic link, a forgotten temporary file) is reported once by the watcher as ignored.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+
+from recpipe.errors import Unfit
+
+CONTROL_FOLDER = ".recpipe"  # ours, in the root of each spool: lock, id, quarantine, incoming
+RECORDING_SUFFIXES = frozenset({".wav", ".wave", ".wav49", ".mp3"})
+SIDECAR_SUFFIXES = frozenset({".json", ".xml", ".csv"})
+TEMPORARY_SUFFIXES = frozenset({".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".swp"})
+
+_ESCAPED = re.compile(r"\\(?:(\\)|x([0-9a-f]{2})|u([0-9a-f]{4}))")
+# Control characters break logs and terminals; direction marks make a name look like another one.
+_UNSAFE = re.compile("[\\\\\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069\ud800-\udfff]")
+
+
+class Kind(StrEnum):
+    """What a name says a file is."""
+
+    RECORDING = "recording"
+    SIDECAR = "sidecar"
+    TEMPORARY = "temporary"  # still being written under a name that its writer will change
+    HIDDEN = "hidden"
+    OTHER = "other"
+
+
+def kind_of(name: str) -> Kind:
+    """Tell recordings from everything else by the file name alone (no folders)."""
+    if name.startswith("."):
+        return Kind.HIDDEN
+    if name.endswith("~"):
+        return Kind.TEMPORARY
+    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - Path() for each of 50,000 names costs more than stat
+    if suffix in RECORDING_SUFFIXES:
+        return Kind.RECORDING
+    if suffix in SIDECAR_SUFFIXES:
+        return Kind.SIDECAR
+    if suffix in TEMPORARY_SUFFIXES:
+        return Kind.TEMPORARY
+    return Kind.OTHER
+
+
+def safe_text(name: str) -> str:
+    r"""Turn a file name as `os.fsdecode` gives it into text that any database, log and terminal can hold.
+
+    Bytes that are not UTF-8 become `\xNN`, control and direction characters `\xNN` or `\uNNNN`, and a backslash
+    is doubled; every other name stays as it is. `from_safe_text` is the exact inverse.
+    """
+    return _UNSAFE.sub(_escape, name)
+
+
+def from_safe_text(text: str) -> str:
+    """The file name that `safe_text` was given."""
+    return _ESCAPED.sub(_unescape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code == 0x5C:
+        return "\\\\"
+    if 0xDC80 <= code <= 0xDCFF:  # surrogateescape: one raw byte
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}"
+
+
+def _unescape(match: re.Match[str]) -> str:
+    if match[1]:
+        return "\\"
+    if match[2]:
+        code = int(match[2], 16)
+        return chr(code if code < 0x80 else 0xDC00 + code)
+    return chr(int(match[3], 16))
+
+
+def plain(text: str, limit: int = 255) -> str:
+    """Text of a call fact: valid Unicode in one line, at most `limit` characters. Does not round-trip."""
+    cleaned = "".join(
+        " " if c.isspace() else "\ufffd" if _UNSAFE.match(c) and c != "\\" else c for c in text[: 4 * limit]
+    )
+    return cleaned.strip()[:limit]
+
+
+def sidecars_of(recording: Path) -> list[Path]:
+    """JSON files beside a recording that describe it alone; those that exist, most specific first.
+
+    `NAME.wav.json`, `NAME_metadata.json` and `NAME.json` for `NAME.wav`. One that another recording shares
+    (`NAME.mp3` beside it) still counts here; `only_sidecars_of` leaves it out.
+    """
+    stem = recording.stem
+    names = dict.fromkeys((f"{recording.name}.json", f"{stem}_metadata.json", f"{stem}.json"))
+    return [path for name in names if is_plain_file(path := recording.with_name(name))]
+
+
+def only_sidecars_of(recording: Path) -> list[Path]:
+    """The sidecars that may move or vanish together with this recording."""
+    own = sidecars_of(recording)
+    if not own:
+        return []
+    for suffix in RECORDING_SUFFIXES:
+        for variant in (suffix, suffix.upper()):
+            other = recording.with_name(recording.stem + variant)
+            if other.name != recording.name and is_plain_file(other):
+                return [path for path in own if path.name == f"{recording.name}.json"]
+    return own
+
+
+def is_plain_file(path: Path) -> bool:
+    """Whether a regular file is there; a link to one is not."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def read_small(path: Path, limit_bytes: int) -> bytes:
+    """Read a small regular file whole, through no link and without waiting on a pipe.
+
+    Raises:
+        OSError: it is not there, is a link, or cannot be read.
+        Unfit: `sidecar-invalid`, it is larger than `limit_bytes` or no regular file.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise Unfit("sidecar-invalid", f"{safe_text(path.name)} is not a regular file. Replace it with one.")
+        data = stream.read(limit_bytes + 1)
+    if len(data) > limit_bytes:
+        raise Unfit(
+            "sidecar-invalid",
+            f"{safe_text(path.name)} is larger than {limit_bytes:,} bytes, which no description of a call needs. "
+            "Remove or shorten it, then retry.",
+        )
+    return data
+
+
+def check_relative(relative: str) -> PurePosixPath:
+    """Vet a path below a spool that came from outside, such as an upload or the quarantine list.
+
+    Raises:
+        ValueError: absolute, empty, with `.`, `..`, hidden or empty parts, NUL, or too long for a file system.
+    """
+    parts = relative.split("/")
+    if "\0" in relative or len(os.fsencode(relative)) > 4000:
+        raise ValueError("it holds a NUL or is too long")
+    for part in parts:
+        if not part or part.startswith("."):
+            raise ValueError("it must be a plain path below the spool, without empty, hidden, . or .. parts")
+        if len(os.fsencode(part)) > 255:
+            raise ValueError("a part of it is longer than 255 bytes")
+    return PurePosixPath(*parts)

@@ -1,0 +1,369 @@
+"""What the pipeline does with files of a spool: own it, finish, quarantine, restore, accept uploads.
+
+Everything of ours lies in the control folder (`.recpipe` in the spool): the lock, the spool's id, quarantined files,
+uploads that are not complete, scratch files and files being removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+
+from recpipe import log as logs
+from recpipe import settings
+from recpipe.errors import SourceChanged, SpoolLocked, SpoolRefused
+from recpipe.model import Settled
+from recpipe.spool import moving
+from recpipe.spool.files import CONTROL_FOLDER, Kind, check_relative, kind_of, only_sidecars_of, safe_text
+
+_log = logs.get(__name__)
+
+_STALE_SECONDS = 24 * 3600  # an upload that nobody continued for so long is given up
+
+
+class SpoolFolder:
+    """The files of one spool. Methods may be called from several threads.
+
+    Args:
+        spool: the folder and what becomes of stored files.
+        state_dir: use this control folder instead of `.recpipe` in the spool, for importing a foreign folder that is
+            to stay as it is.
+    """
+
+    def __init__(self, spool: settings.Spool, state_dir: Path | None = None) -> None:
+        self._spool = spool
+        self.root = spool.path.absolute()
+        self.control = (state_dir or self.root / CONTROL_FOLDER).absolute()
+        self._claims = self.control / "removing"
+        self._quarantine = self.control / "quarantine"
+        self._incoming = self.control / "incoming"
+        self._scratch = self.control / "scratch"
+        self._lock_handle: int | None = None
+        self._id = ""
+
+    # --- ownership ------------------------------------------------------------------------------------
+
+    def lock(self) -> None:
+        """Become the only owner, until `unlock` or the end of the process (however it ends: the kernel's lock).
+
+        Makes the folders that are missing and tidies what a crash left: files half removed are put back.
+
+        Raises:
+            SpoolLocked: another live process owns it; `owner` names it.
+            SpoolRefused: the folder cannot be made or written to.
+        """
+        self._prepare()
+        path = self.control / "lock"
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            owner = os.pread(handle, 200, 0).decode("utf-8", "replace").strip() or "another process"
+            os.close(handle)
+            raise SpoolLocked(self.root, safe_text(owner)) from None
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        self._lock_handle = handle
+        self._tidy()
+
+    def unlock(self) -> None:
+        """Let another process have it. Not owning it is no error."""
+        if self._lock_handle is not None:
+            os.ftruncate(self._lock_handle, 0)
+            os.close(self._lock_handle)
+            self._lock_handle = None
+
+    @property
+    def spool_id(self) -> str:
+        """8 hex digits, random, made once and kept in the control folder."""
+        if not self._id:
+            self._prepare()
+            path = self.control / "id"
+            if not path.exists():
+                self._write_id(path)
+            text = path.read_text("ascii", errors="replace").strip()
+            if not re.fullmatch(r"[0-9a-f]{8}", text):
+                raise SpoolRefused(f"{path} does not hold 8 hex digits. Delete that file to have a new id made.")
+            self._id = text
+        return self._id
+
+    # --- the end of a recording -----------------------------------------------------------------------
+
+    def finish(self, settled: Settled) -> None:
+        """Delete or archive a recording that is stored, with the sidecars that are its alone.
+
+        The archive keeps the path below the spool and is never overwritten: a different file there makes this one
+        `NAME~2.wav`. Empty date folders go when their day is long over. A file that is gone already is no error.
+
+        Raises:
+            SourceChanged: it is not the file that was stored; it was left alone.
+            SpoolRefused: the file system said no.
+        """
+        expected = _expected(settled)
+        if not os.path.lexists(settled.path):
+            return
+        source = self._inside(settled.path, self.root)
+        sidecars = only_sidecars_of(source)
+        with _refusals(f"{safe_text(settled.relative)} cannot be {self._spool.after}d"):
+            if self._spool.after == "archive":
+                assert self._spool.archive is not None  # settings saw to it
+                self._archive(source, expected, self._spool.archive.absolute() / settled.relative)
+                for sidecar in sidecars:
+                    with contextlib.suppress(FileNotFoundError, SourceChanged):
+                        target = self._spool.archive.absolute() / self._relative(sidecar)
+                        self._archive(sidecar, moving.Expected.of(sidecar), target)
+            else:
+                moving.remove(source, expected, self._claims)
+                for sidecar in sidecars:
+                    with contextlib.suppress(FileNotFoundError, SourceChanged):
+                        moving.remove(sidecar, moving.Expected.of(sidecar), self._claims)
+            self.prune(source.parent)
+
+    def prune(self, folder: Path, now: datetime | None = None) -> None:
+        """Remove `folder` and its parents while they are empty date folders of days long over."""
+        moving.prune_dated(self.root, folder, now)
+
+    # --- quarantine -----------------------------------------------------------------------------------
+
+    def quarantine(self, settled: Settled, reason: str) -> Path:
+        """Move a file that cannot be ingested aside, unchanged, with its sidecars.
+
+        Returns:
+            Where it is now: its path below `.recpipe/quarantine`, with `~2` and so on where that was taken.
+
+        Raises:
+            SourceChanged: it is another file by now; it was left alone.
+            SpoolRefused: the file system said no.
+        """
+        source = self._inside(settled.path, self.root)
+        sidecars = only_sidecars_of(source)
+        with _refusals(f"{safe_text(settled.relative)} cannot be put into quarantine for {reason}"):
+            target = self._move_aside(source, _expected(settled), self._quarantine / settled.relative)
+            self._move_sidecars(source, sidecars, target)
+            self.prune(source.parent)
+        return target
+
+    def restore(self, path: Path, relative: str) -> Path:
+        """Put a quarantined file back where the PBX wrote it, to be tried again; its sidecars first.
+
+        Raises:
+            SpoolRefused: it is not in quarantine, `relative` is no path below the spool, or that name is taken.
+        """
+        source = self._inside(path, self._quarantine)
+        target = self._target(relative)
+        with _refusals(f"{safe_text(relative)} cannot be restored"):
+            if os.path.lexists(target):
+                raise SpoolRefused(
+                    f"There already is a {safe_text(relative)} in the spool. Wait until it is ingested, then retry."
+                )
+            expected = moving.Expected.of(source)
+            self._move_sidecars(source, only_sidecars_of(source), target)
+            moving.transfer(source, expected, target, self._claims)
+            self._prune_quarantine(source.parent)
+        return target
+
+    def discard(self, path: Path) -> None:
+        """Delete a file for good, quarantined or waiting in the spool, with its sidecars. Gone already is no error.
+
+        Raises:
+            SpoolRefused: it is neither in quarantine nor a recording of this spool.
+        """
+        inside = self._quarantine if path.absolute().is_relative_to(self._quarantine) else self.root
+        source = self._inside(path, inside)
+        with _refusals(f"{safe_text(path.name)} cannot be discarded"):
+            for victim in (*only_sidecars_of(source), source):
+                with contextlib.suppress(FileNotFoundError):
+                    moving.remove(victim, moving.Expected.of(victim), self._claims)
+            if inside == self._quarantine:
+                self._prune_quarantine(source.parent)
+
+    # --- new files ------------------------------------------------------------------------------------
+
+    def accept_upload(self, name: str) -> Upload:
+        """Begin a file that somebody sends: written aside, put into place whole by `commit`.
+
+        Args:
+            name: path below the spool that it shall get.
+
+        Raises:
+            SpoolRefused: no plain path below the spool, or neither a recording nor a sidecar by its ending.
+        """
+        target = self._target(name)
+        if kind_of(target.name) not in (Kind.RECORDING, Kind.SIDECAR):
+            raise SpoolRefused(f"{safe_text(name)} is no recording: its name must end in .wav, .WAV or .mp3.")
+        self._prepare()
+        return Upload(self._incoming / secrets.token_hex(16), target, self._claims)
+
+    def scratch(self) -> Path:
+        """A new path for a temporary file of the pipeline, inside the spool; whoever uses it deletes it."""
+        self._prepare()
+        return self._scratch / secrets.token_hex(16)
+
+    # --- inside ---------------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        if self._scratch.is_dir() and self._claims.is_dir() and self._incoming.is_dir():
+            return
+        try:
+            moving.make_folders(self.root)
+            moving.make_folders(self.control, 0o700)
+            for folder in (self._quarantine, self._incoming, self._scratch, self._claims):
+                moving.make_folders(folder, 0o700)
+        except OSError as error:
+            raise SpoolRefused(
+                f"The spool {self.root} cannot be used: {error.strerror}. Let this user write to it, or mount it."
+            ) from error
+
+    def _write_id(self, path: Path) -> None:
+        temporary = path.with_name(f"id-{secrets.token_hex(4)}")
+        try:
+            with temporary.open("x") as out:
+                out.write(secrets.token_hex(4) + "\n")
+                out.flush()
+                os.fsync(out.fileno())
+            try:
+                os.link(temporary, path)  # whoever comes first wins
+            except FileExistsError:
+                return
+            except OSError:
+                temporary.rename(path)
+            moving.sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _tidy(self) -> None:
+        for leftover in self._scratch.iterdir():
+            leftover.unlink(missing_ok=True)
+        for leftover in self._incoming.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - leftover.stat().st_mtime > _STALE_SECONDS:
+                    leftover.unlink()
+        for claim, original in list(moving.claimed_names(self._claims)):
+            known = original.is_absolute() and original.is_relative_to(self.root) and ".." not in original.parts
+            target = moving.put_back(claim, original if known else self.root / claim.name)
+            _log.warning("interrupted removal undone", spool=self._spool.label, where=str(target.parent))
+
+    def _archive(self, source: Path, expected: moving.Expected, wanted: Path) -> None:
+        for target in moving.variants(wanted):
+            try:
+                moving.transfer(source, expected, target, self._claims)
+                return
+            except FileExistsError:
+                # A crash after archiving and before removing leaves the same bytes there: that was this file.
+                if target.is_file() and not target.is_symlink() and moving.same_bytes(source, target):
+                    moving.remove(source, expected, self._claims)
+                    return
+
+    def _move_aside(self, source: Path, expected: moving.Expected, wanted: Path) -> Path:
+        for target in moving.variants(wanted):
+            with contextlib.suppress(FileExistsError):
+                moving.transfer(source, expected, target, self._claims)
+                return target
+        raise AssertionError("variants never end")
+
+    def _move_sidecars(self, source: Path, sidecars: list[Path], target: Path) -> None:
+        for sidecar in sidecars:
+            ending = sidecar.name.removeprefix(source.name if sidecar.name.startswith(source.name) else source.stem)
+            base = target.name if sidecar.name.startswith(source.name) else target.stem
+            with contextlib.suppress(FileNotFoundError, SourceChanged):
+                self._move_aside(sidecar, moving.Expected.of(sidecar), target.with_name(base + ending))
+
+    def _prune_quarantine(self, folder: Path) -> None:
+        with contextlib.suppress(OSError):
+            while folder != self._quarantine and folder.is_relative_to(self._quarantine):
+                folder.rmdir()
+                folder = folder.parent
+
+    def _target(self, relative: str) -> Path:
+        try:
+            path = self.root / check_relative(relative)
+        except ValueError as error:
+            raise SpoolRefused(f"{safe_text(relative)[:200]} is no name for a spool file: {error}.") from None
+        return self._inside(path, self.root)
+
+    def _inside(self, path: Path, folder: Path) -> Path:
+        """Refuse what lies outside `folder`, also by way of a link, and our own control folder."""
+        absolute = path.absolute()
+        real, real_folder = Path(os.path.realpath(absolute.parent)), Path(os.path.realpath(folder))
+        ours = Path(os.path.realpath(self.control))
+        outside = ".." in absolute.parts or not real.is_relative_to(real_folder) or absolute == folder
+        if outside or (folder == self.root and real.is_relative_to(ours)):
+            raise SpoolRefused(f"{safe_text(str(path))} does not lie in {folder}; it was left alone.")
+        return absolute
+
+    def _relative(self, path: Path) -> Path:
+        return path.relative_to(self.root)
+
+
+class Upload:
+    """A file on its way in. Use it as a context manager: leaving without `commit` throws it away."""
+
+    def __init__(self, temporary: Path, target: Path, claims: Path) -> None:
+        self._temporary = temporary
+        self._target = target
+        self._claims = claims
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._stream = os.fdopen(handle, "wb")
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Append bytes; returns how many."""
+        return self._stream.write(data)
+
+    def commit(self) -> Path:
+        """Make it durable and put it into place; it appears whole or not at all.
+
+        Sending the same bytes again under the same name counts as success.
+
+        Raises:
+            SpoolRefused: another file has this name, or the file system said no; the upload was thrown away.
+        """
+        with _refusals(f"{safe_text(self._target.name)} cannot be put into the spool"):
+            try:
+                self._stream.flush()
+                os.fsync(self._stream.fileno())
+                self._stream.close()
+                try:
+                    moving.transfer(self._temporary, moving.Expected.of(self._temporary), self._target, self._claims)
+                except FileExistsError:
+                    if self._target.is_symlink() or not moving.same_bytes(self._temporary, self._target):
+                        raise SpoolRefused(
+                            f"There already is another file {safe_text(self._target.name)}. Send it under a new name."
+                        ) from None
+            finally:
+                self.abort()
+        return self._target
+
+    def abort(self) -> None:
+        """Throw away what was not committed."""
+        with contextlib.suppress(OSError):
+            self._stream.close()
+        self._temporary.unlink(missing_ok=True)
+
+    def __enter__(self) -> Upload:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.abort()
+
+
+@contextlib.contextmanager
+def _refusals(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SpoolRefused(f"{what}: {error.strerror or error}. Check the permissions and free space.") from error
+
+
+def _expected(settled: Settled) -> moving.Expected:
+    return moving.Expected(settled.size_bytes, settled.mtime_ns, settled.inode)

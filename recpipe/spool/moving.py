@@ -1,0 +1,263 @@
+"""Moving spool files so that nothing is overwritten, lost on a power cut, or taken while it changes."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from recpipe.errors import SourceChanged
+
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The file that is meant, and no other that may have taken its name."""
+
+    size_bytes: int
+    mtime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, path: Path) -> Expected:
+        """Raises OSError when there is no regular file (a link to one is none)."""
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode):
+            raise FileNotFoundError(errno.ENOENT, "not a regular file", str(path))
+        return cls(status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+def check(path: Path, expected: Expected) -> None:
+    """Raises:
+    SourceChanged: something else is there by now, or nothing.
+    """
+    try:
+        same = Expected.of(path) == expected
+    except (FileNotFoundError, NotADirectoryError):
+        same = False
+    if not same:
+        raise SourceChanged(path)
+
+
+def transfer(source: Path, expected: Expected, target: Path, claims: Path) -> None:
+    """Move a file, also to another file system; durable before the source goes.
+
+    Args:
+        claims: folder for `remove`.
+
+    Raises:
+        FileExistsError: something is called `target`; nothing was changed.
+        SourceChanged: the source is not the expected file (any more); nothing was changed.
+    """
+    check(source, expected)
+    make_folders(target.parent)
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except FileNotFoundError:
+        raise SourceChanged(source) from None
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            _copy(source, target)
+        elif error.errno in _NO_LINKS:
+            _rename_without_links(source, expected, target)
+            return
+        else:
+            raise
+    try:
+        check(source, expected)
+        sync_folder(target.parent)
+        remove(source, expected, claims)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+
+
+def remove(path: Path, expected: Expected, claims: Path) -> None:
+    """Delete exactly this file.
+
+    It is renamed away first and looked at under its new name, so a file that took its place in the last moment
+    is put back instead of deleted.
+
+    Args:
+        claims: a folder of ours on the same file system; `claimed_names` reads what a crash left in it.
+
+    Raises:
+        SourceChanged: another file is there by now.
+    """
+    check(path, expected)
+    claim = claims / f"{secrets.token_hex(4)}~{claim_name(path)}"
+    try:
+        path.rename(claim)
+    except FileNotFoundError:
+        raise SourceChanged(path) from None
+    except OSError:  # claims are on another file system, or the name is too long when quoted
+        check(path, expected)
+        path.unlink()
+        return
+    try:
+        check(claim, expected)
+    except SourceChanged:
+        put_back(claim, path)
+        raise SourceChanged(path) from None
+    claim.unlink()
+
+
+def claim_name(path: Path) -> str:
+    """The absolute path in one file name; `claimed_names` is the inverse."""
+    return os.fsdecode(os.fsencode(path).replace(b"%", b"%25").replace(b"/", b"%2F"))
+
+
+def claimed_names(claims: Path) -> Iterator[tuple[Path, Path]]:
+    """(claimed file, where it was) for everything a crash left half removed."""
+    for claim in claims.iterdir():
+        _, _, quoted = claim.name.partition("~")
+        yield claim, Path(quoted.replace("%2F", "/").replace("%25", "%"))
+
+
+def put_back(claim: Path, original: Path) -> Path:
+    """Undo a claim without overwriting what may be there by now."""
+    make_folders(original.parent)
+    for target in variants(original):
+        try:
+            os.link(claim, target, follow_symlinks=False)
+        except FileExistsError:
+            continue
+        except OSError:
+            _reserve(target)
+            claim.rename(target)
+            return target
+        claim.unlink()
+        return target
+    raise AssertionError("variants never end")
+
+
+def variants(path: Path) -> Iterator[Path]:
+    """`a.wav`, `a~2.wav`, `a~3.wav`, ...; the stem is cut where the name would get too long."""
+    yield path
+    number = 2
+    while True:
+        tail = f"~{number}{path.suffix}"
+        stem = os.fsencode(path.stem)[: 255 - len(os.fsencode(tail)) - 16]  # 16: a sidecar's longer ending
+        yield path.with_name(os.fsdecode(stem) + tail)
+        number += 1
+
+
+def make_folders(folder: Path, mode: int = 0o755) -> None:
+    """Like `mkdir -p`, and what was made survives a power cut."""
+    if folder.is_dir():
+        return
+    make_folders(folder.parent, mode)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode)
+    sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """fsync a folder, so that names made in it survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EACCES):  # some network file systems have none
+            raise
+    finally:
+        os.close(handle)
+
+
+def same_bytes(one: Path, other: Path) -> bool:
+    """Whether two regular files hold the same bytes."""
+    with one.open("rb") as left, other.open("rb") as right:
+        if os.fstat(left.fileno()).st_size != os.fstat(right.fileno()).st_size:
+            return False
+        while chunk := left.read(1 << 20):
+            if right.read(len(chunk)) != chunk:
+                return False
+    return True
+
+
+def _copy(source: Path, target: Path) -> None:
+    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as out:
+            reader = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            with os.fdopen(reader, "rb") as body:
+                shutil.copyfileobj(body, out, 1 << 20)
+                status = os.fstat(reader)
+            out.flush()
+            os.utime(handle, ns=(status.st_atime_ns, status.st_mtime_ns))
+            os.fsync(handle)
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            raise
+        except OSError:
+            _reserve(target)
+            temporary.rename(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _rename_without_links(source: Path, expected: Expected, target: Path) -> None:
+    _reserve(target)
+    source.rename(target)
+    try:
+        check(target, expected)
+    except SourceChanged:
+        put_back(target, source)
+        raise SourceChanged(source) from None
+    sync_folder(target.parent)
+
+
+def _reserve(target: Path) -> None:
+    """Take a name for ourselves, where the file system has no hard links to do it in one step."""
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+def prune_dated(root: Path, folder: Path, now: datetime | None = None) -> None:
+    """Remove empty date folders (YYYY/MM/DD, YYYY/Mon/DD, with or without an hour) whose day is long over.
+
+    Others stay: a PBX that made a folder and is about to write to it must find it. Only `rmdir` is used, so a
+    folder that is not empty survives any race.
+    """
+    today = (now or datetime.now(UTC)).date()
+    while folder != root and folder.is_relative_to(root):
+        last_day = _last_day(folder.relative_to(root).parts)
+        if last_day is None or last_day >= today - timedelta(days=2):
+            return
+        try:
+            folder.rmdir()
+        except OSError:
+            return
+        folder = folder.parent
+
+
+def _last_day(parts: tuple[str, ...]) -> date | None:
+    """The last day that a dated folder is for, read from the end of its path."""
+    years = [i for i, part in enumerate(parts[-4:]) if re.fullmatch(r"(19|20)[0-9]{2}", part)]
+    if not years:
+        return None
+    numbers = [_MONTHS.index(p) + 1 if p in _MONTHS else int(p) if re.fullmatch("[0-9]{1,4}", p) else -1
+               for p in parts[-4:][years[0] :]]  # fmt: skip
+    try:
+        if len(numbers) == 1:
+            return date(numbers[0], 12, 31)
+        if len(numbers) == 2:
+            return date(numbers[0] + numbers[1] // 12, numbers[1] % 12 + 1, 1) - timedelta(days=1)
+        if len(numbers) == 3 or 0 <= numbers[3] <= 23:
+            return date(numbers[0], numbers[1], numbers[2])
+    except ValueError:
+        pass
+    return None

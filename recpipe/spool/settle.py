@@ -1,0 +1,284 @@
+"""When is a file finished? A pure state machine: observations in, settled files out; no I/O, no clock of its own.
+
+    (unseen) -> GROWING -> SETTLED -> IN_WORK -> done
+                  ^  |        |         |  ^
+                  |  +- gone  |         v  |
+                  +-- reopened / replaced  DEFERRED
+
+A file is GROWING until its size, modification time and inode have stood still for `settle_seconds`; then it is
+SETTLED and waits to be taken, once. Whatever changes afterwards sends it back. While it is IN_WORK a change is
+remembered, so that the file settles anew when its worker lets go of it.
+
+Two clocks are passed in: `now` (monotonic seconds) measures standing still; `wall_ns` (nanoseconds since the epoch)
+is compared with modification times, and only a file never seen before is believed to have stood still by them.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict, deque
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class State(StrEnum):
+    GROWING = "growing"
+    SETTLED = "settled"  # waits to be taken
+    IN_WORK = "in-work"
+    DEFERRED = "deferred"  # given back; waits until its time
+    DONE = "done"  # finished and gone, remembered until a later scan shows so: a running one may have seen it
+    KEPT = "kept"  # finished and left where it is: not handed out again unless it changes
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What stands still when nobody writes."""
+
+    size_bytes: int
+    mtime_ns: int
+    inode: int
+
+
+@dataclass(slots=True)
+class _Track:
+    state: State
+    print: Fingerprint
+    still_since: float  # monotonic
+    inherited: bool
+    promised: bool = False  # whole by promise of its writer: no need to stand still
+    until: float = 0.0  # DEFERRED
+    changed: bool = False  # IN_WORK: no longer what was handed out
+    scan: int = 0  # last scan that saw it
+    marked: int = 0  # DONE: the scan that was running or the last one then
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A file handed out."""
+
+    path: str
+    print: Fingerprint
+    inherited: bool
+
+
+class Settler:
+    """Tracks every file of one spool by its relative path. Not thread-safe: its owner holds a lock.
+
+    Args:
+        settle_seconds: how long size, modification time and inode must not change.
+        moved_in_whole: files appear under their name only when they are finished: the first sight settles them.
+        group_of: files are taken in turn from each group, so that one tenant's backlog does not starve another.
+    """
+
+    def __init__(
+        self, settle_seconds: float, moved_in_whole: bool = False, group_of: Callable[[str], str] = lambda path: ""
+    ) -> None:
+        self._settle_seconds = settle_seconds
+        self._moved_in_whole = moved_in_whole
+        self._group_of = group_of
+        self._tracks: dict[str, _Track] = {}
+        self._due: list[tuple[float, str]] = []  # heap of "look again at"; stale entries are skipped
+        self._ready: OrderedDict[str, deque[str]] = OrderedDict()
+        self._waiting = 0
+        self._scan = 0
+        self._first_scan_over = False
+
+    # --- observations ---------------------------------------------------------------------------------
+
+    def seen(self, path: str, size: int, mtime_ns: int, inode: int, now: float, wall_ns: int) -> None:
+        """A look at the file: by a scan, after a hint, or because it was due."""
+        fresh = Fingerprint(size, mtime_ns, inode)
+        track = self._tracks.get(path)
+        if track is None:
+            self._first_sight(path, fresh, now, wall_ns, inherited=not self._first_scan_over)
+            return
+        track.scan = self._scan
+        if track.print == fresh:
+            self._unchanged(path, track, now)
+        elif track.state in (State.DONE, State.KEPT):
+            self._first_sight(path, fresh, now, wall_ns, inherited=False)
+        else:
+            self._changed(path, track, fresh, now)
+
+    def hint_closed(self, path: str, now: float) -> None:
+        """Somebody closed it after writing. Only where the layout promises so does that finish it."""
+        self._hint(path, now)
+
+    def hint_moved_in(self, path: str, now: float) -> None:
+        """It was renamed to this name. Only where the layout promises so does that finish it."""
+        self._hint(path, now)
+
+    def gone(self, path: str) -> None:
+        """It is not there (any more): deleted, or renamed away."""
+        track = self._tracks.get(path)
+        if track is None:
+            return
+        if track.state is State.IN_WORK:
+            track.changed = True  # its worker will find out; what comes back under this name is another file
+        else:
+            self._forget(path, track)
+
+    def scan_started(self) -> None:
+        """A scan of the whole spool begins."""
+        self._scan += 1
+
+    def scan_finished(self, now: float, blind: Collection[str] = ()) -> list[str]:
+        """A scan of the whole spool is over: what it did not see is gone.
+
+        Args:
+            blind: folders ("a/b", or "" for all) that could not be read; nothing below them is taken as gone.
+
+        Returns:
+            Paths that vanished.
+        """
+        vanished = []
+        for path, track in list(self._tracks.items()):
+            if track.state is State.DONE:
+                self._review_done(path, track, now)
+            elif track.scan != self._scan and not _below(path, blind):
+                vanished.append(path)
+                self.gone(path)
+        if not blind:
+            self._first_scan_over = True
+        return vanished
+
+    # --- the owner's side -----------------------------------------------------------------------------
+
+    def due(self, now: float) -> list[str]:
+        """Files worth a look now: they may have stood still long enough. Each is named once."""
+        paths = []
+        while self._due and self._due[0][0] <= now:
+            _, path = heapq.heappop(self._due)
+            track = self._tracks.get(path)
+            if track is None:
+                continue
+            if track.state is State.DEFERRED and track.until <= now:
+                self._make_ready(path, track)
+            elif track.state is State.GROWING:
+                paths.append(path)
+        return paths
+
+    def next_due(self) -> float | None:
+        """When `due` has something to say; None when it is waiting for nothing."""
+        return self._due[0][0] if self._due else None
+
+    def take(self, limit: int) -> list[Taken]:
+        """Hand out settled files, each once, in turn from each group; oldest first within a group."""
+        taken: list[Taken] = []
+        while self._ready and len(taken) < limit:
+            group, queue = self._ready.popitem(last=False)
+            path = queue.popleft()
+            if queue:
+                self._ready[group] = queue  # to the end: the next group's turn
+            track = self._tracks.get(path)
+            if track is None or track.state is not State.SETTLED:
+                continue  # it changed while it waited
+            track.state, track.changed = State.IN_WORK, False
+            self._waiting -= 1
+            taken.append(Taken(path, track.print, track.inherited))
+        return taken
+
+    def done(self, path: str, now: float, present: bool = False) -> None:
+        """The worker finished it. If something new is under this name by now, that settles on its own.
+
+        Args:
+            present: the very file is still there, on purpose.
+        """
+        track = self._tracks.get(path)
+        if track is None or track.state is not State.IN_WORK:
+            return
+        if track.changed:
+            self._grow(path, track, now)
+            track.inherited = False
+        elif present:
+            track.state = State.KEPT
+        else:
+            track.state, track.marked = State.DONE, self._scan
+
+    def release(self, path: str, retry_at: float, now: float) -> None:
+        """The worker gives it back: hand it out again at `retry_at`, or when it has settled anew if it changed."""
+        track = self._tracks.get(path)
+        if track is None or track.state is not State.IN_WORK:
+            return
+        if track.changed:
+            self._grow(path, track, now)
+        else:
+            track.state, track.until = State.DEFERRED, retry_at
+            heapq.heappush(self._due, (retry_at, path))
+
+    def state(self, path: str) -> State | None:
+        track = self._tracks.get(path)
+        return track.state if track else None
+
+    def count(self, *states: State) -> int:
+        if states == (State.SETTLED,):
+            return self._waiting
+        return sum(track.state in states for track in self._tracks.values())
+
+    # --- transitions ----------------------------------------------------------------------------------
+
+    def _first_sight(self, path: str, fresh: Fingerprint, now: float, wall_ns: int, *, inherited: bool) -> None:
+        age = (wall_ns - fresh.mtime_ns) / 1e9
+        # A time in the future is a skewed clock and says nothing: it has to stand still by ours.
+        credit = min(age, self._settle_seconds) if age > 0 else 0.0
+        track = _Track(State.GROWING, fresh, now - credit, inherited, promised=self._moved_in_whole, scan=self._scan)
+        self._tracks[path] = track
+        self._settle_or_wait(path, track, now)
+
+    def _unchanged(self, path: str, track: _Track, now: float) -> None:
+        if track.state is State.GROWING:
+            self._settle_or_wait(path, track, now)
+        elif track.state is State.DEFERRED and track.until <= now:
+            self._make_ready(path, track)
+
+    def _changed(self, path: str, track: _Track, fresh: Fingerprint, now: float) -> None:
+        if track.print.inode != fresh.inode:
+            track.inherited = False
+        track.print = fresh
+        if track.state is State.IN_WORK:
+            track.changed, track.still_since = True, now
+        else:
+            self._grow(path, track, now)
+
+    def _grow(self, path: str, track: _Track, now: float) -> None:
+        if track.state is State.SETTLED:
+            self._waiting -= 1
+        # Written to although it was promised to be whole: the promise is void.
+        track.state, track.still_since, track.promised, track.changed = State.GROWING, now, False, False
+        heapq.heappush(self._due, (now + self._settle_seconds, path))
+
+    def _hint(self, path: str, now: float) -> None:
+        track = self._tracks.get(path)
+        if track is not None and track.state is State.GROWING and self._moved_in_whole:
+            track.promised = True
+            self._settle_or_wait(path, track, now)
+
+    def _settle_or_wait(self, path: str, track: _Track, now: float) -> None:
+        if track.promised or now - track.still_since >= self._settle_seconds:
+            self._make_ready(path, track)
+        else:
+            heapq.heappush(self._due, (track.still_since + self._settle_seconds, path))
+
+    def _make_ready(self, path: str, track: _Track) -> None:
+        track.state = State.SETTLED
+        self._waiting += 1
+        self._ready.setdefault(self._group_of(path), deque()).append(path)
+
+    def _review_done(self, path: str, track: _Track, now: float) -> None:
+        if track.marked == self._scan:
+            return  # finished while the scan ran: what the scan saw proves nothing
+        if track.scan == self._scan:
+            self._grow(path, track, now)  # still there after all
+        else:
+            del self._tracks[path]
+
+    def _forget(self, path: str, track: _Track) -> None:
+        if track.state is State.SETTLED:
+            self._waiting -= 1
+        if track.state is not State.DONE:
+            del self._tracks[path]
+
+
+def _below(path: str, folders: Collection[str]) -> bool:
+    return any(not folder or path.startswith(folder + "/") for folder in folders)

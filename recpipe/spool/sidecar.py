@@ -1,0 +1,169 @@
+"""JSON beside a recording that describes it, and the facts KAZOO sends along with a pushed recording.
+
+Keys of our own sidecar (all optional, unknown keys are ignored; `null` and "" say nothing):
+
+    started_at          ISO 8601; without an offset it is in the spool's zone
+    timezone            IANA name of the source's zone
+    duration_ms, or duration_seconds                                  a number
+    direction           inbound, outbound, internal
+    caller, callee, caller_name, callee_name, extension, route        text
+    call_id, linked_id, channels, tenant                              text
+
+Keys of a Genesys Cloud `_metadata.json`: conversationId, recordingId, startTime, endTime, direction, ani, dnis,
+organizationId. Our own key wins where both are there.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NoReturn
+
+from recpipe.errors import Held, Unfit
+from recpipe.model import CallFacts, Direction
+from recpipe.settings import check_timezone
+from recpipe.spool.files import plain, read_small, safe_text
+from recpipe.spool.naming import direction_of
+from recpipe.spool.when import to_utc
+
+LIMIT_BYTES = 64 * 1024
+_YOUNG_SECONDS = 120  # a sidecar that does not parse and is younger than this may be half written
+_LONGEST_CALL_MS = 30 * 24 * 3600 * 1000
+_TEXTS = {
+    "caller": ("caller", "ani"),
+    "callee": ("callee", "dnis"),
+    "caller_name": ("caller_name",),
+    "callee_name": ("callee_name",),
+    "extension": ("extension",),
+    "route": ("route",),
+    "call_id": ("call_id", "recordingId"),
+    "linked_id": ("linked_id", "conversationId"),
+    "channels": ("channels",),
+    "tenant_hint": ("tenant", "organizationId"),
+}
+
+
+def read(path: Path, timezone: str) -> CallFacts:
+    """Read one sidecar.
+
+    Raises:
+        Unfit: `sidecar-invalid`, naming the key and what it should be.
+        Held: `sidecar-unfinished`, it does not parse, but may still be being written.
+        OSError: it cannot be read (any more).
+    """
+    data = read_small(path, LIMIT_BYTES)
+    try:
+        content = json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        name = safe_text(path.name)
+        if time.time() - path.lstat().st_mtime < _YOUNG_SECONDS:
+            raise Held("sidecar-unfinished", f"{name} is not complete JSON yet; it will be read again.") from error
+        raise Unfit("sidecar-invalid", f"{name} is not JSON: {error}. Correct or remove it, then retry.") from error
+    return facts_from_json(content, timezone)
+
+
+def facts_from_json(content: object, timezone: str) -> CallFacts:
+    """Call facts of a parsed sidecar.
+
+    Raises:
+        Unfit: `sidecar-invalid`.
+    """
+    if not isinstance(content, dict):
+        raise _invalid("the file", "a JSON object", content)
+    zone = _text(content, "timezone") or timezone
+    try:
+        check_timezone(zone)
+    except ValueError:
+        raise _invalid("timezone", "an IANA name such as Europe/Berlin", zone) from None
+    started_at = _time(content, ("started_at", "startTime"), zone)
+    duration_ms = _duration(content)
+    ended_at = _time(content, ("endTime",), zone)
+    if duration_ms is None and started_at is not None and ended_at is not None and ended_at >= started_at:
+        duration_ms = round((ended_at - started_at) / timedelta(milliseconds=1))
+    word = _text(content, "direction")
+    direction = direction_of(word)
+    if word and direction is Direction.UNKNOWN and word.lower() != "unknown":
+        raise _invalid("direction", "inbound, outbound or internal", word)
+    texts = {field: next((t for key in keys if (t := _text(content, key))), "") for field, keys in _TEXTS.items()}
+    return replace(
+        CallFacts(started_at=started_at, timezone=zone, duration_ms=duration_ms, direction=direction),
+        **texts,  # type: ignore[arg-type]
+    )
+
+
+def facts_from_kazoo(params: Mapping[str, str]) -> CallFacts:
+    """What KAZOO's HTTP push says in its query string; `account_id` names the tenant.
+
+    Texts may be SIP URIs and stay raw. Unknown parameters are ignored; nothing here raises.
+    """
+
+    def get(*names: str) -> str:
+        return next((text for name in names if (text := plain(params.get(name, "")))), "")
+
+    caller = get("caller_id_number") or _user(get("from"))
+    return CallFacts(
+        caller=caller,
+        callee=_user(get("to")),
+        caller_name=get("caller_id_name"),
+        call_id=get("call_id", "cdr_id"),
+        linked_id=get("interaction_id"),
+        tenant_hint=get("account_id"),
+    )
+
+
+def _user(address: str) -> str:
+    """KAZOO writes `number@realm`; with a digit-only user part the realm only names the tenant's domain."""
+    user, _, _ = address.partition("@")
+    return user if user.lstrip("+").isdecimal() else address
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _text(content: Mapping[str, Any], key: str) -> str:
+    value = content.get(key)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise _invalid(key, "text in quotes", value)
+    return plain(value)
+
+
+def _time(content: Mapping[str, Any], keys: tuple[str, ...], zone: str) -> datetime | None:
+    for key in keys:
+        text = _text(content, key)
+        if not text:
+            continue
+        try:
+            moment = datetime.fromisoformat(text)
+            moment = to_utc(moment, zone) if moment.tzinfo is None else moment.astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise _invalid(key, "a time such as 2025-03-27T09:25:17+07:00", text) from None
+        if not 1990 <= moment.year < 2100:
+            raise _invalid(key, "a time between 1990 and 2099", text)
+        return moment
+    return None
+
+
+def _duration(content: Mapping[str, Any]) -> int | None:
+    for key, factor in (("duration_ms", 1), ("duration_seconds", 1000)):
+        value = content.get(key)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise _invalid(key, "a number", value)
+        if not 0 <= value * factor <= _LONGEST_CALL_MS:
+            raise _invalid(key, "zero or more, and no longer than 30 days", value)
+        return round(value * factor)
+    return None
+
+
+def _invalid(key: str, expected: str, found: object) -> Unfit:
+    shown = safe_text(repr(found))[:60]
+    return Unfit("sidecar-invalid", f"In the sidecar, {key} must be {expected}, not {shown}. Correct it, then retry.")

@@ -1,0 +1,475 @@
+"""Finds finished files: watchdog's events are hints, reading the whole folder again is the truth.
+
+inotify misses events (new folders, overflow, its limits, network file systems), so nothing depends on it: a hint
+only makes a file be looked at sooner. Both ends meet in `settle.Settler`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from watchdog.events import (
+    DirCreatedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver
+
+from recpipe import log as logs
+from recpipe import settings
+from recpipe.model import Settled
+from recpipe.spool.files import CONTROL_FOLDER, Kind, kind_of
+from recpipe.spool.settle import Settler, State, Taken
+
+_log = logs.get(__name__)
+
+_FORGOTTEN_SECONDS = 24 * 3600  # a temporary name this old will not be renamed any more
+_IGNORED_LIMIT = 10_000  # remembered ignored files; beyond that they are counted, not listed
+_UNFINISHED = (State.GROWING, State.SETTLED, State.IN_WORK, State.DEFERRED)
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A file in the spool that is no recording and stays where it is."""
+
+    relative: str
+    reason: str  # symbolic-link, not-a-file, not-audio, forgotten-temporary, unreadable-folder
+
+
+class Watcher:
+    """Watches one spool. Every public method may be called from any thread.
+
+    Either `start` it (a thread of its own looks) or do not: then `scan_now` looks, and `take` and `once` wait for
+    stillness in the caller's thread.
+
+    Args:
+        spool: the folder and how long its files must stand still.
+        spool_root_state: our control folder, when it is not `.recpipe` in the spool. The `id` file in it is the proof
+            that the spool is mounted: when it is gone, an empty folder is not taken as "all files vanished".
+    """
+
+    def __init__(self, spool: settings.Spool, spool_root_state: Path | None = None) -> None:
+        self._spool = spool
+        self._root = spool.path.absolute()
+        self._marker = (spool_root_state or self._root / CONTROL_FOLDER) / "id"
+        self._label = spool.label
+        self._settler = Settler(spool.settle_seconds, spool.moved_in_whole, _first_folder)
+        self._changed = threading.Condition()  # guards the settler; told when something settled
+        self._looking = threading.Lock()  # one scan or look at a time: their order is what `Settler` relies on
+        self._hints: dict[tuple[str, str], None] = {}  # (what, relative), in order and without repeats
+        self._hint_lock = threading.Lock()
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._observer: BaseObserver | None = None
+        self._identity: tuple[int, int] | bytes | None = None
+        self._root_lost = False
+        self._next_scan = 0.0
+        self._ignored: dict[str, Ignored] = {}
+
+    # --- life -----------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to watch; files already there come first, marked `inherited`."""
+        if self._thread is not None:
+            return
+        self._stopping.clear()
+        self._observe()
+        self._thread = threading.Thread(target=self._run, name=f"watch-{self._label}", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop watching; a waiting `take` returns. What was not taken stays in the spool for the next start."""
+        self._stopping.set()
+        self._wake.set()
+        with self._changed:
+            self._changed.notify_all()
+        if self._observer is not None:
+            self._observer.stop()
+            if self._observer.is_alive():
+                self._observer.join()
+            self._observer = None
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    # --- handing out ----------------------------------------------------------------------------------
+
+    def take(self, timeout_seconds: float, limit: int = 256) -> list[Settled]:
+        """Wait until something has settled, or the time is over.
+
+        Each file is handed out once, until `done` or `release` is called for it.
+
+        Args:
+            timeout_seconds: how long to wait when nothing is ready.
+            limit: at most so many at once.
+
+        Returns:
+            Finished files in turn from each top folder; empty when the time is over or the watcher was stopped.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            if self._thread is None:
+                self._look_at_due()
+            with self._changed:
+                taken = self._settler.take(limit)
+            ready = [settled for one in taken if (settled := self._confirm(one)) is not None]
+            now = time.monotonic()
+            if ready or now >= deadline or self._stopping.is_set():
+                return ready
+            with self._changed:
+                if self._settler.count(State.SETTLED):
+                    continue
+                due = self._settler.next_due() if self._thread is None else None
+                wait = deadline - now if due is None else min(deadline - now, max(due - now, 0.001))
+                self._changed.wait(wait)
+
+    def done(self, path: Path) -> None:
+        """The file is finished: stored and removed, or moved away. Left in place, it is not handed out again."""
+        relative = self._relative(path)
+        status = self._status(relative)
+        with self._changed:
+            self._settler.done(relative, time.monotonic(), present=isinstance(status, os.stat_result))
+
+    def release(self, path: Path, retry_after_seconds: float) -> None:
+        """The file could not be finished: hand it out again after this time (or once it settled anew)."""
+        now = time.monotonic()
+        with self._changed:
+            self._settler.release(self._relative(path), now + retry_after_seconds, now)
+            self._changed.notify_all()
+        self._wake.set()
+
+    def pending(self) -> int:
+        """Recordings in the spool that are not finished: growing, ready, in work or waiting for another try."""
+        with self._changed:
+            return self._settler.count(*_UNFINISHED)
+
+    def ignored(self) -> list[Ignored]:
+        """What is in the spool and is no recording, in the order it was found; see `Ignored`."""
+        with self._changed:
+            return list(self._ignored.values())
+
+    def scan_now(self) -> None:
+        """Read the whole spool once, in the caller's thread."""
+        with self._looking:
+            self._scan()
+
+    def once(self, patience_seconds: float | None = None) -> Iterator[list[Settled]]:
+        """Scan once, wait for what is there to stand still, hand it out, finish. Needs no `start`.
+
+        Args:
+            patience_seconds: how long to wait for files that keep growing (calls in progress); by default four
+                times `settle_seconds`, at least two seconds. They stay in the spool and are `pending`.
+        """
+        patience = max(4 * self._spool.settle_seconds, 2.0) if patience_seconds is None else patience_seconds
+        self.scan_now()
+        deadline = time.monotonic() + patience
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            batch = self.take(min(left, 0.5))
+            if batch:
+                yield batch
+                continue
+            with self._changed:
+                growing = self._settler.count(State.GROWING, State.SETTLED)
+            if not growing or not left or self._stopping.is_set():
+                return
+
+    # --- the watching thread --------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._step()
+            except Exception:  # a thread that dies in silence would leave recordings lying
+                _log.exception("spool scan failed", spool=self._label)
+                self._next_scan = time.monotonic() + self._spool.rescan_seconds
+            with self._changed:
+                due = self._settler.next_due()
+            until = self._next_scan if due is None else min(self._next_scan, due)
+            self._wake.wait(max(0.0, until - time.monotonic()))
+            self._wake.clear()
+
+    def _step(self) -> None:
+        with self._hint_lock:
+            hints, self._hints = self._hints, {}
+        with self._looking:
+            if time.monotonic() >= self._next_scan:
+                self._scan()
+            for what, relative in hints:
+                self._follow_hint(what, relative)
+        self._look_at_due()
+
+    def _look_at_due(self) -> None:
+        with self._looking:
+            with self._changed:
+                paths = self._settler.due(time.monotonic())
+            for relative in paths:
+                self._look(relative)
+            with self._changed:
+                if self._settler.count(State.SETTLED):
+                    self._changed.notify_all()
+
+    def _look(self, relative: str) -> None:
+        status = self._status(relative)
+        if status is None:
+            return  # the spool itself is away: says nothing of the file
+        with self._changed:
+            if isinstance(status, os.stat_result):
+                self._seen(relative, status)
+            else:
+                self._settler.gone(relative)
+
+    def _status(self, relative: str) -> os.stat_result | bool | None:
+        """The regular file's status; False when it is not there; None when nobody can say."""
+        try:
+            status = (self._root / relative).lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False if self._root_is_there() else None
+        except OSError:
+            return None
+        return status if stat.S_ISREG(status.st_mode) else False
+
+    def _seen(self, relative: str, status: os.stat_result) -> None:
+        self._settler.seen(
+            relative, status.st_size, status.st_mtime_ns, status.st_ino, time.monotonic(), time.time_ns()
+        )
+        if self._settler.count(State.SETTLED):
+            self._changed.notify_all()
+
+    def _confirm(self, one: Taken) -> Settled | None:
+        """Look once more just before handing out: the last chance to see that it grows again."""
+        status = self._status(one.path)
+        same = isinstance(status, os.stat_result) and (status.st_size, status.st_mtime_ns, status.st_ino) == (
+            one.print.size_bytes,
+            one.print.mtime_ns,
+            one.print.inode,
+        )
+        if same:
+            return Settled(
+                path=self._root / one.path,
+                relative=one.path,
+                size_bytes=one.print.size_bytes,
+                mtime_ns=one.print.mtime_ns,
+                inode=one.print.inode,
+                inherited=one.inherited,
+            )
+        now = time.monotonic()
+        with self._changed:
+            if isinstance(status, os.stat_result):
+                self._seen(one.path, status)
+                self._settler.release(one.path, now, now)
+            elif status is None:
+                self._settler.release(one.path, now + self._spool.rescan_seconds, now)
+            else:
+                self._settler.done(one.path, now)
+        return None
+
+    # --- the truth: reading the folder ----------------------------------------------------------------
+
+    def _scan(self) -> None:
+        self._next_scan = time.monotonic() + self._spool.rescan_seconds
+        if not self._root_is_there():
+            return
+        with self._changed:
+            self._settler.scan_started()
+        blind = self._walk("")
+        if not self._root_is_there():
+            return  # unmounted meanwhile: what was not seen may well be there
+        with self._changed:
+            self._settler.scan_finished(time.monotonic(), blind)
+            if self._settler.count(State.SETTLED):
+                self._changed.notify_all()
+
+    def _walk(self, top: str) -> list[str]:
+        """Look at every recording below `top`; returns the folders that could not be read."""
+        blind: list[str] = []
+        folders = [top]
+        while folders and not self._stopping.is_set():
+            folder = folders.pop()
+            found: list[tuple[str, os.stat_result]] = []
+            try:
+                with os.scandir(self._root / folder) as entries:
+                    for entry in entries:
+                        relative = f"{folder}/{entry.name}" if folder else entry.name
+                        if entry.is_dir(follow_symlinks=False):
+                            if not entry.name.startswith("."):
+                                folders.append(relative)
+                        elif (status := self._sort_out(entry, relative)) is not None:
+                            found.append((relative, status))
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                blind.append(folder)
+                self._ignore(folder, "unreadable-folder", error.strerror or "")
+            with self._changed:
+                for relative, status in found:
+                    self._seen(relative, status)
+        if self._stopping.is_set():
+            blind.append("")
+        return blind
+
+    def _sort_out(self, entry: os.DirEntry[str], relative: str) -> os.stat_result | None:
+        kind = kind_of(entry.name)
+        if kind in (Kind.HIDDEN, Kind.SIDECAR):
+            return None
+        if entry.is_symlink():
+            self._ignore(relative, "symbolic-link")
+            return None
+        if kind is Kind.OTHER:
+            self._ignore(relative, "not-audio")
+            return None
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        if not stat.S_ISREG(status.st_mode):
+            self._ignore(relative, "not-a-file")
+            return None
+        if kind is Kind.TEMPORARY:
+            if time.time() - status.st_mtime > _FORGOTTEN_SECONDS:
+                self._ignore(relative, "forgotten-temporary")
+            return None
+        return status
+
+    def _ignore(self, relative: str, reason: str, why: str = "") -> None:
+        with self._changed:
+            if relative in self._ignored:
+                return
+            if len(self._ignored) >= _IGNORED_LIMIT:
+                return
+            self._ignored[relative] = Ignored(relative, reason)
+        # The name may hold a phone number, so it goes to `ignored()` and not to the log.
+        suffix = Path(relative).suffix.lower()[:12]
+        _log.warning("file ignored", spool=self._label, reason=reason, suffix=suffix, why=why)
+
+    def _root_is_there(self) -> bool:
+        """Whether the spool is the folder it was at first, and not the empty mount point below it."""
+        try:
+            status = self._root.stat()
+            there = stat.S_ISDIR(status.st_mode)
+        except OSError:
+            there = False
+        if there:
+            identity: tuple[int, int] | bytes = (status.st_dev, status.st_ino)
+            try:
+                identity = self._marker.read_bytes()
+            except OSError:
+                there = not isinstance(self._identity, bytes)
+            if there and isinstance(identity, type(self._identity)):
+                there = identity == self._identity
+            elif there:  # the first look, or the marker was made since
+                self._identity = identity
+        if there == self._root_lost:
+            self._root_lost = not there
+            if there:
+                _log.info("spool is back", spool=self._label)
+            else:
+                _log.error(
+                    "spool is not there",
+                    spool=self._label,
+                    path=str(self._root),
+                    advice="mount it; if the folder was made anew on purpose, restart recpipe",
+                )
+        return there
+
+    # --- hints ----------------------------------------------------------------------------------------
+
+    def _observe(self) -> None:
+        observer = Observer()
+        try:
+            observer.schedule(
+                _Hints(self),
+                os.path.realpath(self._root),
+                recursive=True,
+                event_filter=[
+                    DirCreatedEvent,
+                    DirMovedEvent,
+                    FileClosedEvent,
+                    FileCreatedEvent,
+                    FileDeletedEvent,
+                    FileMovedEvent,
+                ],
+            )
+            observer.start()
+        except OSError as error:
+            _log.warning(
+                "watching by rescan only",
+                spool=self._label,
+                why=error.strerror or str(error),
+                advice="raise fs.inotify.max_user_watches for quicker pick-up; nothing is missed without it",
+            )
+            return
+        self._observer = observer
+
+    def hint(self, what: str, path: str | bytes) -> None:
+        """For the event handler alone: `path` may be worth a look."""
+        top = os.path.realpath(self._root)
+        text = os.fsdecode(path)
+        if text != top and not text.startswith(top.rstrip("/") + "/"):
+            return
+        relative = text[len(top) :].strip("/")
+        if not relative or any(part.startswith(".") for part in relative.split("/")):
+            return
+        if what != "folder" and kind_of(relative.rpartition("/")[2]) is not Kind.RECORDING:
+            return
+        with self._hint_lock:
+            self._hints[(what, relative)] = None
+        self._wake.set()
+
+    def _follow_hint(self, what: str, relative: str) -> None:
+        parent = os.path.dirname(relative) if what != "folder" else relative  # noqa: PTH120 - "" means the root here
+        real_top = os.path.realpath(self._root)
+        if os.path.realpath(self._root / parent) != str(Path(real_top, parent)):
+            return  # a link on the way: never followed
+        if what == "folder":
+            if self._root_is_there():
+                self._walk(relative)
+            return
+        self._look(relative)
+        with self._changed:
+            if what == "closed":
+                self._settler.hint_closed(relative, time.monotonic())
+            elif what == "moved":
+                self._settler.hint_moved_in(relative, time.monotonic())
+            if self._settler.count(State.SETTLED):
+                self._changed.notify_all()
+
+    def _relative(self, path: Path) -> str:
+        return path.relative_to(self._root).as_posix()
+
+
+class _Hints(FileSystemEventHandler):
+    """Turns events into hints; runs in watchdog's thread and touches no file."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        if isinstance(event, (DirCreatedEvent, DirMovedEvent)):
+            self._watcher.hint("folder", event.dest_path or event.src_path)
+        elif isinstance(event, FileMovedEvent):
+            self._watcher.hint("gone", event.src_path)
+            self._watcher.hint("moved", event.dest_path)
+        elif isinstance(event, FileClosedEvent):
+            self._watcher.hint("closed", event.src_path)
+        elif isinstance(event, FileDeletedEvent):
+            self._watcher.hint("gone", event.src_path)
+        else:
+            self._watcher.hint("created", event.src_path)
+
+
+def _first_folder(relative: str) -> str:
+    return relative.partition("/")[0] if "/" in relative else ""

@@ -1,0 +1,54 @@
+"""Local times of a PBX to UTC."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+_SLACK = timedelta(seconds=60)
+_QUARTER = timedelta(minutes=15)  # every zone's offset is a multiple of it
+
+
+def to_utc(local: datetime, zone: str, epoch: int | None = None) -> datetime:
+    """Read a naive local time as UTC.
+
+    A time that occurs twice (clocks set back) means the first occurrence, one that never occurs (clocks set forward)
+    is read with the offset before the change. Where the time of the call's beginning is known in UTC it decides
+    instead: between the two occurrences, and, when both are off by whole quarter hours, that the server's zone is not
+    the configured one.
+
+    Args:
+        local: as written in a name or record.
+        zone: IANA name of the zone it is believed to be in.
+        epoch: seconds since 1970 (UTC) when the call began, at most an hour before `local`.
+
+    Returns:
+        Aware, UTC.
+    """
+    candidates = [local.replace(tzinfo=ZoneInfo(zone), fold=fold).astimezone(UTC) for fold in (0, 1)]
+    if epoch is None:
+        return candidates[0]
+    began = datetime.fromtimestamp(epoch, UTC)
+    for candidate in candidates:
+        if -_SLACK <= candidate - began < timedelta(hours=1):
+            return candidate
+    off = candidates[0] - began
+    quarters = round(off / _QUARTER)
+    shift = quarters * _QUARTER
+    if abs(off - shift) <= _SLACK and abs(off) <= timedelta(hours=26):
+        return candidates[0] - shift
+    return candidates[0]
+
+
+def local_time(digits: str) -> datetime:
+    """`YYYYMMDDhhmmss` as a naive time.
+
+    Raises:
+        ValueError: there is no such day or time, or it is not from 1990 to 2099.
+    """
+    if len(digits) != 14 or not (digits.isascii() and digits.isdecimal()):
+        raise ValueError("not 14 digits")
+    time = datetime.strptime(digits, "%Y%m%d%H%M%S")
+    if not 1990 <= time.year < 2100:
+        raise ValueError("not a year of a recording")
+    return time
