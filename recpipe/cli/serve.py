@@ -1,0 +1,143 @@
+"""`recpipe serve`: everything in one process, or the roles that are asked for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import FrameType
+
+import uvicorn
+
+from recpipe import log, wiring
+from recpipe.errors import RecpipeError, SettingsInvalid
+from recpipe.pipeline.run import Ingest
+from recpipe.settings import Settings, split_listen
+
+_log = log.get(__name__)
+
+_WEB_STOP_SECONDS = 5
+
+
+class RoleName(StrEnum):
+    INGEST = "ingest"
+    WEB = "web"
+    FTP = "ftp"
+
+
+@dataclass(slots=True)
+class Running:
+    """What a caller (the demo, a test) needs to know of what was started."""
+
+    http_url: str = ""
+    ftp_address: tuple[str, int] | None = None
+    ftps_address: tuple[str, int] | None = None
+    ingest: Ingest | None = None
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+
+def run(settings: Settings, roles: Sequence[RoleName], when_ready: Callable[[wiring.Parts, Running], None]) -> int:
+    """Serve until SIGINT or SIGTERM, then finish what is in work and return the exit code.
+
+    Args:
+        when_ready: called once everything answers; the demo drops its calls then.
+    """
+    running = Running()
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        if running.stopping.is_set() and number == signal.SIGINT:
+            os._exit(130)  # the second Ctrl-C means now; nothing is lost, the spool is the queue
+        running.stopping.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    with started(wiring.with_spools(settings), roles, running) as parts:
+        when_ready(parts, running)
+        while not running.stopping.wait(0.5):
+            pass
+        _log.info("stopping")
+    _log.info("stopped")
+    return 0
+
+
+@contextmanager
+def started(settings: Settings, roles: Sequence[RoleName], running: Running) -> Iterator[wiring.Parts]:
+    """Start the roles in the order of the data: ingest, web, ftp. Stop them in the reverse order.
+
+    Raises:
+        RecpipeError: a spool is locked, a port is taken, database or store do not answer; nothing is left running.
+    """
+    with ExitStack() as stack:
+        parts = stack.enter_context(wiring.open_parts(settings))
+        if RoleName.INGEST in roles:
+            running.ingest = Ingest(settings, parts.catalogue, parts.store, clock=parts.clock)
+            running.ingest.start()
+            stack.callback(running.ingest.stop)
+            _log.info("ingest started", spools=[spool.label for spool in settings.spool])
+        if RoleName.WEB in roles:
+            running.http_url = stack.enter_context(_web(parts, running.ingest))
+            _log.info("web started", url=running.http_url)
+        if RoleName.FTP in roles:
+            # The roof alone knows the gateway; a process without the role does not load it.
+            from ftp.server import FtpGateway
+
+            gateway = FtpGateway(settings, parts.access, parts.reader)
+            gateway.start()
+            stack.callback(gateway.stop)
+            running.ftp_address, running.ftps_address = gateway.address, gateway.tls_address
+            _log.info("ftp started", address=gateway.address, implicit_tls=gateway.tls_address)
+        yield parts
+
+
+@contextmanager
+def _web(parts: wiring.Parts, ingest: Ingest | None) -> Iterator[str]:
+    from recpipe.web.app import create_app
+    from recpipe.web.deps import WebContext
+
+    host, port = split_listen(parts.settings.http_listen)
+    listening = _bind(host, port, "RECPIPE_HTTP_LISTEN")
+    app = create_app(WebContext.of(parts, ingest))
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=_WEB_STOP_SECONDS,
+        proxy_headers=bool(parts.settings.trusted_proxies),
+        forwarded_allow_ips=list(parts.settings.trusted_proxies),
+        server_header=False,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="web", daemon=True)
+    thread.start()
+    while not server.started:
+        if not thread.is_alive():
+            raise RecpipeError("The web server could not start; the log above says why.")
+        time.sleep(0.01)
+    try:
+        shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared, not bound
+        yield parts.settings.http_url or f"http://{shown}:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listening.close()
+
+
+def _bind(host: str, port: int, setting: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(2048)
+    except OSError as error:
+        listening.close()
+        raise SettingsInvalid(
+            f"Cannot listen on {host}:{port}: {error.strerror}. Stop what uses it, or set {setting} to another address."
+        ) from error
+    return listening

@@ -1,0 +1,293 @@
+"""One file through all stages: describe, tenant, probe, transcode, tag, seal, store. The commit follows.
+
+Every step may be repeated. What a failed upload had prepared is kept and sent again byte for byte; what a
+crash left in the store is found by its prefix and cleared by the owner of the spool that left it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from keys.envelope import Sealing
+from keys.errors import SourceSizeMismatch
+from recpipe import numbers, seal
+from recpipe.audio import peaks, probe, tags, transcode
+from recpipe.audio.splice import SpliceReader
+from recpipe.catalogue import Catalogue
+from recpipe.errors import Held, NotFound, ObjectDamaged, ObjectMissing, SourceChanged, Unfit
+from recpipe.model import (
+    AudioFacts,
+    CallFacts,
+    Container,
+    Recording,
+    Settled,
+    Splice,
+    StoreFormat,
+    Tenant,
+    TenantCertificate,
+)
+from recpipe.pipeline.names import display_name
+from recpipe.settings import Spool
+from recpipe.spool.describe import Describer
+from recpipe.spool.files import safe_text
+from recpipe.spool.folder import SpoolFolder
+from recpipe.store import layout
+from recpipe.store.base import Store
+
+# The pipeline's view of a tenant is at most this old: what a switch to "sealed" may lag behind.
+TENANT_CACHE_SECONDS = 0.5
+_HASH_BLOCK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One spool with what belongs to it."""
+
+    spool: Spool
+    folder: SpoolFolder
+    describer: Describer
+    keep_source: bool = False  # an import reads, it does not tidy up
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    line: Line
+    settled: Settled
+    # An earlier attempt may have got as far as the catalogue: look before uploading.
+    look_first: bool = False
+
+
+@dataclass(slots=True)
+class Attempt:
+    """Everything decided about one file, so that a retry sends the same bytes under the same key."""
+
+    tenant: Tenant
+    recording_id: str
+    object_key: str
+    splice: Splice
+    sealing: Sealing | None
+    draft: Recording  # complete but for what the upload tells
+    scratch: Path | None  # transcoded audio, inside the spool
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyStored:
+    """An earlier run had stored and committed this very file."""
+
+    recording_id: str
+
+
+class Order:
+    """Takes single files through the stages. Used by several threads at once; holds no state of a file."""
+
+    def __init__(self, catalogue: Catalogue, store: Store, clock: Callable[[], datetime]) -> None:
+        self._catalogue = catalogue
+        self._store = store
+        self._clock = clock
+        self._tenants: dict[str, tuple[float, Tenant, tuple[TenantCertificate, ...]]] = {}
+
+    # --- stages -------------------------------------------------------------------------------------------
+
+    def prepare(self, job: Job) -> Attempt | AlreadyStored:
+        """Everything up to the upload.
+
+        Raises:
+            Unfit: quarantine it.
+            Held: leave it in the spool and tell somebody.
+            SourceChanged: let it settle again.
+            CatalogueUnavailable, StoreError: try again later.
+        """
+        line, settled = job.line, job.settled
+        facts = line.describer.describe(settled)
+        tenant, certificates = self.tenant(line.describer.tenant_of(settled, facts))
+        source_sha256 = _hash_unchanged(settled)
+        recording_id = _recording_id(tenant.id, settled.relative, source_sha256)
+        if (settled.inherited or job.look_first) and self._stored_before(tenant.id, recording_id, line.folder.spool_id):
+            return AlreadyStored(recording_id)
+
+        audio = probe.probe(settled.path)
+        facts, flags = _dated(facts, settled, audio)
+        scratch: Path | None = None
+        try:
+            path = settled.path
+            if tenant.store_format is StoreFormat.MP3 and audio.container is Container.WAV:
+                scratch = line.folder.scratch()
+                with scratch.open("wb") as out:
+                    audio = transcode.to_mp3(settled.path, audio, out)
+                path = scratch
+            caller, callee = numbers.e164(facts.caller, tenant.region), numbers.e164(facts.callee, tenant.region)
+            splice = tags.plan(path, audio, tags.Tags.from_call(facts, tenant.title, recording_id))
+            now = self._clock()
+            sealing = seal.begin(tenant, certificates, splice.size_bytes, now)
+            started_at = facts.started_at
+            assert started_at is not None  # _dated saw to it
+            draft = Recording(
+                id=recording_id,
+                tenant_id=tenant.id,
+                name=display_name(settled.relative, audio.container, sealed=sealing is not None),
+                day=started_at.astimezone(ZoneInfo(tenant.timezone)).strftime("%Y-%m-%d"),
+                started_at=started_at,
+                timezone=facts.timezone,
+                duration_ms=audio.duration_ms,
+                facts=facts,
+                audio=tags.stored(audio, splice),
+                caller_e164=caller,
+                callee_e164=callee,
+                source_name=safe_text(settled.relative),
+                source_sha256=source_sha256,
+                content_bytes=splice.size_bytes,
+                content_sha256="",
+                object_key=layout.new_object_key(tenant.id, recording_id, line.folder.spool_id),
+                stored_bytes=sealing.size_bytes if sealing else splice.size_bytes,
+                stored_sha256="",
+                envelope=seal.envelope_of(sealing) if sealing else None,
+                spool=line.spool.label,
+                ingested_at=now,
+                flags=(*audio.flags, *flags),
+                # The rhythm of a sealed call is content: it gets no waveform.
+                peaks=b"" if sealing else peaks.compute(path, audio),
+            )
+        except BaseException:
+            if scratch is not None:
+                scratch.unlink(missing_ok=True)
+            raise
+        return Attempt(tenant, recording_id, draft.object_key, splice, sealing, draft, scratch)
+
+    def upload(self, job: Job, attempt: Attempt) -> Recording:
+        """Send the recording and have the store prove that it has it.
+
+        Raises:
+            SourceChanged: the file moved meanwhile; discard the attempt.
+            StoreError: see `Store.put`; the attempt may be uploaded again.
+        """
+        size = attempt.draft.stored_bytes
+        with SpliceReader(attempt.splice, None if attempt.scratch else job.settled) as source:
+            if attempt.sealing is None:
+                hashing = seal.HashingReader(source)
+                stored = self._store.put(attempt.object_key, hashing, size)
+                content_sha256 = stored_sha256 = hashing.sha256
+            else:
+                with attempt.sealing.open(source) as sealed:
+                    try:
+                        stored = self._store.put(attempt.object_key, sealed, size)
+                    except SourceSizeMismatch as error:
+                        raise SourceChanged(job.settled.path) from error
+                    content_sha256, stored_sha256 = sealed.plain_sha256, sealed.sealed_sha256
+        if stored.size_bytes != attempt.draft.stored_bytes or stored.sha256 not in ("", stored_sha256):
+            raise ObjectDamaged(
+                attempt.object_key,
+                f"{stored.size_bytes} bytes with SHA-256 {stored.sha256}, "
+                f"sent were {attempt.draft.stored_bytes} with {stored_sha256}",
+            )
+        if not unchanged(job.settled):
+            raise SourceChanged(job.settled.path)
+        return replace(attempt.draft, content_sha256=content_sha256, stored_sha256=stored_sha256)
+
+    def still_right(self, job: Job, attempt: Attempt) -> bool:
+        """Whether a kept attempt may be sent again: same file, and the tenant's sealing has not changed."""
+        if not unchanged(job.settled):
+            return False
+        tenant, certificates = self.tenant(attempt.tenant.name)
+        if attempt.sealing is None:
+            return not tenant.encryption
+        wanted = {c.fingerprint for c in seal.usable(certificates, self._clock())}
+        return tenant.encryption and wanted == set(attempt.sealing.fingerprints)
+
+    def discard(self, attempt: Attempt) -> None:
+        """Give an attempt up: nothing of it stays, neither in the store nor in the spool."""
+        if attempt.scratch is not None:
+            attempt.scratch.unlink(missing_ok=True)
+        self._store.delete(attempt.object_key)
+
+    # --- what the stages need -----------------------------------------------------------------------------
+
+    def tenant(self, name: str) -> tuple[Tenant, tuple[TenantCertificate, ...]]:
+        """The tenant of this name or alias and its certificates, at most TENANT_CACHE_SECONDS old.
+
+        Raises:
+            Unfit: `unknown-tenant`.
+        """
+        cached = self._tenants.get(name)
+        if cached is not None and time.monotonic() - cached[0] < TENANT_CACHE_SECONDS:
+            return cached[1], cached[2]
+        try:
+            with self._catalogue.read() as work:
+                tenant = work.tenants.named(name)
+                certificates = tuple(work.of(tenant.id).certificates.list())
+        except NotFound as error:
+            self._tenants.pop(name, None)
+            raise Unfit(
+                "unknown-tenant",
+                f"No tenant has the name or alias {name!r}. Create it (recpipe tenant create {name!r}) or add the "
+                "alias, then run recpipe quarantine retry.",
+            ) from error
+        self._tenants[name] = (time.monotonic(), tenant, certificates)
+        return tenant, certificates
+
+    def _stored_before(self, tenant_id: str, recording_id: str, spool_id: str) -> bool:
+        """Whether the row is there; also clears away what a crashed attempt of this spool left in the store."""
+        with self._catalogue.read() as work:
+            try:
+                kept = work.of(tenant_id).recordings.get(recording_id).object_key
+            except NotFound:
+                kept = ""
+        for leftover in list(self._store.list(layout.attempt_prefix(tenant_id, recording_id, spool_id))):
+            if leftover.key != kept:
+                self._store.delete(leftover.key)
+        if not kept:
+            return False
+        try:
+            self._store.head(kept)
+        except ObjectMissing as error:
+            raise Held(
+                "object-missing",
+                f"Recording {recording_id} is in the catalogue, but its object is gone from the store. The file is "
+                "kept: restore the object from a backup or a former version (recpipe verify names it), then retry.",
+            ) from error
+        return True
+
+
+def unchanged(settled: Settled) -> bool:
+    """Whether the file is still the one that settled: same inode, size and time of last write."""
+    try:
+        now = settled.path.stat()
+    except FileNotFoundError:
+        return False
+    return (now.st_ino, now.st_size, now.st_mtime_ns) == (settled.inode, settled.size_bytes, settled.mtime_ns)
+
+
+def _hash_unchanged(settled: Settled) -> str:
+    digest = hashlib.sha256()
+    buffer = bytearray(min(_HASH_BLOCK_BYTES, max(settled.size_bytes, 1)))
+    view = memoryview(buffer)
+    try:
+        with settled.path.open("rb", buffering=0) as source:
+            while count := source.readinto(buffer):
+                digest.update(view[:count])
+    except FileNotFoundError as error:
+        raise SourceChanged(settled.path) from error
+    if not unchanged(settled):
+        raise SourceChanged(settled.path)
+    return digest.hexdigest()
+
+
+def _recording_id(tenant_id: str, source_name: str, source_sha256: str) -> str:
+    """Derived, so that every retry and every crash ends at the same recording."""
+    parts = (tenant_id.encode(), os.fsencode(source_name), source_sha256.encode())
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
+
+
+def _dated(facts: CallFacts, settled: Settled, audio: AudioFacts) -> tuple[CallFacts, tuple[str, ...]]:
+    """Facts with a start: where nothing names one, the last write minus the duration, flagged as such."""
+    if facts.started_at is not None:
+        return facts, ()
+    ended_at = datetime.fromtimestamp(settled.mtime_ns / 1e9, UTC)
+    started_at = (ended_at - timedelta(milliseconds=audio.duration_ms)).replace(microsecond=0)
+    return replace(facts, started_at=started_at), ("start-from-mtime",)

@@ -1,0 +1,80 @@
+"""Builds the parts from the settings, in one place, for the command line, the services and the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from recpipe.access import Access
+from recpipe.catalogue import Catalogue
+from recpipe.reader import Reader
+from recpipe.settings import Settings, Spool
+from recpipe.store.base import Store
+from recpipe.store.opening import open_store
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that is open; close it through `open_parts`."""
+
+    settings: Settings
+    catalogue: Catalogue
+    store: Store
+    access: Access
+    reader: Reader
+    clock: Clock
+
+
+@contextmanager
+def open_catalogue(settings: Settings) -> Iterator[Catalogue]:
+    """The catalogue alone, its schema brought up to date.
+
+    Raises:
+        CatalogueUnavailable: the database does not answer.
+    """
+    make_data_dir(settings)
+    catalogue = Catalogue.open(settings.database)
+    try:
+        yield catalogue
+    finally:
+        catalogue.close()
+
+
+@contextmanager
+def open_parts(settings: Settings, clock: Clock = utc_now) -> Iterator[Parts]:
+    """Catalogue, store and the two doors to them: who may (`access`) and what they get (`reader`).
+
+    Raises:
+        CatalogueUnavailable, StoreError, SettingsInvalid: see the message.
+    """
+    with open_catalogue(settings) as catalogue:
+        store = open_store(settings)
+        access = Access(catalogue, clock)
+        yield Parts(settings, catalogue, store, access, Reader(catalogue, store, clock), clock)
+
+
+def make_data_dir(settings: Settings) -> Path:
+    """The data dir, for our eyes only: it may hold recordings."""
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return settings.data_dir
+
+
+def spools(settings: Settings) -> tuple[Spool, ...]:
+    """The configured spools; without any, `<data dir>/spool` with a folder for each tenant."""
+    if settings.spool:
+        return settings.spool
+    return (Spool(path=settings.data_dir / "spool", tenant="from-path"),)
+
+
+def with_spools(settings: Settings) -> Settings:
+    """The settings with `spools` filled in, which is what services run with."""
+    return settings.model_copy(update={"spool": spools(settings)})

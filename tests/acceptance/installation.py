@@ -1,0 +1,123 @@
+"""A recpipe as an operator has it: a configuration file, a data dir, and the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import soundfile
+
+SOUNDS = Path("/usr/share/asterisk/sounds")
+DOCUMENTED = ("openssl", "smime", "-decrypt", "-binary", "-in", "{enc}", "-inform", "DER", "-out", "{out}")
+
+
+@dataclass
+class Installation:
+    root: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def data_dir(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def config(self) -> Path:
+        return self.root / "recpipe.toml"
+
+    def spool(self, name: str = "monitor", **settings: object) -> Path:
+        """Add a spool to the configuration and make its folder."""
+        path = self.root / name
+        path.mkdir(exist_ok=True)
+        lines = ["[[spool]]", f'path = "{path}"']
+        lines += [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
+        with self.config.open("a") as config:
+            config.write("\n".join(lines) + "\n\n")
+        return path
+
+    def environment(self) -> dict[str, str]:
+        return (
+            {k: v for k, v in os.environ.items() if not k.startswith(("RECPIPE_", "AWS_"))}
+            | {"RECPIPE_DATA_DIR": str(self.data_dir), "RECPIPE_CONFIG": str(self.config)}
+            | {"RECPIPE_HTTP_LISTEN": "127.0.0.1:0", "RECPIPE_FTP_LISTEN": "127.0.0.1:0"}
+            | self.env
+        )
+
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "recpipe", *words]
+
+    def run(self, *words: str, code: int = 0, stdin: str = "") -> str:
+        """Run a command to its end and return what it printed."""
+        done = subprocess.run(
+            self.command(*words), env=self.environment(), input=stdin, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == code, f"recpipe {' '.join(words)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def json(self, *words: str, code: int = 0) -> Any:
+        return json.loads(self.run(*words, "--json", code=code))
+
+    @contextmanager
+    def serving(self, *roles: str) -> Iterator[subprocess.Popen[bytes]]:
+        """`recpipe serve` in the background; its log is in `serve.log`."""
+        words = [word for role in roles for word in ("--role", role)]
+        with (self.root / "serve.log").open("ab") as out:
+            process = subprocess.Popen(self.command("serve", *words), env=self.environment(), stdout=out, stderr=out)
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                process.wait(timeout=30)
+
+    def log(self) -> str:
+        return (self.root / "serve.log").read_text(errors="replace")
+
+    def export(self, tenant: str) -> list[Path]:
+        out = self.root / "export"
+        self.run("recordings", "export", "--tenant", tenant, "--out", str(out))
+        return sorted(path for path in out.rglob("*") if path.is_file() and path.name != "SHA256SUMS")
+
+
+def audio_files(folder: Path) -> list[Path]:
+    """Recordings still in a spool; recpipe's own folder does not count."""
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix.lower() in (".wav", ".mp3") and ".recpipe" not in path.parts
+    ]
+
+
+def wait_until_empty(folder: Path, process: subprocess.Popen[bytes], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while audio_files(folder):
+        assert process.poll() is None, f"recpipe stopped with {process.returncode}"
+        assert time.monotonic() < deadline, f"{len(audio_files(folder))} files left in {folder}"
+        time.sleep(0.1)
+
+
+def openssl_decrypt(enc: Path, out: Path, key: Path) -> None:
+    """The command of the user guide, word for word."""
+    words = [word.format(enc=enc, out=out) for word in DOCUMENTED]
+    done = subprocess.run([*words, "-inkey", str(key)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def samples(path: Path) -> bytes:
+    data, rate = soundfile.read(path, dtype="int16", always_2d=True)
+    return rate.to_bytes(4, "big") + data.tobytes()
+
+
+def freepbx_name(number: int, extension: str = "wav") -> str:
+    """A name as FreePBX gives it, in the folder of its day."""
+    second = f"{number // 3600 % 24:02}{number // 60 % 60:02}{number % 60:02}"
+    epoch = 1_790_000_000 + number
+    return f"2026/09/{1 + number % 28:02}/out-0301234{number:04}-201-202609{1 + number % 28:02}-{second}-{epoch}.{number}.{extension}"
