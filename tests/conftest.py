@@ -9,7 +9,12 @@ import pytest
 
 pytest_plugins = [
     name
-    for name in ("tests.services.s3", "tests.services.postgres", "tests.services.certificates")
+    for name in (
+        "tests.services.s3",
+        "tests.services.postgres",
+        "tests.services.certificates",
+        "tests.services.browser",
+    )
     if importlib.util.find_spec(name)
 ]
 

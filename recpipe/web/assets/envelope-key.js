@@ -1,0 +1,176 @@
+/**
+ * RSA private keys: read from the files OpenSSL writes, used for RSAES-PKCS1-v1_5, which WebCrypto does not have.
+ */
+
+import {
+  CONTENT_CIPHERS, INTEGER, OCTETS, OID, RSA, SEQUENCE,
+  BrowserUnable, EnvelopeMalformed, KeyUnusable, NeedMoreBytes, PassphraseNeeded, PassphraseWrong, Reader,
+  decryptCbc, importAesKey, subtle, toBigInt,
+} from "./envelope-base.js";
+
+const CONVERT = "Convert a copy: openssl pkcs8 -topk8 -v2 aes-256-cbc -in OLD.pem -out NEW.pem, then choose NEW.pem.";
+const OTHER_KEY = "Recordings are sealed for RSA certificates: choose the private key of yours.";
+const PRFS = { // RFC 8018 appendix B.1
+  "1.2.840.113549.2.7": "SHA-1",
+  "1.2.840.113549.2.9": "SHA-256",
+  "1.2.840.113549.2.10": "SHA-384",
+  "1.2.840.113549.2.11": "SHA-512",
+};
+
+/** An RSA private key that does one thing. Its numbers cannot be read back out of it. */
+export class RsaPrivateKey {
+  #n; #e; #p; #q; #dp; #dq; #qinv;
+
+  /** @throws {KeyUnusable} the numbers are not those of an RSA key. Source: RFC 8017 section 3.2. */
+  constructor({ n, e, p, q, dp, dq, qinv }) {
+    this.bits = n.toString(2).length;
+    if (p < 2n || q < 2n || p * q !== n || e < 3n || this.bits < 1024 || this.bits > 16384) throw inconsistentKey();
+    [this.#n, this.#e, this.#p, this.#q, this.#dp, this.#dq, this.#qinv] = [n, e, p, q, dp, dq, qinv];
+  }
+
+  /**
+   * RSADP with the Chinese remainder theorem (RFC 8017 section 5.1.2).
+   * @returns {Uint8Array|null} null: the block cannot have been made for this key
+   */
+  decrypt(block) {
+    const c = toBigInt(block);
+    const size = Math.ceil(this.bits / 8);
+    if (block.length !== size || c >= this.#n) return null;
+    const m1 = modPow(c, this.#dp, this.#p);
+    const m2 = modPow(c, this.#dq, this.#q);
+    const h = (((m1 - m2) * this.#qinv) % this.#p + this.#p) % this.#p;
+    const m = m2 + h * this.#q;
+    // A damaged key must not pass for a wrong one: the person would look for another key in vain.
+    if (modPow(m, this.#e, this.#n) !== c) throw inconsistentKey();
+    return Uint8Array.from(m.toString(16).padStart(size * 2, "0").match(/../g), (hex) => parseInt(hex, 16));
+  }
+}
+
+const inconsistentKey = () =>
+  new KeyUnusable("The private key is damaged: its numbers do not belong together. Use another copy of the file.");
+
+function modPow(base, exponent, modulus) {
+  const powers = [1n];
+  for (let i = 1; i < 16; i++) powers.push((powers[i - 1] * base) % modulus);
+  let result = 1n;
+  for (const digit of exponent.toString(16)) {
+    for (let i = 0; i < 4; i++) result = (result * result) % modulus;
+    if (digit !== "0") result = (result * powers[parseInt(digit, 16)]) % modulus;
+  }
+  return result;
+}
+
+/**
+ * Load an RSA private key: PKCS#8 or PKCS#1, PEM or DER, or PKCS#8 encrypted with PBES2.
+ * @param {Uint8Array|ArrayBuffer|string} input
+ * @param {string} [passphrase]
+ * @returns {Promise<RsaPrivateKey>}
+ * @throws {PassphraseNeeded}, {PassphraseWrong}, {KeyUnusable} says what was given instead, and how to convert it
+ * Source: RFC 7468 (PEM), RFC 5208 (PKCS#8), RFC 8017 appendix A.1.2 (PKCS#1), RFC 8018 (PBES2).
+ */
+export async function loadPrivateKey(input, passphrase) {
+  const der = typeof input === "string" ? fromText(input) : fromBytes(new Uint8Array(input));
+  try {
+    return await parseKey(der, passphrase);
+  } catch (error) {
+    if (!(error instanceof NeedMoreBytes || error instanceof EnvelopeMalformed)) throw error;
+    throw new KeyUnusable(
+      "This is not a private key, or it is damaged. Choose the file that begins with BEGIN PRIVATE KEY.",
+    );
+  }
+}
+
+function fromBytes(bytes) {
+  if (bytes[0] === SEQUENCE) return bytes;
+  const mark = bytes[0] * 256 + bytes[1]; // PowerShell redirects text into UTF-16
+  return fromText(new TextDecoder({ 0xfffe: "utf-16le", 0xfeff: "utf-16be" }[mark] ?? "latin1").decode(bytes));
+}
+
+/** The one private key of a text, or an error that names what is there instead. */
+function fromText(text) {
+  const blocks = [...text.matchAll(/-----BEGIN ([A-Z0-9 ]+)-----([^]*?)-----END \1-----/g)];
+  const keys = blocks.filter((block) => block[1].endsWith("PRIVATE KEY"));
+  if (keys.length > 1) throw new KeyUnusable("This file holds several private keys. Put one into a file of its own.");
+  const [, label, body] = keys[0] ?? blocks[0] ?? [];
+  if (text.startsWith("PuTTY-User-Key-File") || label === "OPENSSH PRIVATE KEY") {
+    throw new KeyUnusable("This is an SSH key. Choose the private key made together with your certificate.");
+  }
+  if (/^(EC|DSA) PRIVATE KEY$/.test(label)) throw new KeyUnusable(`This is not an RSA key (${label}). ${OTHER_KEY}`);
+  if (!keys.length) {
+    throw new KeyUnusable(
+      label
+        ? `This is a ${label.toLowerCase()}, which cannot open anything. Choose the private key that belongs to it.`
+        : text.includes("PRIVATE KEY-----")
+          ? "The private key is incomplete: its BEGIN or END line is missing. Use another copy of the file."
+          : "There is no private key in this file. Choose the one that begins with BEGIN PRIVATE KEY.",
+    );
+  }
+  if (/^Proc-Type: *4,ENCRYPTED/m.test(body)) throw new KeyUnusable(`This key is protected in an old way. ${CONVERT}`);
+  try {
+    return Uint8Array.from(atob(body.replace(/\s/g, "")), (character) => character.charCodeAt(0));
+  } catch {
+    throw new KeyUnusable("The private key is damaged: its text is not Base64. Use another copy of the file.");
+  }
+}
+
+/** Tell PKCS#1, PKCS#8, its encrypted form, PKCS#12 and a certificate apart by their first elements. */
+async function parseKey(der, passphrase) {
+  const key = new Reader(der).enter(SEQUENCE);
+  if (key.peek() === SEQUENCE) return parseEncrypted(key, passphrase);
+  const version = key.integer();
+  if (version === 3n) {
+    throw new KeyUnusable(
+      "This is a PKCS#12 file. Take the key out of it: openssl pkcs12 -in FILE -nocerts -out key.pem" +
+        ", then choose key.pem.",
+    );
+  }
+  if (key.peek() !== SEQUENCE) return parsePkcs1(key, version);
+  const algorithm = key.enter(SEQUENCE).oid();
+  if (algorithm !== RSA) throw new KeyUnusable(`This is not an RSA key for decryption (${algorithm}). ${OTHER_KEY}`);
+  const inner = new Reader(key.take(OCTETS)).enter(SEQUENCE);
+  return parsePkcs1(inner, inner.integer());
+}
+
+function parsePkcs1(key, version) {
+  if (version !== 0n) {
+    throw new KeyUnusable("RSA keys of more than two primes are not supported. Use openssl smime -decrypt.");
+  }
+  const [n, e, , p, q, dp, dq, qinv] = Array.from({ length: 8 }, () => key.integer());
+  return new RsaPrivateKey({ n, e, p, q, dp, dq, qinv });
+}
+
+/** EncryptedPrivateKeyInfo with PBES2: PBKDF2 with HMAC, then AES-CBC (RFC 8018 section 6.2 and appendix A). */
+async function parseEncrypted(outer, passphrase) {
+  const scheme = outer.enter(SEQUENCE);
+  if (scheme.peek() !== OID) throw new KeyUnusable("This is a certificate. Choose the private key that belongs to it.");
+  const schemeOid = scheme.oid();
+  if (schemeOid === RSA) throw new KeyUnusable("This is a public key. Choose the private key that belongs to it.");
+  const convert = new KeyUnusable(`This key is protected in a way browsers cannot open. ${CONVERT}`);
+  if (schemeOid !== "1.2.840.113549.1.5.13") throw convert;
+  const parameters = scheme.enter(SEQUENCE);
+  const kdf = parameters.enter(SEQUENCE);
+  if (kdf.oid() !== "1.2.840.113549.1.5.12") throw convert;
+  const pbkdf2 = kdf.enter(SEQUENCE);
+  const salt = pbkdf2.take(OCTETS);
+  const iterations = Number(pbkdf2.integer());
+  if (pbkdf2.peek() === INTEGER) pbkdf2.integer();
+  const prf = pbkdf2.peek() === SEQUENCE ? pbkdf2.enter(SEQUENCE).oid() : "1.2.840.113549.2.7";
+  const cipher = parameters.enter(SEQUENCE);
+  const cipherOid = cipher.oid();
+  if (!Object.hasOwn(PRFS, prf) || !Object.hasOwn(CONTENT_CIPHERS, cipherOid)) throw convert;
+  const iv = cipher.take(OCTETS);
+  const sealed = outer.take(OCTETS);
+
+  if (!passphrase) throw new PassphraseNeeded();
+  const secret = await subtle().importKey("raw", new TextEncoder().encode(passphrase), "PBKDF2", false, ["deriveBits"]);
+  const derivation = { name: "PBKDF2", hash: PRFS[prf], salt, iterations };
+  const raw = await subtle().deriveBits(derivation, secret, CONTENT_CIPHERS[cipherOid][1] * 8);
+  const aes = await importAesKey(new Uint8Array(raw), ["decrypt"]);
+  try {
+    return await parseKey(await decryptCbc(aes, iv, sealed)); // never encrypted twice: no passphrase goes along
+  } catch (error) {
+    // The padding of a wrong passphrase is right once in 256; what comes out then is no key.
+    if (error instanceof BrowserUnable || error instanceof KeyUnusable) throw error;
+    throw new PassphraseWrong();
+  }
+}

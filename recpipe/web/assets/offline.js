@@ -1,0 +1,344 @@
+/**
+ * The offline page: private key and sealed files in, audio out, nothing sent. See envelope.js for how opening works.
+ */
+
+import {
+  EnvelopeError, PassphraseNeeded, PassphraseWrong, RangeDecryptor, WrongKeyError,
+  decryptAll, fetchHeader, loadPrivateKey, unwrapKey,
+} from "./envelope.js";
+import { Sha256 } from "./sha256.js";
+
+const PIECE = 4 * 1024 * 1024; // decrypted at a time; a multiple of the AES block
+const TEXT_LIMIT = 64 * 1024; // keys and short messages are below it
+const SUMS_LIMIT = 64 * 1024 * 1024;
+const AUDIO_TYPES = {
+  mp3: "audio/mpeg", wav: "audio/wav", ogg: "audio/ogg", opus: "audio/ogg", m4a: "audio/mp4", flac: "audio/flac",
+};
+const UNPLAYABLE = " This browser does not play its format: save it and use another player.";
+
+const at = (id) => document.getElementById(id);
+const show = (element, visible = true) => { element.hidden = !visible; };
+const say = (element, text) => { element.textContent = text; show(element, Boolean(text)); };
+
+let privateKey = null;
+let waitingKey = null; // bytes of a protected key file until its passphrase is typed
+let working = Promise.resolve();
+const rows = new Set();
+const published = new Map(); // base name -> set of SHA-256, from SHA256SUMS files
+
+// --- what was given: told apart by content, so that everything can be dropped anywhere --------------------------
+
+async function take(files) {
+  say(at("key-error"), "");
+  for (const file of [...files].sort((a, b) => (isSealed(a) ? 1 : 0) - (isSealed(b) ? 1 : 0))) {
+    try {
+      if (isSealed(file)) addRow(file);
+      else if (/sha256/i.test(file.name)) await takeSums(file);
+      else if (file.size <= TEXT_LIMIT) await takeKeyOrSums(file);
+      else addRow(file);
+    } catch {
+      say(at("key-error"), `${file.name} cannot be read. If it is a folder, choose the files inside it.`);
+    }
+  }
+}
+
+const isSealed = (file) => /\.enc$/i.test(file.name);
+const bytesOf = async (blob) => new Uint8Array(await blob.arrayBuffer());
+
+async function takeKeyOrSums(file) {
+  const bytes = await bytesOf(file);
+  if (sumsIn(new TextDecoder().decode(bytes)).length) return takeSums(file);
+  return takeKey(file.name, bytes);
+}
+
+async function takeKey(name, bytes, passphrase) {
+  try {
+    privateKey = await loadPrivateKey(bytes, passphrase);
+  } catch (error) {
+    if (error instanceof PassphraseNeeded) {
+      waitingKey = { name, bytes };
+      at("passphrase-for").textContent = name;
+      show(at("key-choice"), false);
+      show(at("key-loaded"), false);
+      show(at("passphrase-form"));
+      at("passphrase").focus();
+      return;
+    }
+    say(at("key-error"), `${name}: ${messageOf(error)}`);
+    if (error instanceof PassphraseWrong) at("passphrase").select();
+    return;
+  }
+  forgetPassphrase();
+  at("key-name").textContent = name;
+  at("key-size").textContent = `RSA, ${privateKey.bits} bits`;
+  show(at("key-choice"), false);
+  show(at("key-loaded"));
+  at("key-forget").focus();
+  for (const row of rows) if (row.waits || row.wrongKey) enqueue(row);
+  summarise();
+}
+
+function forgetPassphrase() {
+  waitingKey = null;
+  at("passphrase").value = "";
+  show(at("passphrase-form"), false);
+}
+
+function forgetKey() {
+  privateKey = null;
+  forgetPassphrase();
+  show(at("key-loaded"), false);
+  show(at("key-choice"));
+  at("key-file").focus();
+}
+
+async function takeSums(file) {
+  const found = file.size <= SUMS_LIMIT ? sumsIn(await file.text()) : [];
+  for (const [name, sum] of found) {
+    if (!published.has(name)) published.set(name, new Set());
+    published.get(name).add(sum);
+  }
+  const what = found.length ? `${plural(found.length, "checksum")} to compare with` : "no SHA-256 checksum in it";
+  say(at("sums-loaded"), `${file.name}: ${what}.`);
+  for (const row of rows) if (row.hash) enqueue(row);
+}
+
+/** Lines as sha256sum writes them; a leading backslash means that backslash and newline in the name are escaped. */
+function sumsIn(text) {
+  const found = [];
+  for (const [, escaped, sum, name] of text.matchAll(/^(\\?)([0-9a-f]{64}) [ *](.+?)\r?$/gim)) {
+    const real = escaped ? name.replace(/\\([\\nr])/g, (_, c) => ({ "\\": "\\", n: "\n", r: "\r" })[c]) : name;
+    found.push([real.split("/").at(-1), sum.toLowerCase()]);
+  }
+  return found;
+}
+
+// --- the list --------------------------------------------------------------------------------------------------
+
+function addRow(file) {
+  const item = at("row").content.firstElementChild.cloneNode(true);
+  const part = (name) => item.querySelector(name);
+  const row = {
+    file, item, hash: null, sealedHash: null, url: null, waits: true, wrongKey: false, failed: false, removed: false,
+    name: file.name.replace(/\.enc$/i, ""),
+    state: part(".state"), bar: part("progress"), audio: part("audio"), text: part(".text"), check: part(".check"),
+    sum: part(".hash"), save: part(".save"),
+  };
+  part(".name").textContent = file.name;
+  part(".remove").setAttribute("aria-label", `Remove ${file.name}`);
+  part(".remove").addEventListener("click", () => removeRow(row));
+  row.audio.setAttribute("aria-label", row.name);
+  row.audio.addEventListener("play", () => {
+    for (const other of rows) if (other !== row) other.audio.pause();
+  });
+  row.audio.addEventListener("error", () => {
+    show(row.audio, false);
+    if (row.url) row.state.textContent += UNPLAYABLE;
+  });
+  rows.add(row);
+  at("list").append(item);
+  row.state.textContent = "Waiting for the private key.";
+  show(at("results"));
+  if (privateKey) enqueue(row);
+  summarise();
+}
+
+function removeRow(row) {
+  rows.delete(row);
+  row.removed = true;
+  row.audio.pause();
+  row.audio.removeAttribute("src");
+  if (row.url) URL.revokeObjectURL(row.url);
+  row.url = null;
+  const next = row.item.nextElementSibling ?? row.item.previousElementSibling;
+  row.item.remove();
+  (next?.querySelector(".remove") ?? at("recordings")).focus();
+  show(at("results"), rows.size > 0);
+  summarise();
+}
+
+/** One file after the other: the progress of each is seen, and memory holds one piece. */
+function enqueue(row) {
+  working = working.then(async () => {
+    if (row.removed) return;
+    try {
+      if (row.hash === null) await open(row);
+      await compare(row);
+    } catch (error) {
+      fail(row, error);
+    }
+    if (!row.removed) summarise();
+  });
+}
+
+async function open(row) {
+  const key = privateKey;
+  if (!key) return;
+  const { file } = row;
+  row.waits = row.wrongKey = row.failed = false;
+  row.state.className = "state";
+  row.state.textContent = "Opening…";
+  row.bar.value = 0;
+  show(row.bar);
+
+  const fetchRange = async (start, end) => bytesOf(file.slice(start, end));
+  const header = await fetchHeader(fetchRange, file.size);
+  const parts = [];
+  const hash = new Sha256();
+  let size = 0;
+  const add = (part) => {
+    hash.update(part);
+    parts.push(new Blob([part])); // a blob may live on disk, an array may not
+    size += part.length;
+  };
+  if (Number.isNaN(header.contentLength)) {
+    add(await decryptAll(await bytesOf(file), key));
+  } else {
+    const recording = new RangeDecryptor(header, await unwrapKey(header, key), fetchRange);
+    await recording.plainLength(); // a damaged end shows before anything is worked on
+    for (let from = 0; from < header.contentLength && !row.removed; from += PIECE) {
+      add(await recording.read(from, Math.min(from + PIECE, header.contentLength)));
+      row.bar.value = Math.min(1, (from + PIECE) / header.contentLength);
+      await new Promise((resolve) => setTimeout(resolve)); // let the page breathe
+    }
+  }
+  show(row.bar, false);
+  if (row.removed) return;
+  row.hash = hash.hex();
+  row.blob = new Blob(parts, { type: typeOf(row.name, await bytesOf(parts[0] ? parts[0].slice(0, 12) : new Blob())) });
+  row.size = size;
+}
+
+/** The name tells the type, and where it does not, the first bytes do. */
+function typeOf(name, start) {
+  const known = AUDIO_TYPES[name.split(".").at(-1).toLowerCase()];
+  if (known) return known;
+  const letters = String.fromCharCode(...start);
+  if (letters.startsWith("RIFF")) return "audio/wav";
+  if (letters.startsWith("ID3")) return "audio/mpeg";
+  return "application/octet-stream";
+}
+
+/** Compare with SHA256SUMS, which may name the recording, the sealed file, or both; then offer what may be offered. */
+async function compare(row) {
+  if (row.hash === null || row.removed) return;
+  const inside = published.get(row.name);
+  const sealed = published.get(row.file.name);
+  if (sealed && !row.sealedHash) row.sealedHash = await hashOf(row.file);
+  const differs = (inside && !inside.has(row.hash)) || (sealed && !sealed.has(row.sealedHash));
+  const verdict = differs
+    ? "Does not match SHA256SUMS: this file was damaged or altered. Download it again; do not rely on what it says."
+    : inside || sealed
+      ? "✓ Matches SHA256SUMS: every byte is what was published."
+      : published.size
+        ? "SHA256SUMS does not list this file: nothing is proved about it."
+        : "";
+  say(row.check, verdict);
+  row.check.className = `check ${differs ? "bad" : inside || sealed ? "good" : "hint"}`;
+  row.differs = Boolean(differs);
+  row.state.textContent = `Opened, ${sizeText(row.size)}.${row.audio.error ? UNPLAYABLE : ""}`;
+  row.sum.querySelector("code").textContent = row.hash;
+  show(row.sum);
+
+  row.url ??= URL.createObjectURL(row.blob);
+  row.save.href = row.url;
+  row.save.download = row.name;
+  row.save.textContent = differs ? "Save anyway" : "Save";
+  row.save.classList.toggle("doubtful", row.differs);
+  row.save.setAttribute("aria-label", `${row.save.textContent} ${row.name}`);
+  show(row.save);
+  if (row.blob.type.startsWith("audio/")) {
+    if (differs) row.audio.pause();
+    else if (!row.audio.src) row.audio.src = row.url;
+    show(row.audio, !differs && !row.audio.error);
+  } else if (row.size <= TEXT_LIMIT) {
+    const text = new TextDecoder().decode(await bytesOf(row.blob));
+    if (!/[\0-\x08\x0e-\x1f\ufffd]/.test(text)) say(row.text, text);
+  }
+}
+
+async function hashOf(file) {
+  const hash = new Sha256();
+  for (let from = 0; from < file.size; from += PIECE) {
+    hash.update(await bytesOf(file.slice(from, from + PIECE)));
+    await new Promise((resolve) => setTimeout(resolve));
+  }
+  return hash.hex();
+}
+
+function fail(row, error) {
+  show(row.bar, false);
+  row.failed = true;
+  row.wrongKey = error instanceof WrongKeyError;
+  row.state.className = "state bad";
+  row.state.textContent = messageOf(error);
+}
+
+function messageOf(error) {
+  if (error instanceof EnvelopeError) return error.message;
+  if (error.name === "NotReadableError" || error.name === "NotFoundError") {
+    return "The file cannot be read any more: it was moved or changed. Choose it again.";
+  }
+  console.error(error);
+  return `This file cannot be opened (${error.message}). Try openssl smime -decrypt, as shown at the end of this page.`;
+}
+
+function summarise() {
+  const opened = [...rows].filter((row) => row.hash).length;
+  const failed = [...rows].filter((row) => row.failed).length;
+  const differing = [...rows].filter((row) => row.differs).length;
+  at("summary").textContent =
+    `${opened} of ${plural(rows.size, "recording")} opened` +
+    (failed ? `, ${failed} not` : "") + (differing ? `, ${differing} damaged or altered` : "") + ".";
+  at("announcement").textContent = rows.size ? at("summary").textContent : "The list is empty.";
+  show(at("save-all"), opened - differing > 1);
+}
+
+const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+
+function sizeText(bytes) {
+  if (bytes < 1000) return plural(bytes, "byte");
+  return bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
+// --- what the person does --------------------------------------------------------------------------------------
+
+for (const id of ["key-file", "recordings", "sums"]) {
+  at(id).addEventListener("change", async (event) => {
+    const files = [...event.target.files];
+    event.target.value = ""; // the same file may be chosen again
+    await take(files);
+  });
+}
+at("passphrase-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  say(at("key-error"), "");
+  await takeKey(waitingKey.name, waitingKey.bytes, at("passphrase").value);
+});
+at("passphrase-cancel").addEventListener("click", forgetKey);
+at("key-forget").addEventListener("click", forgetKey);
+at("remove-all").addEventListener("click", () => [...rows].forEach(removeRow));
+at("save-all").addEventListener("click", () => {
+  for (const row of rows) if (row.url && !row.differs) row.save.click();
+});
+
+let dragDepth = 0;
+const drag = (change) => (event) => {
+  event.preventDefault();
+  dragDepth = Math.max(0, change(dragDepth));
+  show(at("drop-veil"), dragDepth > 0);
+};
+addEventListener("dragenter", drag((depth) => depth + 1));
+addEventListener("dragleave", drag((depth) => depth - 1));
+addEventListener("dragover", (event) => event.preventDefault());
+addEventListener("drop", (event) => {
+  drag(() => 0)(event);
+  take(event.dataTransfer.files);
+});
+
+if (!globalThis.crypto?.subtle) {
+  say(
+    at("unable"),
+    "This browser does not decrypt here. Save this page to a file, then open that file in a current browser.",
+  );
+}
