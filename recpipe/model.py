@@ -308,6 +308,11 @@ class Added:
     new: bool  # False: it was there already
     deleted: bool = False  # it was there once and was deleted: nothing was added, `recording` is what was handed in
 
+    @property
+    def object_key(self) -> str:
+        """The object that the catalogue speaks of; any other of this recording is to be removed. Empty when deleted."""
+        return "" if self.deleted else self.recording.object_key
+
 
 @dataclass(frozen=True, slots=True)
 class DayEntry:
@@ -393,6 +398,7 @@ class User:
     contact: Mapping[str, str] = field(default_factory=dict)
     notifications: Mapping[str, bool] = field(default_factory=dict)
     totp_secret: str = field(default="", repr=False)  # "": no second factor
+    totp_step: int = 0  # the last time step whose code was used: none is good twice
     recovery_hashes: tuple[str, ...] = field(default=(), repr=False)  # of the codes not used yet
     last_login_at: datetime | None = None
 
@@ -436,6 +442,7 @@ class WebSession:
 class LinkPurpose(StrEnum):
     INVITATION = "invitation"
     RECOVERY = "recovery"
+    SECOND_FACTOR = "second-factor"  # the password was right, the code is still owed
 
 
 @dataclass(frozen=True, slots=True)
@@ -480,3 +487,15 @@ class Node:
     files_waiting: int = 0
     last_ingest_at: datetime | None = None
     detail: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditQuery:
+    """Which audit events; every part that is set must hold."""
+
+    at_from: datetime | None = None  # inclusive
+    at_before: datetime | None = None  # exclusive
+    actor: str = ""
+    action: str = ""
+    outcome: Outcome | None = None
+    subject: str = ""

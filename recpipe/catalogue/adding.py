@@ -12,6 +12,7 @@ from sqlalchemy import Connection, insert, select, tuple_
 from recpipe.catalogue.repository import insert_new, upsert
 from recpipe.catalogue.rows import recording_of, values_of
 from recpipe.catalogue.tables import day_total, phone_number, recording, recording_number, tombstone
+from recpipe.catalogue.types import clean_text
 from recpipe.errors import Conflict
 from recpipe.model import Added, Recording
 from recpipe.numbers import digits
@@ -29,11 +30,11 @@ Number = tuple[str, str]  # digits as written, E.164 digits
 def add_many(connection: Connection, tenant_id: str, batch: Sequence[Recording]) -> list[Added]:
     """See `Recordings.add_many`."""
     outcome: dict[str, Added] = {}
-    waiting = {given.id: given for given in batch}
+    waiting = {given.id: replace(given, name=clean_text(given.name)) for given in batch}
     for given in waiting.values():
         if given.tenant_id != tenant_id:
             raise ValueError(f"recording {given.id} belongs to tenant {given.tenant_id}, not to {tenant_id}")
-        if len(given.name.encode("utf-8", "replace")) > _LONGEST_NAME_BYTES:
+        if len(given.name.encode()) > _LONGEST_NAME_BYTES:
             raise Conflict("name-too-long", f"A recording's name has at most {_LONGEST_NAME_BYTES:,} bytes.")
     for _ in range(_ROUNDS):
         for added in _known(connection, tenant_id, waiting):
@@ -91,7 +92,7 @@ def _numbered(name: str, number: int) -> str:
 
 def name_hash(name: str) -> str:
     """What a tombstone keeps of a name."""
-    return hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()
+    return hashlib.sha256(name.encode()).hexdigest()
 
 
 def _taken(connection: Connection, tenant_id: str, names: list[tuple[str, str]]) -> set[tuple[str, str]]:
@@ -178,4 +179,4 @@ def count_days(connection: Connection, tenant_id: str, recordings: Iterable[Reco
         for day, (n, size, milliseconds) in sorted(totals.items())
     ]
     columns = ("recordings", "stored_bytes", "duration_ms")
-    connection.execute(upsert(connection, day_total, ("tenant_id", "day"), columns, adding=True), rows)
+    connection.execute(upsert(connection, day_total, ("tenant_id", "day"), (), add=columns), rows)

@@ -49,14 +49,24 @@ def insert_new(connection: Connection, table: Table) -> Insert:
 
 
 def upsert(
-    connection: Connection, table: Table, key: Sequence[str], update: Sequence[str], *, adding: bool = False
-) -> Insert:
-    """An INSERT that on a taken `key` writes the `update` columns of the existing row, or adds to them."""
+    connection: Connection, table: Table, key: Sequence[str], replace: Sequence[str], *, add: Sequence[str] = ()
+) -> Any:
+    """An INSERT that on a taken `key` replaces some columns of the existing row, and adds to others."""
     dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
     new = dialect.insert(table)
-    values = {name: table.c[name] + new.excluded[name] if adding else new.excluded[name] for name in update}
-    statement: Insert = new.on_conflict_do_update(index_elements=key, set_=values)
-    return statement
+    values = {name: new.excluded[name] for name in replace} | {name: table.c[name] + new.excluded[name] for name in add}
+    return new.on_conflict_do_update(index_elements=key, set_=values)
+
+
+def row_of(table: Table, thing: Any) -> dict[str, Any]:
+    """The columns of a table that a dataclass has fields for."""
+    return {column.name: getattr(thing, column.name) for column in table.columns if hasattr(thing, column.name)}
+
+
+def same_tenant(scope: str, given: str | None) -> None:
+    """A programming error, not a person's: the things of one tenant never go through another's scope."""
+    if scope != given:
+        raise ValueError(f"a thing of tenant {given} was handed to the scope of tenant {scope}")
 
 
 def check_limit(limit: int) -> int:

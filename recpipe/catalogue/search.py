@@ -21,7 +21,7 @@ from recpipe.catalogue.repository import check_limit, read_cursor, write_cursor
 from recpipe.catalogue.rows import WITHOUT_PEAKS, recording_of
 from recpipe.catalogue.tables import phone_number, recording, recording_number, tenant
 from recpipe.catalogue.types import Utc, micros, moment
-from recpipe.errors import QueryInvalid
+from recpipe.errors import NotFound, QueryInvalid
 from recpipe.model import CappedCount, Page, Recording, RecordingQuery
 
 _MOST_TO_COUNT = 100_000
@@ -35,6 +35,15 @@ class Search:
         self._tenant_ids = sorted(set(tenant_ids))
         if not self._tenant_ids:
             raise ValueError("a search needs the tenants it is for")
+
+    def get(self, recording_id: str) -> Recording:
+        """See `Work.recording`."""
+        c = recording.c
+        mine = select(recording).where(c.id == recording_id, c.tenant_id.in_(self._tenant_ids))
+        row = self._connection.execute(mine).first()
+        if row is None:
+            raise NotFound("recording", recording_id)
+        return recording_of(row)
 
     def page(self, query: RecordingQuery, cursor: str | None, limit: int) -> Page[Recording]:
         """See `Work.search`."""

@@ -17,13 +17,12 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
-    String,
     Table,
     UniqueConstraint,
     text,
 )
 
-from recpipe.catalogue.types import Json, Text, Utc
+from recpipe.catalogue.types import Code, FileName, Json, Text, Utc
 
 metadata = MetaData(
     naming_convention={
@@ -34,9 +33,9 @@ metadata = MetaData(
     }
 )
 
-ID = String(32).with_variant(String(32, collation="C"), "postgresql")
-HASH = String(64).with_variant(String(64, collation="C"), "postgresql")
-DAY = String(10).with_variant(String(10, collation="C"), "postgresql")
+ID = Code(32)
+HASH = Code(64)
+DAY = Code(10)
 # SQLite numbers rows by itself only where the key's type is exactly INTEGER.
 SERIAL = BigInteger().with_variant(Integer(), "sqlite")
 
@@ -168,6 +167,7 @@ portal_user = Table(  # "user" is a reserved word
     _json("contact"),
     _json("notifications"),
     _text("totp_secret"),
+    _number("totp_step"),
     _json("recovery_hashes"),
     _at("created_at"),
     _at("last_login_at", nullable=True),
@@ -371,9 +371,10 @@ quarantine = Table(
     metadata,
     _id(),
     _text("spool", 200),
-    _text("path"),
+    Column("path", FileName(), nullable=False),
     Column("path_sha256", HASH, nullable=False),
-    _text("relative"),
+    Column("relative", FileName(), nullable=False),
+    Column("relative_sha256", HASH, nullable=False),
     _tenant(nullable=True),
     _text("reason"),
     _text("message"),
@@ -383,6 +384,7 @@ quarantine = Table(
     _at("last_seen_at"),
     _number("attempts"),
     UniqueConstraint("spool", "path_sha256"),
+    Index("ix_quarantine_relative", "spool", "relative_sha256"),
     Index("ix_quarantine_first_seen", "first_seen_at", "id"),
     Index("ix_quarantine_tenant", "tenant_id", "first_seen_at", "id"),
 )

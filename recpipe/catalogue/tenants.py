@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from sqlalchemy import Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from recpipe.catalogue.repository import Repository, Scoped, insert_new
+from recpipe.catalogue.repository import Repository, Scoped, insert_new, row_of, same_tenant
 from recpipe.catalogue.tables import certificate, tenant, tenant_alias
 from recpipe.errors import AlreadyExists, Conflict, NotFound
 from recpipe.model import CertificateState, StoreFormat, Tenant, TenantCertificate
@@ -28,7 +29,7 @@ class Tenants(Repository):
         Raises:
             AlreadyExists: its name or one of its aliases already means a tenant.
         """
-        self._connection.execute(insert(tenant).values(_tenant_values(new)))
+        self._connection.execute(insert(tenant).values(row_of(tenant, new)))
         self._claim_names(new)
         return self.get(new.id)
 
@@ -40,7 +41,7 @@ class Tenants(Repository):
         """
         return self._one(tenant.c.id == tenant_id, tenant_id)
 
-    def find(self, name: str) -> Tenant:
+    def named(self, name: str) -> Tenant:
         """The tenant that a name or alias (domain, account id) means, upper and lower case alike.
 
         Raises:
@@ -49,7 +50,7 @@ class Tenants(Repository):
         means = select(tenant_alias.c.tenant_id).where(tenant_alias.c.alias == _key(name))
         return self._one(tenant.c.id == means.scalar_subquery(), name)
 
-    def all(self) -> list[Tenant]:
+    def list(self) -> Sequence[Tenant]:
         """Every tenant, by name."""
         aliases: dict[str, list[str]] = {}
         for row in self._connection.execute(select(tenant_alias).order_by(tenant_alias.c.position)):
@@ -72,7 +73,7 @@ class Tenants(Repository):
                 "no-proven-key",
                 "Encryption needs a certificate whose private key is proven to be held. Add one and prove it first.",
             )
-        values = _tenant_values(replace(changed, created_at=before.created_at))
+        values = row_of(tenant, replace(changed, created_at=before.created_at))
         self._connection.execute(update(tenant).where(tenant.c.id == changed.id).values(values))
         self._connection.execute(delete(tenant_alias).where(tenant_alias.c.tenant_id == changed.id))
         self._claim_names(changed)
@@ -114,8 +115,8 @@ class Certificates(Scoped):
             AlreadyExists: the tenant has this very certificate and has not retired it.
             NotFound: the tenant is gone.
         """
-        _same_tenant(self._tenant_id, new.tenant_id)
-        values = {column.name: getattr(new, column.name) for column in certificate.columns}
+        same_tenant(self._tenant_id, new.tenant_id)
+        values = row_of(certificate, new)
         try:
             added = self._connection.execute(insert_new(self._connection, certificate).values(values)).rowcount
         except IntegrityError:
@@ -136,15 +137,15 @@ class Certificates(Scoped):
             raise NotFound("certificate", certificate_id)
         return _certificate_of(row)
 
-    def all(self) -> list[TenantCertificate]:
+    def list(self) -> Sequence[TenantCertificate]:
         """Every certificate, retired ones too, oldest first."""
         mine = select(certificate).where(certificate.c.tenant_id == self._tenant_id)
         rows = self._connection.execute(mine.order_by(certificate.c.added_at, certificate.c.id))
         return [_certificate_of(row) for row in rows]
 
-    def usable(self) -> list[TenantCertificate]:
+    def usable(self) -> Sequence[TenantCertificate]:
         """Those that may be sealed for: proven or vouched for. Whether they are in date is the caller's to judge."""
-        return [held for held in self.all() if held.state in _USABLE]
+        return [held for held in self.list() if held.state in _USABLE]
 
     def decide(self, certificate_id: str, state: CertificateState, at: datetime, by: str) -> TenantCertificate:
         """Set the state: proven, vouched or retired. Retiring is for ever.
@@ -171,17 +172,8 @@ class Certificates(Scoped):
         return self.get(certificate_id)
 
 
-def _same_tenant(scope: str, given: str | None) -> None:
-    if scope != given:
-        raise ValueError(f"a thing of tenant {given} was handed to the scope of tenant {scope}")
-
-
 def _key(name: str) -> str:
     return name.strip().casefold()
-
-
-def _tenant_values(given: Tenant) -> dict[str, object]:
-    return {column.name: getattr(given, column.name) for column in tenant.columns}
 
 
 def _tenant_of(row: Row[Any], aliases: tuple[str, ...]) -> Tenant:

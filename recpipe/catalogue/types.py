@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, String
+from sqlalchemy import BigInteger, DateTime, Dialect, LargeBinary, String
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -82,6 +83,44 @@ class Text(TypeDecorator[str]):
         if value is None:
             return None
         return clean_text(value if self.longest is None else value[: self.longest])
+
+
+class Code(TypeDecorator[str]):
+    """An id, a hash or a day: short, ASCII, compared byte by byte. A visitor may send anything in its place."""
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, length: int) -> None:
+        super().__init__(length)
+        self.length = length
+
+    def __repr__(self) -> str:
+        return f"Code({self.length})"
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(String(self.length, collation="C" if dialect.name == "postgresql" else None))
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else clean_text(value)
+
+
+class FileName(TypeDecorator[str]):
+    """A path as the operating system has it, byte for byte, so that a file with a broken name is found again."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> bytes | None:
+        if value is None:
+            return None
+        try:
+            return os.fsencode(value)
+        except UnicodeEncodeError:  # no operating system made this one
+            return os.fsencode(clean_text(value))
+
+    def process_result_value(self, value: bytes | None, dialect: Dialect) -> str | None:
+        return None if value is None else os.fsdecode(value)
 
 
 class Json(TypeDecorator[Any]):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import cached_property
 
 from sqlalchemy import Connection
 
+from recpipe.catalogue.ftp_accounts import FtpAccounts, FtpLogins
+from recpipe.catalogue.history import Audit, AuditOfAll, Changes
+from recpipe.catalogue.logins import Failures, Links, Sessions
+from recpipe.catalogue.operation import Nodes, Quarantine, QuarantineOfAll
+from recpipe.catalogue.people import Tokens, Users
 from recpipe.catalogue.recordings import Recordings
 from recpipe.catalogue.search import Search
 from recpipe.catalogue.tenants import Certificates, Tenants
-from recpipe.model import CappedCount, Page, Recording, RecordingQuery
+from recpipe.model import Added, CappedCount, Page, Recording, RecordingQuery
 
 
 class TenantScope:
@@ -25,8 +30,24 @@ class TenantScope:
         return Certificates(self._connection, self.tenant_id)
 
     @cached_property
+    def ftp_accounts(self) -> FtpAccounts:
+        return FtpAccounts(self._connection, self.tenant_id)
+
+    @cached_property
     def recordings(self) -> Recordings:
         return Recordings(self._connection, self.tenant_id)
+
+    @cached_property
+    def changes(self) -> Changes:
+        return Changes(self._connection, self.tenant_id)
+
+    @cached_property
+    def audit(self) -> Audit:
+        return Audit(self._connection, self.tenant_id)
+
+    @cached_property
+    def quarantine(self) -> Quarantine:
+        return Quarantine(self._connection, self.tenant_id)
 
 
 class Work:
@@ -36,8 +57,40 @@ class Work:
         self._connection = connection
 
     def of(self, tenant_id: str) -> TenantScope:
-        """The things of one tenant. Whether the caller may see them is the caller's to decide, before this."""
+        """The things of one tenant. Whether the caller may see them is the caller's to decide, before this.
+
+        Raises:
+            ValueError: no tenant is named.
+        """
+        if not tenant_id:
+            raise ValueError("a scope needs a tenant")
         return TenantScope(self._connection, tenant_id)
+
+    # --- recordings of several tenants --------------------------------------------------------------------
+
+    def add_recordings(self, batch: Sequence[Recording]) -> list[Added]:
+        """`Recordings.add_many` for recordings of any tenants, all of them in this one transaction.
+
+        Raises:
+            Conflict: as for `Recordings.add_many`; then none is added.
+        """
+        by_tenant: dict[str, list[Recording]] = {}
+        for given in batch:
+            by_tenant.setdefault(given.tenant_id, []).append(given)
+        outcome: dict[str, Added] = {}
+        # In order, so that two such transactions cannot wait for each other in a circle.
+        for tenant_id in sorted(by_tenant):
+            for added in self.of(tenant_id).recordings.add_many(by_tenant[tenant_id]):
+                outcome[added.recording.id] = added
+        return [outcome[given.id] for given in batch]
+
+    def recording(self, tenant_ids: Collection[str], recording_id: str) -> Recording:
+        """One recording of any of these tenants, peaks included.
+
+        Raises:
+            NotFound: there is none, it was deleted, or it is another tenant's.
+        """
+        return Search(self._connection, tenant_ids).get(recording_id)
 
     def search(
         self, tenant_ids: Collection[str], query: RecordingQuery, cursor: str | None = None, limit: int = 50
@@ -63,6 +116,44 @@ class Work:
         """
         return Search(self._connection, tenant_ids).count(query, cap)
 
+    # --- the installation ---------------------------------------------------------------------------------
+
     @cached_property
     def tenants(self) -> Tenants:
         return Tenants(self._connection)
+
+    @cached_property
+    def users(self) -> Users:
+        return Users(self._connection)
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        return Tokens(self._connection)
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        return Sessions(self._connection)
+
+    @cached_property
+    def links(self) -> Links:
+        return Links(self._connection)
+
+    @cached_property
+    def failures(self) -> Failures:
+        return Failures(self._connection)
+
+    @cached_property
+    def ftp_logins(self) -> FtpLogins:
+        return FtpLogins(self._connection)
+
+    @cached_property
+    def quarantine(self) -> QuarantineOfAll:
+        return QuarantineOfAll(self._connection)
+
+    @cached_property
+    def audit(self) -> AuditOfAll:
+        return AuditOfAll(self._connection)
+
+    @cached_property
+    def nodes(self) -> Nodes:
+        return Nodes(self._connection)

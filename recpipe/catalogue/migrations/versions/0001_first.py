@@ -7,14 +7,11 @@ import logging
 import sqlalchemy as sa
 from alembic import op
 
-from recpipe.catalogue.types import Json, Text, Utc
+from recpipe.catalogue.types import Code, FileName, Json, Text, Utc
 
 revision = "0001"
 down_revision = None
 
-ID = sa.String(32).with_variant(sa.String(32, collation="C"), "postgresql")
-HASH = sa.String(64).with_variant(sa.String(64, collation="C"), "postgresql")
-DAY = sa.String(10).with_variant(sa.String(10, collation="C"), "postgresql")
 SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 # An external-content index over phone_number: it holds no text of its own, and the triggers keep it in step.
@@ -41,7 +38,7 @@ def upgrade() -> None:
         sa.Column("actor", Text(), nullable=False),
         sa.Column("action", Text(), nullable=False),
         sa.Column("outcome", Text(), nullable=False),
-        sa.Column("tenant_id", ID, nullable=True),
+        sa.Column("tenant_id", Code(32), nullable=True),
         sa.Column("address", Text(), nullable=False),
         sa.Column("subject", Text(), nullable=False),
         sa.Column("detail", Json(), nullable=False),
@@ -74,7 +71,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "portal_user",
-        sa.Column("id", ID, nullable=False),
+        sa.Column("id", Code(32), nullable=False),
         sa.Column("username", Text(), nullable=False),
         sa.Column("username_key", Text(), nullable=False),
         sa.Column("email", Text(), nullable=False),
@@ -85,6 +82,7 @@ def upgrade() -> None:
         sa.Column("contact", Json(), nullable=False),
         sa.Column("notifications", Json(), nullable=False),
         sa.Column("totp_secret", Text(), nullable=False),
+        sa.Column("totp_step", sa.BigInteger(), nullable=False),
         sa.Column("recovery_hashes", Json(), nullable=False),
         sa.Column("created_at", Utc(), nullable=False),
         sa.Column("last_login_at", Utc(), nullable=True),
@@ -93,7 +91,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "tenant",
-        sa.Column("id", ID, nullable=False),
+        sa.Column("id", Code(32), nullable=False),
         sa.Column("name", Text(), nullable=False),
         sa.Column("title", Text(), nullable=False),
         sa.Column("timezone", Text(), nullable=False),
@@ -108,11 +106,11 @@ def upgrade() -> None:
     )
     op.create_table(
         "certificate",
-        sa.Column("id", ID, nullable=False),
-        sa.Column("tenant_id", ID, nullable=False),
+        sa.Column("id", Code(32), nullable=False),
+        sa.Column("tenant_id", Code(32), nullable=False),
         sa.Column("label", Text(), nullable=False),
         sa.Column("der", sa.LargeBinary(), nullable=False),
-        sa.Column("fingerprint", HASH, nullable=False),
+        sa.Column("fingerprint", Code(64), nullable=False),
         sa.Column("subject", Text(), nullable=False),
         sa.Column("serial", Text(), nullable=False),
         sa.Column("key_bits", sa.BigInteger(), nullable=False),
@@ -138,8 +136,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "change",
-        sa.Column("id", ID, nullable=False),
-        sa.Column("tenant_id", ID, nullable=False),
+        sa.Column("id", Code(32), nullable=False),
+        sa.Column("tenant_id", Code(32), nullable=False),
         sa.Column("kind", Text(), nullable=False),
         sa.Column("subject", Text(), nullable=False),
         sa.Column("old", Json(), nullable=False),
@@ -162,8 +160,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "day_total",
-        sa.Column("tenant_id", ID, nullable=False),
-        sa.Column("day", DAY, nullable=False),
+        sa.Column("tenant_id", Code(32), nullable=False),
+        sa.Column("day", Code(10), nullable=False),
         sa.Column("recordings", sa.BigInteger(), nullable=False),
         sa.Column("stored_bytes", sa.BigInteger(), nullable=False),
         sa.Column("duration_ms", sa.BigInteger(), nullable=False),
@@ -172,8 +170,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "ftp_account",
-        sa.Column("id", ID, nullable=False),
-        sa.Column("tenant_id", ID, nullable=True),
+        sa.Column("id", Code(32), nullable=False),
+        sa.Column("tenant_id", Code(32), nullable=True),
         sa.Column("username", Text(), nullable=False),
         sa.Column("password_hash", Text(), nullable=False),
         sa.Column("kind", Text(), nullable=False),
@@ -192,10 +190,10 @@ def upgrade() -> None:
     op.create_index("ix_ftp_account_tenant_id", "ftp_account", ["tenant_id"], unique=False)
     op.create_table(
         "one_time_link",
-        sa.Column("id", ID, nullable=False),
-        sa.Column("hash", HASH, nullable=False),
+        sa.Column("id", Code(32), nullable=False),
+        sa.Column("hash", Code(64), nullable=False),
         sa.Column("purpose", Text(), nullable=False),
-        sa.Column("user_id", ID, nullable=False),
+        sa.Column("user_id", Code(32), nullable=False),
         sa.Column("created_at", Utc(), nullable=False),
         sa.Column("expires_at", Utc(), nullable=False),
         sa.Column("used_at", Utc(), nullable=True),
@@ -207,7 +205,7 @@ def upgrade() -> None:
     op.create_table(
         "phone_number",
         sa.Column("id", SERIAL, nullable=False),
-        sa.Column("tenant_id", ID, nullable=False),
+        sa.Column("tenant_id", Code(32), nullable=False),
         sa.Column("digits", Text(), nullable=False),
         sa.Column("international", Text(), nullable=False),
         sa.Column("digits_reversed", Text(), nullable=False),
@@ -226,12 +224,13 @@ def upgrade() -> None:
     )
     op.create_table(
         "quarantine",
-        sa.Column("id", ID, nullable=False),
+        sa.Column("id", Code(32), nullable=False),
         sa.Column("spool", Text(), nullable=False),
-        sa.Column("path", Text(), nullable=False),
-        sa.Column("path_sha256", HASH, nullable=False),
-        sa.Column("relative", Text(), nullable=False),
-        sa.Column("tenant_id", ID, nullable=True),
+        sa.Column("path", FileName(), nullable=False),
+        sa.Column("path_sha256", Code(64), nullable=False),
+        sa.Column("relative", FileName(), nullable=False),
+        sa.Column("relative_sha256", Code(64), nullable=False),
+        sa.Column("tenant_id", Code(32), nullable=True),
         sa.Column("reason", Text(), nullable=False),
         sa.Column("message", Text(), nullable=False),
         sa.Column("held", sa.Boolean(), nullable=False),
@@ -244,13 +243,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("spool", "path_sha256", name="uq_quarantine_spool_path_sha256"),
     )
     op.create_index("ix_quarantine_first_seen", "quarantine", ["first_seen_at", "id"], unique=False)
+    op.create_index("ix_quarantine_relative", "quarantine", ["spool", "relative_sha256"], unique=False)
     op.create_index("ix_quarantine_tenant", "quarantine", ["tenant_id", "first_seen_at", "id"], unique=False)
     op.create_table(
         "recording",
-        sa.Column("id", ID, nullable=False),
-        sa.Column("tenant_id", ID, nullable=False),
+        sa.Column("id", Code(32), nullable=False),
+        sa.Column("tenant_id", Code(32), nullable=False),
         sa.Column("name", Text(), nullable=False),
-        sa.Column("day", DAY, nullable=False),
+        sa.Column("day", Code(10), nullable=False),
         sa.Column("started_at", Utc(), nullable=False),
         sa.Column("timezone", Text(), nullable=False),
         sa.Column("duration_ms", sa.BigInteger(), nullable=False),
@@ -273,12 +273,12 @@ def upgrade() -> None:
         sa.Column("caller_e164", Text(), nullable=False),
         sa.Column("callee_e164", Text(), nullable=False),
         sa.Column("source_name", Text(), nullable=False),
-        sa.Column("source_sha256", HASH, nullable=False),
+        sa.Column("source_sha256", Code(64), nullable=False),
         sa.Column("content_bytes", sa.BigInteger(), nullable=False),
-        sa.Column("content_sha256", HASH, nullable=False),
+        sa.Column("content_sha256", Code(64), nullable=False),
         sa.Column("object_key", Text(), nullable=False),
         sa.Column("stored_bytes", sa.BigInteger(), nullable=False),
-        sa.Column("stored_sha256", HASH, nullable=False),
+        sa.Column("stored_sha256", Code(64), nullable=False),
         sa.Column("envelope_offset", sa.BigInteger(), nullable=True),
         sa.Column("envelope_bytes", sa.BigInteger(), nullable=True),
         sa.Column("envelope_iv", sa.LargeBinary(), nullable=True),
@@ -305,7 +305,7 @@ def upgrade() -> None:
     op.create_table(
         "tenant_alias",
         sa.Column("alias", Text(), nullable=False),
-        sa.Column("tenant_id", ID, nullable=False),
+        sa.Column("tenant_id", Code(32), nullable=False),
         sa.Column("position", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name="fk_tenant_alias_tenant_id", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("alias", name="pk_tenant_alias"),
@@ -313,11 +313,11 @@ def upgrade() -> None:
     op.create_index("ix_tenant_alias_tenant_id", "tenant_alias", ["tenant_id"], unique=False)
     op.create_table(
         "token",
-        sa.Column("id", ID, nullable=False),
-        sa.Column("user_id", ID, nullable=False),
+        sa.Column("id", Code(32), nullable=False),
+        sa.Column("user_id", Code(32), nullable=False),
         sa.Column("label", Text(), nullable=False),
         sa.Column("prefix", Text(), nullable=False),
-        sa.Column("hash", HASH, nullable=False),
+        sa.Column("hash", Code(64), nullable=False),
         sa.Column("scopes", Json(), nullable=False),
         sa.Column("created_at", Utc(), nullable=False),
         sa.Column("expires_at", Utc(), nullable=True),
@@ -330,12 +330,12 @@ def upgrade() -> None:
     op.create_index("ix_token_user_id", "token", ["user_id"], unique=False)
     op.create_table(
         "tombstone",
-        sa.Column("id", ID, nullable=False),
-        sa.Column("tenant_id", ID, nullable=False),
-        sa.Column("day", DAY, nullable=False),
-        sa.Column("name_sha256", HASH, nullable=False),
+        sa.Column("id", Code(32), nullable=False),
+        sa.Column("tenant_id", Code(32), nullable=False),
+        sa.Column("day", Code(10), nullable=False),
+        sa.Column("name_sha256", Code(64), nullable=False),
         sa.Column("object_key", Text(), nullable=False),
-        sa.Column("stored_sha256", HASH, nullable=False),
+        sa.Column("stored_sha256", Code(64), nullable=False),
         sa.Column("deleted_at", Utc(), nullable=False),
         sa.Column("deleted_by", Text(), nullable=False),
         sa.Column("reason", Text(), nullable=False),
@@ -346,8 +346,8 @@ def upgrade() -> None:
     op.create_index("ix_tombstone_tenant_id_id", "tombstone", ["tenant_id", "id"], unique=False)
     op.create_table(
         "user_grant",
-        sa.Column("user_id", ID, nullable=False),
-        sa.Column("tenant_id", ID, nullable=False),
+        sa.Column("user_id", Code(32), nullable=False),
+        sa.Column("tenant_id", Code(32), nullable=False),
         sa.Column("actions", Json(), nullable=False),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name="fk_user_grant_tenant_id", ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["user_id"], ["portal_user.id"], name="fk_user_grant_user_id", ondelete="CASCADE"),
@@ -356,9 +356,9 @@ def upgrade() -> None:
     op.create_index("ix_user_grant_tenant_id", "user_grant", ["tenant_id"], unique=False)
     op.create_table(
         "web_session",
-        sa.Column("id", ID, nullable=False),
-        sa.Column("hash", HASH, nullable=False),
-        sa.Column("user_id", ID, nullable=False),
+        sa.Column("id", Code(32), nullable=False),
+        sa.Column("hash", Code(64), nullable=False),
+        sa.Column("user_id", Code(32), nullable=False),
         sa.Column("created_at", Utc(), nullable=False),
         sa.Column("last_seen_at", Utc(), nullable=False),
         sa.Column("expires_at", Utc(), nullable=False),
@@ -373,10 +373,10 @@ def upgrade() -> None:
     op.create_index("ix_web_session_user_id", "web_session", ["user_id"], unique=False)
     op.create_table(
         "recording_number",
-        sa.Column("tenant_id", ID, nullable=False),
+        sa.Column("tenant_id", Code(32), nullable=False),
         sa.Column("number_id", SERIAL, nullable=False),
         sa.Column("started_at", Utc(), nullable=False),
-        sa.Column("recording_id", ID, nullable=False),
+        sa.Column("recording_id", Code(32), nullable=False),
         sa.ForeignKeyConstraint(
             ["number_id"], ["phone_number.id"], name="fk_recording_number_number_id", ondelete="CASCADE"
         ),

