@@ -1,9 +1,9 @@
 """When is a file finished? A pure state machine: observations in, settled files out; no I/O, no clock of its own.
 
-    (unseen) -> GROWING -> SETTLED -> IN_WORK -> done
-                  ^  |        |         |  ^
-                  |  +- gone  |         v  |
-                  +-- reopened / replaced  DEFERRED
+    (unseen) --> GROWING --> SETTLED --> IN_WORK --> DONE, or KEPT when it stays where it is
+                    ^           |  ^        |
+                    +-----------+  +--- DEFERRED
+                 reopened, replaced
 
 A file is GROWING until its size, modification time and inode have stood still for `settle_seconds`; then it is
 SETTLED and waits to be taken, once. Whatever changes afterwards sends it back. While it is IN_WORK a change is
@@ -16,7 +16,7 @@ is compared with modification times, and only a file never seen before is believ
 from __future__ import annotations
 
 import heapq
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
@@ -49,6 +49,7 @@ class _Track:
     promised: bool = False  # whole by promise of its writer: no need to stand still
     until: float = 0.0  # DEFERRED
     changed: bool = False  # IN_WORK: no longer what was handed out
+    vanished: bool = False  # IN_WORK: it was seen to be gone; what comes after it is another file
     scan: int = 0  # last scan that saw it
     marked: int = 0  # DONE: the scan that was running or the last one then
 
@@ -80,7 +81,7 @@ class Settler:
         self._tracks: dict[str, _Track] = {}
         self._due: list[tuple[float, str]] = []  # heap of "look again at"; stale entries are skipped
         self._ready: OrderedDict[str, deque[str]] = OrderedDict()
-        self._waiting = 0
+        self._counts: Counter[State] = Counter()
         self._scan = 0
         self._first_scan_over = False
 
@@ -94,9 +95,10 @@ class Settler:
             self._first_sight(path, fresh, now, wall_ns, inherited=not self._first_scan_over)
             return
         track.scan = self._scan
-        if track.print == fresh:
+        if track.print == fresh and not track.vanished:
             self._unchanged(path, track, now)
         elif track.state in (State.DONE, State.KEPT):
+            self._drop(path, track, even_done=True)
             self._first_sight(path, fresh, now, wall_ns, inherited=False)
         else:
             self._changed(path, track, fresh, now)
@@ -115,9 +117,9 @@ class Settler:
         if track is None:
             return
         if track.state is State.IN_WORK:
-            track.changed = True  # its worker will find out; what comes back under this name is another file
+            track.vanished = True  # its worker did it, or will find out
         else:
-            self._forget(path, track)
+            self._drop(path, track)
 
     def scan_started(self) -> None:
         """A scan of the whole spool begins."""
@@ -139,7 +141,7 @@ class Settler:
             elif track.scan != self._scan and not _below(path, blind):
                 vanished.append(path)
                 self.gone(path)
-        if not blind:
+        if "" not in blind:
             self._first_scan_over = True
         return vanished
 
@@ -174,27 +176,28 @@ class Settler:
             track = self._tracks.get(path)
             if track is None or track.state is not State.SETTLED:
                 continue  # it changed while it waited
-            track.state, track.changed = State.IN_WORK, False
-            self._waiting -= 1
+            self._enter(track, State.IN_WORK)
+            track.changed = track.vanished = False
             taken.append(Taken(path, track.print, track.inherited))
         return taken
 
-    def done(self, path: str, now: float, present: bool = False) -> None:
+    def done(self, path: str, now: float, left: Fingerprint | None = None) -> None:
         """The worker finished it. If something new is under this name by now, that settles on its own.
 
         Args:
-            present: the very file is still there, on purpose.
+            left: what is there now; None for nothing. The very file that was handed out is kept on purpose.
         """
         track = self._tracks.get(path)
         if track is None or track.state is not State.IN_WORK:
             return
-        if track.changed:
-            self._grow(path, track, now)
-            track.inherited = False
-        elif present:
-            track.state = State.KEPT
+        if left is None:
+            self._enter(track, State.DONE)
+            track.marked = self._scan
+        elif left == track.print and not (track.changed or track.vanished):
+            self._enter(track, State.KEPT)
         else:
-            track.state, track.marked = State.DONE, self._scan
+            track.print, track.inherited = left, False
+            self._grow(path, track, now)
 
     def release(self, path: str, retry_at: float, now: float) -> None:
         """The worker gives it back: hand it out again at `retry_at`, or when it has settled anew if it changed."""
@@ -204,7 +207,8 @@ class Settler:
         if track.changed:
             self._grow(path, track, now)
         else:
-            track.state, track.until = State.DEFERRED, retry_at
+            self._enter(track, State.DEFERRED)
+            track.until = retry_at
             heapq.heappush(self._due, (retry_at, path))
 
     def state(self, path: str) -> State | None:
@@ -212,9 +216,7 @@ class Settler:
         return track.state if track else None
 
     def count(self, *states: State) -> int:
-        if states == (State.SETTLED,):
-            return self._waiting
-        return sum(track.state in states for track in self._tracks.values())
+        return sum(self._counts[state] for state in states)
 
     # --- transitions ----------------------------------------------------------------------------------
 
@@ -224,6 +226,7 @@ class Settler:
         credit = min(age, self._settle_seconds) if age > 0 else 0.0
         track = _Track(State.GROWING, fresh, now - credit, inherited, promised=self._moved_in_whole, scan=self._scan)
         self._tracks[path] = track
+        self._counts[State.GROWING] += 1
         self._settle_or_wait(path, track, now)
 
     def _unchanged(self, path: str, track: _Track, now: float) -> None:
@@ -242,10 +245,9 @@ class Settler:
             self._grow(path, track, now)
 
     def _grow(self, path: str, track: _Track, now: float) -> None:
-        if track.state is State.SETTLED:
-            self._waiting -= 1
+        self._enter(track, State.GROWING)
         # Written to although it was promised to be whole: the promise is void.
-        track.state, track.still_since, track.promised, track.changed = State.GROWING, now, False, False
+        track.still_since, track.promised, track.changed, track.vanished = now, False, False, False
         heapq.heappush(self._due, (now + self._settle_seconds, path))
 
     def _hint(self, path: str, now: float) -> None:
@@ -261,8 +263,7 @@ class Settler:
             heapq.heappush(self._due, (track.still_since + self._settle_seconds, path))
 
     def _make_ready(self, path: str, track: _Track) -> None:
-        track.state = State.SETTLED
-        self._waiting += 1
+        self._enter(track, State.SETTLED)
         self._ready.setdefault(self._group_of(path), deque()).append(path)
 
     def _review_done(self, path: str, track: _Track, now: float) -> None:
@@ -271,12 +272,16 @@ class Settler:
         if track.scan == self._scan:
             self._grow(path, track, now)  # still there after all
         else:
-            del self._tracks[path]
+            self._drop(path, track, even_done=True)
 
-    def _forget(self, path: str, track: _Track) -> None:
-        if track.state is State.SETTLED:
-            self._waiting -= 1
-        if track.state is not State.DONE:
+    def _enter(self, track: _Track, state: State) -> None:
+        self._counts[track.state] -= 1
+        self._counts[state] += 1
+        track.state = state
+
+    def _drop(self, path: str, track: _Track, *, even_done: bool = False) -> None:
+        if track.state is not State.DONE or even_done:
+            self._counts[track.state] -= 1
             del self._tracks[path]
 
 

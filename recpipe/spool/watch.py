@@ -7,11 +7,9 @@ only makes a file be looked at sooner. Both ends meet in `settle.Settler`.
 from __future__ import annotations
 
 import os
-import stat
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from watchdog.events import (
@@ -31,21 +29,12 @@ from recpipe import log as logs
 from recpipe import settings
 from recpipe.model import Settled
 from recpipe.spool.files import CONTROL_FOLDER, Kind, kind_of
-from recpipe.spool.settle import Settler, State, Taken
+from recpipe.spool.settle import Fingerprint, Settler, State, Taken
+from recpipe.spool.tree import Ignored, Tree
 
 _log = logs.get(__name__)
 
-_FORGOTTEN_SECONDS = 24 * 3600  # a temporary name this old will not be renamed any more
-_IGNORED_LIMIT = 10_000  # remembered ignored files; beyond that they are counted, not listed
 _UNFINISHED = (State.GROWING, State.SETTLED, State.IN_WORK, State.DEFERRED)
-
-
-@dataclass(frozen=True, slots=True)
-class Ignored:
-    """A file in the spool that is no recording and stays where it is."""
-
-    relative: str
-    reason: str  # symbolic-link, not-a-file, not-audio, forgotten-temporary, unreadable-folder
 
 
 class Watcher:
@@ -63,7 +52,7 @@ class Watcher:
     def __init__(self, spool: settings.Spool, spool_root_state: Path | None = None) -> None:
         self._spool = spool
         self._root = spool.path.absolute()
-        self._marker = (spool_root_state or self._root / CONTROL_FOLDER) / "id"
+        self._tree = Tree(self._root, (spool_root_state or self._root / CONTROL_FOLDER) / "id", spool.label)
         self._label = spool.label
         self._settler = Settler(spool.settle_seconds, spool.moved_in_whole, _first_folder)
         self._changed = threading.Condition()  # guards the settler; told when something settled
@@ -74,10 +63,7 @@ class Watcher:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._observer: BaseObserver | None = None
-        self._identity: tuple[int, int] | bytes | None = None
-        self._root_lost = False
         self._next_scan = 0.0
-        self._ignored: dict[str, Ignored] = {}
 
     # --- life -----------------------------------------------------------------------------------------
 
@@ -139,9 +125,10 @@ class Watcher:
     def done(self, path: Path) -> None:
         """The file is finished: stored and removed, or moved away. Left in place, it is not handed out again."""
         relative = self._relative(path)
-        status = self._status(relative)
+        status = self._tree.status(relative)
+        left = _print(status) if isinstance(status, os.stat_result) else None
         with self._changed:
-            self._settler.done(relative, time.monotonic(), present=isinstance(status, os.stat_result))
+            self._settler.done(relative, time.monotonic(), left)
 
     def release(self, path: Path, retry_after_seconds: float) -> None:
         """The file could not be finished: hand it out again after this time (or once it settled anew)."""
@@ -158,8 +145,7 @@ class Watcher:
 
     def ignored(self) -> list[Ignored]:
         """What is in the spool and is no recording, in the order it was found; see `Ignored`."""
-        with self._changed:
-            return list(self._ignored.values())
+        return self._tree.ignored()
 
     def scan_now(self) -> None:
         """Read the whole spool once, in the caller's thread."""
@@ -223,7 +209,7 @@ class Watcher:
                     self._changed.notify_all()
 
     def _look(self, relative: str) -> None:
-        status = self._status(relative)
+        status = self._tree.status(relative)
         if status is None:
             return  # the spool itself is away: says nothing of the file
         with self._changed:
@@ -231,16 +217,6 @@ class Watcher:
                 self._seen(relative, status)
             else:
                 self._settler.gone(relative)
-
-    def _status(self, relative: str) -> os.stat_result | bool | None:
-        """The regular file's status; False when it is not there; None when nobody can say."""
-        try:
-            status = (self._root / relative).lstat()
-        except (FileNotFoundError, NotADirectoryError):
-            return False if self._root_is_there() else None
-        except OSError:
-            return None
-        return status if stat.S_ISREG(status.st_mode) else False
 
     def _seen(self, relative: str, status: os.stat_result) -> None:
         self._settler.seen(
@@ -251,12 +227,8 @@ class Watcher:
 
     def _confirm(self, one: Taken) -> Settled | None:
         """Look once more just before handing out: the last chance to see that it grows again."""
-        status = self._status(one.path)
-        same = isinstance(status, os.stat_result) and (status.st_size, status.st_mtime_ns, status.st_ino) == (
-            one.print.size_bytes,
-            one.print.mtime_ns,
-            one.print.inode,
-        )
+        status = self._tree.status(one.path)
+        same = isinstance(status, os.stat_result) and _print(status) == one.print
         if same:
             return Settled(
                 path=self._root / one.path,
@@ -281,12 +253,12 @@ class Watcher:
 
     def _scan(self) -> None:
         self._next_scan = time.monotonic() + self._spool.rescan_seconds
-        if not self._root_is_there():
+        if not self._tree.is_there():
             return
         with self._changed:
             self._settler.scan_started()
         blind = self._walk("")
-        if not self._root_is_there():
+        if not self._tree.is_there():
             return  # unmounted meanwhile: what was not seen may well be there
         with self._changed:
             self._settler.scan_finished(time.monotonic(), blind)
@@ -294,96 +266,18 @@ class Watcher:
                 self._changed.notify_all()
 
     def _walk(self, top: str) -> list[str]:
-        """Look at every recording below `top`; returns the folders that could not be read."""
+        """Look at every recording below `top`; returns the folders that nothing is known of."""
         blind: list[str] = []
-        folders = [top]
-        while folders and not self._stopping.is_set():
-            folder = folders.pop()
-            found: list[tuple[str, os.stat_result]] = []
-            try:
-                with os.scandir(self._root / folder) as entries:
-                    for entry in entries:
-                        relative = f"{folder}/{entry.name}" if folder else entry.name
-                        if entry.is_dir(follow_symlinks=False):
-                            if not entry.name.startswith("."):
-                                folders.append(relative)
-                        elif (status := self._sort_out(entry, relative)) is not None:
-                            found.append((relative, status))
-            except FileNotFoundError:
-                pass
-            except OSError as error:
-                blind.append(folder)
-                self._ignore(folder, "unreadable-folder", error.strerror or "")
+        for found in self._tree.walk(top, blind):
             with self._changed:
+                now, wall_ns = time.monotonic(), time.time_ns()
                 for relative, status in found:
-                    self._seen(relative, status)
-        if self._stopping.is_set():
-            blind.append("")
+                    self._settler.seen(relative, status.st_size, status.st_mtime_ns, status.st_ino, now, wall_ns)
+                if self._settler.count(State.SETTLED):
+                    self._changed.notify_all()
+            if self._stopping.is_set():
+                return [""]
         return blind
-
-    def _sort_out(self, entry: os.DirEntry[str], relative: str) -> os.stat_result | None:
-        kind = kind_of(entry.name)
-        if kind in (Kind.HIDDEN, Kind.SIDECAR):
-            return None
-        if entry.is_symlink():
-            self._ignore(relative, "symbolic-link")
-            return None
-        if kind is Kind.OTHER:
-            self._ignore(relative, "not-audio")
-            return None
-        try:
-            status = entry.stat(follow_symlinks=False)
-        except FileNotFoundError:
-            return None
-        if not stat.S_ISREG(status.st_mode):
-            self._ignore(relative, "not-a-file")
-            return None
-        if kind is Kind.TEMPORARY:
-            if time.time() - status.st_mtime > _FORGOTTEN_SECONDS:
-                self._ignore(relative, "forgotten-temporary")
-            return None
-        return status
-
-    def _ignore(self, relative: str, reason: str, why: str = "") -> None:
-        with self._changed:
-            if relative in self._ignored:
-                return
-            if len(self._ignored) >= _IGNORED_LIMIT:
-                return
-            self._ignored[relative] = Ignored(relative, reason)
-        # The name may hold a phone number, so it goes to `ignored()` and not to the log.
-        suffix = Path(relative).suffix.lower()[:12]
-        _log.warning("file ignored", spool=self._label, reason=reason, suffix=suffix, why=why)
-
-    def _root_is_there(self) -> bool:
-        """Whether the spool is the folder it was at first, and not the empty mount point below it."""
-        try:
-            status = self._root.stat()
-            there = stat.S_ISDIR(status.st_mode)
-        except OSError:
-            there = False
-        if there:
-            identity: tuple[int, int] | bytes = (status.st_dev, status.st_ino)
-            try:
-                identity = self._marker.read_bytes()
-            except OSError:
-                there = not isinstance(self._identity, bytes)
-            if there and isinstance(identity, type(self._identity)):
-                there = identity == self._identity
-            elif there:  # the first look, or the marker was made since
-                self._identity = identity
-        if there == self._root_lost:
-            self._root_lost = not there
-            if there:
-                _log.info("spool is back", spool=self._label)
-            else:
-                _log.error(
-                    "spool is not there",
-                    spool=self._label,
-                    path=str(self._root),
-                    advice="mount it; if the folder was made anew on purpose, restart recpipe",
-                )
-        return there
 
     # --- hints ----------------------------------------------------------------------------------------
 
@@ -435,7 +329,7 @@ class Watcher:
         if os.path.realpath(self._root / parent) != str(Path(real_top, parent)):
             return  # a link on the way: never followed
         if what == "folder":
-            if self._root_is_there():
+            if self._tree.is_there():
                 self._walk(relative)
             return
         self._look(relative)
@@ -469,6 +363,10 @@ class _Hints(FileSystemEventHandler):
             self._watcher.hint("gone", event.src_path)
         else:
             self._watcher.hint("created", event.src_path)
+
+
+def _print(status: os.stat_result) -> Fingerprint:
+    return Fingerprint(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 def _first_folder(relative: str) -> str:

@@ -1,0 +1,155 @@
+"""Reads a spool's folders: which recordings are there, what else is, and whether the spool itself is."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from recpipe import log as logs
+from recpipe.spool.files import Kind, kind_of
+
+_log = logs.get(__name__)
+
+_FORGOTTEN_SECONDS = 24 * 3600  # a temporary name this old will not be renamed any more
+_IGNORED_LIMIT = 10_000  # remembered ignored files; what comes beyond is neither listed nor logged
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """Something in the spool that is no recording and stays where it is."""
+
+    relative: str
+    reason: str  # symbolic-link, not-a-file, not-audio, forgotten-temporary, unreadable-folder
+
+
+class Tree:
+    """The folders below a spool's root; symbolic links are never followed.
+
+    Args:
+        root: absolute.
+        marker: a file whose content says that it is this spool, wherever it may be mounted.
+        label: the spool's name in logs.
+    """
+
+    def __init__(self, root: Path, marker: Path, label: str) -> None:
+        self._root = root
+        self._marker = marker
+        self._label = label
+        self._identity: tuple[int, int] | bytes | None = None
+        self._lost = False
+        self._ignored: dict[str, Ignored] = {}
+        self._lock = threading.Lock()
+
+    def is_there(self) -> bool:
+        """Whether the spool is the folder it was at first, and not the empty mount point below it."""
+        with self._lock:
+            there = self._recognised()
+            if there == self._lost:
+                self._lost = not there
+                if there:
+                    _log.info("spool is back", spool=self._label)
+                else:
+                    _log.error(
+                        "spool is not there",
+                        spool=self._label,
+                        path=str(self._root),
+                        advice="mount it; if the folder was made anew on purpose, restart recpipe",
+                    )
+        return there
+
+    def _recognised(self) -> bool:
+        try:
+            status = self._root.stat()
+        except OSError:
+            return False
+        if not stat.S_ISDIR(status.st_mode):
+            return False
+        identity: tuple[int, int] | bytes = (status.st_dev, status.st_ino)
+        try:
+            identity = self._marker.read_bytes()
+        except OSError:
+            if isinstance(self._identity, bytes):
+                return False
+        if type(identity) is type(self._identity):
+            return identity == self._identity
+        self._identity = identity  # the first look, or the marker was made since
+        return True
+
+    def status(self, relative: str) -> os.stat_result | bool | None:
+        """The regular file's status; False when there is none; None when nobody can say."""
+        try:
+            status = os.lstat(f"{self._root}/{relative}")
+        except (FileNotFoundError, NotADirectoryError):
+            return False if self.is_there() else None
+        except OSError:
+            return None
+        return status if stat.S_ISREG(status.st_mode) else False
+
+    def walk(self, top: str, blind: list[str]) -> Iterator[list[tuple[str, os.stat_result]]]:
+        """Recordings below `top`, one folder at a time.
+
+        Args:
+            top: relative; "" for all.
+            blind: gets the folders that could not be read.
+        """
+        folders = [top]
+        while folders:
+            folder = folders.pop()
+            found: list[tuple[str, os.stat_result]] = []
+            try:
+                with os.scandir(self._root / folder) as entries:
+                    for entry in entries:
+                        relative = f"{folder}/{entry.name}" if folder else entry.name
+                        if entry.is_dir(follow_symlinks=False):
+                            if not entry.name.startswith("."):
+                                folders.append(relative)
+                        elif (status := self._sort_out(entry, relative)) is not None:
+                            found.append((relative, status))
+            except FileNotFoundError:
+                pass  # removed meanwhile
+            except OSError as error:
+                blind.append(folder)
+                self._ignore(folder, "unreadable-folder", error.strerror or "")
+            yield found
+
+    def ignored(self) -> list[Ignored]:
+        """What was passed over, in the order it was found."""
+        with self._lock:
+            return list(self._ignored.values())
+
+    def _sort_out(self, entry: os.DirEntry[str], relative: str) -> os.stat_result | None:
+        kind = kind_of(entry.name)
+        if kind in (Kind.HIDDEN, Kind.SIDECAR):
+            return None
+        if entry.is_symlink():
+            self._ignore(relative, "symbolic-link")
+            return None
+        if kind is Kind.OTHER:
+            self._ignore(relative, "not-audio")
+            return None
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        if not stat.S_ISREG(status.st_mode):
+            self._ignore(relative, "not-a-file")
+            return None
+        if kind is Kind.TEMPORARY:
+            if time.time() - status.st_mtime > _FORGOTTEN_SECONDS:
+                self._ignore(relative, "forgotten-temporary")
+            return None
+        return status
+
+    def _ignore(self, relative: str, reason: str, why: str = "") -> None:
+        with self._lock:
+            if relative in self._ignored or len(self._ignored) >= _IGNORED_LIMIT:
+                return
+            self._ignored[relative] = Ignored(relative, reason)
+        # The name may hold a phone number, so it goes to `ignored()` and not to the log.
+        suffix = Path(relative).suffix.lower()[:12]
+        _log.warning("file ignored", spool=self._label, reason=reason, suffix=suffix, why=why)
