@@ -95,7 +95,7 @@ class Principal:
     role: Role | None = None
     address: str = ""
     everything: bool = False
-    grants: Mapping[str, frozenset[Action]] = field(default=NOTHING, hash=False)
+    grants: Mapping[str, frozenset[Action]] = field(default_factory=lambda: NOTHING, hash=False)
     scopes: frozenset[Action] | None = None
     only: frozenset[str] | None = None
     spools: frozenset[str] = frozenset()
@@ -116,6 +116,24 @@ class Principal:
         """Whether this principal has anything to do with a tenant at all."""
         inside = self.only is None or tenant_id in self.only
         return inside and (self.everything or tenant_id in self.grants)
+
+    def may_upload(self, spool: str, tenant_id: str | None = None) -> bool:
+        """Whether it may put files into a spool.
+
+        Args:
+            tenant_id: whose recordings they will be; None: the spool serves several tenants, and only its own media
+                server or whoever may do everything uploads there.
+        """
+        if self.kind is Kind.FTP:
+            return spool in self.spools
+        if self.spools and spool not in self.spools:
+            return False
+        return self.may(Action.UPLOAD, tenant_id)
+
+    @property
+    def unlimited(self) -> bool:
+        """Whether it may do anything at all: an administrator in person or the operator, no token with limits."""
+        return self.everything and self.scopes is None and self.only is None
 
     def require(self, action: Action, tenant_id: str | None = None, what: str = "tenant", which: str = "") -> None:
         """Go on only where `may` says so.

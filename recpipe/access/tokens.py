@@ -38,7 +38,7 @@ def new_secret() -> str:
 
 
 def fingerprint(secret: str) -> str:
-    """What is kept of a random secret: SHA-256, lower-case hex. Fit for secrets of 80 bits or more, not for passwords."""
+    """What is kept of a random secret: SHA-256, lower-case hex. For 80 bits or more, not for passwords."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -1,0 +1,431 @@
+"""Credentials in, a principal out: the one module behind every door, with one lock-out and one audit trail."""
+
+from __future__ import annotations
+
+import ipaddress
+import threading
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from recpipe.access import identity, lockout, tokens, totp
+from recpipe.access.passwords import Passwords
+from recpipe.access.principal import Kind, Principal
+from recpipe.access.sessions import Sessions
+from recpipe.access.trail import Clock, Lately, Trail, event, utc_now
+from recpipe.catalogue.catalogue import Catalogue
+from recpipe.catalogue.repository import new_id
+from recpipe.catalogue.work import Work
+from recpipe.errors import CredentialsRejected, LockedOut, NotFound
+from recpipe.model import (
+    AuditEvent,
+    FtpAccount,
+    Grant,
+    LinkPurpose,
+    OneTimeLink,
+    Outcome,
+    Role,
+    Token,
+    User,
+    UserStatus,
+)
+
+SECOND_FACTOR_TIME = timedelta(minutes=5)
+# How long a revocation may go unnoticed by those who ask at every request.
+REMEMBERED_SECONDS = 0.5
+LAST_USE_SECONDS = 60
+_NOBODY = "unknown"
+
+Known = TypeVar("Known")
+
+
+class Door(StrEnum):
+    """Where somebody knocks."""
+
+    HTTP = "http"
+    API = "api"
+    FTP = "ftp"
+
+
+@dataclass(frozen=True, slots=True)
+class LoginResult:
+    """A right password: the principal, or the ticket to hand to `Access.second_factor` with the code that is owed."""
+
+    principal: Principal | None
+    ticket: str | None = None
+
+
+class Access:
+    """Every login goes through one of these. Thread-safe; several processes share counters through the catalogue.
+
+    Wrong, unknown, disabled and expired all give `CredentialsRejected` after the same work.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        clock: Clock = utc_now,
+        passwords: Passwords | None = None,
+        trail: Trail | None = None,
+    ) -> None:
+        self._catalogue = catalogue
+        self._clock = clock
+        self._passwords = passwords or Passwords()
+        self._trail = trail or Trail(catalogue, clock)
+        self._said_lately = Lately(60)
+        self._token_logins = Lately(600)
+        self._tokens: _Briefly[Principal] = _Briefly(clock)
+        self._valid: _Briefly[bool] = _Briefly(clock)
+        self.sessions = Sessions(catalogue, clock)
+
+    # --- people -------------------------------------------------------------------------------------------
+
+    def password(self, username: str, password: str, address: str, door: Door) -> LoginResult:
+        """Log a person in.
+
+        Args:
+            address: of the client, after trusted proxies were taken off.
+            door: only the dashboard (`HTTP`) can ask for a second factor; elsewhere a user who has one is refused.
+
+        Raises:
+            CredentialsRejected: the one answer for everything that is not right.
+            LockedOut: too many failures of this account or from this address.
+        """
+        keys = (lockout.account_key(username), lockout.address_key(address))
+
+        def look(work: Work) -> _Candidate[User]:
+            try:
+                user = work.users.by_username(username)
+            except NotFound:
+                return _Candidate(None, None, "unknown", "")
+            why = _no_password_login(user, door)
+            return _Candidate(user, None if why else user.password_hash, why, user.username)
+
+        user = self._verified(look, password, keys, address, door)
+        now = self._clock()
+        with self._catalogue.begin() as work:
+            if identity.user_stamp(work.users.get(user.id)) != identity.user_stamp(user):
+                raise CredentialsRejected
+            if user.totp_secret:
+                return LoginResult(None, self._ticket(work, user, now))
+            return LoginResult(self._let_in(work, user, address, door, now))
+
+    def second_factor(self, ticket: str, code: str, address: str) -> Principal:
+        """Finish a login with a code of the authenticator app, or with a recovery code.
+
+        Raises:
+            CredentialsRejected: the code is wrong or was used before, or the ticket is; the ticket stays good for
+                another try within its five minutes.
+            LockedOut: too many failures of this account or from this address.
+        """
+        now = self._clock()
+        digest = tokens.fingerprint(ticket)
+        user: User | None = None
+        keys: tuple[str, ...] = (lockout.address_key(address),)
+        try:
+            with self._catalogue.begin() as work:
+                lockout.check(work, keys, now)
+                user = work.users.get(work.links.peek(digest, LinkPurpose.SECOND_FACTOR, now).user_id)
+                # Counted first: guesses sent all at once must not slip past the counter together.
+                lockout.take(work, lockout.account_key(user.username), now)
+            with self._catalogue.begin() as work:
+                if user.status is not UserStatus.ACTIVE or not _code_fits(work, user, code, now):
+                    raise CredentialsRejected
+                work.links.use(digest, LinkPurpose.SECOND_FACTOR, now)
+                return self._let_in(work, user, address, Door.HTTP, now, second_factor=True)
+        except LockedOut as locked:
+            self._locked(locked, user.username if user else _NOBODY, keys, address, Door.HTTP)
+            raise
+        except (CredentialsRejected, NotFound):
+            # The account's counter has this attempt already.
+            self._failed(user.username if user else "", keys, address, Door.HTTP, "second-factor")
+            raise CredentialsRejected from None
+
+    # --- programs -----------------------------------------------------------------------------------------
+
+    def token(self, bearer: str, address: str) -> Principal:
+        """The principal behind an API token. What was found is remembered for half a second.
+
+        Raises:
+            CredentialsRejected: unknown, revoked, expired, or its user is not active.
+            LockedOut: too many failures from this address.
+        """
+        digest = tokens.fingerprint(bearer)
+        if (known := self._tokens.get((digest,))) is not None:
+            return replace(known, address=address)
+        keys = (lockout.address_key(address),)
+        now = self._clock()
+        found: tuple[Token, User, Collection[Grant]] | None = None
+        try:
+            with self._catalogue.read() as work:
+                lockout.check(work, keys, now)
+                if tokens.well_formed(bearer):
+                    found = _token(work, digest)
+        except LockedOut as locked:
+            self._locked(locked, _NOBODY, keys, address, Door.API)
+            raise
+        if found is None:
+            self._failed("", keys, address, Door.API, "unknown-token")
+            raise CredentialsRejected
+        token, user, grants = found
+        principal = identity.of_token(token, user, grants, address)
+        if not identity.token_lives(token, user, now):
+            # No guess, so it counts for nothing: a nightly job with an old token must not lock out its whole office.
+            if self._said_lately.first(("token", token.id), now):
+                self._trail.record(_login(principal.name, now, Outcome.DENIED, address, Door.API, reason="ended"))
+            raise CredentialsRejected
+        self._note_token_use(token, principal, now)
+        self._tokens.put((digest,), principal)
+        return principal
+
+    # --- FTP ----------------------------------------------------------------------------------------------
+
+    def ftp(self, username: str, password: str, address: str) -> Principal:
+        """Log an FTP account in. `still_valid` tells when its session must end.
+
+        Raises:
+            CredentialsRejected: wrong, unknown, disabled, or not from an allowed network.
+            LockedOut: too many failures of this account or from this address.
+        """
+        name = username.strip().lower()
+        keys = (lockout.account_key(name), lockout.address_key(address))
+
+        def look(work: Work) -> _Candidate[FtpAccount]:
+            try:
+                account = work.ftp_logins.by_username(name)
+            except NotFound:
+                return _Candidate(None, None, "unknown", "")
+            why = "" if account.enabled else "disabled"
+            if not why and not _inside(address, account.allowed_networks):
+                why = "network"
+            kept = None if why else account.password_hash
+            return _Candidate(account, kept, why, f"ftp:{account.username}", account.tenant_id)
+
+        account = self._verified(look, password, keys, address, Door.FTP)
+        principal = identity.of_ftp_account(account, address)
+        now = self._clock()
+        with self._catalogue.begin() as work:
+            if work.ftp_logins.generations([account.id]).get(account.id) != account.generation:
+                raise CredentialsRejected
+            work.failures.clear(keys[0])
+            work.ftp_logins.note_login(account.id, now)
+            work.audit.add(
+                event(principal, "login", now, tenant_id=account.tenant_id, subject=account.id, door=Door.FTP.value)
+            )
+        return principal
+
+    # --- afterwards ---------------------------------------------------------------------------------------
+
+    def still_valid(self, principal: Principal) -> bool:
+        """Whether the credentials behind a principal would still be taken: cheap enough for every command.
+
+        A disabled user, a revoked token or session, a changed password or FTP account is noticed within half a
+        second.
+
+        Raises:
+            CatalogueUnavailable: it cannot be told; treat it as no.
+        """
+        if principal.kind is Kind.OPERATOR:
+            return True
+        asked = (principal.kind.value, principal.id, principal.credential_id, principal.stamp)
+        known = self._valid.get(asked)
+        if known is None:
+            with self._catalogue.read() as work:
+                known = _valid(work, principal, self._clock())
+            self._valid.put(asked, known)
+        return known
+
+    # --- what all logins share ----------------------------------------------------------------------------
+
+    def _verified(
+        self,
+        look: Callable[[Work], _Candidate[Known]],
+        password: str,
+        keys: tuple[str, ...],
+        address: str,
+        door: Door,
+    ) -> Known:
+        """Who knocks, once the password is right. Every way out costs one verification and one read at least."""
+        candidate = self._look(look, keys, address, door)
+        if not self._passwords.recently_right(password, candidate.kept):
+            with self._passwords.turn():
+                # Those who waited in the queue meanwhile must not have more tries than those who did not.
+                candidate = self._look(look, keys, address, door)
+                if not self._passwords.verify(password, candidate.kept):
+                    self._failed(candidate.name, keys, address, door, candidate.why or "password", candidate.tenant_id)
+                    raise CredentialsRejected
+        if candidate.found is None:
+            raise CredentialsRejected
+        return candidate.found
+
+    def _look(
+        self, look: Callable[[Work], _Candidate[Known]], keys: tuple[str, ...], address: str, door: Door
+    ) -> _Candidate[Known]:
+        now = self._clock()
+        try:
+            with self._catalogue.read() as work:
+                lockout.check(work, keys, now)
+                return look(work)
+        except LockedOut as locked:
+            self._locked(locked, _NOBODY, keys, address, door)
+            raise
+
+    def _failed(
+        self, name: str, keys: tuple[str, ...], address: str, door: Door, why: str, tenant_id: str | None = None
+    ) -> None:
+        now = self._clock()
+        denied = _login(name or _NOBODY, now, Outcome.DENIED, address, door, tenant_id, reason=why)
+        with self._catalogue.begin() as work:
+            lockout.note(work, keys, now)
+            work.audit.add(denied)
+
+    def _locked(self, locked: LockedOut, name: str, keys: tuple[str, ...], address: str, door: Door) -> None:
+        now = self._clock()
+        # Once a minute a counter: refusing must stay cheaper than knocking.
+        if self._said_lately.first(("locked", *keys), now):
+            self._trail.record(_login(name, now, Outcome.DENIED, address, door, reason="locked-out"))
+
+    def _let_in(
+        self, work: Work, user: User, address: str, door: Door, now: datetime, *, second_factor: bool = False
+    ) -> Principal:
+        grants = work.users.grants(user.id)
+        principal = identity.of_user(user, grants, address)
+        work.failures.clear(lockout.account_key(user.username))
+        work.users.note_login(user.id, now)
+        # Seen in the tenant's own log where there is no doubt which one that is.
+        tenant_id = grants[0].tenant_id if len(grants) == 1 and not principal.everything else None
+        work.audit.add(
+            event(
+                principal,
+                "login",
+                now,
+                tenant_id=tenant_id,
+                subject=user.id,
+                door=door.value,
+                second_factor=second_factor,
+            )
+        )
+        return principal
+
+    def _ticket(self, work: Work, user: User, now: datetime) -> str:
+        secret = tokens.new_secret()
+        work.links.add(
+            OneTimeLink(
+                id=new_id(),
+                hash=tokens.fingerprint(secret),
+                purpose=LinkPurpose.SECOND_FACTOR,
+                user_id=user.id,
+                created_at=now,
+                expires_at=now + SECOND_FACTOR_TIME,
+            )
+        )
+        return secret
+
+    def _note_token_use(self, token: Token, principal: Principal, now: datetime) -> None:
+        first = self._token_logins.first((token.id, principal.address), now)
+        stale = token.last_used_at is None or (now - token.last_used_at).total_seconds() >= LAST_USE_SECONDS
+        if not first and not stale:
+            return
+        with self._catalogue.begin() as work:
+            work.tokens.note_use(token.id, now)
+            if first:
+                work.audit.add(event(principal, "login", now, subject=token.id, door=Door.API.value))
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate(Generic[Known]):
+    """Who a user name means, and the hash to compare with; no hash where no password would do."""
+
+    found: Known | None
+    kept: str | None
+    why: str  # for the audit log alone
+    name: str
+    tenant_id: str | None = None
+
+
+class _Briefly(Generic[Known]):
+    """A small cache whose entries live for half a second."""
+
+    def __init__(self, clock: Clock, most: int = 4096) -> None:
+        self._clock = clock
+        self._most = most
+        self._lock = threading.Lock()
+        self._known: dict[tuple[str, ...], tuple[datetime, Known]] = {}
+
+    def get(self, key: tuple[str, ...]) -> Known | None:
+        now = self._clock()
+        with self._lock:
+            at, value = self._known.get(key, (None, None))
+        if at is None or not 0 <= (now - at).total_seconds() < REMEMBERED_SECONDS:
+            return None
+        return value
+
+    def put(self, key: tuple[str, ...], value: Known) -> None:
+        with self._lock:
+            self._known.pop(key, None)
+            while len(self._known) >= self._most:
+                del self._known[next(iter(self._known))]
+            self._known[key] = (self._clock(), value)
+
+
+def _no_password_login(user: User, door: Door) -> str:
+    """Why a password does not open this door for this user; "" where it does."""
+    if user.status is not UserStatus.ACTIVE:
+        return user.status.value
+    if user.role is Role.API:
+        return "token-only"
+    if user.totp_secret and door is not Door.HTTP:
+        return "second-factor-needed"
+    return "" if user.password_hash else "no-password"
+
+
+def _code_fits(work: Work, user: User, code: str, now: datetime) -> bool:
+    step = totp.matching_step(user.totp_secret, code, now) if user.totp_secret else None
+    if step is not None:
+        return work.users.use_totp_step(user.id, step)
+    return work.users.use_recovery_hash(user.id, totp.recovery_hash(code))
+
+
+def _token(work: Work, digest: str) -> tuple[Token, User, Collection[Grant]] | None:
+    try:
+        token = work.tokens.by_hash(digest)
+        return token, work.users.get(token.user_id), work.users.grants(token.user_id)
+    except NotFound:
+        return None
+
+
+def _valid(work: Work, principal: Principal, now: datetime) -> bool:
+    if principal.kind is Kind.FTP:
+        generation = work.ftp_logins.generations([principal.id]).get(principal.id)
+        return generation is not None and str(generation) == principal.stamp
+    try:
+        user = work.users.get(principal.id)
+        if user.status is not UserStatus.ACTIVE or identity.user_stamp(user) != principal.stamp:
+            return False
+        if principal.kind is Kind.TOKEN:
+            return identity.token_lives(work.tokens.get(principal.credential_id), user, now)
+        if principal.credential_id:
+            return any(s.id == principal.credential_id for s in work.sessions.list(user.id) if s.expires_at > now)
+    except NotFound:
+        return False
+    return True
+
+
+def _inside(address: str, networks: Collection[str]) -> bool:
+    if not networks:
+        return True
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    return any(parsed in ipaddress.ip_network(network) for network in networks)
+
+
+def _login(
+    actor: str, at: datetime, outcome: Outcome, address: str, door: Door, tenant_id: str | None = None, *, reason: str
+) -> AuditEvent:
+    return AuditEvent(at, actor, "login", outcome, tenant_id, address, detail={"door": door.value, "reason": reason})

@@ -1,0 +1,108 @@
+"""Web sessions: kept in the catalogue, so that ending one works at once; the cookie holds a random secret only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from recpipe.access import identity, tokens
+from recpipe.access.principal import Kind, Principal
+from recpipe.access.trail import Clock, event, utc_now
+from recpipe.catalogue.catalogue import Catalogue
+from recpipe.catalogue.repository import new_id
+from recpipe.errors import CredentialsRejected, NotFound
+from recpipe.model import UserStatus, WebSession
+
+IDLE = timedelta(minutes=30)
+ABSOLUTE = timedelta(hours=12)
+SEEN_EVERY = timedelta(minutes=1)
+LONGEST_USER_AGENT = 300  # characters
+
+
+class Sessions:
+    """The sessions of the dashboard. Thread-safe."""
+
+    def __init__(self, catalogue: Catalogue, clock: Clock = utc_now) -> None:
+        self._catalogue = catalogue
+        self._clock = clock
+
+    def start(self, principal: Principal, address: str, user_agent: str) -> str:
+        """Begin a session for a user who just logged in; the secret for the cookie."""
+        if principal.kind is not Kind.USER:
+            raise ValueError(f"only a person has web sessions, not a {principal.kind}")
+        secret = tokens.new_secret()
+        now = self._clock()
+        with self._catalogue.begin() as work:
+            work.sessions.add(
+                WebSession(
+                    id=new_id(),
+                    hash=tokens.fingerprint(secret),
+                    user_id=principal.id,
+                    created_at=now,
+                    last_seen_at=now,
+                    expires_at=now + ABSOLUTE,
+                    address=address,
+                    user_agent=user_agent[:LONGEST_USER_AGENT],
+                )
+            )
+        return secret
+
+    def open(self, secret: str, address: str) -> Principal:
+        """The principal of a session; its role and grants are those of this moment.
+
+        Raises:
+            CredentialsRejected: there is no such session, it ended, was idle for 30 minutes or is 12 hours old, or
+                its user is not active.
+        """
+        now = self._clock()
+        try:
+            with self._catalogue.read() as work:
+                session = work.sessions.by_hash(tokens.fingerprint(secret))
+                user = work.users.get(session.user_id)
+                grants = work.users.grants(session.user_id)
+        except NotFound:
+            raise CredentialsRejected from None
+        over = session.revoked_at is not None or session.expires_at <= now or session.last_seen_at + IDLE <= now
+        if over or user.status is not UserStatus.ACTIVE:
+            raise CredentialsRejected
+        if now - session.last_seen_at >= SEEN_EVERY:
+            with self._catalogue.begin() as work:
+                work.sessions.touch(session.id, now, address)
+        return identity.of_user(user, grants, address, session.id)
+
+    def rotate(self, principal: Principal) -> str:
+        """A new secret for a session whose rights grew; the old one is worth nothing from now on.
+
+        Raises:
+            NotFound: the session ended meanwhile.
+        """
+        secret = tokens.new_secret()
+        with self._catalogue.begin() as work:
+            work.sessions.rotate(principal.credential_id, tokens.fingerprint(secret))
+        return secret
+
+    def list(self, principal: Principal) -> Sequence[WebSession]:
+        """A person's own live sessions, the one seen last first."""
+        now = self._clock()
+        with self._catalogue.read() as work:
+            found = work.sessions.list(principal.id)
+        return [s for s in found if s.expires_at > now and s.last_seen_at + IDLE > now]
+
+    def end(self, principal: Principal, session_id: str = "") -> None:
+        """Log out: end a person's own session, this one or another.
+
+        Raises:
+            NotFound: there is none, or it is another person's.
+        """
+        now = self._clock()
+        with self._catalogue.begin() as work:
+            work.sessions.revoke(principal.id, session_id or principal.credential_id, now)
+            work.audit.add(event(principal, "logout", now, subject=session_id or principal.credential_id))
+
+    def end_others(self, principal: Principal) -> int:
+        """End all sessions of a person but this one; how many."""
+        now = self._clock()
+        with self._catalogue.begin() as work:
+            ended = work.sessions.revoke_all(principal.id, now, but=principal.credential_id)
+            work.audit.add(event(principal, "session.end-others", now, subject=principal.id, sessions=ended))
+        return ended
