@@ -1,0 +1,394 @@
+"""The only way from a principal to a recording: tenant check, subset, range, audit. Every door reads through here."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from typing import Any, BinaryIO
+
+from recpipe.access.principal import Action, Principal
+from recpipe.access.trail import Clock, Lately, Trail, event, utc_now
+from recpipe.catalogue.catalogue import Catalogue
+from recpipe.catalogue.work import Work
+from recpipe.errors import Forbidden, InputInvalid, NotFound, ObjectDamaged, StoreError
+from recpipe.model import CappedCount, DayEntry, DayTotal, Outcome, Page, Recording, RecordingQuery, Tenant
+from recpipe.store.base import Store
+
+# Ranges of one recording asked for within this time are one playback or download.
+SAME_READ_SECONDS = 60
+READING_ACTIONS = frozenset({Action.PLAY, Action.DOWNLOAD, Action.EXPORT})
+_ENTRIES_A_READ = 1000
+
+
+class Reader:
+    """What a principal may see, and nothing else. Thread-safe."""
+
+    def __init__(self, catalogue: Catalogue, store: Store, clock: Clock = utc_now, trail: Trail | None = None) -> None:
+        self._catalogue = catalogue
+        self._store = store
+        self._clock = clock
+        self._trail = trail or Trail(catalogue, clock)
+        self._reads = Lately(SAME_READ_SECONDS)
+
+    # --- tenants ------------------------------------------------------------------------------------------
+
+    def tenants(self, principal: Principal, action: Action | None = None) -> list[Tenant]:
+        """The tenants this principal knows, or with which it may do `action`, by name."""
+        with self._catalogue.read() as work:
+            every = work.tenants.list()
+        return [t for t in every if (principal.knows(t.id) if action is None else principal.may(action, t.id))]
+
+    def tenant(self, principal: Principal, tenant_id: str) -> Tenant:
+        """One tenant.
+
+        Raises:
+            NotFound: there is none, or it is nothing to this principal.
+        """
+        if not principal.knows(tenant_id):
+            denial = NotFound("tenant", tenant_id)
+            self._trail.denied(principal, "tenant", denial, tenant_id=tenant_id)
+            raise denial
+        with self._catalogue.read() as work:
+            return work.tenants.get(tenant_id)
+
+    # --- finding ------------------------------------------------------------------------------------------
+
+    def search(
+        self,
+        principal: Principal,
+        tenant_ids: Collection[str] | None,
+        query: RecordingQuery,
+        cursor: str | None = None,
+        limit: int = 50,
+        *,
+        action: Action = Action.SEARCH,
+    ) -> Page[Recording]:
+        """Find recordings, newest first unless the query says otherwise.
+
+        Args:
+            tenant_ids: whose; None: of every tenant with which the principal may search.
+            action: `EXPORT` for exports.
+
+        Raises:
+            NotFound: one of the tenants does not exist, or is nothing to this principal.
+            Forbidden: searching is not allowed there.
+            QueryInvalid, TooManyMatches: as `Work.search`.
+        """
+        narrowed = _narrowed(principal, query)
+        self._require_each(principal, action, tenant_ids)
+        with self._catalogue.read() as work:
+            chosen = self._tenant_ids(work, principal, tenant_ids, action)
+            if narrowed is None or not chosen:
+                return Page(())
+            return work.search(chosen, narrowed, cursor, limit)
+
+    def count(
+        self, principal: Principal, tenant_ids: Collection[str] | None, query: RecordingQuery, cap: int = 1000
+    ) -> CappedCount:
+        """How many a search finds, counting no further than `cap`; raises as `search`."""
+        narrowed = _narrowed(principal, query)
+        self._require_each(principal, Action.SEARCH, tenant_ids)
+        with self._catalogue.read() as work:
+            chosen = self._tenant_ids(work, principal, tenant_ids, Action.SEARCH)
+            if narrowed is None or not chosen:
+                return CappedCount(0)
+            return work.count(chosen, narrowed, cap)
+
+    def get(self, principal: Principal, recording_id: str, action: Action = Action.SEARCH) -> Recording:
+        """One recording of any tenant the principal knows, peaks included.
+
+        Args:
+            action: what it is wanted for.
+
+        Raises:
+            NotFound: there is none, or it is another tenant's, or outside an FTP account's subset.
+            Forbidden: it is there, and this principal may not do that with it.
+        """
+        with self._catalogue.read() as work:
+            found = _find(work, principal, recording_id)
+        if found is None or not _in_subset(principal, found):
+            denial = NotFound("recording", recording_id)
+            self._trail.denied(principal, action, denial, subject=recording_id)
+            raise denial
+        self._trail.require(principal, action, found.tenant_id, "recording", recording_id)
+        return found
+
+    def totals(self, principal: Principal, tenant_id: str, first_day: str, last_day: str) -> list[DayTotal]:
+        """Counts and sums of a tenant's days, both ends included.
+
+        Raises:
+            NotFound, Forbidden: as `search`. An account with a subset is refused: totals would tell it of the rest.
+        """
+        self._trail.require(principal, Action.SEARCH, tenant_id)
+        if principal.extension or principal.direction:
+            raise Forbidden("see totals of calls it may not read")
+        with self._catalogue.read() as work:
+            return work.of(tenant_id).recordings.totals(first_day, last_day)
+
+    # --- bytes --------------------------------------------------------------------------------------------
+
+    def open(
+        self,
+        principal: Principal,
+        recording: Recording,
+        start: int = 0,
+        length: int | None = None,
+        *,
+        action: Action,
+        address: str = "",
+        verify: bool = False,
+    ) -> BinaryIO:
+        """Open (a range of) what is stored, as it is stored. Close the stream.
+
+        One audit event a logical read: further ranges of it within a minute are part of the first.
+
+        Args:
+            start: first byte, 0 to `recording.stored_bytes`.
+            length: number of bytes; None reads to the end. A range past the end is cut there.
+            action: play, download or export.
+            address: of the client, where the principal's own says less.
+            verify: a whole recording is compared with its checksum at its end; a range cannot be.
+
+        Raises:
+            NotFound: the recording is nothing to this principal.
+            Forbidden: the action is not allowed there.
+            InputInvalid: the range starts outside the recording.
+            ObjectMissing, StoreUnavailable, StoreRejected: from the store, also while reading.
+            ObjectDamaged: while reading, with `verify`: the bytes are not those that were stored.
+        """
+        if action not in READING_ACTIONS:
+            raise ValueError(f"recordings are opened to play, download or export, not to {action}")
+        self._trail.require(principal, action, recording.tenant_id, "recording", recording.id)
+        if not _in_subset(principal, recording):
+            denial = NotFound("recording", recording.id)
+            self._trail.denied(principal, action, denial, tenant_id=recording.tenant_id, subject=recording.id)
+            raise denial
+        if not 0 <= start <= recording.stored_bytes or (length is not None and length < 0):
+            raise InputInvalid("range", f"The recording has {recording.stored_bytes:,} bytes; the range is outside it.")
+        left = recording.stored_bytes - start
+        wanted = left if length is None else min(length, left)
+        try:
+            stream = self._store.read(recording.object_key, start, wanted)
+        except StoreError as error:
+            self._note(principal, recording, action, address, Outcome.FAILED, type(error).__name__)
+            raise
+        try:
+            self._note(principal, recording, action, address, Outcome.OK)
+        except BaseException:
+            stream.close()
+            raise
+        return verified(stream, recording) if verify and wanted == recording.stored_bytes else stream
+
+    def presign(
+        self,
+        principal: Principal,
+        recording: Recording,
+        *,
+        action: Action,
+        seconds: int,
+        media_type: str,
+        address: str = "",
+    ) -> str | None:
+        """A short-lived URL to the stored bytes, for whoever holds it; None where the store has no such thing.
+
+        Raises:
+            NotFound, Forbidden: as `open`; and the same audit event.
+        """
+        self._trail.require(principal, action, recording.tenant_id, "recording", recording.id)
+        if not _in_subset(principal, recording):
+            raise NotFound("recording", recording.id)
+        url = self._store.presign(
+            recording.object_key, seconds=seconds, download_name=recording.name, media_type=media_type
+        )
+        if url is not None:
+            self._note(principal, recording, action, address, Outcome.OK)
+        return url
+
+    # --- folders ------------------------------------------------------------------------------------------
+
+    def years(self, principal: Principal, tenant_id: str | None = None) -> list[str]:
+        """YYYY of every year with a folder. `tenant_id` may be left out by whoever knows one tenant only.
+
+        An account with a subset sees every year and month of its tenant; days are shown where it has calls.
+
+        Raises:
+            NotFound, Forbidden: as `search`.
+        """
+        chosen = self._one_tenant(principal, tenant_id)
+        with self._catalogue.read() as work:
+            return work.of(chosen).recordings.years()
+
+    def months(self, principal: Principal, year: str, tenant_id: str | None = None) -> list[str]:
+        """YYYY-MM of every month of a year with a folder; otherwise as `years`."""
+        chosen = self._one_tenant(principal, tenant_id)
+        with self._catalogue.read() as work:
+            return work.of(chosen).recordings.months(year)
+
+    def days(self, principal: Principal, month: str, tenant_id: str | None = None) -> list[str]:
+        """YYYY-MM-DD of every folder of a month in which the principal has calls; otherwise as `years`."""
+        chosen = self._one_tenant(principal, tenant_id)
+        with self._catalogue.read() as work:
+            recordings = work.of(chosen).recordings
+            days = recordings.days(month)
+            if not principal.extension and principal.direction is None:
+                return days
+            subset: dict[str, Any] = {"extension": principal.extension, "direction": principal.direction}
+            return [day for day in days if next(recordings.in_day(day, limit=1, **subset), None) is not None]
+
+    def in_day(self, principal: Principal, day: str, tenant_id: str | None = None) -> Iterator[DayEntry]:
+        """A folder's recordings in name order, however many: read piece by piece, no transaction kept open between.
+
+        Raises:
+            NotFound, Forbidden: as `search`, before the first entry is asked for.
+        """
+        return self._entries(principal, self._one_tenant(principal, tenant_id), day)
+
+    def by_name(self, principal: Principal, day: str, name: str, tenant_id: str | None = None) -> Recording:
+        """The recording with this name in this folder.
+
+        Raises:
+            NotFound: there is none, or it is outside the account's subset.
+            Forbidden: as `search`.
+        """
+        chosen = self._one_tenant(principal, tenant_id)
+        with self._catalogue.read() as work:
+            found = work.of(chosen).recordings.by_name(day, name)
+        if not _in_subset(principal, found):
+            raise NotFound("recording", name)
+        return found
+
+    def sha256sums(self, principal: Principal, day: str, tenant_id: str | None = None) -> Iterator[str]:
+        r"""The lines of a folder's SHA256SUMS, as `sha256sum -c` reads them.
+
+        Source: GNU coreutils manual, "cksum output modes": a name with a backslash or line break is escaped, and its
+        line starts with a backslash.
+        """
+        return (checksum_line(entry) for entry in self.in_day(principal, day, tenant_id))
+
+    # --- rules --------------------------------------------------------------------------------------------
+
+    def _entries(self, principal: Principal, tenant_id: str, day: str) -> Iterator[DayEntry]:
+        last: str | None = None
+        while True:
+            with self._catalogue.read() as work:
+                page = list(
+                    work.of(tenant_id).recordings.in_day(
+                        day, last, _ENTRIES_A_READ, extension=principal.extension, direction=principal.direction
+                    )
+                )
+            yield from page
+            if len(page) < _ENTRIES_A_READ:
+                return
+            last = page[-1].name
+
+    def _require_each(self, principal: Principal, action: Action, tenant_ids: Collection[str] | None) -> None:
+        for tenant_id in tenant_ids or ():
+            self._trail.require(principal, action, tenant_id)
+
+    def _tenant_ids(
+        self, work: Work, principal: Principal, asked: Collection[str] | None, action: Action
+    ) -> frozenset[str]:
+        if asked is None:
+            allowed = principal.tenants(action)
+            return frozenset(t.id for t in work.tenants.list()) if allowed is None else allowed
+        for tenant_id in asked if principal.everything else ():
+            work.tenants.get(tenant_id)
+        return frozenset(asked)
+
+    def _one_tenant(self, principal: Principal, tenant_id: str | None) -> str:
+        if tenant_id is None:
+            known = principal.only if principal.everything else frozenset(principal.grants)
+            if known is None or len(known) != 1:
+                raise NotFound("folder")
+            (tenant_id,) = known
+        self._trail.require(principal, Action.SEARCH, tenant_id)
+        return tenant_id
+
+    def _note(
+        self, by: Principal, recording: Recording, action: Action, address: str, outcome: Outcome, why: str = ""
+    ) -> None:
+        now = self._clock()
+        same = (by.name, by.credential_id, recording.id, action, outcome)
+        if not self._reads.first(same, now):
+            return
+        happened = event(
+            by, action, now, outcome=outcome, tenant_id=recording.tenant_id, address=address, subject=recording.id
+        )
+        try:
+            self._trail.record(replace(happened, detail={"error": why}) if why else happened)
+        except BaseException:
+            self._reads.forget(same)
+            raise
+
+
+def verified(stream: BinaryIO, recording: Recording) -> BinaryIO:
+    """`stream`, which holds the whole stored recording, raising ObjectDamaged at its end when it is another one."""
+    checked: Any = io.BufferedReader(_Verified(stream, recording), buffer_size=256 * 1024)
+    return checked  # type: ignore[no-any-return]
+
+
+def checksum_line(entry: DayEntry) -> str:
+    """One line of SHA256SUMS, line break included."""
+    escaped = entry.name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+    mark = "\\" if escaped != entry.name else ""
+    return f"{mark}{entry.stored_sha256}  {escaped}\n"
+
+
+class _Verified(io.RawIOBase):
+    def __init__(self, stream: BinaryIO, recording: Recording) -> None:
+        self._stream: Any = stream
+        self._recording = recording
+        self._sha256 = hashlib.sha256()
+        self._seen = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        count = self._stream.readinto(buffer)
+        if count:
+            self._sha256.update(memoryview(buffer)[:count])
+            self._seen += count
+            return int(count)
+        expected = self._recording
+        if len(buffer) and self._seen != expected.stored_bytes:
+            raise ObjectDamaged(expected.object_key, f"{self._seen:,} bytes instead of {expected.stored_bytes:,}")
+        if len(buffer) and self._sha256.hexdigest() != expected.stored_sha256:
+            raise ObjectDamaged(expected.object_key, "its SHA-256 is another one")
+        return 0
+
+    def close(self) -> None:
+        if not self.closed:
+            self._stream.close()
+        super().close()
+
+
+def _find(work: Work, principal: Principal, recording_id: str) -> Recording | None:
+    known = principal.only if principal.everything else frozenset(principal.grants)
+    everywhere = [t.id for t in work.tenants.list()] if known is None else [t for t in known if principal.knows(t)]
+    try:
+        return work.recording(everywhere, recording_id) if everywhere else None
+    except NotFound:
+        return None
+
+
+def _in_subset(principal: Principal, recording: Recording) -> bool:
+    """Whether an account's subset has it; a principal without a subset has all of its tenants' recordings."""
+    if principal.extension and principal.extension != recording.facts.extension:
+        return False
+    return principal.direction is None or principal.direction is recording.facts.direction
+
+
+def _narrowed(principal: Principal, query: RecordingQuery) -> RecordingQuery | None:
+    """The query within the account's subset; None when nothing can be in both."""
+    if principal.extension:
+        if query.extension not in ("", principal.extension):
+            return None
+        query = replace(query, extension=principal.extension)
+    if principal.direction is not None:
+        if query.direction not in (None, principal.direction):
+            return None
+        query = replace(query, direction=principal.direction)
+    return query
