@@ -113,6 +113,11 @@ def measure(source: ReadsAt) -> Mpeg:
         return _counted(source, start, start + first.size_bytes, end, first, cut=claimed_bytes > actual_bytes)
     if not _steady(source, start, end, first):
         return _counted(source, start, start, end, first, cut=False)
+    return constant(first, start, end)
+
+
+def constant(first: Frame, start: int, end: int) -> Mpeg:
+    """The length of a stream whose frames all have the bit rate of `first`."""
     # Frames of a rate that does not divide evenly differ by a padding byte, so the sum may be one byte short.
     even = first.samples * first.bit_rate_bps % (8 * first.sample_rate_hz) == 0
     bits_by_rate = 8 * (end - start + (0 if even else 1)) * first.sample_rate_hz

@@ -144,8 +144,9 @@ def plan(path: Path, audio: AudioFacts, tags: Tags) -> Splice:
     """Work out prefix, body range and suffix of the tagged recording.
 
     MP3: one ID3v2.4 tag with the frames that were there and ours, then the file behind its old tag, ID3v1 included.
-    WAV: a header with right sizes and a bext chunk (PCM), the audio, the chunks that were there, LIST/INFO and `id3 `;
-    RF64 where 4 GiB are exceeded. What the recorder wrote is kept; ours fills in. The same input gives the same bytes.
+    WAV: a header with right sizes and a bext chunk (PCM), the audio, the chunks that were there, LIST/INFO and `id3 `
+    (these two before the audio where that is GSM); RF64 where 4 GiB are exceeded. What the recorder wrote is kept and
+    ours fills in. The same input gives the same bytes.
 
     Args:
         path: the file `audio` was probed from. The audio itself is not read.

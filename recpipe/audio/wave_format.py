@@ -11,6 +11,8 @@ _MAX_CHANNELS = 16
 _MAX_RATE_HZ = 384_000
 GSM_BLOCK_BYTES = 65  # two frames of 33 bytes, packed without their magic nibbles (wav49)
 GSM_BLOCK_FRAMES = 320
+_MS_COEFFICIENTS = (256, 0, 512, -256, 0, 0, 192, 64, 240, 0, 460, -208, 392, -232)
+_ALL_ONES = 0xFFFFFFFF
 
 _NAMES = {
     0x16: "G.723 ADPCM",
@@ -95,3 +97,31 @@ def corrected(fmt: bytes, form: WaveFormat) -> bytes:
     if form.block_frames != 1:
         return fmt
     return fmt[:8] + struct.pack("<IH", form.byte_rate, form.block_bytes) + fmt[14:]
+
+
+def canonical(form: WaveFormat, data_bytes: int) -> bytes:
+    """A whole WAVE header for so many bytes of audio, and nothing a reader could stumble over."""
+    tag, bits, extra = {
+        "pcm_u8": (1, 8, b""),
+        "pcm_s16le": (1, 16, b""),
+        "pcm_s24le": (1, 24, b""),
+        "pcm_s32le": (1, 32, b""),
+        "pcm_f32le": (3, 32, b""),
+        "pcm_f64le": (3, 64, b""),
+        "pcm_alaw": (6, 8, b""),
+        "pcm_mulaw": (7, 8, b""),
+        "gsm": (0x31, 0, struct.pack("<H", GSM_BLOCK_FRAMES)),
+        "adpcm_ima": (0x11, 4, struct.pack("<H", form.block_frames)),
+        "adpcm_ms": (2, 4, struct.pack("<HH14h", form.block_frames, 7, *_MS_COEFFICIENTS)),
+    }[form.codec]
+    fmt = struct.pack("<HHIIHH", tag, form.channels, form.sample_rate_hz, form.byte_rate, form.block_bytes, bits)
+    if extra:
+        fmt += struct.pack("<H", len(extra)) + extra
+    chunks = b"fmt " + struct.pack("<I", len(fmt)) + fmt
+    if tag != 1:
+        chunks += b"fact" + struct.pack("<II", 4, min(form.frames(data_bytes), _ALL_ONES))
+    total = 4 + len(chunks) + 8 + data_bytes + data_bytes % 2
+    if total <= _ALL_ONES:
+        return b"RIFF" + struct.pack("<I", total) + b"WAVE" + chunks + b"data" + struct.pack("<I", data_bytes)
+    ds64 = b"ds64" + struct.pack("<IQQQI", 28, total + 36, data_bytes, form.frames(data_bytes), 0)
+    return b"RF64\xff\xff\xff\xffWAVE" + ds64 + chunks + b"data\xff\xff\xff\xff"

@@ -58,7 +58,8 @@ def plan(
     if linear and not any(chunk.id == b"bext" for chunk in (*head, *tail)):
         before.append(_chunk(b"bext", _bext(origin, form)))
     after = [_chunk(chunk.id, source.at(chunk.start, chunk.size)) for chunk in tail]
-    after += merged.chunks()
+    # libsndfile completes a broken last GSM block with whatever follows it: our tags would be heard as a crackle.
+    (before if form.codec == "gsm" else after).extend(merged.chunks())
     length = source.size_bytes - data.start if in_place else data.size
     suffix = bytes(length % 2) + b"".join(after)
     return Splice(
