@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from recpipe.access import Access
+from recpipe.access.login import Access
 from recpipe.catalogue import Catalogue
 from recpipe.reader import Reader
 from recpipe.settings import Settings, Spool

@@ -11,24 +11,27 @@ What goes wrong with a file decides what becomes of it, and the table is here:
 
 from __future__ import annotations
 
+import os
 import random
+import socket
 import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 from recpipe import log, metrics
 from recpipe.catalogue import Added, Catalogue
 from recpipe.errors import CatalogueError, Held, RecpipeError, SourceChanged, StoreError, Unfit
-from recpipe.model import Recording
+from recpipe.model import Node, Recording
 from recpipe.pipeline import late
 from recpipe.pipeline.commit import Committer
 from recpipe.pipeline.fair import FairQueue
 from recpipe.pipeline.order import AlreadyStored, Attempt, Job, Line, Order, unchanged
+from recpipe.pipeline.waiting import WaitingList
 from recpipe.settings import Settings, Spool
 from recpipe.spool.describe import Describer
 from recpipe.spool.folder import SpoolFolder
@@ -39,6 +42,8 @@ _log = log.get(__name__)
 
 _GIVE_UP_AFTER = 5  # unexplained failures of one file
 _LONGEST_PAUSE_SECONDS = 60.0
+HEARTBEAT_SECONDS = 10.0
+_FORGET_NODES_AFTER = timedelta(days=1)
 
 
 @dataclass(slots=True)
@@ -90,11 +95,12 @@ class Ingest:
         self._committer: Committer[Recording, Added] = Committer(self._write)
         self._kept: dict[Path, Attempt] = {}
         self._failures: Counter[Path] = Counter()
-        self._listed: set[tuple[str, str]] = set()  # (spool, relative) that the quarantine list shows as held
+        self._waiting = WaitingList(catalogue, self._order, clock)
         self._parked: set[Path] = set()  # held: nothing more happens to them in one pass
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._last_ingest_at: dict[str, datetime] = {}
         self.counts = Counts()
         self._served: dict[str, _Served] = {}
         for spool in settings.spool if spools is None else spools:
@@ -118,6 +124,7 @@ class Ingest:
                 self._spawn(f"late-{served.line.spool.label}", partial(self._join_late, served.line))
         for number in range(self._settings.ingest_workers):
             self._spawn(f"ingest-{number}", self._labour)
+        self._spawn("heartbeat", self._beat)
 
     def stop(self) -> None:
         """Finish the files in work, commit them, let the spools go. What is queued waits in its spool."""
@@ -178,6 +185,7 @@ class Ingest:
             for served in self._served.values():
                 served.line.folder.lock()
                 locked.append(served.line.folder)
+                self._waiting.reconcile(served.line)
         except RecpipeError:
             for folder in locked:
                 folder.unlock()
@@ -208,6 +216,32 @@ class Ingest:
                 late.join(self._catalogue, line, self._clock())
             except Exception:
                 _log.exception("call detail records could not be joined", spool=line.spool.label)
+
+    def _beat(self) -> None:
+        """Say in the catalogue that each spool lives and how it is, so that another node's dashboard can show it."""
+        name, started_at = f"{socket.gethostname()}:{os.getpid()}", self._clock()
+        while True:
+            waiting, now = self.waiting(), self._clock()
+            try:
+                with self._catalogue.begin() as work:
+                    for label in self._served:
+                        work.nodes.beat(
+                            Node(
+                                name=name,
+                                role="ingest",
+                                spool=label,
+                                started_at=started_at,
+                                seen_at=now,
+                                files_waiting=waiting[label],
+                                last_ingest_at=self._last_ingest_at.get(label),
+                                detail={"stored": self.counts.stored, "stored_bytes": self.counts.stored_bytes},
+                            )
+                        )
+                    work.nodes.forget(now - _FORGET_NODES_AFTER)
+            except CatalogueError as error:
+                _log.warning("heartbeat not written", why=str(error))
+            if self._stopping.wait(HEARTBEAT_SECONDS):
+                return
 
     def _labour(self) -> None:
         while (job := self._queue.get()) is not None:
@@ -286,8 +320,9 @@ class Ingest:
             self._parked.discard(settled.path)
         self._served[spool].watcher.done(settled.path)
         self._failures.pop(settled.path, None)
-        self._unlist(job)
+        self._waiting.clear(job)
         if outcome == "stored":
+            self._last_ingest_at[spool] = self._clock()
             metrics.STORED.labels(spool).inc()
             metrics.STORED_BYTES.labels(spool).inc(size_bytes)
             metrics.LATENCY.labels(spool).observe(max(0.0, time.time() - settled.mtime_ns / 1e9))
@@ -316,7 +351,7 @@ class Ingest:
         if isinstance(error, SourceChanged) or not unchanged(job.settled):
             self._served[spool].watcher.release(path, 0)
         elif isinstance(error, Held):
-            self._list(job, error.reason, str(error), held=True)
+            self._waiting.add(job, error.reason, str(error))
             with self._lock:
                 self._parked.add(path)
             self._served[spool].watcher.release(path, self._settings.held_retry_seconds)
@@ -348,52 +383,13 @@ class Ingest:
 
     def _quarantine(self, job: Job, reason: str, message: str) -> None:
         spool, settled = job.line.spool.label, job.settled
-        if job.line.keep_source:
-            self._list(job, reason, message, held=True)
-        else:
-            moved_to = job.line.folder.quarantine(settled, reason)
-            self._list(job, reason, message, held=False, path=moved_to)
+        moved_to = None if job.line.keep_source else job.line.folder.quarantine(settled, reason)
+        self._waiting.add(job, reason, message, moved_to=moved_to)
         self._served[spool].watcher.done(settled.path)
         self._failures.pop(settled.path, None)
         _log.warning("file quarantined", spool=spool, reason=reason)
         metrics.QUARANTINED.labels(spool, reason).inc()
         self._count("quarantined", 0, reason)
-
-    # --- the list that people read ------------------------------------------------------------------------
-
-    def _list(self, job: Job, reason: str, message: str, *, held: bool, path: Path | None = None) -> None:
-        spool, settled = job.line.spool.label, job.settled
-        with self._catalogue.begin() as work:
-            work.quarantine.record(
-                spool=spool,
-                path=str(path or settled.path),
-                relative=settled.relative,
-                tenant_id=self._tenant_id(job),
-                reason=reason,
-                message=message,
-                held=held,
-                size_bytes=settled.size_bytes,
-                at=self._clock(),
-            )
-        with self._lock:
-            if held:
-                self._listed.add((spool, settled.relative))
-
-    def _unlist(self, job: Job) -> None:
-        entry = (job.line.spool.label, job.settled.relative)
-        with self._lock:
-            if entry not in self._listed:
-                return
-            self._listed.discard(entry)
-        with self._catalogue.begin() as work:
-            work.quarantine.forget(spool=entry[0], relative=entry[1])
-
-    def _tenant_id(self, job: Job) -> str | None:
-        try:
-            facts = job.line.describer.describe(job.settled)
-            return self._order.tenant(job.line.describer.tenant_of(job.settled, facts))[0].id
-        except RecpipeError:
-            return None
 
     def _count(self, outcome: str, size_bytes: int, reason: str = "") -> None:
         with self._lock:

@@ -134,6 +134,11 @@ class SpoolFolder:
 
     # --- quarantine -----------------------------------------------------------------------------------
 
+    @property
+    def quarantine_root(self) -> Path:
+        """Where quarantined files lie, each under its path below the spool."""
+        return self._quarantine
+
     def quarantine(self, settled: Settled, reason: str) -> Path:
         """Move a file that cannot be ingested aside, unchanged, with its sidecars.
 

@@ -1,0 +1,131 @@
+"""The list of files that wait for a person, kept in step with what lies in the spools."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+
+from recpipe import log
+from recpipe.catalogue import Catalogue, Work
+from recpipe.errors import RecpipeError
+from recpipe.model import CallFacts, Quarantined
+from recpipe.pipeline.order import Job, Line, Order
+from recpipe.spool.files import Kind, kind_of, safe_text
+
+_log = log.get(__name__)
+
+
+class WaitingList:
+    """What `recpipe quarantine list` shows of the spools of this process."""
+
+    def __init__(self, catalogue: Catalogue, order: Order, clock: Callable[[], datetime]) -> None:
+        self._catalogue = catalogue
+        self._order = order
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._held: set[tuple[str, str]] = set()  # (spool, relative), so that a success need not ask the database
+
+    def reconcile(self, line: Line) -> None:
+        """At the start of a spool: forget held files that are gone, list quarantined ones that a crash left unlisted.
+
+        Raises:
+            CatalogueUnavailable: the database does not answer.
+        """
+        label = line.spool.label
+        with self._catalogue.read() as work:
+            entries = [entry for entry in _all(work) if entry.spool == label]
+        listed = {entry.path for entry in entries}
+        with self._catalogue.begin() as work:
+            for entry in entries:
+                if not entry.held:
+                    continue
+                if Path(entry.path).exists():
+                    self._held.add((label, entry.relative))
+                else:
+                    work.quarantine.forget(spool=label, relative=entry.relative)
+            for path, relative in _quarantined(line):
+                if safe_text(str(path)) not in listed:
+                    _log.warning("unlisted file found in quarantine", spool=label)
+                    work.quarantine.record(
+                        spool=label,
+                        path=safe_text(str(path)),
+                        relative=relative,
+                        tenant_id=None,
+                        reason="found-in-quarantine",
+                        message="It was moved to quarantine, but the process ended before it could say why. "
+                        "Retry it to see the reason.",
+                        held=False,
+                        size_bytes=path.stat().st_size,
+                        at=self._clock(),
+                    )
+
+    def add(self, job: Job, reason: str, message: str, *, moved_to: Path | None = None) -> None:
+        """List a file: held where it is, or moved aside to `moved_to`.
+
+        Raises:
+            CatalogueUnavailable: it is not listed; what `reconcile` finds at the next start is.
+        """
+        label, relative = job.line.spool.label, safe_text(job.settled.relative)
+        with self._catalogue.begin() as work:
+            work.quarantine.record(
+                spool=label,
+                path=safe_text(str(moved_to or job.settled.path)),
+                relative=relative,
+                tenant_id=self._tenant_id(job),
+                reason=reason,
+                message=message,
+                held=moved_to is None,
+                size_bytes=job.settled.size_bytes,
+                at=self._clock(),
+            )
+        with self._lock:
+            if moved_to is None:
+                self._held.add((label, relative))
+            else:
+                self._held.discard((label, relative))
+
+    def clear(self, job: Job) -> None:
+        """The file went through after all.
+
+        Raises:
+            CatalogueUnavailable: it stays listed until the next start.
+        """
+        entry = (job.line.spool.label, safe_text(job.settled.relative))
+        with self._lock:
+            if entry not in self._held:
+                return
+            self._held.discard(entry)
+        with self._catalogue.begin() as work:
+            work.quarantine.forget(spool=entry[0], relative=entry[1])
+
+    def _tenant_id(self, job: Job) -> str | None:
+        """Whose file it is, as far as can be told: also where its name was not understood."""
+        describer, settled = job.line.describer, job.settled
+        try:
+            facts = describer.describe(settled)
+        except RecpipeError:
+            facts = CallFacts()
+        try:
+            return self._order.tenant(describer.tenant_of(settled, facts))[0].id
+        except RecpipeError:
+            return None
+
+
+def _all(work: Work) -> Iterator[Quarantined]:
+    page = work.quarantine.list(limit=1000)
+    yield from page.items
+    while page.next_cursor is not None:
+        page = work.quarantine.list(page.next_cursor, limit=1000)
+        yield from page.items
+
+
+def _quarantined(line: Line) -> Iterator[tuple[Path, str]]:
+    root = line.folder.quarantine_root
+    for folder, _, names in os.walk(root):
+        for name in names:
+            path = Path(folder) / name
+            if kind_of(name) is Kind.RECORDING and not path.is_symlink():
+                yield path, safe_text(str(path.relative_to(root)))

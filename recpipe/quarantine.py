@@ -1,0 +1,100 @@
+"""What a person decides about files that wait: try again, or throw away. Every decision is on the audit log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from recpipe.access.principal import Action, Principal
+from recpipe.access.trail import Clock, Trail, event, utc_now
+from recpipe.catalogue import Catalogue
+from recpipe.errors import Conflict
+from recpipe.model import Page, Quarantined
+from recpipe.settings import Settings, Spool
+from recpipe.spool.files import from_safe_text
+from recpipe.spool.folder import SpoolFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """What a retry did."""
+
+    entry: Quarantined
+    back_in_spool: bool  # False: it had never left, and is tried again on its own
+
+
+class QuarantineDesk:
+    """Works on the machine that has the spool; elsewhere it lists only."""
+
+    def __init__(
+        self, settings: Settings, catalogue: Catalogue, clock: Clock = utc_now, trail: Trail | None = None
+    ) -> None:
+        self._spools = {spool.label: spool for spool in settings.spool}
+        self._catalogue = catalogue
+        self._clock = clock
+        self._trail = trail or Trail(catalogue, clock)
+
+    def list(self, by: Principal, cursor: str | None = None, limit: int = 100) -> Page[Quarantined]:
+        """Files that wait, oldest first.
+
+        Raises:
+            Forbidden: `by` may not manage quarantined files.
+            QueryInvalid: the cursor is not of this list.
+        """
+        self._trail.require(by, Action.QUARANTINE)
+        with self._catalogue.read() as work:
+            return work.quarantine.list(cursor, limit)
+
+    def retry(self, by: Principal, entry_id: str) -> Retried:
+        """Put a quarantined file back where the PBX wrote it; one that is held is tried again by itself.
+
+        Raises:
+            NotFound, Forbidden: no such entry, or `by` may not.
+            Conflict: `other-machine`: its spool is not here.
+            SpoolRefused: a file of that name is in the spool, or the file system said no.
+        """
+        entry = self._entry(by, entry_id)
+        if entry.held:
+            self._audit(by, "quarantine.retry", entry)
+            return Retried(entry, back_in_spool=False)
+        folder = SpoolFolder(self._spool(entry))
+        folder.restore(Path(from_safe_text(entry.path)), from_safe_text(entry.relative))
+        self._audit(by, "quarantine.retry", entry, remove=True)
+        return Retried(entry, back_in_spool=True)
+
+    def discard(self, by: Principal, entry_id: str) -> Quarantined:
+        """Delete a waiting file for good.
+
+        Raises:
+            NotFound, Forbidden, Conflict, SpoolRefused: as for `retry`.
+        """
+        entry = self._entry(by, entry_id)
+        folder = SpoolFolder(self._spool(entry))
+        # On the record before the deed: a deletion that nobody can account for must not be possible.
+        self._audit(by, "quarantine.discard", entry)
+        folder.discard(Path(from_safe_text(entry.path)))
+        with self._catalogue.begin() as work:
+            work.quarantine.remove(entry.id)
+        return entry
+
+    def _entry(self, by: Principal, entry_id: str) -> Quarantined:
+        self._trail.require(by, Action.QUARANTINE)
+        with self._catalogue.read() as work:
+            return work.quarantine.get(entry_id)
+
+    def _spool(self, entry: Quarantined) -> Spool:
+        spool = self._spools.get(entry.spool)
+        if spool is None or not spool.path.is_dir():
+            raise Conflict(
+                "other-machine",
+                f"The spool {entry.spool!r} is not configured on this machine. Run this on the node that ingests it.",
+            )
+        return spool
+
+    def _audit(self, by: Principal, action: str, entry: Quarantined, *, remove: bool = False) -> None:
+        with self._catalogue.begin() as work:
+            work.audit.add(
+                event(by, action, self._clock(), tenant_id=entry.tenant_id, subject=entry.id, reason=entry.reason)
+            )
+            if remove:
+                work.quarantine.remove(entry.id)
