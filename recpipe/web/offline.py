@@ -2,7 +2,7 @@
 
 Scripts loaded by name do not work from `file://`, so its modules are joined into one inline script. The policy in its
 head names that script and its style by their hashes and forbids requests: whatever a recording or a file name may
-contain, no other script runs and no key leaves. A policy does not govern navigation and WebRTC: the script uses neither.
+contain, no other script runs and no key leaves. Policies govern neither navigation nor WebRTC: the script uses none.
 """
 
 from __future__ import annotations
