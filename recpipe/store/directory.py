@@ -34,8 +34,18 @@ CHUNK_BYTES = 256 * 1024
 PARTIAL = ".partial"  # no key has a segment that starts with a dot
 
 # What a person can cure by freeing space or mending the disk; the same call succeeds afterwards.
-_PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ETIMEDOUT}
+_PASSING = {
+    errno.ENOENT,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+}
 _ADVICE = {
+    errno.ENOENT: "It has gone away: mount its disk again, or restart recpipe to make a new one.",
     errno.ENOSPC: "The file system is full: free space or enlarge it; what waits is stored then.",
     errno.EDQUOT: "The quota is used up: raise it or free space; what waits is stored then.",
     errno.EIO: "The disk reported an error: look at the kernel's log and the health of the disk.",
@@ -66,7 +76,7 @@ class DirectoryStore:
         self._durable: set[Path] = set()
         self._durable_lock = threading.Lock()
         with _translated(self._root):
-            self._partial.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_folders(self._partial)
             self._sweep()
 
     def put(self, key: str, body: Readable, size_bytes: int) -> StoredObject:
@@ -119,15 +129,24 @@ class DirectoryStore:
 
     def delete(self, key: str) -> None:
         path = self._path(key)
-        with _translated(path), suppress(FileNotFoundError, NotADirectoryError):
-            path.unlink()
-            # Without it a power cut could bring back what was deleted for good reason.
-            _sync_folder(path.parent)
+        with _translated(path):
+            try:
+                path.unlink()
+            except (FileNotFoundError, NotADirectoryError):
+                self._still_there()
+            except IsADirectoryError:
+                return  # the start of other keys, not an object
+            else:
+                # Without it a power cut could bring back what was deleted for good reason.
+                _sync_folder(path.parent)
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        return self._walk(self._root, "", check_prefix(prefix))
+        check_prefix(prefix)
+        self._still_there()
+        return self._walk(self._root, "", prefix)
 
     def presign(self, key: str, *, seconds: int, download_name: str, media_type: str) -> str | None:
+        check_key(key)
         return None
 
     # --- names --------------------------------------------------------------------------------------------
@@ -136,11 +155,23 @@ class DirectoryStore:
         return self._root / check_key(key)
 
     def _open(self, key: str, path: Path) -> int:
-        try:
-            with _translated(path):
-                return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except (FileNotFoundError, NotADirectoryError):
-            raise ObjectMissing(key) from None
+        with _translated(path):
+            try:
+                return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            except (FileNotFoundError, NotADirectoryError):
+                self._still_there()
+                raise ObjectMissing(key) from None
+
+    def _still_there(self) -> None:
+        """Tell a missing object from a missing disk.
+
+        Raises:
+            StoreUnavailable: the whole folder is gone.
+        """
+        if not self._partial.is_dir():
+            raise StoreUnavailable(
+                f"The object folder {self._root} is gone. Mount its disk again, or restart recpipe to make a new one."
+            )
 
     def _same(self, key: str, size_bytes: int, sha256: str) -> StoredObject:
         """What is under `key` already, when it is the same."""
@@ -154,17 +185,19 @@ class DirectoryStore:
     @staticmethod
     def _link(partial: Path, target: Path) -> bool:
         """Give the finished file its name; False when the name is taken."""
-        for folder_made in (False, True):
+        try:
             try:
                 os.link(partial, target)
-            except FileExistsError:
-                return False
             except FileNotFoundError:
-                if folder_made:
-                    raise
-                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            else:
-                break
+                _make_folders(target.parent)
+                os.link(partial, target)
+        except (FileExistsError, NotADirectoryError) as error:
+            if target.is_file():
+                return False
+            raise StoreRejected(
+                f"An object cannot be stored at {target}: a folder is in its place, or a file where its folder should "
+                "be. Nothing was overwritten."
+            ) from error
         return True
 
     def _settle_folder(self, folder: Path) -> None:
@@ -284,6 +317,15 @@ def _when(status: os.stat_result) -> datetime:
     return datetime.fromtimestamp(status.st_mtime, UTC)
 
 
+def _make_folders(folder: Path) -> None:
+    """Like `mkdir -p`, but 0700 for every folder that is made; pathlib gives that mode to the last alone."""
+    missing = [folder, *folder.parents]
+    while missing and missing[-1].exists():
+        missing.pop()
+    for path in reversed(missing):
+        path.mkdir(mode=0o700, exist_ok=True)
+
+
 def _sync_folder(folder: Path) -> None:
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -294,14 +336,10 @@ def _sync_folder(folder: Path) -> None:
 
 @contextmanager
 def _translated(path: Path) -> Iterator[None]:
-    """Turn what the operating system says of our own files into store errors; a missing file is the caller's matter."""
+    """Turn what the operating system says of our own files into store errors."""
     try:
         yield
-    except (FileNotFoundError, StoreError):
-        raise
     except OSError as error:
-        if isinstance(error, NotADirectoryError | IsADirectoryError):
-            raise
         advice = _ADVICE.get(error.errno or 0, "Check the folder, its owner and its disk.")
         kind: type[StoreError] = StoreUnavailable if error.errno in _PASSING else StoreRejected
         raise kind(f"The object folder cannot be used: {error.strerror} ({path}). {advice}") from error

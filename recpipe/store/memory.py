@@ -57,6 +57,7 @@ class MemoryStore:
         return iter([stored for _, stored in found])
 
     def presign(self, key: str, *, seconds: int, download_name: str, media_type: str) -> str | None:
+        check_key(key)
         return None
 
     def _find(self, key: str) -> tuple[bytes, StoredObject]:

@@ -170,6 +170,9 @@ class S3Store:
             self._client.delete_object(**self._at(key))
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        """As `Store.list`. The order is the store's own: SeaweedFS sorts folder by folder, which for keys of `layout`
+        comes to the same.
+        """
         check_prefix(prefix)
         pages = iter(
             self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
