@@ -49,3 +49,8 @@ def digits(raw: str) -> str:
         text = text.partition(":")[2]
     text = text.partition("@")[0].partition(";")[0]
     return "".join(c for c in text if "0" <= c <= "9")[-_LONGEST_NUMBER:]
+
+
+def is_region(code: str) -> bool:
+    """Whether national numbers can be read in this ISO 3166 region (upper case)."""
+    return code in phonenumbers.SUPPORTED_REGIONS

@@ -23,6 +23,14 @@ def new_secret() -> str:
     return base64.b32encode(secrets.token_bytes(20)).decode()
 
 
+def is_secret(text: str) -> bool:
+    """Whether this is what `new_secret` makes."""
+    try:
+        return len(base64.b32decode(text)) == 20
+    except ValueError:
+        return False
+
+
 def code_at(secret: bytes, step: int, digits: int = DIGITS) -> str:
     """The code of one time step.
 

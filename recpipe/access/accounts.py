@@ -1,0 +1,402 @@
+"""Users and what they are granted. The one set of checks for command line, API and portal; every change is audited."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from recpipe.access import lockout, passwords
+from recpipe.access.authority import (
+    check_details,
+    check_email,
+    check_text,
+    check_username,
+    covers,
+    grants_of,
+    require_cover,
+)
+from recpipe.access.passwords import Passwords, check_chosen
+from recpipe.access.principal import Action, Kind, Principal
+from recpipe.access.trail import Clock, Detail, Trail, event, utc_now
+from recpipe.catalogue.catalogue import Catalogue
+from recpipe.catalogue.repository import new_id
+from recpipe.catalogue.work import Work
+from recpipe.errors import AlreadyExists, Conflict, CredentialsRejected, Forbidden, InputInvalid, LockedOut, NotFound
+from recpipe.model import Grant, Outcome, Role, User, UserStatus
+
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user with its grants."""
+
+    user: User
+    grants: Sequence[Grant]
+
+
+@dataclass(frozen=True, slots=True)
+class NewPassword:
+    """The user, and its password where one was generated: shown now, never again."""
+
+    user: User
+    password: str | None = field(default=None, repr=False)
+
+
+class Accounts:
+    """Portal users. Thread-safe."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        clock: Clock = utc_now,
+        passwords: Passwords | None = None,
+        trail: Trail | None = None,
+    ) -> None:
+        self._catalogue = catalogue
+        self._clock = clock
+        self._passwords = passwords or Passwords()
+        self._trail = trail or Trail(catalogue, clock)
+
+    # --- looking ------------------------------------------------------------------------------------------
+
+    def list(self, by: Principal) -> Sequence[Account]:
+        """The users that `by` may manage, by name.
+
+        Raises:
+            Forbidden: it manages users nowhere.
+        """
+        if not by.may(Action.USERS) and not by.tenants(Action.USERS):
+            denial = Forbidden("manage users")
+            self._trail.denied(by, Action.USERS, denial)
+            raise denial
+        found: list[Account] = []
+        last = ""
+        while True:
+            with self._catalogue.read() as work:
+                page = work.users.list(last, _PAGE)
+                found += [Account(user, work.users.grants(user.id)) for user in page]
+            if len(page) < _PAGE:
+                return [a for a in found if covers(by, a.user.role, a.grants)]
+            last = page[-1].username
+
+    def get(self, by: Principal, user_id: str) -> Account:
+        """One user that `by` may manage, or itself.
+
+        Raises:
+            NotFound: there is none, or none that `by` may know of.
+            Forbidden: it may do more than `by`.
+        """
+        with self._catalogue.read() as work:
+            account = _account(work, user_id)
+        if not _is_self(by, user_id):
+            self._require(by, account)
+        return account
+
+    def named(self, by: Principal, username: str) -> Account:
+        """As `get`, by user name."""
+        with self._catalogue.read() as work:
+            account = _account(work, work.users.by_username(username).id)
+        if not _is_self(by, account.user.id):
+            self._require(by, account, username)
+        return account
+
+    # --- making and changing ------------------------------------------------------------------------------
+
+    def create(
+        self,
+        by: Principal,
+        username: str,
+        role: Role,
+        *,
+        grants: Mapping[str, Collection[str]] | None = None,
+        password: str | None = None,
+        generate: bool = False,
+        email: str = "",
+        display_name: str = "",
+        status: UserStatus = UserStatus.ACTIVE,
+    ) -> NewPassword:
+        """Make a user.
+
+        Args:
+            grants: tenant id -> actions; no actions: whatever the role allows.
+            password: chosen by a person; with `generate` one is made instead; with neither there is no password yet.
+            email: "" where the user name is one already.
+
+        Raises:
+            AlreadyExists: the name is taken.
+            InputInvalid: a name, address, password or grant that cannot be.
+            NotFound: a tenant that does not exist or is nothing to `by`.
+            Forbidden: it would be granted more than `by` has.
+        """
+        username = check_username(username)
+        user_id = new_id()
+        kept = grants_of(user_id, role, grants or {})
+        self._require_grantable(by, role, kept)
+        secret, chosen = self._chosen(role, password, generate, username)
+        now = self._clock()
+        new = User(
+            id=user_id,
+            username=username,
+            role=role,
+            status=status,
+            created_at=now,
+            email=check_email(email or (username if "@" in username else "")),
+            display_name=check_text("display name", display_name),
+            password_hash=chosen,
+        )
+        with self._catalogue.begin() as work:
+            for grant in kept:
+                work.tenants.get(grant.tenant_id)
+            user = work.users.add(new)
+            work.users.set_grants(user.id, kept)
+            self._audit(work, by, "user.create", Account(user, kept), role=role.value, grants=_in_words(kept))
+        return NewPassword(user, secret)
+
+    def change(
+        self,
+        by: Principal,
+        user_id: str,
+        *,
+        role: Role | None = None,
+        status: UserStatus | None = None,
+        grants: Mapping[str, Collection[str]] | None = None,
+        email: str | None = None,
+        display_name: str | None = None,
+        contact: Mapping[str, str] | None = None,
+        notifications: Mapping[str, bool] | None = None,
+    ) -> Account:
+        """Change a user; what is None stays. A user who is no longer active loses its sessions.
+
+        People may change their own address, name, contact details and notification choices.
+
+        Raises:
+            InputInvalid, NotFound, Forbidden: as for `create` and `get`.
+            Conflict: `yourself`: nobody changes their own role, status or grants.
+        """
+        with self._catalogue.read() as work:
+            before = _account(work, user_id)
+        rights = role is not None or status is not None or grants is not None
+        if _is_self(by, user_id):
+            if rights:
+                raise Conflict("yourself", "Role, status and grants are changed by somebody else.")
+        else:
+            self._require(by, before)
+        after = replace(
+            before.user,
+            role=before.user.role if role is None else role,
+            status=before.user.status if status is None else status,
+            email=before.user.email if email is None else check_email(email),
+            display_name=before.user.display_name if display_name is None else check_text("display name", display_name),
+            contact=before.user.contact if contact is None else check_details("contact", contact),
+            notifications=before.user.notifications if notifications is None else _choices(notifications),
+        )
+        if after.role is Role.API:
+            after = replace(after, password_hash=None, totp_secret="", recovery_hashes=())
+        wanted = before.grants if grants is None else grants_of(user_id, after.role, grants)
+        if rights:
+            self._require_grantable(by, after.role, wanted)
+        now = self._clock()
+        with self._catalogue.begin() as work:
+            # Decided on what was read: anything else meanwhile means to look again.
+            if _account(work, user_id) != before:
+                raise Conflict("changed-meanwhile", "Somebody else changed this user just now. Look again, then retry.")
+            for grant in wanted if grants is not None else ():
+                work.tenants.get(grant.tenant_id)
+            user = work.users.update(after)
+            if grants is not None:
+                work.users.set_grants(user_id, wanted)
+            if user.status is not UserStatus.ACTIVE or user.role is not before.user.role:
+                work.sessions.revoke_all(user_id, now)
+            account = Account(user, wanted)
+            self._audit(work, by, "user.change", account, **_difference(before, account))
+        return account
+
+    def remove(self, by: Principal, user_id: str) -> None:
+        """Delete a user with its grants, tokens and sessions; the audit log keeps its name.
+
+        Raises:
+            NotFound, Forbidden: as for `get`.
+            Conflict: `yourself`.
+        """
+        if _is_self(by, user_id):
+            raise Conflict("yourself", "You cannot delete yourself. Ask another administrator.")
+        account = self.get(by, user_id)
+        with self._catalogue.begin() as work:
+            work.users.remove(user_id)
+            self._audit(work, by, "user.remove", account, username=account.user.username)
+
+    # --- passwords ----------------------------------------------------------------------------------------
+
+    def set_password(self, by: Principal, user_id: str, password: str | None = None) -> NewPassword:
+        """Give somebody else a new password, generated where none is given. Their sessions end.
+
+        Raises:
+            InputInvalid: too weak, or an API user, which has tokens only.
+            NotFound, Forbidden: as for `get`.
+            Conflict: `yourself`: use `change_own_password`.
+        """
+        if _is_self(by, user_id):
+            raise Conflict("yourself", "Change your own password with the old one at hand.")
+        account = self.get(by, user_id)
+        secret, kept = self._chosen(account.user.role, password, password is None, account.user.username)
+        now = self._clock()
+        with self._catalogue.begin() as work:
+            user = work.users.update(replace(work.users.get(user_id), password_hash=kept))
+            work.sessions.revoke_all(user_id, now)
+            self._audit(work, by, "user.password", account)
+        return NewPassword(user, secret)
+
+    def change_own_password(self, by: Principal, old: str, new: str) -> User:
+        """Change one's own password. All other sessions end; go on with a rotated one.
+
+        Raises:
+            CredentialsRejected: the old one is not right; counts as a failed login.
+            LockedOut: too many failures.
+            InputInvalid: the new one is too weak.
+            Forbidden: only a person who is signed in has a password to change.
+        """
+        self.confirm_password(by, old)
+        now = self._clock()
+        with self._catalogue.read() as work:
+            account = _account(work, by.id)
+        _, kept = self._chosen(account.user.role, new, False, account.user.username)
+        with self._catalogue.begin() as work:
+            user = work.users.update(replace(work.users.get(by.id), password_hash=kept))
+            work.sessions.revoke_all(by.id, now, but=by.credential_id)
+            self._audit(work, by, "user.password", account)
+        return user
+
+    def confirm_password(self, by: Principal, password: str) -> User:
+        """Ask a person who is signed in for the password again, before something grave.
+
+        Raises:
+            CredentialsRejected, LockedOut, Forbidden: as for `change_own_password`.
+        """
+        if by.kind is not Kind.USER:
+            raise Forbidden("do this without signing in as a person")
+        now = self._clock()
+        with self._catalogue.begin() as work:
+            user = work.users.get(by.id)
+            key = lockout.account_key(user.username)
+            lockout.take(work, key, now)
+        with self._passwords.turn():
+            right = self._passwords.verify(password, user.password_hash)
+        if not right:
+            self._trail.record(event(by, "password.confirm", now, outcome=Outcome.DENIED, subject=by.id))
+            raise CredentialsRejected
+        with self._catalogue.begin() as work:
+            work.failures.clear(key)
+        return user
+
+    def end_sessions(self, by: Principal, user_id: str) -> int:
+        """End all web sessions of a user; how many.
+
+        Raises:
+            NotFound, Forbidden: as for `get`.
+        """
+        account = self.get(by, user_id)
+        with self._catalogue.begin() as work:
+            ended = work.sessions.revoke_all(user_id, self._clock())
+            self._audit(work, by, "user.end-sessions", account, sessions=ended)
+        return ended
+
+    def register(self, username: str, password: str, address: str, *, display_name: str = "") -> None:
+        """Ask for an account: pending until an administrator activates it. A taken name gets the same answer.
+
+        Raises:
+            InputInvalid: the name or the password cannot be.
+            LockedOut: too many from this address.
+        """
+        name = check_username(username)
+        kept = self._passwords.hash(check_chosen(password, name))
+        now = self._clock()
+        new = User(
+            id=new_id(),
+            username=name,
+            role=Role.CLIENT,
+            status=UserStatus.PENDING,
+            created_at=now,
+            email=check_email(name if "@" in name else ""),
+            display_name=check_text("display name", display_name),
+            password_hash=kept,
+        )
+        nobody = Principal(kind=Kind.USER, id="", name="unknown", address=address)
+        try:
+            with self._catalogue.begin() as work:
+                lockout.take(work, "register:" + lockout.normal_network(address), now)
+        except LockedOut:
+            self._trail.record(event(nobody, "user.register", now, outcome=Outcome.DENIED, reason="too-many"))
+            raise
+        try:
+            with self._catalogue.begin() as work:
+                work.users.add(new)
+                work.audit.add(event(replace(nobody, name=name), "user.register", now, subject=new.id))
+        except AlreadyExists:
+            self._trail.record(event(nobody, "user.register", now, outcome=Outcome.DENIED, reason="taken"))
+
+    # --- what they share ----------------------------------------------------------------------------------
+
+    def _chosen(self, role: Role, password: str | None, generate: bool, username: str) -> tuple[str | None, str | None]:
+        """The password to show once, if one was generated, and the hash to keep."""
+        if password is None and not generate:
+            return None, None
+        if role is Role.API:
+            raise InputInvalid("password", "An API user has no password. Make it a token instead.")
+        if password is not None:
+            return None, self._passwords.hash(check_chosen(password, username))
+        secret = passwords.generate()
+        return secret, self._passwords.hash(secret)
+
+    def _require(self, by: Principal, account: Account, asked_for: str = "") -> None:
+        try:
+            require_cover(by, account.user, account.grants, asked_for)
+        except (NotFound, Forbidden) as denial:
+            self._trail.denied(by, Action.USERS, denial, subject=account.user.id)
+            raise
+
+    def _require_grantable(self, by: Principal, role: Role, grants: Collection[Grant]) -> None:
+        if covers(by, role, grants):
+            return
+        for grant in grants:
+            self._trail.require(by, Action.USERS, grant.tenant_id)
+        denial = Forbidden("grant more than it has itself")
+        self._trail.denied(by, Action.USERS, denial)
+        raise denial
+
+    def _audit(self, work: Work, by: Principal, action: str, account: Account, **detail: Detail) -> None:
+        tenant_id = account.grants[0].tenant_id if len(account.grants) == 1 else None
+        happened = event(by, action, self._clock(), tenant_id=tenant_id, subject=account.user.id)
+        work.audit.add(replace(happened, detail=detail))
+
+
+def _account(work: Work, user_id: str) -> Account:
+    return Account(work.users.get(user_id), work.users.grants(user_id))
+
+
+def _is_self(by: Principal, user_id: str) -> bool:
+    return by.kind is Kind.USER and by.id == user_id
+
+
+def _choices(notifications: Mapping[str, bool]) -> dict[str, bool]:
+    check_details("notifications", dict.fromkeys(notifications, ""))
+    return dict(notifications)
+
+
+def _in_words(grants: Collection[Grant]) -> str:
+    return "; ".join(f"{g.tenant_id}: {','.join(g.actions) or 'all'}" for g in grants)
+
+
+def _difference(before: Account, after: Account) -> dict[str, Detail]:
+    """What changed, old and new; of contact details only that they did."""
+    detail: dict[str, Detail] = {}
+    for name in ("role", "status"):
+        old, new = str(getattr(before.user, name)), str(getattr(after.user, name))
+        if old != new:
+            detail |= {f"old_{name}": old, f"new_{name}": new}
+    if _in_words(before.grants) != _in_words(after.grants):
+        detail |= {"old_grants": _in_words(before.grants), "new_grants": _in_words(after.grants)}
+    for name in ("email", "display_name", "contact", "notifications"):
+        if getattr(before.user, name) != getattr(after.user, name):
+            detail[f"{name}_changed"] = True
+    return detail
