@@ -1,1 +1,1 @@
-"""The REST API under /api/v1."""
+"""The REST API, `/api/v1`: one module a thing, each endpoint one check and one call."""

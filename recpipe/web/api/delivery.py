@@ -1,0 +1,194 @@
+"""Sending bytes: a recording, a range of it, or something made on the way, without holding it whole.
+
+A thread is taken for each piece that is read and given back while it is sent, so a thousand slow clients hold none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import BinaryIO, Protocol
+from urllib.parse import quote
+
+import anyio
+import anyio.to_thread
+from fastapi import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
+
+from recpipe.access.principal import Action, Principal
+from recpipe.model import Recording
+from recpipe.web import ranges
+from recpipe.web.deps import WebContext
+from recpipe.web.errors import Problem
+from recpipe.web.schemas import media_type
+from recpipe.web.security import address_of
+
+PIECE_BYTES = 256 * 1024
+# A client that takes less than one piece in this time is gone or wants to hold our streams.
+SEND_SECONDS = 120
+PRESIGNED_SECONDS = 300
+
+# Shown inline by no browser that heeds the type, kept by none without asking us again.
+_CACHE = "private, no-cache, no-transform"
+
+
+class Source(Protocol):
+    """Bytes that are made in a thread."""
+
+    def read(self) -> bytes:
+        """The next piece; none at the end."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Generated:
+    """A generator as a source."""
+
+    def __init__(self, pieces: Iterator[bytes], close: Callable[[], None]) -> None:
+        self._pieces = pieces
+        self._close = close
+
+    def read(self) -> bytes:
+        return next(self._pieces, b"")
+
+    def close(self) -> None:
+        self._close()
+
+
+class Streamed(StreamingResponse):
+    """A body from a source, which is closed however the answer ends."""
+
+    def __init__(self, source: Source, limiter: anyio.CapacityLimiter, status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(self._pieces(), status, headers)
+        self._source = source
+        self._limiter = limiter
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        while piece := await anyio.to_thread.run_sync(self._source.read, limiter=self._limiter):
+            yield piece
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def patient(message: Message) -> None:
+            with anyio.fail_after(SEND_SECONDS):
+                await send(message)
+
+        try:
+            await super().__call__(scope, receive, patient)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self._source.close, limiter=self._limiter)
+
+
+def deliver(
+    request: Request, context: WebContext, principal: Principal, recording: Recording, action: Action
+) -> Response:
+    """The media of one recording, as asked for: whole, ranges, only its headers, not at all, or from the store itself.
+
+    Source: RFC 9110, RFC 6266 (Content-Disposition), RFC 9530 (Repr-Digest).
+    """
+    file = ranges.Representation(recording.stored_bytes, recording.stored_sha256, recording.ingested_at)
+    asked = {name: ", ".join(request.headers.getlist(name)) for name in set(request.headers.keys())}
+    plan = ranges.plan(request.method, asked, file)
+    kind = media_type(recording)
+    headers = {
+        "accept-ranges": "bytes",
+        "cache-control": _CACHE,
+        "content-disposition": disposition("attachment" if action is Action.DOWNLOAD else "inline", recording.name),
+        "etag": file.etag,
+        "last-modified": file.last_modified,
+        "repr-digest": file.repr_digest,
+    }
+    if plan.status == 304:
+        return Response(status_code=304, headers={name: headers[name] for name in ("cache-control", "etag")})
+    if plan.status == 412:
+        return Problem(
+            412, "precondition", "Not the file you meant", "Its ETag is another one. Fetch it whole."
+        ).response()
+    if plan.status == 416:
+        unsatisfied = {"content-range": f"bytes */{file.size_bytes}", "accept-ranges": "bytes"}
+        detail = f"The file has {file.size_bytes:,} bytes; the range is outside it."
+        return Problem(416, "range", "No such bytes", detail, headers=unsatisfied).response()
+    if request.method == "HEAD":
+        return Response(headers={**headers, "content-type": kind, "content-length": str(file.size_bytes)})
+    address = address_of(request.scope)
+    if context.settings.http_media == "redirect":
+        url = context.reader.presign(
+            principal, recording, action=action, seconds=PRESIGNED_SECONDS, media_type=kind, address=address
+        )
+        if url is not None:
+            return Response(status_code=307, headers={"location": url, "cache-control": "no-store"})
+
+    def open_span(span: ranges.Span) -> BinaryIO:
+        return context.reader.open(principal, recording, span.start, span.length, action=action, address=address)
+
+    whole = ranges.Span(0, file.size_bytes)
+    if len(plan.spans) > 1:
+        layout = ranges.multipart(plan.spans, kind, file.size_bytes)
+        headers |= {"content-type": layout.media_type, "content-length": str(layout.size_bytes)}
+        return Streamed(_Parts(layout, open_span), context.streams, 206, headers)
+    span = plan.spans[0] if plan.spans else whole
+    headers |= {"content-type": kind, "content-length": str(span.length)}
+    if plan.status == 206:
+        headers["content-range"] = span.content_range(file.size_bytes)
+    return Streamed(_Spans(open_span(span)), context.streams, plan.status, headers)
+
+
+class _Spans:
+    """One open stream."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def read(self) -> bytes:
+        return self._stream.read(PIECE_BYTES)
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class _Parts:
+    """A multipart/byteranges body: each span is opened when its turn comes, the first one at once."""
+
+    def __init__(self, layout: ranges.Multipart, open_span: Callable[[ranges.Span], BinaryIO]) -> None:
+        self._open_span = open_span
+        self._left = list(layout.parts)
+        self._end = layout.end
+        self._before, first = self._left.pop(0)
+        self._stream: BinaryIO | None = open_span(first)
+
+    def read(self) -> bytes:
+        if self._before:
+            before, self._before = self._before, b""
+            return before
+        if self._stream is not None:
+            if piece := self._stream.read(PIECE_BYTES):
+                return piece
+            self.close()
+        if self._left:
+            before, span = self._left.pop(0)
+            self._stream = self._open_span(span)
+            return before
+        end, self._end = self._end, b""
+        return end
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+
+_NOT_PLAIN = re.compile(r'[^\x20-\x7e]|["%\\;/]')
+
+
+def disposition(how: str, name: str) -> str:
+    """The value of Content-Disposition: an ASCII name for old clients, the real one for the others.
+
+    Source: RFC 6266 section 4 and appendix D, RFC 8187 section 3.2 (ext-value).
+    """
+    plain = _NOT_PLAIN.sub("_", name)
+    value = f'{how}; filename="{plain}"'
+    if plain != name:
+        value += f"; filename*=UTF-8''{quote(name.encode('utf-8', 'replace'), safe='')}"
+    return value

@@ -1,0 +1,87 @@
+"""Finding recordings and getting them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+
+from recpipe.access.principal import Action
+from recpipe.web.api.asking import Asked, asked, understood
+from recpipe.web.api.delivery import deliver
+from recpipe.web.api.openapi import declared
+from recpipe.web.deps import AUTHENTICATED, Caller, Context
+from recpipe.web.schemas import Line, RecordingGiven, RecordingList
+
+MOST_COUNTED = 1000
+
+router = APIRouter(prefix="/recordings", tags=["recordings"], dependencies=AUTHENTICATED)
+
+RecordingId = Annotated[str, Path(min_length=1, max_length=64, examples=["5f0c9a5e3b7d4e1f8a6b2c1d0e9f8a7b"])]
+_MEDIA = {"schema": {"type": "string", "format": "binary"}}
+_FILES = {"audio/wav": _MEDIA, "audio/mpeg": _MEDIA, "application/octet-stream": _MEDIA}
+
+
+@router.get("", operation_id="search_recordings", responses=declared(404))
+def search(
+    context: Context,
+    principal: Caller,
+    what: Annotated[Asked, Depends(asked)],
+    cursor: Annotated[Line | None, Query(max_length=500, description="`next` of the page before")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    count: Annotated[bool, Query(description="false saves the time of counting")] = True,
+) -> RecordingList:
+    """Search, newest first."""
+    tenants, query = understood(context, principal, what)
+    page = context.reader.search(principal, tenants, query, cursor, limit)
+    counted = context.reader.count(principal, tenants, query, MOST_COUNTED) if count else None
+    names = context.names.of(recording.tenant_id for recording in page.items)
+    return RecordingList.model_construct(
+        items=[RecordingGiven.of(recording, names[recording.tenant_id]) for recording in page.items],
+        next=page.next_cursor,
+        count=counted.count if counted else None,
+        count_capped=counted.capped if counted else False,
+    )
+
+
+@router.get("/{recording_id}", operation_id="get_recording", responses=declared(404))
+def get(context: Context, principal: Caller, recording_id: RecordingId) -> RecordingGiven:
+    """One recording: the facts of the call and the checksums of the file."""
+    found = context.reader.get(principal, recording_id)
+    return RecordingGiven.of(found, context.names.of([found.tenant_id])[found.tenant_id])
+
+
+@router.get(
+    "/{recording_id}/media",
+    operation_id="get_media",
+    response_class=Response,
+    responses={
+        200: {"description": "The stored file.", "content": _FILES},
+        206: {"description": "The ranges asked for.", "content": _FILES | {"multipart/byteranges": _MEDIA}},
+        304: {"description": "The copy you have is the same."},
+        307: {"description": "The store gives it: follow `Location` within five minutes."},
+        **declared(404, 412, 416, 502),
+    },
+)
+@router.head(
+    "/{recording_id}/media",
+    operation_id="head_media",
+    response_class=Response,
+    responses={
+        200: {"description": "Its size, type and checksums."},
+        304: {"description": "The copy you have is the same."},
+        **declared(404, 412),
+    },
+)
+def media(
+    request: Request,
+    context: Context,
+    principal: Caller,
+    recording_id: RecordingId,
+    download: Annotated[bool, Query(description="true: as an attachment with its file name")] = False,
+) -> Response:
+    """The file as it is stored: sealed ones are CMS envelopes. Range, If-Range, ETag and HEAD as in RFC 9110."""
+    action = Action.DOWNLOAD if download else Action.PLAY
+    recording = context.reader.get(principal, recording_id, action)
+    request.state.tenant = recording.tenant_id
+    return deliver(request, context, principal, recording, action)

@@ -1,0 +1,45 @@
+"""The web application: API, health, and the dashboard around them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import anyio.to_thread
+from fastapi import FastAPI
+
+import recpipe
+from recpipe.web import errors, health
+from recpipe.web.api import openapi, recordings
+from recpipe.web.deps import ENDPOINT_THREADS, WebContext
+from recpipe.web.security import Guard, origin_of
+
+API = "/api/v1"
+
+
+def create_app(context: WebContext) -> FastAPI:
+    """Everything that HTTP serves, over parts that are open and stay the caller's to close."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = ENDPOINT_THREADS
+        yield
+
+    app = FastAPI(
+        title="recpipe",
+        version=recpipe.__version__,
+        lifespan=lifespan,
+        openapi_url=f"{API}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.context = context
+    app.state.readiness = health.Readiness(context)
+    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
+    errors.install(app)
+    app.include_router(health.router)
+    for router in (recordings.router,):
+        app.include_router(router, prefix=API)
+    app.add_middleware(Guard, limits={}, origins=frozenset({origin_of(context.settings.http_url)} - {""}))
+    return app

@@ -1,0 +1,178 @@
+"""What endpoints are given: the open parts, and who is asking."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import anyio
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPBearer
+
+from recpipe import wiring
+from recpipe.access.login import Access
+from recpipe.access.principal import Principal
+from recpipe.access.trail import Trail
+from recpipe.catalogue import Catalogue
+from recpipe.errors import CredentialsRejected, NotFound
+from recpipe.keyring import Keyring
+from recpipe.model import Tenant
+from recpipe.reader import Reader
+from recpipe.settings import Settings
+from recpipe.store.base import Store
+from recpipe.web.security import address_of
+
+if TYPE_CHECKING:
+    from recpipe.pipeline.run import Ingest
+
+ENDPOINT_THREADS = 32
+READING_THREADS = 32
+SESSION_COOKIE = "recpipe_session"
+
+_NAME_SECONDS = 10.0
+_TENANT_ID = re.compile(r"[0-9a-f]{32}")
+
+
+class TenantNames:
+    """Short names of tenants by id, kept for a few seconds: every recording in every answer shows one. Thread-safe."""
+
+    def __init__(self, catalogue: Catalogue, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._catalogue = catalogue
+        self._monotonic = monotonic
+        self._known: dict[str, tuple[float, str]] = {}
+
+    def of(self, tenant_ids: Iterable[str]) -> dict[str, str]:
+        """The names; a tenant that is gone keeps its id."""
+        now = self._monotonic()
+        names: dict[str, str] = {}
+        unknown = []
+        for tenant_id in set(tenant_ids):
+            until, name = self._known.get(tenant_id, (0.0, ""))
+            if until > now:
+                names[tenant_id] = name
+            else:
+                unknown.append(tenant_id)
+        if unknown:
+            with self._catalogue.read() as work:
+                for tenant_id in unknown:
+                    try:
+                        names[tenant_id] = work.tenants.get(tenant_id).name
+                    except NotFound:
+                        names[tenant_id] = tenant_id
+            self._known |= {tenant_id: (now + _NAME_SECONDS, names[tenant_id]) for tenant_id in unknown}
+        return names
+
+
+@dataclass(frozen=True, slots=True)
+class WebContext:
+    """Everything that is open, for the life of the application."""
+
+    settings: Settings  # with its spools filled in
+    catalogue: Catalogue
+    store: Store
+    access: Access
+    reader: Reader
+    keyring: Keyring
+    trail: Trail
+    clock: Callable[[], datetime]
+    names: TenantNames
+    streams: anyio.CapacityLimiter  # threads that read what is being sent
+    ingest: Ingest | None = field(default=None)  # None where this process does not ingest
+
+    @classmethod
+    def of(cls, parts: wiring.Parts, ingest: Ingest | None = None) -> WebContext:
+        return cls(
+            settings=wiring.with_spools(parts.settings),
+            catalogue=parts.catalogue,
+            store=parts.store,
+            access=parts.access,
+            reader=parts.reader,
+            keyring=Keyring(parts.catalogue, parts.clock),
+            trail=Trail(parts.catalogue, parts.clock),
+            clock=parts.clock,
+            names=TenantNames(parts.catalogue),
+            streams=anyio.CapacityLimiter(READING_THREADS),
+            ingest=ingest,
+        )
+
+
+async def _context(request: Request) -> WebContext:
+    context: WebContext = request.app.state.context
+    return context
+
+
+def caller_of(request: Request) -> Principal:
+    """Who asks: by token, or by the dashboard's session.
+
+    Raises:
+        CredentialsRejected: nobody we know.
+    """
+    context: WebContext = request.app.state.context
+    address = address_of(request.scope)
+    if (authorization := request.headers.get("authorization")) is not None:
+        principal = context.access.token(bearer_of(authorization), address)
+    elif secret := request.cookies.get(SESSION_COOKIE):
+        principal = context.access.sessions.open(secret, address)
+    else:
+        raise CredentialsRejected
+    request.state.actor = principal.name
+    return principal
+
+
+def bearer_of(authorization: str) -> str:
+    """The token in an Authorization header: as Bearer, or as the password of Basic, which is all some PBXs can send.
+
+    Source: RFC 6750 section 2.1, RFC 7617 section 2.
+
+    Raises:
+        CredentialsRejected: neither.
+    """
+    scheme, _, value = authorization.partition(" ")
+    value = value.strip(" ")
+    if scheme.lower() == "bearer":
+        return value
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(value, validate=True).decode("utf-8").partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            raise CredentialsRejected from None
+    raise CredentialsRejected
+
+
+_bearer = HTTPBearer(
+    auto_error=False,
+    scheme_name="token",
+    description="An API token: `Authorization: Bearer rp_...`. Also taken as the password of Basic authentication.",
+)
+
+Context = Annotated[WebContext, Depends(_context)]
+
+
+async def _declared(_credentials: Annotated[object, Security(_bearer)]) -> None:
+    """Puts the token into the OpenAPI document; `caller_of` reads it."""
+
+
+Caller = Annotated[Principal, Depends(caller_of)]
+AUTHENTICATED = [Depends(_declared)]
+
+
+def tenant_of(context: WebContext, principal: Principal, word: str) -> Tenant:
+    """The tenant that an id or a name means.
+
+    Raises:
+        NotFound: there is none, or it is nothing to this principal: not told apart, and on the audit log.
+    """
+    tenant_id = word
+    if not _TENANT_ID.fullmatch(word):
+        with context.catalogue.read() as work:
+            try:
+                tenant_id = work.tenants.named(word).id
+            except NotFound:
+                tenant_id = word
+    return context.reader.tenant(principal, tenant_id)

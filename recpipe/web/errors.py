@@ -1,0 +1,203 @@
+"""What HTTP says when something is wrong: one table from errors to statuses, and problem+json for all of them.
+
+Source: RFC 9457 (problem details), RFC 9110 sections 11.6.1 (WWW-Authenticate) and 10.2.3 (Retry-After).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from keys import errors as keys_errors
+from recpipe import errors, log
+
+_log = log.get(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+_TYPE = "urn:recpipe:problem:"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One answer that is not what was asked for."""
+
+    status: int
+    kind: str  # last part of `type`; programs decide on it
+    title: str  # the same for every problem of a kind
+    detail: str = ""  # what happened here and what to do next
+    more: Mapping[str, Any] = field(default_factory=dict)  # RFC 9457 extension members
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        """The members of the JSON object."""
+        body = {"type": _TYPE + self.kind, "title": self.title, "status": self.status}
+        return body | ({"detail": self.detail} if self.detail else {}) | dict(self.more)
+
+    def response(self) -> Response:
+        content = json.dumps(self.document(), ensure_ascii=True, separators=(",", ":")).encode()
+        return Response(content, self.status, {"cache-control": "no-store", **self.headers}, MEDIA_TYPE)
+
+
+class TooLarge(errors.RecpipeError):
+    """The request has more bytes than this place takes; the rest was not read."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"The request is larger than the {limit_bytes:,} bytes taken here. Send less at a time.")
+        self.limit_bytes = limit_bytes
+
+
+class CrossSite(errors.RecpipeError):
+    """A browser sent this for another site's page; nothing was done."""
+
+    def __init__(self) -> None:
+        super().__init__("This request came from another site. Open the page here and repeat what you were doing.")
+
+
+_401 = {"www-authenticate": 'Bearer realm="recpipe"'}
+
+# The first row whose class fits wins: subclasses stand before their bases.
+_TABLE: tuple[tuple[type[Exception], int, str, str], ...] = (
+    (errors.CredentialsRejected, 401, "credentials-rejected", "Not signed in"),
+    (errors.LockedOut, 429, "locked-out", "Too many failed logins"),
+    (errors.Forbidden, 403, "forbidden", "Not allowed"),
+    (CrossSite, 403, "cross-site", "Sent from another site"),
+    (errors.NotFound, 404, "not-found", "Not found"),
+    (errors.AlreadyExists, 409, "already-exists", "Already exists"),
+    (errors.Conflict, 409, "conflict", "Against a rule"),
+    (errors.TooManyMatches, 422, "too-many-matches", "Too many numbers match"),
+    (errors.QueryInvalid, 422, "query-invalid", "Search not understood"),
+    (errors.InputInvalid, 422, "input-invalid", "Cannot be kept"),
+    (TooLarge, 413, "too-large", "Request too large"),
+    (errors.Unfit, 422, "unfit", "Cannot be ingested"),
+    (errors.SourceChanged, 409, "conflict", "Against a rule"),
+    (errors.SpoolRefused, 409, "spool-refused", "The spool does not take it"),
+    (errors.SpoolLocked, 409, "spool-refused", "The spool does not take it"),
+    (errors.CatalogueUnavailable, 503, "unavailable", "Not available just now"),
+    (errors.StoreUnavailable, 503, "unavailable", "Not available just now"),
+    (errors.ObjectMissing, 502, "object-missing", "The stored file is missing"),
+    (errors.ObjectDamaged, 502, "object-damaged", "The stored file is damaged"),
+    (errors.StoreError, 502, "store-refused", "The store refused"),
+    (keys_errors.CertificateRejected, 422, "certificate-rejected", "Not a usable certificate"),
+    (keys_errors.ChallengeFailed, 422, "challenge-failed", "The proof does not match"),
+    (keys_errors.KeysError, 422, "keys", "Cannot be sealed or opened"),
+)
+
+# What a person is told where the error's own words name things inside (paths, keys) or what was asked for.
+_IN_OTHER_WORDS: dict[str, str] = {
+    "unavailable": "The database or the store does not answer. Nothing was changed; try again in a few seconds.",
+    "object-missing": "The catalogue has this recording, but its file is gone. Tell the operator: recpipe verify.",
+    "object-damaged": "The stored file is not what was sent to the store. Tell the operator: recpipe verify.",
+    "store-refused": "The store refused to hand it out. Tell the operator: the log says why.",
+}
+
+_OF_STATUS = {
+    400: ("bad-request", "Not understood"),
+    404: ("not-found", "Not found"),
+    405: ("method-not-allowed", "Not a method of this place"),
+    413: ("too-large", "Request too large"),
+}
+
+
+def problem_of(error: Exception) -> Problem:
+    """What to say about an error; 500 where it is none of ours."""
+    if isinstance(error, HTTPException):
+        return _of_http(error)
+    if isinstance(error, RequestValidationError):
+        return _of_validation(error)
+    for kind_of_error, status, kind, title in _TABLE:
+        if isinstance(error, kind_of_error):
+            return Problem(status, kind, title, _detail(error, kind), _more(error), _headers(error))
+    return Problem(
+        500, "internal", "Something went wrong", "This is a fault of the server; its log has it. Nothing more is known."
+    )
+
+
+def _detail(error: Exception, kind: str) -> str:
+    if isinstance(error, errors.NotFound):
+        # Without the id: what is missing and what is another tenant's answer in the same bytes.
+        return f"There is no such {error.what}."
+    if isinstance(error, errors.CredentialsRejected):
+        return "The token or session is missing, wrong, expired or revoked. Send Authorization: Bearer rp_..."
+    return _IN_OTHER_WORDS.get(kind) or str(error)
+
+
+def _more(error: Exception) -> dict[str, Any]:
+    more: dict[str, Any] = {}
+    for name in ("reason", "field", "advice", "retry_after_seconds"):
+        value = getattr(error, name, None)
+        if isinstance(value, (str, int)) and value != "":
+            more[name] = value
+    return more
+
+
+def _headers(error: Exception) -> dict[str, str]:
+    if isinstance(error, errors.CredentialsRejected):
+        return dict(_401)
+    if isinstance(error, errors.LockedOut):
+        return {"retry-after": str(error.retry_after_seconds)}
+    if isinstance(error, (errors.CatalogueUnavailable, errors.StoreUnavailable)):
+        return {"retry-after": "5"}
+    return {}
+
+
+def _of_http(error: HTTPException) -> Problem:
+    kind, title = _OF_STATUS.get(error.status_code, ("http", HTTPStatus(error.status_code).phrase))
+    detail = error.detail if error.detail != HTTPStatus(error.status_code).phrase else ""
+    if error.status_code == 404:
+        detail = "There is nothing at this address. /api/v1/openapi.json lists all there is."
+    return Problem(error.status_code, kind, title, detail, headers=dict(error.headers or {}))
+
+
+def _of_validation(error: RequestValidationError) -> Problem:
+    # Never the input itself: it may be a password, a key or a number.
+    found = [
+        {"where": ".".join(str(part) for part in problem["loc"]), "message": str(problem["msg"])[:300]}
+        for problem in error.errors()[:20]
+    ]
+    what = "; ".join(f"{one['where']}: {one['message']}" for one in found[:3])
+    return Problem(
+        422, "invalid", "Not as this place needs it", f"{what}. Correct it and send it again.", {"errors": found}
+    )
+
+
+ErrorPage = Callable[[Request, Problem], Response]
+
+
+def respond(request: Request, error: Exception) -> Response:
+    """The answer to an error: problem+json, or a page where the dashboard gave one for its own addresses."""
+    problem = problem_of(error)
+    if problem.status >= 500:
+        _log.error("request failed", kind=problem.kind, error=type(error).__name__, reason=_inside(error))
+    page: ErrorPage | None = getattr(request.app.state, "error_page", None)
+    if page is not None and not request.url.path.startswith(("/api/", "/healthz", "/readyz", "/metrics")):
+        return page(request, problem)
+    return problem.response()
+
+
+def _inside(error: Exception) -> str:
+    """The words of our own errors; they hold no number or secret. Others' words might."""
+    return str(error) if isinstance(error, errors.RecpipeError) else ""
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of ours and of the framework with a problem."""
+
+    async def handle(request: Request, error: Exception) -> Response:
+        return respond(request, error)
+
+    for kind in (errors.RecpipeError, keys_errors.KeysError, HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, handle)
+
+    async def gone(_request: Request, _error: Exception) -> Response:
+        return Response(status_code=400)  # nobody is there to read it
+
+    app.add_exception_handler(ClientDisconnect, gone)

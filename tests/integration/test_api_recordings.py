@@ -1,0 +1,46 @@
+"""Finding recordings and getting their bytes over HTTP."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.api import World, world
+
+
+@pytest.fixture(scope="module")
+def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with world(tmp_path_factory.mktemp("api")) as made:
+        yield made
+
+
+def test_a_search_gives_the_newest_first_and_counts(there: World) -> None:
+    answer = there.client("client").get("/api/v1/recordings").json()
+    assert [item["name"] for item in answer["items"]] == ['ünï "quoted".wav', "two.wav.enc", "one.wav"]
+    assert (answer["count"], answer["count_capped"], answer["next"]) == (3, False, None)
+
+
+def test_a_recording_says_what_its_file_is(there: World) -> None:
+    two = there.recordings["two"]
+    item = there.client("client").get(f"/api/v1/recordings/{two.id}").json()
+    assert item["started_at"] == "2025-03-27T09:30:17Z"
+    assert item["tenant"] == "acme" and item["sealed"] and item["duration_seconds"] == 61.52
+    assert item["sha256"] == hashlib.sha256(there.bodies["two"]).hexdigest()
+    assert item["envelope"] == {
+        "content_offset": 10,
+        "content_bytes": 10230,
+        "iv": "00" * 16,
+        "fingerprints": ["ab" * 32],
+    }
+
+
+def test_media_gives_the_stored_bytes_and_ranges_of_them(there: World) -> None:
+    one, body = there.recordings["one"], there.bodies["one"]
+    client = there.client("client")
+    whole = client.get(f"/api/v1/recordings/{one.id}/media")
+    assert whole.content == body and whole.headers["content-type"] == "audio/wav"
+    part = client.get(f"/api/v1/recordings/{one.id}/media", headers={"range": "bytes=100-199"})
+    assert part.status_code == 206 and part.content == body[100:200]
+    assert part.headers["content-range"] == f"bytes 100-199/{len(body)}"
