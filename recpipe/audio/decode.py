@@ -64,7 +64,7 @@ def _decoded(stream: BinaryIO | io.FileIO, audio: AudioFacts, path: Path | None)
     body = _Virtual(header, size, audio.data_offset + audio.data_bytes, stream, path)
     left = audio.frames
     try:
-        with soundfile.SoundFile(body) as sound:
+        with _Forward(body) as sound:
             scaled = audio.codec.startswith("pcm_f")
             while left > 0:
                 want = min(BLOCK_FRAMES, left)
@@ -84,6 +84,13 @@ def _decoded(stream: BinaryIO | io.FileIO, audio: AudioFacts, path: Path | None)
         want = min(BLOCK_FRAMES, left)
         left -= want
         yield np.zeros((want, audio.channels), np.int16)
+
+
+class _Forward(soundfile.SoundFile):  # type: ignore[misc]
+    """Reads on and on: soundfile seeks after every block otherwise, and libmpg123 loses its bit reservoir over it."""
+
+    def seekable(self) -> bool:
+        return False
 
 
 def _exactly(stream: BinaryIO | io.FileIO, size: int) -> bytes:

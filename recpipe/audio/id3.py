@@ -1,4 +1,4 @@
-"""ID3v2.4 tags in memory. The only user of mutagen."""
+"""ID3v2.4 tags in memory. The only user of mutagen, which reads what was there and writes the two together."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import mutagen
 import mutagen.id3
 
 _library: Any = mutagen.id3  # typed by halves only
+_UTF8 = b"\3"
 MERGE_LIMIT = 4 << 20  # larger tags are kept beside ours instead of being read
 
 
@@ -24,8 +25,26 @@ class Frames:
 
 
 def build(frames: Frames) -> bytes:
-    """A tag with these frames and nothing else."""
-    return _write(_library.ID3(), frames)
+    """A tag with these frames and nothing else.
+
+    By hand, because it is one for every file and the library takes ten times as long; a test compares the two.
+
+    Source: ID3v2.4.0 structure sections 3.1 and 4, native frames sections 4.2, 4.2.6 and 4.10.
+    """
+    parts = [_frame(name, value.encode()) for name, value in frames.text.items() if value]
+    if frames.comment:
+        parts.append(_frame("COMM", b"eng\0" + frames.comment.encode()))
+    parts += [_frame("TXXX", f"{name}\0{value}".encode()) for name, value in frames.user.items() if value]
+    body = b"".join(parts)
+    return b"ID3\4\0\0" + _syncsafe(len(body)) + body
+
+
+def _frame(name: str, body: bytes) -> bytes:
+    return name.encode("ascii") + _syncsafe(len(body) + 1) + b"\0\0" + _UTF8 + body
+
+
+def _syncsafe(size: int) -> bytes:
+    return bytes((size >> 21 & 127, size >> 14 & 127, size >> 7 & 127, size & 127))
 
 
 def merge(old: bytes, frames: Frames) -> bytes | None:

@@ -61,6 +61,18 @@ def test_an_unfinalised_file_decodes_to_its_last_sample(tmp_path: Path) -> None:
     assert np.array_equal(everything(path, probe(path)), speech(70_001))
 
 
+def test_an_mp3_decodes_across_blocks_as_in_one_piece(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    # Given: a call long enough for several blocks, at a rate that leans on the bit reservoir
+    path, mp3 = tmp_path / "a.wav", tmp_path / "a.mp3"
+    turns, _ = soundfile.read(samples.paths()["order-inquiry.wav"], dtype="int16")
+    soundfile.write(path, np.tile(turns, 4), 8000)
+    with mp3.open("wb") as stream:
+        transcode.to_mp3(path, probe(path), stream)
+    # Then: no decoder complains, and not a sample differs
+    assert np.array_equal(everything(mp3, probe(mp3)), soundfile.read(mp3, dtype="int16", always_2d=True)[0])
+    assert capfd.readouterr().err == ""
+
+
 def test_a_file_that_shrinks_while_it_is_decoded_is_noticed(tmp_path: Path) -> None:
     path = wav(tmp_path / "a.wav", frames=500_000)
     reading = blocks(path, probe(path))

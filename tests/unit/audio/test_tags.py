@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from mutagen.id3 import APIC, COMM, ID3, PRIV, TIT2, TXXX
 
 from recpipe import samples
+from recpipe.audio import id3
 from recpipe.audio.probe import probe
 from recpipe.audio.riff import walk
 from recpipe.audio.tags import TEXT_LIMIT, Tags, clean, plan, stored
@@ -195,6 +196,16 @@ def test_existing_id3_frames_are_kept_pictures_too(tmp_path: Path, version: int,
     if not wrapped:
         assert copy.read_bytes()[-128:] == path.read_bytes()[-128:]
         assert copy.read_bytes().count(b"ID3") == 1
+
+
+def test_a_tag_built_by_hand_is_the_one_that_mutagen_builds() -> None:
+    frames = TAGS.id3_frames()
+    empty = b"ID3\4\0\0\0\0\0\0"
+    by_library = id3.merge(empty, frames)
+    assert by_library is not None
+    ours, theirs = (ID3(io.BytesIO(tag)) for tag in (id3.build(frames), by_library))
+    assert len(ours) > 12
+    assert {key: repr(ours[key]) for key in ours} == {key: repr(theirs[key]) for key in theirs}
 
 
 def test_a_compressed_frame_is_never_unpacked_and_the_old_tag_stays(tmp_path: Path) -> None:
