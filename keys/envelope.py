@@ -294,9 +294,12 @@ class SealingReader:
 
         Raises:
             SourceSizeMismatch: the source is shorter or longer than promised. What was read so far is useless.
+            ValueError: it was closed before its end.
         """
         if self._failure is not None:
             raise SourceSizeMismatch(self._failure.promised_bytes, self._failure.found_bytes)
+        if self._plain is None and self._sums is None:
+            raise ValueError("This envelope was closed before its end.")
         view = memoryview(buffer).cast("B")
         filled = 0
         while filled < len(view):

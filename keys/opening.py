@@ -17,7 +17,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -78,7 +78,7 @@ class EnvelopeInfo:
     iv: bytes
     content_offset: int
     content_bytes: int | None
-    _names: tuple[bytes, ...]
+    _names: tuple[bytes, ...] = field(repr=False)
 
     def matching(self, certificates: Iterable[bytes]) -> tuple[bytes, ...]:
         """Those of the certificates (DER) that a recipient names."""
@@ -180,11 +180,11 @@ def open_file(
     """
     _refuse_output(out_path, (path, key_path))
     private_key = load_private_key(key_path.read_bytes(), passphrase)
-    with path.open("rb", buffering=0) as source:
+    with path.open("rb") as source:
         handle, name = tempfile.mkstemp(prefix=".recpipe-", suffix=".partial", dir=out_path.parent)
         try:
             with os.fdopen(handle, "wb") as out:
-                opened = open_envelope(io.BufferedReader(source), out, private_key, certificate=certificate)
+                opened = open_envelope(source, out, private_key, certificate=certificate)
             if expect_sha256 is not None and opened.plain_sha256 != expect_sha256.strip().lower():
                 raise ContentDiffers(expect_sha256, opened.plain_sha256)
             Path(name).replace(out_path)
@@ -334,13 +334,13 @@ def _oaep(parameters: tlv.Node | None) -> tuple[str, str, bytes]:
     """Hash, hash of the mask function, label: RFC 4055 section 4.1; all of them have defaults."""
     digest = mgf_digest = "SHA-1"
     label = b""
-    for field in parameters.children if parameters else ():
-        inner = field.children[0]
-        if field.tag == 0xA0:
+    for part in parameters.children if parameters else ():
+        inner = part.children[0]
+        if part.tag == 0xA0:
             digest = profile.HASHES[_oid(inner.children[0])]
-        elif field.tag == 0xA1:
+        elif part.tag == 0xA1:
             mgf_digest = profile.HASHES[_oid(inner.children[1].children[0])]
-        elif field.tag == 0xA2:
+        elif part.tag == 0xA2:
             label = inner.children[1].octets()
     return digest, mgf_digest, label
 
@@ -383,7 +383,7 @@ def _without_armour(source: BinaryIO) -> BinaryIO:
     if re.match(rb"(?i)(mime-version|content-type|content-disposition|to|from|subject):", start):
         raise EnvelopeMalformed(
             "This envelope is in S/MIME (mail) form. Convert it with: "
-            "openssl smime -pk7out -in FILE -outform DER -out FILE.enc"
+            "openssl cms -cmsout -inform SMIME -in FILE -outform DER -out FILE.enc"
         )
     if _BASE64.match(start):
         raise EnvelopeMalformed("This envelope is in base64. Convert it with: openssl base64 -d -in FILE -out FILE.enc")

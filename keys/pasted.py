@@ -245,15 +245,19 @@ def _refuse_private(der: bytes | None) -> None:
         raise private_key_found()
     for tag, start, end in tlv.peek(der):
         # The peek is clipped: what follows a first element is looked at as well.
-        if tag == tlv.SEQUENCE and classify(tlv.element(tag, der[start:end])) is Kind.PRIVATE_KEY:
+        kind = classify(tlv.element(tag, der[start:end])) if tag == tlv.SEQUENCE else Kind.UNKNOWN
+        if kind is Kind.PRIVATE_KEY:
             raise private_key_found()
+        if kind is Kind.PKCS12:
+            raise private_key_found("a PKCS#12 file, and with it most likely a private key")
 
 
 def _loose_base64(text: str) -> list[bytes]:
     """Base64 outside of any block, decoded: long enough to be a key or certificate."""
     found = []
-    for match in _BASE64_RUN.finditer(text):
-        run = "".join(match[0].split())
+    whole = _decode(text)
+    runs = [text] if whole is not None else [match[0] for match in _BASE64_RUN.finditer(text)]
+    for run in ("".join(part.split()) for part in runs):
         for start in (0, *(place for place in (run.find("MII"), run.find("LS0tLS1CRUdJTi")) if place > 0)):
             decoded = _decode(run[start:]) if len(run) - start >= 64 else None
             if decoded and (decoded[0] == tlv.SEQUENCE or b"-----BEGIN " in decoded or b"openssh-key" in decoded):
@@ -301,8 +305,6 @@ def _labelled(label: str, der: bytes | None) -> Piece:
 def _piece(der: bytes) -> Piece:
     _refuse_private(der)
     kind = classify(der)
-    if kind is Kind.PKCS12:
-        raise private_key_found("a PKCS#12 file, and with it most likely a private key")
     if kind in _REFUSALS:
         raise CertificateRejected(kind.value, *_REFUSALS[kind])
     (_, start, end) = tlv.peek(der)[0]

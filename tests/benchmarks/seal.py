@@ -1,8 +1,8 @@
 """Sealing, files to files, beside the raw speed of AES-256-CBC and beside other tools.
 
-The limit, 1.00, is `openssl speed -elapsed -evp aes-256-cbc -bytes 16384` in the same round: the cipher alone, one core, no
-file, no hash. Rounds are interleaved, so that a machine which is slower for a minute is so for everybody, and the
-median of the rounds is shown. Files lie in /dev/shm where there is one.
+The limit, 1.00, is `openssl speed -elapsed -evp aes-256-cbc -bytes 16384` in the same round: the cipher alone, one
+core, no file, no hash. Rounds are interleaved, so that a machine which is slower for a minute is so for
+everybody, and the median of the rounds is shown. Files lie in /dev/shm where there is one.
 
 Our own envelopes overwrite one file in place, so that the ratio shows sealing and copying and not how fast the kernel
 finds and clears pages for a new file; the column `fresh` includes that, and it is what the other tools (which
