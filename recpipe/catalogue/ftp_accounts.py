@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, select, update
 
-from recpipe.catalogue.repository import Repository, insert_new, row_of, same_tenant
+from recpipe.catalogue.repository import Repository, inserted, row_of, same_tenant
 from recpipe.catalogue.tables import ftp_account
 from recpipe.errors import AlreadyExists, NotFound
 from recpipe.model import Direction, FtpAccount, FtpAccountKind
@@ -32,8 +32,7 @@ class _Accounts(Repository):
         """
         if new.tenant_id != self._tenant_id:
             same_tenant(str(self._tenant_id), new.tenant_id)
-        added = self._connection.execute(insert_new(self._connection, ftp_account).values(row_of(ftp_account, new)))
-        if added.rowcount != 1:
+        if not inserted(self._connection, ftp_account, row_of(ftp_account, new)):
             raise AlreadyExists("FTP account", new.username)
         return self.get(new.id)
 

@@ -12,7 +12,7 @@ from recpipe.catalogue.repository import (
     Repository,
     Scoped,
     check_limit,
-    insert_new,
+    inserted,
     new_id,
     read_cursor,
     row_of,
@@ -118,7 +118,7 @@ class Changes(Scoped):
                 "created_by": by,
                 "applied_by": "",
             }
-            if self._connection.execute(insert_new(self._connection, change).values(made)).rowcount == 1:
+            if inserted(self._connection, change, made):
                 return self._pending(kind, subject)
             pending = self._pending(kind, subject)  # somebody else's came in between
         if pending is None:

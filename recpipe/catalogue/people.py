@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from recpipe.catalogue.repository import Repository, check_limit, insert_new, row_of
+from recpipe.catalogue.repository import Repository, check_limit, inserted, row_of
 from recpipe.catalogue.tables import portal_user, token, user_grant
 from recpipe.errors import AlreadyExists, NotFound
 from recpipe.model import Grant, Role, Token, User, UserStatus
@@ -29,7 +29,7 @@ class Users(Repository):
             AlreadyExists: the user name is taken.
         """
         values = {**row_of(portal_user, new), "username_key": _key(new.username)}
-        if self._connection.execute(insert_new(self._connection, portal_user).values(values)).rowcount != 1:
+        if not inserted(self._connection, portal_user, values):
             raise AlreadyExists("user", new.username)
         return self.get(new.id)
 
@@ -157,7 +157,7 @@ class Tokens(Repository):
         Raises:
             AlreadyExists: its hash is there already.
         """
-        if self._connection.execute(insert_new(self._connection, token).values(row_of(token, new))).rowcount != 1:
+        if not inserted(self._connection, token, row_of(token, new)):
             raise AlreadyExists("token", new.prefix)
         return self.get(new.id)
 

@@ -48,6 +48,12 @@ def insert_new(connection: Connection, table: Table) -> Insert:
     return sqlite.insert(table).on_conflict_do_nothing()
 
 
+def inserted(connection: Connection, table: Table, values: dict[str, Any]) -> bool:
+    """Insert one row; False, and nothing done, when one of its unique keys is taken."""
+    statement = insert_new(connection, table).values(values).returning(*table.primary_key.columns)
+    return connection.execute(statement).first() is not None
+
+
 def upsert(
     connection: Connection, table: Table, key: Sequence[str], replace: Sequence[str], *, add: Sequence[str] = ()
 ) -> Any:

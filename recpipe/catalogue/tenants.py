@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from recpipe.catalogue.repository import Repository, Scoped, insert_new, row_of, same_tenant
+from recpipe.catalogue.repository import Repository, Scoped, inserted, row_of, same_tenant
 from recpipe.catalogue.tables import certificate, tenant, tenant_alias
 from recpipe.errors import AlreadyExists, Conflict, NotFound
 from recpipe.model import CertificateState, StoreFormat, Tenant, TenantCertificate
@@ -88,7 +88,7 @@ class Tenants(Repository):
         names = list(dict.fromkeys(_key(name) for name in (owner.name, *owner.aliases)))
         for position, name in enumerate(names):
             row = {"alias": name, "tenant_id": owner.id, "position": position}
-            if self._connection.execute(insert_new(self._connection, tenant_alias).values(row)).rowcount != 1:
+            if not inserted(self._connection, tenant_alias, row):
                 raise AlreadyExists("tenant", name)
 
     def _one(self, condition: Any, which: str) -> Tenant:
@@ -116,12 +116,11 @@ class Certificates(Scoped):
             NotFound: the tenant is gone.
         """
         same_tenant(self._tenant_id, new.tenant_id)
-        values = row_of(certificate, new)
         try:
-            added = self._connection.execute(insert_new(self._connection, certificate).values(values)).rowcount
+            added = inserted(self._connection, certificate, row_of(certificate, new))
         except IntegrityError:
             raise NotFound("tenant", self._tenant_id) from None
-        if added != 1:
+        if not added:
             raise AlreadyExists("certificate", new.fingerprint)
         return self.get(new.id)
 

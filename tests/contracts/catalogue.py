@@ -1,0 +1,13 @@
+"""What the catalogue promises on every database: inherit `CatalogueContract` and give it a `catalogue` fixture."""
+
+from __future__ import annotations
+
+from tests.contracts.catalogue_people import PeopleContract
+from tests.contracts.catalogue_recordings import RecordingContract
+from tests.contracts.catalogue_running import RunningContract
+from tests.contracts.catalogue_search import SearchContract
+from tests.contracts.catalogue_tenants import TenantContract
+
+
+class CatalogueContract(TenantContract, RecordingContract, SearchContract, PeopleContract, RunningContract):
+    """All of it."""

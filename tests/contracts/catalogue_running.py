@@ -1,0 +1,197 @@
+"""Transactions, quarantine, audit and heartbeats."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from recpipe.catalogue import Catalogue
+from recpipe.catalogue.repository import new_id
+from recpipe.errors import CatalogueError, NotFound, QueryInvalid
+from recpipe.model import AuditEvent, AuditQuery, Node, Outcome
+from tests.contracts.catalogue_samples import NOW, a_recording, a_tenant, keep, kept_tenant
+
+
+def quarantined(relative: str = "acme/x.wav", **changes: Any) -> dict[str, Any]:
+    return {
+        "spool": "berlin",
+        "path": f"/spool/{relative}",
+        "relative": relative,
+        "tenant_id": None,
+        "reason": "unknown-tenant",
+        "message": "No tenant has the name acme.",
+        "held": True,
+        "size_bytes": 44,
+        "at": NOW,
+        **changes,
+    }
+
+
+class RunningContract:
+    def test_it_is_ready(self, catalogue: Catalogue) -> None:
+        catalogue.ready()
+
+    def test_an_exception_undoes_the_whole_block(self, catalogue: Catalogue) -> None:
+        tenant = a_tenant()
+        with pytest.raises(ZeroDivisionError), catalogue.begin() as work:
+            work.tenants.add(tenant)
+            _ = 1 / 0
+        with catalogue.read() as work, pytest.raises(NotFound):
+            work.tenants.get(tenant.id)
+
+    def test_what_only_reads_cannot_write(self, catalogue: Catalogue) -> None:
+        with pytest.raises(CatalogueError), catalogue.read() as work:
+            work.tenants.add(a_tenant())
+        kept_tenant(catalogue)  # and the connection writes again afterwards
+
+    def test_a_reader_waits_for_no_writer(self, catalogue: Catalogue) -> None:
+        tenant = kept_tenant(catalogue)
+        given = a_recording(tenant)
+        with catalogue.begin() as writer:
+            writer.add_recordings([given])
+            with catalogue.read() as reader:
+                assert not reader.of(tenant.id).recordings.exists(given.id)
+        with catalogue.read() as reader:
+            assert reader.of(tenant.id).recordings.exists(given.id)
+
+    def test_a_time_without_a_zone_is_a_programming_error(self, catalogue: Catalogue) -> None:
+        tenant = kept_tenant(catalogue)
+        with pytest.raises(CatalogueError, match="StatementError"):
+            keep(catalogue, a_recording(tenant, started_at=NOW.replace(tzinfo=None)))
+
+    # --- quarantine ---------------------------------------------------------------------------------------
+
+    def test_a_file_tried_again_keeps_its_entry_and_counts(self, catalogue: Catalogue) -> None:
+        tenant = kept_tenant(catalogue)
+        with catalogue.begin() as work:
+            first = work.quarantine.record(**quarantined())
+            later = NOW + timedelta(minutes=1)
+            again = work.quarantine.record(
+                **quarantined(tenant_id=tenant.id, reason="no-usable-certificate", message="Expired.", at=later)
+            )
+            assert again == replace(
+                first,
+                tenant_id=tenant.id,
+                reason="no-usable-certificate",
+                message="Expired.",
+                last_seen_at=later,
+                attempts=2,
+            )
+            assert work.quarantine.count() == 1
+
+    def test_a_held_file_that_is_moved_aside_stays_one_entry(self, catalogue: Catalogue) -> None:
+        with catalogue.begin() as work:
+            work.quarantine.record(**quarantined())
+            later = NOW + timedelta(minutes=1)
+            moved = work.quarantine.record(**quarantined(path="/quarantine/1/x.wav", held=False, at=later))
+            assert (moved.first_seen_at, moved.attempts) == (NOW, 2)
+            assert work.quarantine.list().items == (moved,)
+            # another file of the same name does not push it out
+            work.quarantine.record(**quarantined(at=later))
+            work.quarantine.forget(spool="berlin", relative="acme/x.wav")
+            assert work.quarantine.list().items == (moved,)
+            work.quarantine.remove(moved.id)
+            with pytest.raises(NotFound):
+                work.quarantine.remove(moved.id)
+
+    def test_a_broken_file_name_is_kept_byte_for_byte(self, catalogue: Catalogue) -> None:
+        name = b"acme/\xff\xfe<b>.wav".decode("utf-8", "surrogateescape")
+        with catalogue.begin() as work:
+            entry = work.quarantine.record(**quarantined(name, message=f"{name} is not understood"))
+            assert (entry.path, entry.relative) == (f"/spool/{name}", name)
+            work.quarantine.record(**quarantined("a" * 4000))
+
+    def test_quarantine_pages_go_from_old_to_new(self, catalogue: Catalogue) -> None:
+        tenant = kept_tenant(catalogue)
+        with catalogue.begin() as work:
+            for number in range(5):
+                owner = tenant.id if number % 2 else None
+                at = NOW + timedelta(seconds=number // 2)
+                work.quarantine.record(**quarantined(f"{number}.wav", tenant_id=owner, at=at))
+            everything = work.quarantine.list().items
+            seen, cursor = [], None
+            while True:
+                page = work.quarantine.list(cursor, limit=2)
+                seen += page.items
+                if (cursor := page.next_cursor) is None:
+                    break
+            assert tuple(seen) == everything
+            mine = work.of(tenant.id).quarantine
+            assert {entry.relative for entry in mine.list().items} == {"1.wav", "3.wav"}
+            assert mine.count() == 2
+            other = next(entry for entry in everything if entry.tenant_id is None)
+            with pytest.raises(NotFound):
+                mine.get(other.id)
+            with pytest.raises(QueryInvalid):
+                work.quarantine.list("x")
+
+    # --- audit and nodes ----------------------------------------------------------------------------------
+
+    def test_audit_events_are_filtered_and_paged_from_new_to_old(self, catalogue: Catalogue) -> None:
+        tenant = kept_tenant(catalogue)
+        events = [
+            AuditEvent(
+                at=NOW + timedelta(seconds=number // 2),
+                actor=("anna", "ben")[number % 2],
+                action=("play", "download")[number % 2],
+                outcome=Outcome.DENIED if number == 3 else Outcome.OK,
+                tenant_id=tenant.id if number < 4 else None,
+                address="::1",
+                subject=str(number),
+                detail={"n": number, "odd": "\0\ud800"},
+            )
+            for number in range(6)
+        ]
+        with catalogue.begin() as work:
+            work.audit.add(*events)
+            work.audit.add()
+        with catalogue.read() as work:
+            assert list(work.audit.list().items) == events[::-1]
+            for query, expected in (
+                (AuditQuery(actor="anna"), [0, 2, 4]),
+                (AuditQuery(action="download"), [1, 3, 5]),
+                (AuditQuery(outcome=Outcome.DENIED), [3]),
+                (AuditQuery(subject="2"), [2]),
+                (AuditQuery(at_from=NOW + timedelta(seconds=1), at_before=NOW + timedelta(seconds=2)), [2, 3]),
+            ):
+                assert list(work.audit.list(query).items) == [events[number] for number in reversed(expected)]
+            seen, cursor = [], None
+            while True:
+                page = work.of(tenant.id).audit.list(cursor=cursor, limit=3)
+                seen += page.items
+                if (cursor := page.next_cursor) is None:
+                    break
+            assert seen == events[3::-1]
+
+    def test_a_heartbeat_replaces_the_one_before(self, catalogue: Catalogue) -> None:
+        node = Node("host-1", "ingest", "berlin", NOW, NOW, 5, None, {"rate": 1.5})
+        with catalogue.begin() as work:
+            work.nodes.beat(node)
+            later = replace(node, seen_at=NOW + timedelta(seconds=10), files_waiting=0, last_ingest_at=NOW)
+            work.nodes.beat(later)
+            work.nodes.beat(replace(node, spool=""))
+            assert later in work.nodes.list()
+            assert len(work.nodes.list()) == 2
+            assert work.nodes.forget(NOW + timedelta(seconds=1)) == 1
+
+    def test_another_tenants_things_are_as_good_as_missing(self, catalogue: Catalogue) -> None:
+        one, two = kept_tenant(catalogue), kept_tenant(catalogue)
+        with catalogue.begin() as work:
+            change = work.of(one.id).changes.save("tenant", "", {"a": 1}, {"a": 2}, NOW, "anna")
+            assert change is not None
+            entry = work.quarantine.record(**quarantined(tenant_id=one.id))
+            work.audit.add(AuditEvent(NOW, "anna", "play", Outcome.OK, one.id))
+            scope = work.of(two.id)
+            assert not scope.changes.pending()
+            assert not scope.audit.list().items
+            for missing in (
+                lambda: scope.changes.discard(change.id),
+                lambda: scope.quarantine.get(entry.id),
+                lambda: scope.certificates.get(new_id()),
+                lambda: scope.ftp_accounts.get(new_id()),
+            ):
+                with pytest.raises(NotFound):
+                    missing()

@@ -1,0 +1,236 @@
+"""Searching, held against a filter in plain Python."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from recpipe.catalogue import Catalogue
+from recpipe.catalogue.phone import MOST_NUMBERS
+from recpipe.errors import QueryInvalid, TooManyMatches
+from recpipe.model import Direction, NumberMatch, Recording, RecordingQuery, Tenant
+from recpipe.numbers import digits, e164
+from tests.contracts.catalogue_samples import NOW, a_recording, keep, kept_tenant
+
+NUMBERS = [
+    "201",
+    "2011",
+    "030 901820",
+    "+4930901820",
+    "004930901820",
+    "+442079460958",
+    "sip:alice@pbx",
+    "anonymous",
+    "",
+]
+
+
+def matches(recording: Recording, query: RecordingQuery, tenant: Tenant) -> bool:
+    """What `query` means, said once more in another way."""
+    facts = recording.facts
+    if query.number:
+        wanted, international = digits(query.number), digits(e164(query.number, tenant.region))
+        forms = {
+            digits(facts.caller),
+            digits(facts.callee),
+            digits(recording.caller_e164),
+            digits(recording.callee_e164),
+        }
+        test: Callable[[str], bool] = {
+            NumberMatch.EXACT: lambda form: bool(form) and form in (wanted, international),
+            NumberMatch.ENDING: lambda form: form.endswith(wanted),
+            NumberMatch.CONTAINING: lambda form: wanted in form,
+        }[query.number_match]
+        if not any(test(form) for form in forms):
+            return False
+    texts = (recording.name, facts.caller_name, facts.callee_name)
+    return (
+        (query.started_from is None or recording.started_at >= query.started_from)
+        and (query.started_before is None or recording.started_at < query.started_before)
+        and (query.direction is None or facts.direction is query.direction)
+        and (not query.extension or facts.extension == query.extension)
+        and (query.duration_min_ms is None or recording.duration_ms >= query.duration_min_ms)
+        and (query.duration_max_ms is None or recording.duration_ms <= query.duration_max_ms)
+        and (not query.call_id or facts.call_id == query.call_id)
+        and (query.sealed is None or recording.sealed is query.sealed)
+        and (not query.text or any(query.text.lower() in text.lower() for text in texts))
+    )
+
+
+def some_recordings(random_: random.Random, tenant: Tenant, count: int) -> list[Recording]:
+    made = []
+    for _ in range(count):
+        facts = {
+            "extension": random_.choice(["201", "202", ""]),
+            "caller_name": random_.choice(["Anna Meyer", "100% sure_", "", "O'Neill"]),
+            "call_id": str(random_.randrange(20)),
+        }
+        recording = a_recording(
+            tenant,
+            caller=random_.choice(NUMBERS),
+            callee=random_.choice(NUMBERS),
+            facts=facts,
+            minutes=random_.randrange(20),  # several begin at the same time
+            sealed=random_.random() < 0.5,
+            duration_ms=random_.randrange(5) * 1000,
+        )
+        direction = random_.choice(list(Direction))
+        made.append(replace(recording, facts=replace(recording.facts, direction=direction)))
+    return made
+
+
+def some_query(random_: random.Random) -> RecordingQuery:
+    parts: dict[str, Any] = {
+        "started_from": NOW + timedelta(minutes=random_.randrange(10)),
+        "started_before": NOW + timedelta(minutes=random_.randrange(10, 20)),
+        "direction": random_.choice(list(Direction)),
+        "extension": "201",
+        "duration_min_ms": random_.randrange(3000),
+        "duration_max_ms": random_.randrange(3000, 5000),
+        "text": random_.choice(["anna", "MEY", "%", "_", "call-0", "'"]),
+        "call_id": str(random_.randrange(20)),
+        "sealed": random_.random() < 0.5,
+    }
+    chosen = {name: parts[name] for name in random_.sample(sorted(parts), random_.choice([0, 0, 1, 1, 2, 3]))}
+    if random_.random() < 0.6:
+        match = random_.choice(list(NumberMatch))
+        typed = {
+            NumberMatch.EXACT: ["201", "030901820", "+49 30 901820", "4930901820", "02079460958"],
+            NumberMatch.ENDING: ["1820", "01", "4930901820", "958"],
+            NumberMatch.CONTAINING: ["201", "3090", "00493", "794"],
+        }[match]
+        chosen |= {"number": random_.choice(typed), "number_match": match}
+    return RecordingQuery(**chosen, oldest_first=random_.random() < 0.3)
+
+
+def all_pages(search: Callable[..., Any], *given: Any, limit: int) -> list[Recording]:
+    found: list[Recording] = []
+    cursor: str | None = None
+    while True:
+        page = search(*given, cursor, limit)
+        assert len(page.items) <= limit
+        assert page.next_cursor is None or len(page.items) == limit
+        found += page.items
+        cursor = page.next_cursor
+        if cursor is None:
+            return found
+
+
+class SearchContract:
+    @pytest.mark.parametrize("seed", range(4))
+    def test_a_search_finds_what_a_filter_in_python_finds_in_the_same_order(
+        self, catalogue: Catalogue, seed: int
+    ) -> None:
+        random_ = random.Random(seed)
+        tenants = [kept_tenant(catalogue), kept_tenant(catalogue, region="GB"), kept_tenant(catalogue, region="")]
+        kept = keep(catalogue, *(made for tenant in tenants for made in some_recordings(random_, tenant, 60)))
+        by_id = {tenant.id: tenant for tenant in tenants}
+        for _ in range(60):
+            query = some_query(random_)
+            ids = {tenant.id for tenant in random_.sample(tenants, random_.choice([1, 2, 3]))}
+            expected = sorted(
+                (made for made in kept if made.tenant_id in ids and matches(made, query, by_id[made.tenant_id])),
+                key=lambda made: (made.started_at, made.id),
+                reverse=not query.oldest_first,
+            )
+            with catalogue.read() as work:
+                limit = random_.choice([1, 3, 7, 50])
+                assert all_pages(work.search, ids, query, limit=limit) == expected, query
+                count = work.count(ids, query, cap=10)
+                assert (count.count, count.capped) == (min(10, len(expected)), len(expected) > 10), query
+
+    def test_a_number_is_found_however_it_was_written(self, catalogue: Catalogue) -> None:
+        tenant = kept_tenant(catalogue, region="DE")
+        written = ["030 90182-0", "+49 (30) 901820", "004930901820", "4930901820"]
+        kept = keep(catalogue, *(a_recording(tenant, caller=number) for number in written))
+        with catalogue.read() as work:
+            for number in written:
+                page = work.of(tenant.id).recordings.search(RecordingQuery(number=number))
+                assert {found.id for found in page.items} == {made.id for made in kept}, number
+
+    def test_an_extension_is_not_taken_for_a_part_of_a_number(self, catalogue: Catalogue) -> None:
+        tenant = kept_tenant(catalogue)
+        internal, _ = keep(catalogue, a_recording(tenant, callee="201"), a_recording(tenant, callee="030201201"))
+        with catalogue.read() as work:
+            assert work.of(tenant.id).recordings.search(RecordingQuery(number="201")).items == (internal,)
+
+    def test_too_many_numbers_are_refused_rather_than_cut_off(self, catalogue: Catalogue) -> None:
+        tenant = kept_tenant(catalogue)
+        keep(catalogue, *(a_recording(tenant, caller=f"777{number:06}") for number in range(MOST_NUMBERS)))
+        query = RecordingQuery(number="777", number_match=NumberMatch.CONTAINING)
+        with catalogue.read() as work:
+            assert work.of(tenant.id).recordings.count(query, cap=5000).count == MOST_NUMBERS
+        keep(catalogue, a_recording(tenant, caller="777999999"))
+        with catalogue.read() as work:
+            for ask in (work.of(tenant.id).recordings.search, work.of(tenant.id).recordings.count):
+                with pytest.raises(TooManyMatches):
+                    ask(query)
+
+    def test_other_tenants_numbers_do_not_count_towards_too_many(self, catalogue: Catalogue) -> None:
+        crowd, tenant = kept_tenant(catalogue), kept_tenant(catalogue)
+        keep(catalogue, *(a_recording(crowd, caller=f"777{number:06}") for number in range(MOST_NUMBERS + 1)))
+        [mine] = keep(catalogue, a_recording(tenant, caller="777000001"))
+        for match in NumberMatch:
+            typed = "777000001" if match is NumberMatch.EXACT else "777000001"[-6:]
+            with catalogue.read() as work:
+                page = work.of(tenant.id).recordings.search(RecordingQuery(number=typed, number_match=match))
+            assert page.items == (mine,)
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            RecordingQuery(number="anna"),
+            RecordingQuery(number="1", number_match=NumberMatch.ENDING),
+            RecordingQuery(number="12", number_match=NumberMatch.CONTAINING),
+            RecordingQuery(started_from=NOW, started_before=NOW),
+            RecordingQuery(started_from=NOW.replace(tzinfo=None)),
+            RecordingQuery(duration_min_ms=2, duration_max_ms=1),
+            RecordingQuery(duration_min_ms=2**70),
+            RecordingQuery(duration_max_ms=-1),
+        ],
+    )
+    def test_a_search_without_sense_is_refused(self, catalogue: Catalogue, query: RecordingQuery) -> None:
+        tenant = kept_tenant(catalogue)
+        with catalogue.read() as work:
+            for ask in (work.of(tenant.id).recordings.search, work.of(tenant.id).recordings.count):
+                with pytest.raises(QueryInvalid):
+                    ask(query)
+
+    def test_a_search_needs_its_tenants(self, catalogue: Catalogue) -> None:
+        with catalogue.read() as work:
+            with pytest.raises(ValueError, match="tenants"):
+                work.search(set(), RecordingQuery())
+            with pytest.raises(ValueError, match="tenant"):
+                work.of("")
+
+    def test_a_cursor_is_good_for_its_own_search_alone(self, catalogue: Catalogue) -> None:
+        one, two = kept_tenant(catalogue), kept_tenant(catalogue)
+        keep(catalogue, *(a_recording(tenant, minutes=minute) for tenant in (one, two) for minute in range(3)))
+        with catalogue.read() as work:
+            cursor = work.of(one.id).recordings.search(RecordingQuery(), limit=1).next_cursor
+            assert cursor is not None
+            with pytest.raises(QueryInvalid):
+                work.of(two.id).recordings.search(RecordingQuery(), cursor)
+            with pytest.raises(QueryInvalid):
+                work.of(one.id).recordings.search(RecordingQuery(extension="201"), cursor)
+            for forged in ("", "x", cursor[:-3], cursor + "A", "bnVsbA", "W10", "WzEsMiwzXQ", "é", "A" * 10_000):
+                with pytest.raises(QueryInvalid):
+                    work.of(one.id).recordings.search(RecordingQuery(), forged)
+            for limit in (0, -1, 1001):
+                with pytest.raises(QueryInvalid):
+                    work.of(one.id).recordings.search(RecordingQuery(), limit=limit)
+
+    def test_pages_keep_their_place_while_calls_come_in(self, catalogue: Catalogue) -> None:
+        tenant = kept_tenant(catalogue)
+        kept = keep(catalogue, *(a_recording(tenant, minutes=minute) for minute in range(6)))
+        with catalogue.read() as work:
+            first = work.of(tenant.id).recordings.search(RecordingQuery(), limit=3)
+        keep(catalogue, a_recording(tenant, minutes=100))
+        with catalogue.read() as work:
+            second = work.of(tenant.id).recordings.search(RecordingQuery(), first.next_cursor, limit=3)
+        assert [*first.items, *second.items] == kept[::-1]
