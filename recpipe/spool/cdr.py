@@ -6,6 +6,7 @@ import csv
 import os
 import re
 import threading
+import weakref
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -138,6 +139,7 @@ class AsteriskCdr:
             except OSError as error:
                 _log.warning("call detail records unreadable", why=error.strerror)
                 return
+            weakref.finalize(self, self._file.close)
             size = os.fstat(self._file.fileno()).st_size
             fresh = not self._number and not self.malformed
             self._offset = max(0, size - self._first_read_bytes) if fresh else 0
@@ -218,9 +220,9 @@ def _leg(row: list[str], timezone: str) -> Leg:
 
 
 def _direction_by_context(leg: Leg) -> Direction:
-    """FreePBX's contexts say where a call came from; others leave it to the shape of the numbers."""
-    if leg.context.startswith(("from-trunk", "from-pstn", "from-did", "ext-did", "ext-queues", "from-digital")):
-        return Direction.INTERNAL if looks_like_extension(leg.source) else Direction.INBOUND
+    """FreePBX's contexts say when a call came from outside; all else is left to the shape of the numbers."""
+    if leg.context.startswith(("from-trunk", "from-pstn", "from-did", "ext-did", "from-digital")):
+        return Direction.INBOUND
     return direction_by_extensions(leg.source, leg.destination)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -282,6 +283,8 @@ class Watcher:
     # --- hints ----------------------------------------------------------------------------------------
 
     def _observe(self) -> None:
+        # watchdog warns, with a text as long as the list of all folders, when two of its ways find the same new one.
+        warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
         observer = Observer()
         try:
             observer.schedule(

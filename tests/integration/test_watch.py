@@ -1,0 +1,379 @@
+"""The watcher on a real disk: writers, renames, new folders, links, lost mounts."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from recpipe.model import Settled
+from recpipe.settings import Spool
+from recpipe.spool.folder import SpoolFolder
+from recpipe.spool.watch import Watcher
+from tests.services.need import missing, tool
+
+PATIENCE = 30.0  # never waited for in full: only how long until a test gives up
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "spool").mkdir()
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def watch(root: Path) -> Iterator[Callable[..., Watcher]]:
+    running: list[Watcher] = []
+
+    def start(**changes: Any) -> Watcher:
+        watcher = Watcher(Spool(path=root, **{"settle_seconds": 0.2, "rescan_seconds": 0.3, **changes}))
+        running.append(watcher)
+        watcher.start()
+        return watcher
+
+    yield start
+    for watcher in running:
+        watcher.stop()
+
+
+def collect(watcher: Watcher, wanted: int, patience: float = PATIENCE) -> list[Settled]:
+    got: list[Settled] = []
+    deadline = time.monotonic() + patience
+    while len(got) < wanted and time.monotonic() < deadline:
+        got += watcher.take(min(0.5, deadline - time.monotonic()))
+    return got
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.02)
+
+
+def names(settled: list[Settled]) -> list[str]:
+    return sorted(one.relative for one in settled)
+
+
+def test_two_thousand_files_in_new_folders_are_each_handed_out_once_and_whole(
+    root: Path, watch: Callable[..., Watcher]
+) -> None:
+    # Given writers that make folders, grow files, publish by rename, and leave rubbish, all at once
+    watcher = watch(settle_seconds=0.5)
+    per_writer, writers = 500, 4
+    sizes: dict[str, int] = {}
+
+    def write(number: int) -> None:
+        chance = random.Random(number)
+        for i in range(per_writer):
+            folder = root / f"t{chance.randrange(5)}" / f"{number}-{i // 10}" / "deep"
+            folder.mkdir(parents=True, exist_ok=True)
+            path, pieces = folder / f"{i}.wav", chance.randrange(1, 4)
+            if i % 3 == 0:
+                temporary = folder / f"{i}.wav.part"
+                temporary.write_bytes(b"x" * pieces)
+                temporary.rename(path)
+            else:
+                with path.open("wb") as out:
+                    for _ in range(pieces):
+                        out.write(b"x")
+                        out.flush()
+                        time.sleep(chance.random() / 500)
+            sizes[path.relative_to(root).as_posix()] = pieces
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(writers)]
+    for thread in threads:
+        thread.start()
+    # When files are taken and finished while they still come in
+    got: list[Settled] = []
+    deadline = time.monotonic() + PATIENCE
+    while len(got) < per_writer * writers and time.monotonic() < deadline:
+        for one in watcher.take(0.5):
+            got.append(one)
+            if len(got) % 2:
+                one.path.unlink()
+            watcher.done(one.path)
+    for thread in threads:
+        thread.join()
+    got += collect(watcher, 1, 1.0)
+    # Then each came once, and as large as it became
+    assert Counter(one.relative for one in got).most_common(1)[0][1] == 1
+    assert {one.relative: one.size_bytes for one in got} == sizes
+    assert watcher.pending() == 0
+
+
+def test_a_file_that_keeps_growing_is_not_handed_out_before_it_stops(root: Path, watch: Callable[..., Watcher]) -> None:
+    watcher = watch(settle_seconds=1.0)
+    last_write = 0.0
+    with (root / "call.wav").open("wb") as out:
+        for _ in range(15):
+            out.write(b"x" * 100)
+            out.flush()
+            last_write = time.monotonic()
+            assert watcher.take(0.1) == []
+    [settled] = collect(watcher, 1)
+    assert time.monotonic() - last_write >= 0.9
+    assert settled.size_bytes == 1500
+
+
+def test_without_events_the_rescan_finds_everything(
+    root: Path, watch: Callable[..., Watcher], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Watcher, "hint", lambda *_: None)  # as on NFS, or after an overflow
+    watcher = watch()
+    (root / "a/b").mkdir(parents=True)
+    (root / "a/b/1.wav").write_bytes(b"x")
+    assert names(collect(watcher, 1)) == ["a/b/1.wav"]
+
+
+def test_events_beat_a_slow_rescan(root: Path, watch: Callable[..., Watcher]) -> None:
+    watcher = watch(rescan_seconds=3600)
+    until(lambda: watcher._next_scan > time.monotonic())
+    (root / "a/b").mkdir(parents=True)
+    (root / "a/b/1.wav").write_bytes(b"x")
+    (root / "2.wav").write_bytes(b"x")
+    assert names(collect(watcher, 2)) == ["2.wav", "a/b/1.wav"]
+
+
+def test_a_promised_rename_is_taken_at_once(root: Path, watch: Callable[..., Watcher]) -> None:
+    watcher = watch(settle_seconds=3600, rescan_seconds=3600, moved_in_whole=True)
+    (root / "a.tmp").write_bytes(b"x")
+    (root / "a.tmp").rename(root / "a.wav")
+    assert names(collect(watcher, 1)) == ["a.wav"]
+
+
+def test_a_renamed_file_is_handed_out_under_its_last_name(root: Path, watch: Callable[..., Watcher]) -> None:
+    watcher = watch(settle_seconds=0.5)
+    (root / "old.wav").write_bytes(b"x")
+    (root / "old.wav").rename(root / "new.wav")
+    assert names(collect(watcher, 2, 1.5)) == ["new.wav"]
+
+
+def test_a_released_file_comes_again_after_its_time(root: Path, watch: Callable[..., Watcher]) -> None:
+    watcher = watch()
+    (root / "a.wav").write_bytes(b"x")
+    [first] = collect(watcher, 1)
+    released_at = time.monotonic()
+    watcher.release(first.path, 0.5)
+    assert watcher.pending() == 1
+    [again] = collect(watcher, 1)
+    assert time.monotonic() - released_at >= 0.5
+    assert again.path == first.path
+    watcher.release(again.path, 0)
+    assert len(collect(watcher, 1)) == 1
+
+
+def test_a_file_that_changed_in_work_settles_anew(root: Path, watch: Callable[..., Watcher]) -> None:
+    watcher = watch()
+    (root / "a.wav").write_bytes(b"x")
+    [first] = collect(watcher, 1)
+    (root / "a.wav").write_bytes(b"xx")
+    watcher.release(first.path, 0)
+    [again] = collect(watcher, 1)
+    assert again.size_bytes == 2
+
+
+def test_files_of_an_earlier_process_are_inherited(root: Path, watch: Callable[..., Watcher]) -> None:
+    (root / "old.wav").write_bytes(b"x")
+    watcher = watch()
+    [old] = collect(watcher, 1)
+    (root / "new.wav").write_bytes(b"x")
+    [new] = collect(watcher, 1)
+    assert (old.inherited, new.inherited) == (True, False)
+
+
+def test_what_is_no_recording_stays_and_is_reported_once(
+    root: Path, tmp_path: Path, watch: Callable[..., Watcher]
+) -> None:
+    (tmp_path / "outside.wav").write_bytes(b"secret")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/b.wav").write_bytes(b"secret")
+    (root / "link.wav").symlink_to(tmp_path / "outside.wav")
+    (root / "folder").symlink_to(tmp_path / "elsewhere")
+    (root / "loop").symlink_to(root)
+    os.mkfifo(root / "pipe.wav")
+    for name in ("call.gsm", ".hidden.wav", "a.wav.tmp", "b.wav~", "c.json", "forgotten.part"):
+        (root / name).write_bytes(b"x")
+    os.utime(root / "forgotten.part", (1, 1))
+    (root / ".recpipe/quarantine").mkdir(parents=True)
+    (root / ".recpipe/quarantine/q.wav").write_bytes(b"x")
+    (root / "real.wav").write_bytes(b"x")
+    with structlog.testing.capture_logs() as logs:
+        watcher = watch()
+        assert names(collect(watcher, 2, 1.5)) == ["real.wav"]
+    assert sorted((one.relative, one.reason) for one in watcher.ignored()) == [
+        ("call.gsm", "not-audio"),
+        ("folder", "symbolic-link"),
+        ("forgotten.part", "forgotten-temporary"),
+        ("link.wav", "symbolic-link"),
+        ("loop", "symbolic-link"),
+        ("pipe.wav", "not-a-file"),
+    ]
+    assert sum(entry["event"] == "file ignored" for entry in logs) == 6
+    assert "link" not in str([{**entry, "reason": ""} for entry in logs])
+
+
+def test_names_that_are_not_utf8_are_handed_out(root: Path, watch: Callable[..., Watcher]) -> None:
+    raw = os.fsencode(root) + b"/\xff\xfe call\n.wav"
+    Path(os.fsdecode(raw)).write_bytes(b"x")
+    watcher = watch()
+    [settled] = collect(watcher, 1)
+    assert os.fsencode(settled.path) == raw
+    settled.path.unlink()
+    watcher.done(settled.path)
+    until(lambda: watcher.pending() == 0)
+
+
+@pytest.mark.parametrize("with_id", [True, False])
+def test_an_unmounted_spool_does_not_look_like_vanished_files(
+    root: Path, watch: Callable[..., Watcher], with_id: bool
+) -> None:
+    # Given a file in work and one that waits
+    if with_id:
+        assert SpoolFolder(Spool(path=root)).spool_id
+    for name in ("a.wav", "b.wav"):
+        (root / name).write_bytes(b"x")
+    watcher = watch()
+    until(lambda: watcher.pending() == 2)
+    [first] = watcher.take(PATIENCE, limit=1)
+    # When the mount goes, and the bare mount point is there instead
+    with structlog.testing.capture_logs() as logs:
+        root.rename(root.with_name("mounted"))
+        root.mkdir()
+        until(lambda: any(entry["event"] == "spool is not there" for entry in logs))
+        assert watcher.pending() == 2
+        assert watcher.take(0.5) == []
+        # Then nothing is forgotten, and it goes on once the spool is back
+        root.rmdir()
+        root.with_name("mounted").rename(root)
+        until(lambda: any(entry["event"] == "spool is back" for entry in logs))
+    watcher.release(first.path, 0)
+    assert names(collect(watcher, 2)) == ["a.wav", "b.wav"]
+
+
+def test_files_in_a_folder_that_became_unreadable_are_not_taken_as_vanished(root: Path) -> None:
+    script = """
+        import sys
+        from pathlib import Path
+        from recpipe.settings import Spool
+        from recpipe.spool.watch import Watcher
+        root = Path(sys.argv[1])
+        watcher = Watcher(Spool(path=root))
+        watcher.scan_now()
+        (root / "a").chmod(0)
+        watcher.scan_now()
+        watcher.scan_now()
+        print(watcher.pending(), [(one.relative, one.reason) for one in watcher.ignored()])
+        (root / "a").chmod(0o700)
+    """
+    for name in ("a", "b"):
+        (root / name).mkdir()
+        (root / name / "1.wav").write_bytes(b"x")
+    # Root reads everything unless it gives that right up.
+    mortal = [] if os.getuid() else [tool("setpriv"), "--bounding-set=-dac_override,-dac_read_search"]
+    out = subprocess.run(
+        [*mortal, sys.executable, "-c", textwrap.dedent(script), str(root)], capture_output=True, text=True, check=False
+    )
+    assert out.stdout.endswith("2 [('a', 'unreadable-folder')]\n"), out.stderr
+
+
+def test_when_inotify_has_no_watches_left_the_rescan_goes_on(root: Path) -> None:
+    script = """
+        import sys, time
+        from pathlib import Path
+        Path("/proc/sys/user/max_inotify_watches").write_text("3")
+        import structlog
+        from recpipe.settings import Spool
+        from recpipe.spool.watch import Watcher
+        root = Path(sys.argv[1])
+        for n in range(10):
+            (root / str(n)).mkdir()
+        with structlog.testing.capture_logs() as logs:
+            watcher = Watcher(Spool(path=root, settle_seconds=0.1, rescan_seconds=0.2))
+            watcher.start()
+        (root / "9/late.wav").write_bytes(b"x")
+        print([entry["event"] for entry in logs], [one.relative for one in watcher.take(30)])
+        watcher.stop()
+    """
+    unshare = tool("unshare")
+    limited = [unshare, "--user", "--map-root-user"]
+    if subprocess.run([*limited, "sh", "-c", "echo 3 > /proc/sys/user/max_inotify_watches"], check=False).returncode:
+        missing("user namespaces are switched off here")
+    out = subprocess.run(
+        [*limited, sys.executable, "-c", textwrap.dedent(script), str(root)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert out.stdout == "['watching by rescan only'] ['9/late.wav']\n", out.stderr
+
+
+def test_one_pass_needs_no_thread_and_ends(root: Path) -> None:
+    for number in range(600):
+        (root / str(number % 7)).mkdir(exist_ok=True)
+        (root / f"{number % 7}/{number}.wav").write_bytes(b"x")
+    watcher = Watcher(Spool(path=root, settle_seconds=0.2))
+    before = threading.active_count()
+    got = []
+    for batch in watcher.once():
+        for one in batch:
+            got.append(one.relative)
+            watcher.done(one.path)
+    assert threading.active_count() == before
+    assert len(got) == len(set(got)) == 600
+    assert watcher.pending() == 0
+    assert list(watcher.once()) == []  # they are still there, and done
+
+
+def test_one_pass_leaves_a_call_in_progress_alone(root: Path) -> None:
+    (root / "ended.wav").write_bytes(b"x")
+    stop = threading.Event()
+
+    def talk() -> None:
+        while not stop.wait(0.02):
+            with (root / "going-on.wav").open("ab") as out:
+                out.write(b"x")
+
+    talker = threading.Thread(target=talk)
+    talker.start()
+    try:
+        until(lambda: (root / "going-on.wav").exists())
+        watcher = Watcher(Spool(path=root, settle_seconds=0.5))
+        got = [one.relative for batch in watcher.once(patience_seconds=1.5) for one in batch]
+    finally:
+        stop.set()
+        talker.join()
+    assert got == ["ended.wav"]
+    assert watcher.pending() == 2  # not called done, and still growing
+
+
+def test_stop_wakes_a_waiting_take(root: Path, watch: Callable[..., Watcher]) -> None:
+    watcher = watch()
+    got: list[list[Settled]] = []
+    waiter = threading.Thread(target=lambda: got.append(watcher.take(60)))
+    waiter.start()
+    watcher.stop()
+    waiter.join(10)
+    assert got == [[]]
+
+
+@pytest.mark.slow
+def test_fifty_thousand_files_are_scanned_and_drained(root: Path) -> None:
+    for folder in range(50):
+        (root / str(folder)).mkdir()
+        for number in range(1000):
+            os.mknod(root / f"{folder}/{number}.wav")
+    watcher = Watcher(Spool(path=root, settle_seconds=0))
+    got = sum(len(batch) for batch in watcher.once())
+    assert got == 50_000

@@ -1,0 +1,158 @@
+"""JSON beside a recording, and what KAZOO sends along."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from recpipe.errors import Held, Unfit
+from recpipe.model import CallFacts, Direction
+from recpipe.spool.sidecar import LIMIT_BYTES, facts_from_json, facts_from_kazoo, read
+
+
+def test_every_documented_key_is_read() -> None:
+    content = {
+        "started_at": "2025-03-27T09:25:17+07:00",
+        "timezone": "Asia/Jakarta",
+        "duration_seconds": 63.5,
+        "direction": "Outbound",
+        "caller": "3201",
+        "callee": "+62821",
+        "caller_name": "Jane",
+        "callee_name": "Bob",
+        "extension": "3201",
+        "route": "sales",
+        "call_id": "c1",
+        "linked_id": "l1",
+        "channels": "customer,agent",
+        "tenant": "acme",
+        "something else": {"is": "ignored"},
+    }
+    assert facts_from_json(content, "UTC") == CallFacts(
+        started_at=datetime(2025, 3, 27, 2, 25, 17, tzinfo=UTC),
+        timezone="Asia/Jakarta",
+        duration_ms=63_500,
+        direction=Direction.OUTBOUND,
+        caller="3201",
+        callee="+62821",
+        caller_name="Jane",
+        callee_name="Bob",
+        extension="3201",
+        route="sales",
+        call_id="c1",
+        linked_id="l1",
+        channels="customer,agent",
+        tenant_hint="acme",
+    )
+
+
+def test_a_genesys_export_is_read() -> None:
+    content = {
+        "conversationId": "conv",
+        "recordingId": "rec",
+        "startTime": "2025-03-27T02:25:17.500Z",
+        "endTime": "2025-03-27T02:26:17Z",
+        "ani": "tel:+62821",
+        "dnis": "+6221",
+    }
+    facts = facts_from_json(content, "Asia/Jakarta")
+    assert (facts.call_id, facts.linked_id, facts.caller, facts.callee) == ("rec", "conv", "tel:+62821", "+6221")
+    assert facts.duration_ms == 59_500
+    assert facts.timezone == "Asia/Jakarta"
+
+
+def test_a_time_without_offset_is_in_the_spools_zone() -> None:
+    facts = facts_from_json({"started_at": "2025-03-27T09:25:17"}, "Asia/Jakarta")
+    assert facts.started_at == datetime(2025, 3, 27, 2, 25, 17, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ([], "the file"),
+        ({"caller": 3201}, "caller"),
+        ({"caller": ["3201"]}, "caller"),
+        ({"started_at": "yesterday"}, "started_at"),
+        ({"started_at": "0001-01-01T00:00:00+23:00"}, "started_at"),
+        ({"duration_ms": "63"}, "duration_ms"),
+        ({"duration_ms": True}, "duration_ms"),
+        ({"duration_seconds": -1}, "duration_seconds"),
+        ({"duration_seconds": 1e300}, "duration_seconds"),
+        ({"direction": "sideways"}, "direction"),
+        ({"timezone": "Mars/Base"}, "timezone"),
+        ({"timezone": "../../etc/passwd"}, "timezone"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(content: object, named: str) -> None:
+    with pytest.raises(Unfit, match=f"{named} must be") as caught:
+        facts_from_json(content, "UTC")
+    assert caught.value.reason == "sidecar-invalid"
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff", b"[" * 30_000, b'{"duration_ms": NaN}', b" " * (LIMIT_BYTES + 1)])
+def test_what_is_no_small_json_is_refused(tmp_path: Path, body: bytes) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(body)
+    os.utime(path, (1, 1))
+    with pytest.raises(Unfit) as caught:
+        read(path, "UTC")
+    assert caught.value.reason == "sidecar-invalid"
+
+
+def test_a_sidecar_that_may_still_be_written_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"caller": "32')
+    with pytest.raises(Held) as caught:
+        read(path, "UTC")
+    assert caught.value.reason == "sidecar-unfinished"
+    path.write_text('\ufeff{"caller": "3201"}')
+    assert read(path, "UTC").caller == "3201"
+
+
+JSON = some.recursive(
+    some.none() | some.booleans() | some.integers() | some.floats() | some.text(),
+    lambda inner: some.lists(inner) | some.dictionaries(some.text(), inner),
+    max_leaves=5,
+)
+KEYS = some.sampled_from(
+    ["started_at", "startTime", "endTime", "timezone", "duration_ms", "direction", "caller", "tenant"]
+)
+
+
+@given(some.dictionaries(KEYS, JSON))
+def test_hostile_sidecars_are_refused_and_nothing_worse(content: dict[str, object]) -> None:
+    try:
+        facts = facts_from_json(content, "UTC")
+    except Unfit as error:
+        str(error).encode("utf-8")
+        return
+    json.dumps([facts.caller, facts.tenant_hint]).encode("utf-8")
+
+
+def test_kazoo_parameters_become_facts() -> None:
+    params = {
+        "from": "+14155550100@acme.sip.example.com",
+        "to": "201@acme.sip.example.com",
+        "caller_id_name": "Jane\nDoe",
+        "caller_id_number": "+14155550100",
+        "call_id": "7d1e",
+        "cdr_id": "202503-7d1e",
+        "interaction_id": "63-abc",
+        "account_id": "0123456789abcdef0123456789abcdef",
+        "unknown": "x",
+    }
+    assert facts_from_kazoo(params) == CallFacts(
+        caller="+14155550100",
+        callee="201",
+        caller_name="Jane Doe",
+        call_id="7d1e",
+        linked_id="63-abc",
+        tenant_hint="0123456789abcdef0123456789abcdef",
+    )
+    assert facts_from_kazoo({"from": "alice@example.com"}).caller == "alice@example.com"
