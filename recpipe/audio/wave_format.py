@@ -9,6 +9,7 @@ EXTENSIBLE = 0xFFFE
 _GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
 _MAX_CHANNELS = 16
 _MAX_RATE_HZ = 384_000
+_MAX_BLOCK = 1 << 14  # of ADPCM; its samples must be counted in 16 bits
 GSM_BLOCK_BYTES = 65  # two frames of 33 bytes, packed without their magic nibbles (wav49)
 GSM_BLOCK_FRAMES = 320
 _MS_COEFFICIENTS = (256, 0, 512, -256, 0, 0, 192, 64, 240, 0, 460, -208, 392, -232)
@@ -82,10 +83,12 @@ def parse(fmt: bytes) -> WaveFormat:
             return sampled("pcm_mulaw", 1)
         case 0x31, _ if channels == 1:
             return WaveFormat("gsm", 1, rate, GSM_BLOCK_BYTES, GSM_BLOCK_FRAMES)
-        case 0x11, _ if channels <= 2 and block_align > 4 * channels and block_align % (4 * channels) == 0:
+        case 0x11, _ if (
+            channels <= 2 and 4 * channels < block_align <= _MAX_BLOCK and block_align % (4 * channels) == 0
+        ):
             frames = (block_align - 4 * channels) // (4 * channels) * 8 + 1
             return WaveFormat("adpcm_ima", channels, rate, block_align, frames)
-        case 2, _ if channels <= 2 and block_align > 7 * channels:
+        case 2, _ if channels <= 2 and 7 * channels < block_align <= _MAX_BLOCK:
             return WaveFormat("adpcm_ms", channels, rate, block_align, (block_align - 7 * channels) * 2 // channels + 2)
         case _:
             name = _NAMES.get(tag, f"WAVE format 0x{tag:04X}")

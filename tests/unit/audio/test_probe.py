@@ -123,6 +123,8 @@ def test_headers_and_tags_without_audio_are_empty_recordings(tmp_path: Path) -> 
         (wave_with(0x83, 1, 8000, 1000, 10, 0), "unsupported-audio"),
         (wave_with(1, 0, 8000, 1000, 10, 16), "unsupported-audio"),
         (wave_with(0x11, 1, 8000, 1000, 3, 4), "unsupported-audio"),
+        (wave_with(0x11, 1, 8000, 1000, 0xFFF0, 4), "unsupported-audio"),
+        (wave_with(2, 1, 8000, 1000, 0xFFFF, 4), "unsupported-audio"),
         (riff(FMT, chunk(b"JUNK", bytes(1 << 21)), chunk(b"data", AUDIO)), "unsupported-audio"),
         (riff(chunk(b"data", AUDIO)), "not-audio"),
         (b"<html>" * 100, "not-audio"),
