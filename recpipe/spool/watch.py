@@ -6,6 +6,7 @@ only makes a file be looked at sooner. Both ends meet in `settle.Settler`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -35,6 +36,7 @@ from recpipe.spool.tree import Ignored, Tree
 
 _log = logs.get(__name__)
 
+_RAISE = "raise fs.inotify.max_user_watches for quicker pick-up; nothing is missed without it"
 _UNFINISHED = (State.GROWING, State.SETTLED, State.IN_WORK, State.DEFERRED)
 
 
@@ -64,6 +66,7 @@ class Watcher:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._observer: BaseObserver | None = None
+        self._warned = False
         self._next_scan = 0.0
 
     # --- life -----------------------------------------------------------------------------------------
@@ -269,7 +272,9 @@ class Watcher:
     def _walk(self, top: str) -> list[str]:
         """Look at every recording below `top`; returns the folders that nothing is known of."""
         blind: list[str] = []
+        folders = 0
         for found in self._tree.walk(top, blind):
+            folders += 1
             with self._changed:
                 now, wall_ns = time.monotonic(), time.time_ns()
                 for relative, status in found:
@@ -278,6 +283,9 @@ class Watcher:
                     self._changed.notify_all()
             if self._stopping.is_set():
                 return [""]
+        if self._observer is not None and not self._warned and folders > _watch_limit():
+            self._warned = True  # watchdog passes over folders that it gets no watch for, and says nothing
+            _log.warning("more folders than inotify watches", spool=self._label, folders=folders, advice=_RAISE)
         return blind
 
     # --- hints ----------------------------------------------------------------------------------------
@@ -306,7 +314,7 @@ class Watcher:
                 "watching by rescan only",
                 spool=self._label,
                 why=error.strerror or str(error),
-                advice="raise fs.inotify.max_user_watches for quicker pick-up; nothing is missed without it",
+                advice=_RAISE,
             )
             return
         self._observer = observer
@@ -366,6 +374,15 @@ class _Hints(FileSystemEventHandler):
             self._watcher.hint("gone", event.src_path)
         else:
             self._watcher.hint("created", event.src_path)
+
+
+def _watch_limit() -> int:
+    """How many folders this user may watch, by the kernel and by the user namespace (a container's own limit)."""
+    limits = [1 << 30]
+    for name in ("fs/inotify/max_user_watches", "user/max_inotify_watches"):
+        with contextlib.suppress(OSError, ValueError):
+            limits.append(int(Path("/proc/sys", name).read_text()))
+    return min(limits)
 
 
 def _print(status: os.stat_result) -> Fingerprint:

@@ -288,11 +288,14 @@ def test_files_in_a_folder_that_became_unreadable_are_not_taken_as_vanished(root
     assert out.stdout.endswith("2 [('a', 'unreadable-folder')]\n"), out.stderr
 
 
-def test_when_inotify_has_no_watches_left_the_rescan_goes_on(root: Path) -> None:
+@pytest.mark.parametrize(
+    ("watches", "warning"), [("3", "more folders than inotify watches"), ("0", "watching by rescan only")]
+)
+def test_when_inotify_has_no_watches_left_the_rescan_goes_on(root: Path, watches: str, warning: str) -> None:
     script = """
         import sys, time
         from pathlib import Path
-        Path("/proc/sys/user/max_inotify_watches").write_text("3")
+        Path("/proc/sys/user/max_inotify_watches").write_text(sys.argv[2])
         import structlog
         from recpipe.settings import Spool
         from recpipe.spool.watch import Watcher
@@ -302,21 +305,22 @@ def test_when_inotify_has_no_watches_left_the_rescan_goes_on(root: Path) -> None
         with structlog.testing.capture_logs() as logs:
             watcher = Watcher(Spool(path=root, settle_seconds=0.1, rescan_seconds=0.2))
             watcher.start()
-        (root / "9/late.wav").write_bytes(b"x")
-        print([entry["event"] for entry in logs], [one.relative for one in watcher.take(30)])
-        watcher.stop()
+            (root / "9/late.wav").write_bytes(b"x")
+            taken = watcher.take(30)
+            watcher.stop()
+        print([entry["event"] for entry in logs], [one.relative for one in taken])
     """
     unshare = tool("unshare")
     limited = [unshare, "--user", "--map-root-user"]
     if subprocess.run([*limited, "sh", "-c", "echo 3 > /proc/sys/user/max_inotify_watches"], check=False).returncode:
         missing("user namespaces are switched off here")
     out = subprocess.run(
-        [*limited, sys.executable, "-c", textwrap.dedent(script), str(root)],
+        [*limited, sys.executable, "-c", textwrap.dedent(script), str(root), watches],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert out.stdout == "['watching by rescan only'] ['9/late.wav']\n", out.stderr
+    assert out.stdout == f"['{warning}'] ['9/late.wav']\n", out.stderr
 
 
 def test_one_pass_needs_no_thread_and_ends(root: Path) -> None:
