@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from keys.envelope import Sealer, Sealing
 from keys.errors import MessageTooLarge
+from keys.profile import LARGEST_SMIME_CONTENT_BYTES
 from recpipe.errors import Held
 from recpipe.model import CertificateState, Envelope, Readable, Tenant, TenantCertificate
 
@@ -37,6 +38,35 @@ def why_not(certificates: Iterable[TenantCertificate], now: datetime) -> str:
     return "it has no certificate. Add one: recpipe certificate add"
 
 
+def require(
+    tenant: Tenant, certificates: Iterable[TenantCertificate], size_bytes: int, now: datetime
+) -> tuple[TenantCertificate, ...]:
+    """Who to seal for; cheap, so that a held file is not read again and again.
+
+    Args:
+        size_bytes: of what is to be sealed, as far as known.
+
+    Returns:
+        The usable certificates; none when the tenant's encryption is off.
+
+    Raises:
+        Held: as for `begin`.
+    """
+    if not tenant.encryption:
+        return ()
+    certificates = tuple(certificates)
+    chosen = usable(certificates, now)
+    if not chosen:
+        raise Held(
+            "no-usable-certificate",
+            f"Recordings of {tenant.name} must be sealed, but {why_not(certificates, now)}. "
+            "Until then they wait in the spool; none is stored in the clear.",
+        )
+    if size_bytes > LARGEST_SMIME_CONTENT_BYTES:
+        raise Held("too-large-to-seal", str(MessageTooLarge(size_bytes, LARGEST_SMIME_CONTENT_BYTES)))
+    return chosen
+
+
 def begin(tenant: Tenant, certificates: Iterable[TenantCertificate], size_bytes: int, now: datetime) -> Sealing | None:
     """Start sealing one recording for every active certificate of its tenant.
 
@@ -50,20 +80,8 @@ def begin(tenant: Tenant, certificates: Iterable[TenantCertificate], size_bytes:
         Held: encryption is on and there is no usable certificate, or the recording is too large for the
             documented openssl command. It must wait in the spool.
     """
-    if not tenant.encryption:
-        return None
-    certificates = tuple(certificates)
-    chosen = usable(certificates, now)
-    if not chosen:
-        raise Held(
-            "no-usable-certificate",
-            f"Recordings of {tenant.name} must be sealed, but {why_not(certificates, now)}. "
-            "Until then they wait in the spool; none is stored in the clear.",
-        )
-    try:
-        return _sealer(tuple(c.der for c in chosen)).begin(size_bytes)
-    except MessageTooLarge as error:
-        raise Held("too-large-to-seal", str(error)) from error
+    chosen = require(tenant, certificates, size_bytes, now)
+    return _sealer(tuple(c.der for c in chosen)).begin(size_bytes) if chosen else None
 
 
 @lru_cache(maxsize=256)

@@ -107,8 +107,10 @@ class Order:
         line, settled = job.line, job.settled
         facts = line.describer.describe(settled)
         tenant, certificates = self.tenant(line.describer.tenant_of(settled, facts))
+        transcodes = tenant.store_format is StoreFormat.MP3
+        seal.require(tenant, certificates, 0 if transcodes else settled.size_bytes, self._clock())
         source_sha256 = _hash_unchanged(settled)
-        recording_id = _recording_id(tenant.id, settled.relative, source_sha256)
+        recording_id = derived_id(tenant.id, settled.relative, source_sha256)
         if (settled.inherited or job.look_first) and self._stored_before(tenant.id, recording_id, line.folder.spool_id):
             return AlreadyStored(recording_id)
 
@@ -117,7 +119,7 @@ class Order:
         scratch: Path | None = None
         try:
             path = settled.path
-            if tenant.store_format is StoreFormat.MP3 and audio.container is Container.WAV:
+            if transcodes and audio.container is Container.WAV:
                 scratch = line.folder.scratch()
                 with scratch.open("wb") as out:
                     audio = transcode.to_mp3(settled.path, audio, out)
@@ -278,7 +280,7 @@ def _hash_unchanged(settled: Settled) -> str:
     return digest.hexdigest()
 
 
-def _recording_id(tenant_id: str, source_name: str, source_sha256: str) -> str:
+def derived_id(tenant_id: str, source_name: str, source_sha256: str) -> str:
     """Derived, so that every retry and every crash ends at the same recording."""
     parts = (tenant_id.encode(), os.fsencode(source_name), source_sha256.encode())
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]

@@ -98,6 +98,7 @@ class Ingest:
         self._waiting = WaitingList(catalogue, self._order, clock)
         self._parked: set[Path] = set()  # held: nothing more happens to them in one pass
         self._lock = threading.Lock()
+        self._busy = 0  # workers with a file in hand
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._last_ingest_at: dict[str, datetime] = {}
@@ -160,16 +161,17 @@ class Ingest:
             self._spawn(f"spool-{served.line.spool.label}", partial(self._follow, served))
         for number in range(self._settings.ingest_workers):
             self._spawn(f"ingest-{number}", self._labour)
-        last, moved_at = (0, 0), time.monotonic()
+        done, moved_at, retried = 0, time.monotonic(), 0
         try:
             while True:
                 with self._lock:
                     open_files = sum(self.waiting().values()) - len(self._parked)
+                    busy = self._busy > 0
                 if open_files <= 0:
                     return True
-                state = (open_files, sum((self.counts.stored, self.counts.repeated, self.counts.quarantined)))
-                if state != last:
-                    last, moved_at = state, time.monotonic()
+                now_done = self.counts.stored + self.counts.repeated + self.counts.quarantined + self.counts.held
+                if now_done != done or (busy and self.counts.retried == retried):
+                    done, moved_at, retried = now_done, time.monotonic(), self.counts.retried
                 elif time.monotonic() - moved_at > patience_seconds + self._slowest_settle():
                     return False
                 time.sleep(0.05)
@@ -245,10 +247,15 @@ class Ingest:
 
     def _labour(self) -> None:
         while (job := self._queue.get()) is not None:
+            with self._lock:
+                self._busy += 1
             try:
                 self._take(job)
             except Exception:  # the table above is complete; this keeps the worker should it not be
                 _log.exception("worker failed", spool=job.line.spool.label)
+            finally:
+                with self._lock:
+                    self._busy -= 1
 
     def _take(self, job: Job) -> None:
         attempt = self._kept.pop(job.settled.path, None)

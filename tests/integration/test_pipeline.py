@@ -1,0 +1,308 @@
+"""What becomes of a spool file, whatever happens on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from recpipe import samples
+from recpipe.audio import peaks
+from recpipe.errors import SpoolLocked
+from recpipe.model import CertificateState, Container, StoreFormat
+from recpipe.pipeline.order import TENANT_CACHE_SECONDS, derived_id
+from recpipe.settings import Spool
+from recpipe.spool.folder import SpoolFolder
+from recpipe.store import layout
+from tests.integration.pipeline_rig import TENANT_ID, Rig, until
+from tests.services.certificates import KeyPair, smime_decrypt
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    made = Rig.make(tmp_path)
+    yield made
+    made.catalogue.close()
+
+
+def pcm(data: bytes) -> bytes:
+    return bytes(soundfile.read(io.BytesIO(data), dtype="int16", always_2d=True)[0].tobytes())
+
+
+# --- the good day ---------------------------------------------------------------------------------------------
+
+
+def test_a_plain_recording_is_stored_described_and_removed(rig: Rig) -> None:
+    rig.drop("order-inquiry.wav")
+    ingest = rig.drain()
+
+    (recording,) = rig.recordings()
+    data = rig.store.read(recording.object_key).read()
+    assert ingest.counts.stored == 1 and rig.files() == []
+    assert hashlib.sha256(data).hexdigest() == recording.stored_sha256 == recording.content_sha256
+    assert len(data) == recording.stored_bytes == recording.content_bytes
+    assert pcm(data) == pcm(samples.paths()["order-inquiry.wav"].read_bytes())
+    assert recording.callee_e164 == "+493012340000" and recording.facts.caller == "201"
+    assert recording.source_sha256 == hashlib.sha256(samples.paths()["order-inquiry.wav"].read_bytes()).hexdigest()
+    assert not recording.sealed and len(peaks.decode(recording.peaks).channels[0]) > 0
+
+
+def test_a_sealed_recording_has_no_waveform_and_opens_with_openssl(rig: Rig, key_pair: KeyPair, tmp_path: Path) -> None:
+    rig.add_certificate(key_pair.pem)
+    rig.change_tenant(encryption=True)
+    rig.drop("brake-repair-stereo.wav")
+    rig.drain()
+
+    (recording,) = rig.recordings()
+    enc, out = tmp_path / "a.enc", tmp_path / "a.wav"
+    enc.write_bytes(rig.store.read(recording.object_key).read())
+    assert smime_decrypt(enc, out, key_pair.key_path).returncode == 0
+    assert pcm(out.read_bytes()) == pcm(samples.paths()["brake-repair-stereo.wav"].read_bytes())
+    assert hashlib.sha256(out.read_bytes()).hexdigest() == recording.content_sha256
+    assert hashlib.sha256(enc.read_bytes()).hexdigest() == recording.stored_sha256
+    assert recording.peaks == b"" and recording.name.endswith(".wav.enc")
+    assert recording.envelope is not None
+    assert recording.envelope.content_offset + recording.envelope.content_bytes == recording.stored_bytes
+
+
+def test_every_sample_codec_goes_through(rig: Rig) -> None:
+    for number, name in enumerate(samples.paths()):
+        rig.drop(name, number)
+    rig.drain()
+    codecs = {recording.audio.codec for recording in rig.recordings()}
+    assert codecs == {"pcm_s16le", "pcm_alaw", "gsm", "mp3"}
+    assert [r.flags for r in rig.recordings() if r.flags] == [("repaired-header",)]
+
+
+@pytest.mark.parametrize("sample", ["order-inquiry.wav", "callback-gsm.WAV", "brake-repair-stereo.wav"])
+def test_a_tenant_that_wants_mp3_gets_mp3(rig: Rig, sample: str) -> None:
+    rig.change_tenant(store_format=StoreFormat.MP3)
+    original = rig.drop(sample).read_bytes()
+    rig.drain()
+    (recording,) = rig.recordings()
+    assert recording.audio.container is Container.MP3 and recording.name.endswith(".mp3")
+    channels = soundfile.info(io.BytesIO(original)).channels
+    assert recording.audio.channels == channels
+    assert abs(recording.duration_ms - soundfile.info(io.BytesIO(original)).duration * 1000) < 250
+    data = rig.store.read(recording.object_key).read()
+    assert len(data) < len(original) or sample == "callback-gsm.WAV"  # 13 kbit/s already
+    assert list((rig.spool.path / ".recpipe/scratch").iterdir()) == []
+
+
+def test_an_archived_spool_keeps_the_original(tmp_path: Path) -> None:
+    rig = Rig.make(tmp_path, after="archive", archive=tmp_path / "archive")
+    original = rig.drop(name="2026/09/01/out-03012340000-201-20260901-092500-1790000000.0.wav").read_bytes()
+    rig.drain()
+    kept = tmp_path / "archive/2026/09/01/out-03012340000-201-20260901-092500-1790000000.0.wav"
+    assert kept.read_bytes() == original and rig.files() == [] and len(rig.recordings()) == 1
+    rig.catalogue.close()
+
+
+# --- nothing twice --------------------------------------------------------------------------------------------
+
+
+def test_the_same_file_dropped_again_stays_one_recording_and_one_object(rig: Rig) -> None:
+    for _ in range(2):
+        rig.drop()
+        rig.drain()
+    assert len(rig.recordings()) == 1 and len(rig.store.keys()) == 1 and rig.files() == []
+
+
+def test_same_content_under_another_name_and_other_content_under_the_same_name_are_two(rig: Rig) -> None:
+    rig.drop(number=1)
+    rig.drop(number=2)
+    rig.drain()
+    rig.drop("crashed-recorder.wav", number=1)
+    rig.drain()
+    names = [recording.name for recording in rig.recordings()]
+    assert len(names) == 3 == len(set(names))
+
+
+def test_a_deleted_recording_does_not_come_back_by_itself(rig: Rig) -> None:
+    rig.drop()
+    rig.drain()
+    (recording,) = rig.recordings()
+    with rig.catalogue.begin() as work:
+        work.of(TENANT_ID).recordings.delete(recording.id, rig.now, "ann", "requested")
+    rig.store.delete(recording.object_key)
+    rig.drop()
+    rig.drain()
+    assert rig.recordings() == [] and rig.store.keys() == []
+    assert [entry.reason for entry in rig.waiting()] == ["was-deleted"]
+
+
+# --- crashes --------------------------------------------------------------------------------------------------
+
+
+def test_what_a_crash_left_in_the_store_is_cleared_by_the_next_start(rig: Rig) -> None:
+    # Given a process that died between upload and commit, as the store shows it
+    path = rig.drop()
+    folder = SpoolFolder(rig.spool)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    recording_id = derived_id(TENANT_ID, path.name, digest)
+    orphan = layout.new_object_key(TENANT_ID, recording_id, folder.spool_id)
+    foreign = layout.new_object_key(TENANT_ID, recording_id, "0" * 8)
+    for key in (orphan, foreign):
+        rig.store.put(key, io.BytesIO(b"half"), 4)
+
+    rig.drain()
+
+    (recording,) = rig.recordings()
+    assert recording.id == recording_id
+    # Another spool's attempt is not ours to judge.
+    assert set(rig.store.keys()) == {recording.object_key, foreign}
+
+
+def test_a_crash_after_the_commit_only_removes_the_source(rig: Rig) -> None:
+    path = rig.drop()
+    data, stat = path.read_bytes(), path.stat()
+    rig.drain()
+    keys = rig.store.keys()
+    path.write_bytes(data)
+    assert stat.st_size == path.stat().st_size
+    ingest = rig.drain()
+    assert ingest.counts.repeated == 1 and rig.store.keys() == keys and rig.files() == []
+
+
+def test_a_quarantined_file_that_a_crash_left_unlisted_is_listed_again(rig: Rig) -> None:
+    rig.drop(name="nonsense.wav")
+    rig.drain()
+    (entry,) = rig.waiting()
+    with rig.catalogue.begin() as work:
+        work.quarantine.remove(entry.id)
+    rig.drain()
+    assert [(e.reason, e.relative) for e in rig.waiting()] == [("found-in-quarantine", "nonsense.wav")]
+
+
+# --- the store or the database is away ------------------------------------------------------------------------
+
+
+def test_a_retried_upload_sends_the_same_bytes_under_the_same_key(rig: Rig, key_pair: KeyPair) -> None:
+    rig.add_certificate(key_pair.pem)
+    rig.change_tenant(encryption=True)
+    rig.store.failures_left = 2
+    rig.drop()
+    ingest = rig.drain()
+    assert ingest.counts.stored == 1 and ingest.counts.retried == 2
+    assert len(rig.store.received) == 3 and len(set(rig.store.received)) == 1
+    assert len(rig.store.keys()) == 1 and rig.files() == []
+
+
+def test_a_tenant_sealed_between_two_attempts_gets_no_plain_object(
+    rig: Rig, key_pair: KeyPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a plain upload that fails after the store has the bytes
+    rig.store.failures_left = 1
+    rig.drop()
+    ingest = rig.ingest()
+    ingest.start()
+    until(lambda: ingest.counts.retried == 1)
+    # When encryption is switched on before the retry
+    rig.add_certificate(key_pair.pem)
+    rig.change_tenant(encryption=True)
+    until(lambda: ingest.counts.stored == 1, seconds=20 + TENANT_CACHE_SECONDS)
+    ingest.stop()
+    # Then what is stored is sealed, and the plain attempt is gone
+    (recording,) = rig.recordings()
+    assert recording.sealed and rig.store.keys() == [recording.object_key]
+
+
+# --- what a person must decide --------------------------------------------------------------------------------
+
+
+def test_a_sealed_tenant_without_a_usable_certificate_is_held_and_never_stored_plain(
+    rig: Rig, key_pair: KeyPair
+) -> None:
+    expired = rig.add_certificate(key_pair.pem, expired=True)
+    rig.change_tenant(encryption=True)
+    rig.drop()
+    rig.drain()
+    assert rig.store.received == [] and len(rig.files()) == 1
+    (entry,) = rig.waiting()
+    assert entry.held and entry.reason == "no-usable-certificate" and entry.tenant_id == TENANT_ID
+    assert "expired" in entry.message and "recpipe certificate add" in entry.message
+
+    # When a valid certificate comes, the recording goes through and the list is empty
+    with rig.catalogue.begin() as work:
+        work.of(TENANT_ID).certificates.decide(expired, CertificateState.RETIRED, rig.now, "ann")
+    rig.add_certificate(key_pair.pem, suffix=1)
+    rig.drain()
+    assert len(rig.recordings()) == 1 and rig.waiting() == [] and rig.files() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("nonsense.wav", "name-not-understood"), ("out-1-2-20260901-092500-1790000000.0.mp3", "not-audio")],
+)
+def test_what_cannot_be_ingested_goes_to_quarantine_untouched(rig: Rig, name: str, reason: str) -> None:
+    path = rig.spool.path / name
+    path.write_bytes(b"this is no audio at all" * 50)
+    rig.drain()
+    (entry,) = rig.waiting()
+    assert not entry.held and rig.files() == [] and rig.store.received == []
+    assert entry.reason == reason
+    assert Path(entry.path).read_bytes() == b"this is no audio at all" * 50
+
+
+def test_an_unknown_tenant_is_never_guessed(tmp_path: Path) -> None:
+    rig = Rig.make(tmp_path, tenant="from-path")
+    name = "out-03012340000-201-20260901-092500-1790000000.0.wav"
+    rig.drop(name=f"acme/{name}")
+    rig.drop(name=f"acmee/{name}")
+    rig.drop(name=name)
+    rig.drain()
+    assert len(rig.recordings()) == 1
+    assert sorted(entry.reason for entry in rig.waiting()) == ["unknown-tenant", "unknown-tenant"]
+    assert any("recpipe tenant create" in entry.message for entry in rig.waiting())
+    rig.catalogue.close()
+
+
+def test_a_recording_too_large_for_openssl_is_held(rig: Rig, key_pair: KeyPair) -> None:
+    rig.add_certificate(key_pair.pem)
+    rig.change_tenant(encryption=True)
+    path = rig.drop()
+    with path.open("r+b") as out:
+        out.truncate(1_600_000_000)  # sparse: the header lies, the bytes decide
+    rig.drain()
+    (entry,) = rig.waiting()
+    assert entry.reason == "too-large-to-seal" and entry.held and "--store-format mp3" in entry.message
+    assert rig.store.received == []
+
+
+def test_a_hostile_name_is_only_a_name(rig: Rig) -> None:
+    hostile = "out-0301234$(reboot)-<img src=x onerror=alert(1)>‮-20260901-092500-1790000000.0.wav"
+    rig.drop(name=hostile)
+    rig.drain()
+    (recording,) = rig.recordings()
+    assert not set('<>"\u202e\r\n/\\') & set(recording.name)
+    assert not any(part in recording.object_key for part in ("img", "0301234"))
+
+
+def test_two_processes_cannot_serve_one_spool(rig: Rig) -> None:
+    first = rig.ingest()
+    first.start()
+    try:
+        with pytest.raises(SpoolLocked, match="already served by process"):
+            rig.ingest().start()
+    finally:
+        first.stop()
+
+
+def test_an_import_leaves_a_foreign_folder_as_it_is(rig: Rig, tmp_path: Path) -> None:
+    foreign = tmp_path / "old"
+    foreign.mkdir()
+    original = rig.drop()
+    original.rename(foreign / original.name)
+    before = subprocess.run(["ls", "-lAR", foreign], capture_output=True, text=True, check=True).stdout
+    spool = Spool(path=foreign, tenant="acme", layout="freepbx", settle_seconds=0)
+    for expected in ("stored", "repeated"):
+        ingest = rig.ingest(spools=(spool,), keep_source=True, state_dir=tmp_path / "state")
+        assert ingest.drain(patience_seconds=10)
+        assert getattr(ingest.counts, expected) == 1
+    assert subprocess.run(["ls", "-lAR", foreign], capture_output=True, text=True, check=True).stdout == before
+    assert len(rig.store.keys()) == 1
