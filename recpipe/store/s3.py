@@ -7,7 +7,8 @@ How a `put` is made safe:
 - Every request carries a SHA-256, which the store checks on arrival. Afterwards HEAD reads it back; where the store
   keeps none, or only repeats what it was told, the object is read back and hashed.
 - Larger objects go in parts, one buffer of `s3_part_bytes` at a time. Whatever fails, the parts are given up. Those of
-  a process that was killed are not: a lifecycle rule (AbortIncompleteMultipartUpload) of the bucket clears them.
+  a process that was killed are not, nor is the empty upload whose making was never answered: a lifecycle rule
+  (AbortIncompleteMultipartUpload) of the bucket clears them.
 
 Source: S3 API reference, PutObject, CompleteMultipartUpload ("conditional writes"), "Checking object integrity";
 botocore.handlers (a `bytearray` body is sent in one piece, without the round trip of Expect: 100-continue).

@@ -16,6 +16,7 @@ from botocore.exceptions import (
     ProxyConnectionError,
     SSLError,
 )
+from botocore.exceptions import ConnectionError as UnreachableError  # not Python's, which it would hide
 
 from recpipe.errors import ObjectMissing, StoreRejected, StoreUnavailable
 
@@ -75,7 +76,7 @@ def translated(key: str) -> Iterator[None]:
         raise StoreUnavailable(
             f"The HTTP proxy does not answer ({error}). Check HTTPS_PROXY and NO_PROXY; the same call may work later."
         ) from error
-    except (HTTPClientError, IncompleteReadError) as error:
+    except (HTTPClientError, UnreachableError, IncompleteReadError) as error:
         raise StoreUnavailable(
             f"The object store does not answer ({error}). Check that it runs and that s3_endpoint is right; "
             "what waits is stored as soon as it does."

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-import copy
 import secrets
 
 import pytest
 
 from recpipe.store.base import Store
 from recpipe.store.opening import open_store
-from recpipe.store.s3 import S3Store
 from tests.contracts.store import PART, StoreContract
-from tests.services.s3 import S3Server
+from tests.services.s3 import S3Server, below
 
 
 @pytest.fixture(scope="module")
@@ -22,14 +20,6 @@ def reading_back(s3_server: S3Server) -> Store:
     return open_store(s3_server.settings(s3_part_bytes=PART, s3_checksums="when_required"))
 
 
-def empty(opened: Store) -> Store:
-    """The same store below a prefix of its own: a client takes half a second to make, a prefix nothing."""
-    assert isinstance(opened, S3Store)
-    fresh = copy.copy(opened)
-    fresh._prefix = f"{secrets.token_hex(8)}/"
-    return fresh
-
-
 class TestS3Store(StoreContract):
     """On SeaweedFS, which heeds conditions and checks checksums."""
 
@@ -38,7 +28,7 @@ class TestS3Store(StoreContract):
 
     @pytest.fixture
     def store(self, checking: Store) -> Store:
-        return empty(checking)
+        return below(checking, secrets.token_hex(8))
 
 
 class TestS3StoreThatReadsBack(StoreContract):
@@ -49,4 +39,4 @@ class TestS3StoreThatReadsBack(StoreContract):
 
     @pytest.fixture
     def store(self, reading_back: Store) -> Store:
-        return empty(reading_back)
+        return below(reading_back, secrets.token_hex(8))

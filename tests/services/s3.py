@@ -5,6 +5,7 @@ Tests use the fixtures; benchmarks use the context managers.
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import secrets
@@ -13,10 +14,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,8 @@ import botocore.exceptions
 import pytest
 
 from recpipe import settings as recpipe_settings
+from recpipe.store.base import Store
+from recpipe.store.s3 import S3Store
 from tests.services.need import missing
 
 BUCKET = "acme"
@@ -56,20 +61,35 @@ class S3Server:
         )
 
     def client(self, **config: Any) -> Any:
-        """A bare boto3 client: the outside view, and the peer in benchmarks."""
-        return boto3.session.Session().client(
-            "s3",
-            endpoint_url=self.endpoint,
-            region_name="us-east-1",
-            aws_access_key_id=self.access_key,
-            aws_secret_access_key=self.secret_key,
-            config=botocore.config.Config(
-                **(
-                    {"s3": {"addressing_style": "path"}, "proxies": {}, "connect_timeout": 5, "read_timeout": 30}
-                    | config
-                )
-            ),
-        )
+        """A bare boto3 client: the outside view, and the peer in benchmarks. Without `config` it is a shared one."""
+        return _client(self) if not config else _new_client(self, **config)
+
+
+@cache
+def _client(server: S3Server) -> Any:
+    return _new_client(server)
+
+
+def _new_client(server: S3Server, **config: Any) -> Any:
+    loopback = {"s3": {"addressing_style": "path"}, "proxies": {}, "connect_timeout": 5, "read_timeout": 30}
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=server.endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=server.access_key,
+        aws_secret_access_key=server.secret_key,
+        config=botocore.config.Config(**(loopback | config)),
+    )
+
+
+def below(opened: Store, prefix: str) -> S3Store:
+    """The same store below another prefix, knowing nothing yet: a client takes half a second to make, this nothing."""
+    assert isinstance(opened, S3Store)
+    fresh = copy.copy(opened)
+    fresh._prefix = f"{prefix}/"
+    fresh._heeds_conditions = None
+    fresh._learning = threading.Lock()
+    return fresh
 
 
 @contextmanager
@@ -229,6 +249,7 @@ def _until_it_stores(process: subprocess.Popen[bytes], server: S3Server, log: Pa
             last = error
             time.sleep(0.05)
         else:
-            client.close()
             return
+        finally:
+            client.close()
     raise RuntimeError(f"the S3 server did not start ({last}):\n{log.read_text(errors='replace')[-4000:]}")

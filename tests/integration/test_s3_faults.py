@@ -1,0 +1,179 @@
+"""A real S3 server behind a network that drops, delays, damages and swallows."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recpipe.errors import ObjectExists, ObjectMissing, StoreUnavailable
+from recpipe.store.s3 import S3Store
+from tests.contracts.store import PART, Trickle, content, get, put
+from tests.services.need import missing
+from tests.services.proxy import FlakyProxy, flaky_proxy
+from tests.services.s3 import S3Server, below, seaweedfs
+
+
+@pytest.fixture
+def prefix() -> str:
+    return secrets.token_hex(8)
+
+
+@pytest.fixture
+def proxy(s3_server: S3Server) -> Iterator[FlakyProxy]:
+    with flaky_proxy(s3_server.endpoint) as proxy:
+        yield proxy
+
+
+def behind(proxy: FlakyProxy, server: S3Server, prefix: str, **options: Any) -> S3Store:
+    settings = replace(server, endpoint=proxy.endpoint).settings(s3_part_bytes=PART)
+    return S3Store(settings, server.bucket, prefix, **({"attempts": 3} | options))
+
+
+@cache
+def _direct(server: S3Server) -> S3Store:
+    return S3Store(server.settings(), server.bucket)
+
+
+def direct(server: S3Server, prefix: str) -> S3Store:
+    return below(_direct(server), prefix)
+
+
+@pytest.mark.parametrize("size", [300_000, 2 * PART + 1])
+def test_a_connection_dropped_while_sending_is_tried_again(
+    proxy: FlakyProxy, s3_server: S3Server, prefix: str, size: int
+) -> None:
+    store = behind(proxy, s3_server, prefix)
+    put(store, "t/first", b"learns what the store can do")
+    proxy.cut_after, proxy.cut_requests = 200_000, 1
+    put(store, "t/r-1", content(size))
+    assert proxy.cuts == 1
+    assert get(direct(s3_server, prefix), "t/r-1") == content(size)
+
+
+@pytest.mark.parametrize("size", [300_000, PART + 1])
+@pytest.mark.parametrize("lost", range(4))
+def test_an_answer_lost_on_the_way_ends_in_one_whole_object(
+    proxy: FlakyProxy, s3_server: S3Server, prefix: str, size: int, lost: int
+) -> None:
+    """Whichever request it was: the store did it, but we were never told."""
+    store = behind(proxy, s3_server, prefix)
+    put(store, "t/first", b"learns what the store can do")
+    left = lost
+    original = proxy._take
+
+    def take(fault: str) -> bool:
+        nonlocal left
+        if fault == "swallow_answers":
+            left -= 1
+            if left == -1:
+                proxy.cuts += 1
+                return True
+            return False
+        return original(fault)
+
+    proxy._take = take  # type: ignore[method-assign]
+    stored = put(store, "t/r-1", content(size))
+    assert stored.size_bytes == size
+    assert get(direct(s3_server, prefix), "t/r-1") == content(size)
+    client = s3_server.client()
+    for upload in client.list_multipart_uploads(Bucket=s3_server.bucket).get("Uploads", []):
+        if upload["Key"].startswith(prefix):  # begun, but we were never told its name
+            left_over = client.list_parts(Bucket=s3_server.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+            assert left_over.get("Parts", []) == []
+
+
+def test_bytes_damaged_on_the_way_are_refused_and_leave_nothing(
+    proxy: FlakyProxy, s3_server: S3Server, prefix: str
+) -> None:
+    store = behind(proxy, s3_server, prefix)
+    data = content(300_000)
+    proxy.corrupt = (data[1000:1008], b"DAMAGED!")
+    with pytest.raises(StoreUnavailable):
+        put(store, "t/r-1", data)
+    with pytest.raises(ObjectMissing):
+        direct(s3_server, prefix).head("t/r-1")
+    proxy.corrupt = None
+    put(store, "t/r-1", data)
+
+
+def test_a_connection_dropped_while_reading_is_an_error_of_the_stream(
+    proxy: FlakyProxy, s3_server: S3Server, prefix: str
+) -> None:
+    put(direct(s3_server, prefix), "t/r-1", content(3_000_000))
+    store = behind(proxy, s3_server, prefix)
+    proxy.cut_after, proxy.cut_answers = 500_000, 1
+    with store.read("t/r-1") as stream, pytest.raises(StoreUnavailable, match="does not answer"):
+        while stream.read(100_000):
+            pass
+    assert proxy.cuts == 1
+    assert get(store, "t/r-1") == content(3_000_000)
+
+
+def test_a_store_that_is_silent_is_given_up_in_time(proxy: FlakyProxy, s3_server: S3Server, prefix: str) -> None:
+    store = behind(proxy, s3_server, prefix, attempts=2, read_seconds=0.5)
+    proxy.stall = True
+    started = time.monotonic()
+    with pytest.raises(StoreUnavailable, match="s3_endpoint"):
+        put(store, "t/r-1", b"x")
+    assert time.monotonic() - started < 6
+
+
+def test_a_store_that_says_501_to_conditions_is_looked_at_first_instead(
+    proxy: FlakyProxy, s3_server: S3Server, prefix: str
+) -> None:
+    store = behind(proxy, s3_server, prefix)
+    proxy.refuse_header = b"if-none-match"
+    put(store, "t/r-1", content(300_000))
+    put(store, "t/r-2", content(PART + 1))
+    put(store, "t/r-3", b"x")
+    assert proxy.refused == 1, "remembered"
+    with pytest.raises(ObjectExists):
+        put(store, "t/r-1", content(300_000, 1))
+    assert get(store, "t/r-1") == content(300_000)
+    assert get(store, "t/r-2") == content(PART + 1)
+
+
+def test_a_server_that_stops_half_way_is_unavailable_and_nothing_is_taken_for_stored(
+    tmp_path: Path, prefix: str
+) -> None:
+    try:
+        context = seaweedfs(tmp_path)
+        server = context.__enter__()
+    except FileNotFoundError as error:
+        missing(str(error))
+        raise
+    try:
+        store = S3Store(server.settings(s3_part_bytes=PART), server.bucket, prefix, attempts=2)
+        put(store, "t/r-1", b"x")
+        stream = store.read("t/r-1")
+
+        class Killing(Trickle):
+            def readinto(self, buffer: memoryview, /) -> int:
+                if self.given > PART and not hasattr(self, "done"):
+                    self.done = True
+                    os.kill(server.pid, signal.SIGKILL)
+                return super().readinto(buffer)
+
+        with pytest.raises(StoreUnavailable, match="Check that it runs"):
+            store.put("t/r-2", Killing(content(3 * PART)), 3 * PART)
+        stream.close()
+        for ask in (
+            lambda: put(store, "t/r-3", b"x"),
+            lambda: store.read("t/r-1"),
+            lambda: store.head("t/r-1"),
+            lambda: store.delete("t/r-1"),
+            lambda: list(store.list()),
+        ):
+            with pytest.raises(StoreUnavailable):
+                ask()
+    finally:
+        context.__exit__(None, None, None)
