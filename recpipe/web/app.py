@@ -10,11 +10,9 @@ from fastapi import FastAPI
 
 import recpipe
 from recpipe.web import errors, health
-from recpipe.web.api import openapi, recordings
-from recpipe.web.deps import ENDPOINT_THREADS, WebContext
+from recpipe.web.api import export, ftp_accounts, openapi, operation, recordings, tenants, uploads, users
+from recpipe.web.deps import API, ENDPOINT_THREADS, WebContext
 from recpipe.web.security import Guard, origin_of
-
-API = "/api/v1"
 
 
 def create_app(context: WebContext) -> FastAPI:
@@ -39,7 +37,11 @@ def create_app(context: WebContext) -> FastAPI:
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     errors.install(app)
     app.include_router(health.router)
-    for router in (recordings.router,):
-        app.include_router(router, prefix=API)
-    app.add_middleware(Guard, limits={}, origins=frozenset({origin_of(context.settings.http_url)} - {""}))
+    for part in (export, recordings, uploads, tenants, ftp_accounts, users, operation):
+        app.include_router(part.router)
+    app.add_middleware(
+        Guard,
+        limits={uploads.PREFIX: uploads.MOST_BYTES},
+        origins=frozenset({origin_of(context.settings.http_url)} - {""}),
+    )
     return app

@@ -16,13 +16,18 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 
 from recpipe import wiring
+from recpipe.access.accounts import Accounts
+from recpipe.access.api_tokens import ApiTokens
+from recpipe.access.ftp_accounts import FtpAccounts
 from recpipe.access.login import Access
 from recpipe.access.principal import Principal
+from recpipe.access.tenants import Tenants
 from recpipe.access.trail import Trail
 from recpipe.catalogue import Catalogue
 from recpipe.errors import CredentialsRejected, NotFound
 from recpipe.keyring import Keyring
 from recpipe.model import Tenant
+from recpipe.quarantine import QuarantineDesk
 from recpipe.reader import Reader
 from recpipe.settings import Settings
 from recpipe.store.base import Store
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
 
 ENDPOINT_THREADS = 32
 READING_THREADS = 32
+API = "/api/v1"
 SESSION_COOKIE = "recpipe_session"
 
 _NAME_SECONDS = 10.0
@@ -79,6 +85,11 @@ class WebContext:
     access: Access
     reader: Reader
     keyring: Keyring
+    tenants: Tenants
+    accounts: Accounts
+    tokens: ApiTokens
+    ftp_accounts: FtpAccounts
+    quarantine: QuarantineDesk
     trail: Trail
     clock: Callable[[], datetime]
     names: TenantNames
@@ -87,16 +98,24 @@ class WebContext:
 
     @classmethod
     def of(cls, parts: wiring.Parts, ingest: Ingest | None = None) -> WebContext:
+        settings, catalogue, clock = wiring.with_spools(parts.settings), parts.catalogue, parts.clock
+        trail = Trail(catalogue, clock)
+        accounts = Accounts(catalogue, clock, trail=trail)
         return cls(
-            settings=wiring.with_spools(parts.settings),
-            catalogue=parts.catalogue,
+            settings=settings,
+            catalogue=catalogue,
             store=parts.store,
             access=parts.access,
             reader=parts.reader,
-            keyring=Keyring(parts.catalogue, parts.clock),
-            trail=Trail(parts.catalogue, parts.clock),
-            clock=parts.clock,
-            names=TenantNames(parts.catalogue),
+            keyring=Keyring(catalogue, clock, trail),
+            tenants=Tenants(catalogue, clock, trail),
+            accounts=accounts,
+            tokens=ApiTokens(catalogue, accounts, clock, trail),
+            ftp_accounts=FtpAccounts(catalogue, clock, trail=trail),
+            quarantine=QuarantineDesk(settings, catalogue, clock, trail),
+            trail=trail,
+            clock=clock,
+            names=TenantNames(catalogue),
             streams=anyio.CapacityLimiter(READING_THREADS),
             ingest=ingest,
         )

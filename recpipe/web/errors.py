@@ -47,14 +47,6 @@ class Problem:
         return Response(content, self.status, {"cache-control": "no-store", **self.headers}, MEDIA_TYPE)
 
 
-class TooLarge(errors.RecpipeError):
-    """The request has more bytes than this place takes; the rest was not read."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        super().__init__(f"The request is larger than the {limit_bytes:,} bytes taken here. Send less at a time.")
-        self.limit_bytes = limit_bytes
-
-
 class CrossSite(errors.RecpipeError):
     """A browser sent this for another site's page; nothing was done."""
 
@@ -76,7 +68,6 @@ _TABLE: tuple[tuple[type[Exception], int, str, str], ...] = (
     (errors.TooManyMatches, 422, "too-many-matches", "Too many numbers match"),
     (errors.QueryInvalid, 422, "query-invalid", "Search not understood"),
     (errors.InputInvalid, 422, "input-invalid", "Cannot be kept"),
-    (TooLarge, 413, "too-large", "Request too large"),
     (errors.Unfit, 422, "unfit", "Cannot be ingested"),
     (errors.SourceChanged, 409, "conflict", "Against a rule"),
     (errors.SpoolRefused, 409, "spool-refused", "The spool does not take it"),
@@ -104,6 +95,7 @@ _OF_STATUS = {
     404: ("not-found", "Not found"),
     405: ("method-not-allowed", "Not a method of this place"),
     413: ("too-large", "Request too large"),
+    503: ("unavailable", "Not available just now"),
 }
 
 

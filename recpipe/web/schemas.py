@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from keys.certificate import Certificate
+from recpipe.access.accounts import Account
+from recpipe.access.principal import Action
 from recpipe.model import (
     AuditEvent,
     CertificateState,
     Direction,
     FtpAccount,
     FtpAccountKind,
-    Grant,
     Outcome,
     Quarantined,
     Recording,
@@ -22,7 +24,6 @@ from recpipe.model import (
     Tenant,
     TenantCertificate,
     Token,
-    User,
     UserStatus,
 )
 
@@ -46,6 +47,16 @@ class Taken(BaseModel):
     """Base of what is taken: a field that is not known is an error, not a wish that goes unheard."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Item = TypeVar("Item")
+
+
+class Listed(Given, Generic[Item]):
+    """A list, or one page of it."""
+
+    items: list[Item]
+    next: str | None = Field(None, description="pass it as `cursor` for the next page; null on the last")
 
 
 class ProblemDocument(Given):
@@ -252,24 +263,96 @@ class TenantGiven(Given):
     title: str
     timezone: str
     region: str
-    encryption: bool
+    encryption: bool = Field(description="new recordings are sealed")
     store_format: StoreFormat
-    aliases: list[str]
+    aliases: list[str] = Field(description="domains and account ids that mean this tenant")
+    recording_enabled: bool
+    disclaimer_agreed_at: datetime | None
+    disclaimer_agreed_by: str
     created_at: datetime
 
     @classmethod
     def of(cls, tenant: Tenant) -> TenantGiven:
-        return cls(
-            id=tenant.id,
-            name=tenant.name,
-            title=tenant.title,
-            timezone=tenant.timezone,
-            region=tenant.region,
-            encryption=tenant.encryption,
-            store_format=tenant.store_format,
-            aliases=list(tenant.aliases),
-            created_at=tenant.created_at,
-        )
+        return cls.model_validate(tenant, from_attributes=True)
+
+
+class TenantWanted(Taken):
+    """A new tenant."""
+
+    name: Line = Field(min_length=1, examples=["acme"])
+    title: Line = ""
+    timezone: Line = Field("UTC", examples=["Europe/London"])
+    region: Line = Field("", description="ISO 3166 code that national numbers are read in", examples=["GB"])
+    store_format: StoreFormat = StoreFormat.SOURCE
+    aliases: list[Line] = Field([], max_length=100)
+
+
+class TenantChange(Taken):
+    """What is left out stays."""
+
+    title: Line | None = None
+    timezone: Line | None = None
+    region: Line | None = None
+    store_format: StoreFormat | None = None
+    aliases: list[Line] | None = Field(None, max_length=100)
+
+
+class Switch(Taken):
+    """On or off."""
+
+    on: bool
+
+
+class RecordingSwitch(Switch):
+    """Call recording; the disclaimer must be agreed to once."""
+
+    agreed: bool = False
+
+
+class Pasted(Taken):
+    """A certificate or public key, PEM or DER in base64, with whatever was pasted around it."""
+
+    pasted: str = Field(
+        max_length=200_000, examples=["-----BEGIN CERTIFICATE-----\nMIID...\n-----END CERTIFICATE-----"]
+    )
+
+
+class CertificateWanted(Pasted):
+    """A new certificate of a tenant."""
+
+    label: Line = Field("", max_length=100)
+    vouch: bool = Field(False, description="an administrator answers for the key in place of the proof")
+
+
+class Answer(Taken):
+    """The code that was inside challenge.enc."""
+
+    answer: str = Field(min_length=1, max_length=1000)
+
+
+class WarningGiven(Given):
+    """Something to know about a certificate that is taken all the same."""
+
+    code: str
+    message: str
+
+
+class CheckedGiven(Given):
+    """What a pasted certificate is."""
+
+    fingerprint: str
+    subject: str
+    issuer: str
+    serial: str
+    key_bits: int
+    not_before: datetime
+    not_after: datetime
+    synthesised: bool
+    warnings: list[WarningGiven]
+
+    @classmethod
+    def of(cls, vetted: Certificate) -> CheckedGiven:
+        return cls.model_validate(vetted, from_attributes=True)
 
 
 class CertificateGiven(Given):
@@ -292,6 +375,14 @@ class CertificateGiven(Given):
     @classmethod
     def of(cls, held: TenantCertificate) -> CertificateGiven:
         return cls.model_validate(held, from_attributes=True)
+
+
+class AddedGiven(Given):
+    """A certificate that was added, and the proof that is still owed."""
+
+    certificate: CertificateGiven
+    warnings: list[WarningGiven]
+    challenge: str | None = Field(description="base64 of challenge.enc; null when vouched for")
 
 
 # --- the others -------------------------------------------------------------------------------------------------
@@ -334,6 +425,13 @@ class QuarantinedGiven(Given):
         return cls.model_validate(entry, from_attributes=True)
 
 
+class RetriedGiven(Given):
+    """What a retry did."""
+
+    entry: QuarantinedGiven
+    back_in_spool: bool = Field(description="false: it had never left, and is tried again by itself")
+
+
 class FtpAccountGiven(Given):
     """One FTP account. Its password is shown once, when it is made."""
 
@@ -354,11 +452,75 @@ class FtpAccountGiven(Given):
         return cls.model_validate(account, from_attributes=True)
 
 
+class FtpAccountWanted(Taken):
+    """A new FTP account; without a password one is made."""
+
+    username: Line = Field(min_length=1, examples=["acme-office"])
+    password: str | None = Field(None, max_length=256)
+    kind: FtpAccountKind = FtpAccountKind.READER
+    spool: Line = Field("", description="of an uploader: where it writes")
+    allowed_networks: list[Line] = Field([], max_length=50, examples=[["192.0.2.0/24"]])
+    extension: Line = Field("", max_length=100, description="of a reader: only this extension's calls")
+    direction: Direction | None = None
+
+
+class FtpAccountChange(Taken):
+    """What is left out stays. Live sessions of the account end."""
+
+    enabled: bool | None = None
+    allowed_networks: list[Line] | None = Field(None, max_length=50)
+    extension: Line | None = Field(None, max_length=100)
+    direction: Direction | None = Field(None, description="null takes the limit away")
+
+
+class PasswordWanted(Taken):
+    """A new password; without one it is made."""
+
+    password: str | None = Field(None, max_length=256)
+
+
+class FtpPasswordGiven(Given):
+    """An account, and its password if it was made: shown this once."""
+
+    account: FtpAccountGiven
+    password: str | None
+
+
 class GrantGiven(Given):
     """What a user may do with a tenant; no actions: whatever its role allows."""
 
     tenant_id: str
     actions: list[str]
+
+
+class GrantWanted(Taken):
+    """What a user shall be allowed."""
+
+    tenant: Line = Field(description="name or id", examples=["acme"])
+    actions: list[Action] = Field([], max_length=20, description="none: whatever the role allows")
+
+
+class UserWanted(Taken):
+    """A new user."""
+
+    username: Line = Field(min_length=1, examples=["ann@example.com"])
+    role: Role
+    grants: list[GrantWanted] = Field([], max_length=1000)
+    password: str | None = Field(None, max_length=256)
+    generate: bool = Field(False, description="make a password")
+    email: Line = ""
+    display_name: Line = ""
+    status: UserStatus = UserStatus.ACTIVE
+
+
+class UserChange(Taken):
+    """What is left out stays."""
+
+    role: Role | None = None
+    status: UserStatus | None = None
+    grants: list[GrantWanted] | None = Field(None, max_length=1000)
+    email: Line | None = None
+    display_name: Line | None = None
 
 
 class UserGiven(Given):
@@ -376,7 +538,8 @@ class UserGiven(Given):
     grants: list[GrantGiven]
 
     @classmethod
-    def of(cls, user: User, grants: list[Grant]) -> UserGiven:
+    def of(cls, account: Account) -> UserGiven:
+        user = account.user
         return cls(
             id=user.id,
             username=user.username,
@@ -387,8 +550,50 @@ class UserGiven(Given):
             second_factor=bool(user.totp_secret),
             created_at=user.created_at,
             last_login_at=user.last_login_at,
-            grants=[GrantGiven(tenant_id=g.tenant_id, actions=list(g.actions)) for g in grants],
+            grants=[GrantGiven(tenant_id=g.tenant_id, actions=list(g.actions)) for g in account.grants],
         )
+
+
+class UserPasswordGiven(Given):
+    """A user, and its password if it was made: shown this once."""
+
+    user: UserGiven
+    password: str | None
+
+
+class Ended(Given):
+    """How many web sessions were ended."""
+
+    sessions: int
+
+
+class MayGiven(Given):
+    """What the caller may do with a tenant."""
+
+    tenant: str
+    tenant_id: str
+    actions: list[Action]
+
+
+class MeGiven(Given):
+    """Who the caller is."""
+
+    name: str
+    role: Role | None
+    tenants: list[MayGiven]
+
+
+class TokenWanted(Taken):
+    """A new token."""
+
+    label: Line = Field(min_length=1, max_length=100, examples=["nightly export"])
+    scopes: list[Line] = Field(
+        min_length=1,
+        max_length=100,
+        description="actions, and optionally `tenant:ID` and `spool:NAME`",
+        examples=[["search"]],
+    )
+    expires_at: datetime | None = None
 
 
 class TokenGiven(Given):
@@ -407,3 +612,10 @@ class TokenGiven(Given):
     @classmethod
     def of(cls, token: Token) -> TokenGiven:
         return cls.model_validate(token, from_attributes=True)
+
+
+class NewTokenGiven(Given):
+    """A token: `secret` is shown this once."""
+
+    token: TokenGiven
+    secret: str = Field(description="send it as `Authorization: Bearer ...`")

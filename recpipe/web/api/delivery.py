@@ -6,7 +6,7 @@ A thread is taken for each piece that is read and given back while it is sent, s
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from typing import BinaryIO, Protocol
 from urllib.parse import quote
 
@@ -17,6 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from recpipe.access.principal import Action, Principal
+from recpipe.errors import CredentialsRejected
 from recpipe.model import Recording
 from recpipe.web import ranges
 from recpipe.web.deps import WebContext
@@ -46,15 +47,14 @@ class Source(Protocol):
 class Generated:
     """A generator as a source."""
 
-    def __init__(self, pieces: Iterator[bytes], close: Callable[[], None]) -> None:
+    def __init__(self, pieces: Generator[bytes, None, None]) -> None:
         self._pieces = pieces
-        self._close = close
 
     def read(self) -> bytes:
-        return next(self._pieces, b"")
+        return next((piece for piece in self._pieces if piece), b"")
 
     def close(self) -> None:
-        self._close()
+        self._pieces.close()
 
 
 class Streamed(StreamingResponse):
@@ -123,25 +123,42 @@ def deliver(
     def open_span(span: ranges.Span) -> BinaryIO:
         return context.reader.open(principal, recording, span.start, span.length, action=action, address=address)
 
+    check = still(context, principal)
     whole = ranges.Span(0, file.size_bytes)
     if len(plan.spans) > 1:
         layout = ranges.multipart(plan.spans, kind, file.size_bytes)
         headers |= {"content-type": layout.media_type, "content-length": str(layout.size_bytes)}
-        return Streamed(_Parts(layout, open_span), context.streams, 206, headers)
+        return Streamed(_Parts(layout, open_span, check), context.streams, 206, headers)
     span = plan.spans[0] if plan.spans else whole
     headers |= {"content-type": kind, "content-length": str(span.length)}
     if plan.status == 206:
         headers["content-range"] = span.content_range(file.size_bytes)
-    return Streamed(_Spans(open_span(span)), context.streams, plan.status, headers)
+    return Streamed(_Spans(open_span(span), check), context.streams, plan.status, headers)
+
+
+def still(context: WebContext, principal: Principal) -> Callable[[], None]:
+    """To be called now and then during a long answer.
+
+    Raises:
+        CredentialsRejected: the token was revoked or the user disabled meanwhile; the answer breaks off.
+    """
+
+    def check() -> None:
+        if not context.access.still_valid(principal):
+            raise CredentialsRejected
+
+    return check
 
 
 class _Spans:
     """One open stream."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, check: Callable[[], None]) -> None:
         self._stream = stream
+        self._check = check
 
     def read(self) -> bytes:
+        self._check()
         return self._stream.read(PIECE_BYTES)
 
     def close(self) -> None:
@@ -151,7 +168,10 @@ class _Spans:
 class _Parts:
     """A multipart/byteranges body: each span is opened when its turn comes, the first one at once."""
 
-    def __init__(self, layout: ranges.Multipart, open_span: Callable[[ranges.Span], BinaryIO]) -> None:
+    def __init__(
+        self, layout: ranges.Multipart, open_span: Callable[[ranges.Span], BinaryIO], check: Callable[[], None]
+    ) -> None:
+        self._check = check
         self._open_span = open_span
         self._left = list(layout.parts)
         self._end = layout.end
@@ -159,6 +179,7 @@ class _Parts:
         self._stream: BinaryIO | None = open_span(first)
 
     def read(self) -> bytes:
+        self._check()
         if self._before:
             before, self._before = self._before, b""
             return before

@@ -10,12 +10,12 @@ from recpipe.access.principal import Action
 from recpipe.web.api.asking import Asked, asked, understood
 from recpipe.web.api.delivery import deliver
 from recpipe.web.api.openapi import declared
-from recpipe.web.deps import AUTHENTICATED, Caller, Context
+from recpipe.web.deps import API, AUTHENTICATED, Caller, Context
 from recpipe.web.schemas import Line, RecordingGiven, RecordingList
 
 MOST_COUNTED = 1000
 
-router = APIRouter(prefix="/recordings", tags=["recordings"], dependencies=AUTHENTICATED)
+router = APIRouter(prefix=f"{API}/recordings", tags=["recordings"], dependencies=AUTHENTICATED)
 
 RecordingId = Annotated[str, Path(min_length=1, max_length=64, examples=["5f0c9a5e3b7d4e1f8a6b2c1d0e9f8a7b"])]
 _MEDIA = {"schema": {"type": "string", "format": "binary"}}

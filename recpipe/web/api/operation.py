@@ -1,0 +1,78 @@
+"""Files that wait for a person, and the audit log."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+
+from recpipe.access.principal import Action
+from recpipe.model import AuditQuery, Outcome
+from recpipe.web.api.openapi import declared
+from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, tenant_of
+from recpipe.web.schemas import AuditGiven, Line, Listed, QuarantinedGiven, RetriedGiven
+
+router = APIRouter(prefix=API, dependencies=AUTHENTICATED)
+
+EntryId = Annotated[str, Path(min_length=1, max_length=64)]
+Cursor = Annotated[str | None, Query(max_length=500, description="`next` of the page before")]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+
+
+@router.get("/quarantine", operation_id="list_quarantine", tags=["quarantine"], responses=declared())
+def waiting(context: Context, principal: Caller, cursor: Cursor = None, limit: Limit = 100) -> Listed[QuarantinedGiven]:
+    """Spool files that could not be ingested, oldest first."""
+    page = context.quarantine.list(principal, cursor, limit)
+    return Listed(items=[QuarantinedGiven.of(entry) for entry in page.items], next=page.next_cursor)
+
+
+@router.post(
+    "/quarantine/{entry_id}/retry", operation_id="retry_quarantined", tags=["quarantine"], responses=declared(404, 409)
+)
+def retry(context: Context, principal: Caller, entry_id: EntryId) -> RetriedGiven:
+    """Put the file back into its spool, to be tried again."""
+    done = context.quarantine.retry(principal, entry_id)
+    return RetriedGiven(entry=QuarantinedGiven.of(done.entry), back_in_spool=done.back_in_spool)
+
+
+@router.delete(
+    "/quarantine/{entry_id}",
+    operation_id="discard_quarantined",
+    tags=["quarantine"],
+    status_code=204,
+    responses=declared(404, 409),
+)
+def discard(context: Context, principal: Caller, entry_id: EntryId) -> None:
+    """Delete the file for good."""
+    context.quarantine.discard(principal, entry_id)
+
+
+@router.get("/audit", operation_id="list_audit", tags=["audit"], responses=declared(404))
+def audit(
+    context: Context,
+    principal: Caller,
+    tenant: Annotated[Line, Query(description="name or id; default: everything")] = "",
+    from_: Annotated[datetime | None, Query(alias="from", description="inclusive")] = None,
+    to: Annotated[datetime | None, Query(description="exclusive")] = None,
+    actor: Line = "",
+    action: Line = "",
+    outcome: Outcome | None = None,
+    subject: Annotated[Line, Query(description="id of what it was done to")] = "",
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> Listed[AuditGiven]:
+    """Who did what, from where, when and how it ended; newest first."""
+    owner = tenant_of(context, principal, tenant).id if tenant else None
+    context.trail.require(principal, Action.AUDIT, owner)
+    query = AuditQuery(_utc(from_), _utc(to), actor, action, outcome, subject)
+    with context.catalogue.read() as work:
+        log = work.audit if owner is None else work.of(owner).audit
+        page = log.list(query, cursor, limit)
+    return Listed(items=[AuditGiven.of(happened) for happened in page.items], next=page.next_cursor)
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    if moment is None or moment.tzinfo is not None:
+        return moment
+    return moment.replace(tzinfo=UTC)

@@ -1,0 +1,169 @@
+"""Tenants and their certificates."""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+
+from recpipe import keyring
+from recpipe.web.api.openapi import declared
+from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, tenant_of
+from recpipe.web.schemas import (
+    AddedGiven,
+    Answer,
+    CertificateGiven,
+    CertificateWanted,
+    CheckedGiven,
+    Listed,
+    Pasted,
+    RecordingSwitch,
+    Switch,
+    TenantChange,
+    TenantGiven,
+    TenantWanted,
+    WarningGiven,
+)
+
+router = APIRouter(prefix=API, dependencies=AUTHENTICATED)
+
+TenantWord = Annotated[str, Path(min_length=1, max_length=100, description="name or id", examples=["acme"])]
+CertificateId = Annotated[str, Path(min_length=1, max_length=64)]
+
+
+@router.get("/tenants", operation_id="list_tenants", tags=["tenants"], responses=declared())
+def every(context: Context, principal: Caller) -> Listed[TenantGiven]:
+    """The tenants you may see, by name."""
+    return Listed(items=[TenantGiven.of(tenant) for tenant in context.reader.tenants(principal)])
+
+
+@router.post("/tenants", operation_id="create_tenant", tags=["tenants"], status_code=201, responses=declared(409))
+def create(context: Context, principal: Caller, wanted: TenantWanted) -> TenantGiven:
+    """Make a tenant. Encryption is off until a key is proven."""
+    made = context.tenants.create(
+        principal,
+        wanted.name,
+        title=wanted.title,
+        timezone=wanted.timezone,
+        region=wanted.region,
+        store_format=wanted.store_format,
+        aliases=wanted.aliases,
+    )
+    return TenantGiven.of(made)
+
+
+@router.get("/tenants/{tenant}", operation_id="get_tenant", tags=["tenants"], responses=declared(404))
+def get(context: Context, principal: Caller, tenant: TenantWord) -> TenantGiven:
+    """One tenant."""
+    return TenantGiven.of(tenant_of(context, principal, tenant))
+
+
+@router.patch("/tenants/{tenant}", operation_id="change_tenant", tags=["tenants"], responses=declared(404, 409))
+def change(context: Context, principal: Caller, tenant: TenantWord, wanted: TenantChange) -> TenantGiven:
+    """Change a tenant. Recordings already stored stay as they are."""
+    held = tenant_of(context, principal, tenant)
+    changed = context.tenants.change(
+        principal,
+        held.id,
+        title=wanted.title,
+        timezone=wanted.timezone,
+        region=wanted.region,
+        store_format=wanted.store_format,
+        aliases=wanted.aliases,
+    )
+    return TenantGiven.of(changed)
+
+
+@router.put("/tenants/{tenant}/recording", operation_id="set_recording", tags=["tenants"], responses=declared(404, 409))
+def set_recording(context: Context, principal: Caller, tenant: TenantWord, wanted: RecordingSwitch) -> TenantGiven:
+    """Switch call recording on or off."""
+    held = tenant_of(context, principal, tenant)
+    return TenantGiven.of(context.tenants.set_recording(principal, held.id, wanted.on, agreed=wanted.agreed))
+
+
+@router.put("/tenants/{tenant}/encryption", operation_id="set_encryption", tags=["keys"], responses=declared(404, 409))
+def set_encryption(context: Context, principal: Caller, tenant: TenantWord, wanted: Switch) -> TenantGiven:
+    """Seal new recordings, or stop sealing them. On needs a certificate that is proven and in date."""
+    held = tenant_of(context, principal, tenant)
+    return TenantGiven.of(context.keyring.set_encryption(principal, held.id, wanted.on))
+
+
+@router.post("/certificates/check", operation_id="check_certificate", tags=["keys"], responses=declared())
+def check(context: Context, _principal: Caller, wanted: Pasted) -> CheckedGiven:
+    """What a certificate is, or precisely why it cannot serve. Nothing is kept."""
+    return CheckedGiven.of(keyring.check(wanted.pasted, now=context.clock()))
+
+
+@router.get("/tenants/{tenant}/certificates", operation_id="list_certificates", tags=["keys"], responses=declared(404))
+def certificates(context: Context, principal: Caller, tenant: TenantWord) -> Listed[CertificateGiven]:
+    """All certificates of a tenant, retired ones too, oldest first."""
+    held = tenant_of(context, principal, tenant)
+    return Listed(items=[CertificateGiven.of(one) for one in context.keyring.list(principal, held.id)])
+
+
+@router.post(
+    "/tenants/{tenant}/certificates",
+    operation_id="add_certificate",
+    tags=["keys"],
+    status_code=201,
+    responses=declared(404, 409),
+)
+def add(context: Context, principal: Caller, tenant: TenantWord, wanted: CertificateWanted) -> AddedGiven:
+    """Add a certificate. It seals nothing before it is proven: decrypt `challenge` and send the code as the proof."""
+    held = tenant_of(context, principal, tenant)
+    added = context.keyring.add(principal, held.id, wanted.pasted, vouch=wanted.vouch, label=wanted.label)
+    return AddedGiven(
+        certificate=CertificateGiven.of(added.certificate),
+        warnings=[WarningGiven(code=one.code, message=one.message) for one in added.vetted.warnings],
+        challenge=None if added.challenge is None else base64.b64encode(added.challenge).decode(),
+    )
+
+
+@router.post(
+    "/tenants/{tenant}/certificates/{certificate_id}/challenge",
+    operation_id="make_challenge",
+    tags=["keys"],
+    response_class=Response,
+    responses={
+        200: {
+            "description": "challenge.enc, to be decrypted as a recording is.",
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        },
+        **declared(404, 409),
+    },
+)
+def challenge(context: Context, principal: Caller, tenant: TenantWord, certificate_id: CertificateId) -> Response:
+    """A fresh challenge.enc; the code of an earlier one is worth nothing from now on."""
+    held = tenant_of(context, principal, tenant)
+    return Response(
+        context.keyring.challenge(principal, held.id, certificate_id),
+        media_type="application/octet-stream",
+        headers={"content-disposition": 'attachment; filename="challenge.enc"'},
+    )
+
+
+@router.post(
+    "/tenants/{tenant}/certificates/{certificate_id}/proof",
+    operation_id="prove_certificate",
+    tags=["keys"],
+    responses=declared(404, 409),
+)
+def prove(
+    context: Context, principal: Caller, tenant: TenantWord, certificate_id: CertificateId, wanted: Answer
+) -> CertificateGiven:
+    """Prove that somebody holds the private key: send the code that was inside challenge.enc."""
+    held = tenant_of(context, principal, tenant)
+    return CertificateGiven.of(context.keyring.verify(principal, held.id, certificate_id, wanted.answer))
+
+
+@router.post(
+    "/tenants/{tenant}/certificates/{certificate_id}/retire",
+    operation_id="retire_certificate",
+    tags=["keys"],
+    responses=declared(404, 409),
+)
+def retire(context: Context, principal: Caller, tenant: TenantWord, certificate_id: CertificateId) -> CertificateGiven:
+    """Seal for it no more. What was sealed for it stays readable with its key."""
+    held = tenant_of(context, principal, tenant)
+    return CertificateGiven.of(context.keyring.retire(principal, held.id, certificate_id))

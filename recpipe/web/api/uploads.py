@@ -1,0 +1,273 @@
+"""Recordings that a PBX pushes over HTTP: durable in a spool before we say 201, and from there as any other file.
+
+What a body holds goes straight into the spool's own folder: no second copy of it exists anywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Annotated
+
+import anyio.to_thread
+from fastapi import APIRouter, Header, Path, Request
+from starlette.exceptions import HTTPException
+
+from recpipe.access.principal import Action, Principal
+from recpipe.access.trail import event
+from recpipe.errors import Conflict, InputInvalid, NotFound
+from recpipe.settings import Spool
+from recpipe.spool import sidecar
+from recpipe.spool.folder import SpoolFolder, Upload
+from recpipe.web.api.openapi import declared
+from recpipe.web.api.parts import FormReader
+from recpipe.web.api.receipts import Receipt, Receipts
+from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, WebContext
+from recpipe.web.schemas import UploadGiven
+
+PREFIX = f"{API}/uploads"
+MOST_BYTES = 4 * 1024**3  # what the sizes inside a WAV file can count to
+_PIECE_BYTES = 256 * 1024
+
+router = APIRouter(prefix=PREFIX, tags=["uploads"], dependencies=AUTHENTICATED)
+
+# Facts that a query string or form may state; those of a JSON sidecar.
+_TEXTS = (
+    *("started_at", "timezone", "direction", "caller", "callee", "caller_name", "callee_name", "extension", "route"),
+    *("call_id", "linked_id", "channels", "tenant"),
+)
+_NUMBERS = ("duration_ms", "duration_seconds")
+# Facts as `CallFacts` names them -> as a sidecar does.
+_FROM_KAZOO = {"caller": "caller", "callee": "callee", "caller_name": "caller_name", "call_id": "call_id"} | {
+    "linked_id": "linked_id",
+    "tenant_hint": "tenant",
+}
+
+SpoolLabel = Annotated[str, Path(min_length=1, max_length=255, description="of the spool", examples=["monitor"])]
+FileName = Annotated[
+    str, Path(min_length=1, max_length=1024, description="path in the spool, as the PBX would write it")
+]
+Key = Annotated[
+    str | None,
+    Header(alias="Idempotency-Key", min_length=1, max_length=255, description="the same for each try of one file"),
+]
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_RAW = {"requestBody": {"required": True, "content": {"audio/wav": _BINARY, "audio/mpeg": _BINARY}}}
+_FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {"file": {"type": "string", "format": "binary"}},
+                }
+            }
+        },
+    }
+}
+
+
+@router.put(
+    "/{spool}/{name:path}", operation_id="put_upload", status_code=201, responses=declared(404, 409), openapi_extra=_RAW
+)
+@router.post(
+    "/{spool}/{name:path}",
+    operation_id="post_upload",
+    status_code=201,
+    responses=declared(404, 409),
+    openapi_extra=_RAW,
+)
+async def raw(
+    request: Request, context: Context, principal: Caller, spool: SpoolLabel, name: FileName, key: Key = None
+) -> UploadGiven:
+    """Send one recording as the body. The query string may state facts of the call, as KAZOO's does.
+
+    Facts: started_at, timezone, duration_seconds, direction, caller, callee, caller_name, callee_name, extension,
+    route, call_id, linked_id, channels, tenant; or KAZOO's from, to, caller_id_name, caller_id_number, call_id, cdr_id,
+    interaction_id, account_id. The answer comes when the file is durable; the same file sent again counts as success.
+    """
+    taking = await _in_thread(Taking, context, principal, spool, key)
+    try:
+        await _in_thread(taking.begin, dict(request.query_params), name)
+        await _pour(request, taking.write)
+        return await _in_thread(taking.commit)
+    finally:
+        await _in_thread(taking.close)
+
+
+@router.post("/{spool}", operation_id="post_form", status_code=201, responses=declared(404, 409), openapi_extra=_FORM)
+async def form(
+    request: Request, context: Context, principal: Caller, spool: SpoolLabel, key: Key = None
+) -> UploadGiven:
+    """Send one recording as a form with one file; its other fields, placed before it, may state facts of the call."""
+    taking = await _in_thread(Taking, context, principal, spool, key)
+
+    def begin(texts: dict[str, str], name: str) -> Callable[[bytes], object]:
+        taking.begin(dict(request.query_params) | texts, name)
+        return taking.write
+
+    try:
+        reader = FormReader(request.headers.get("content-type", ""), begin)
+        await _pour(request, reader.feed)
+        reader.end()
+        return await _in_thread(taking.commit)
+    finally:
+        await _in_thread(taking.close)
+
+
+class Taking:
+    """One upload on its way into a spool. `begin`, `write` as often as needed, `commit`; `close` in any case.
+
+    Raises:
+        NotFound: there is no such spool here, or none into which this principal may upload: not told apart.
+    """
+
+    def __init__(self, context: WebContext, principal: Principal, label: str, key: str | None) -> None:
+        self._context = context
+        self._principal = principal
+        self._spool, self._tenant_id = spool_of(context, principal, label)
+        self._key = key
+        self._receipts = Receipts(context.settings.data_dir / "upload-receipts")
+        self._digest = hashlib.sha256()
+        self._size_bytes = 0
+        self._name = ""
+        self._facts = b""
+        self._upload: Upload | None = None
+        self._earlier: Receipt | None = None
+
+    def begin(self, facts: Mapping[str, str], name: str) -> None:
+        """Check name and facts, and make room.
+
+        Raises:
+            SpoolRefused, Unfit: the name or a fact cannot be taken.
+        """
+        self._name = name
+        self._facts = described(facts, self._spool.timezone)
+        if self._key is not None:
+            self._earlier = self._receipts.find(self._principal.id, self._spool.label, self._key)
+        if self._earlier is None:
+            self._upload = SpoolFolder(self._spool).accept_upload(name)
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes.
+
+        Raises:
+            HTTPException: 503, the disk does not take them.
+        """
+        self._digest.update(data)
+        self._size_bytes += len(data)
+        if self._upload is not None:
+            try:
+                self._upload.write(data)
+            except OSError:
+                raise HTTPException(503, "The spool's disk does not take the file. Send it again later.") from None
+
+    def commit(self) -> UploadGiven:
+        """Make it durable; what it returns is true from now on.
+
+        Raises:
+            InputInvalid: nothing was sent.
+            SpoolRefused: another file has this name.
+            Conflict: `key-reused`: the key was that of another file.
+        """
+        receipt = Receipt(self._spool.label, self._name, self._size_bytes, self._digest.hexdigest())
+        if self._earlier is not None:
+            if receipt != self._earlier:
+                raise Conflict(
+                    "key-reused", "This Idempotency-Key was sent with another file. Make a new key for each file."
+                )
+            return UploadGiven(**asdict(receipt))
+        if self._upload is None or not self._size_bytes:
+            raise InputInvalid("body", "The body is empty. Send the recording in it.")
+        if self._facts:
+            # First: the recording must not be found without what is known of it.
+            with SpoolFolder(self._spool).accept_upload(f"{self._name}.json") as beside:
+                beside.write(self._facts)
+                beside.commit()
+        self._upload.commit()
+        context, now = self._context, self._context.clock()
+        context.trail.record(
+            event(
+                self._principal,
+                "upload",
+                now,
+                tenant_id=self._tenant_id,
+                spool=self._spool.label,
+                bytes=self._size_bytes,
+            )
+        )
+        if self._key is not None:
+            self._receipts.keep(self._principal.id, self._key, receipt)
+        return UploadGiven(**asdict(receipt))
+
+    def close(self) -> None:
+        """Throw away what was not committed."""
+        if self._upload is not None:
+            self._upload.abort()
+
+
+def spool_of(context: WebContext, principal: Principal, label: str) -> tuple[Spool, str | None]:
+    """The spool of this name, if this principal may upload into it, and its tenant if it serves one only.
+
+    Raises:
+        NotFound: it may not, or there is none.
+    """
+    missing = NotFound("spool", label)
+    spool = next((spool for spool in context.settings.spool if spool.label == label), None)
+    if spool is None or (principal.spools and label not in principal.spools):
+        context.trail.denied(principal, Action.UPLOAD, missing, subject=label)
+        raise missing
+    tenant_id: str | None = None
+    if spool.tenant not in ("from-path", "from-facts"):
+        with context.catalogue.read() as work:
+            try:
+                tenant_id = work.tenants.named(spool.tenant).id
+            except NotFound:
+                raise missing from None
+    if not principal.may(Action.UPLOAD, tenant_id):
+        context.trail.denied(principal, Action.UPLOAD, missing, tenant_id=tenant_id, subject=label)
+        raise missing
+    return spool, tenant_id
+
+
+def described(given: Mapping[str, str], timezone: str) -> bytes:
+    """The JSON sidecar that says what a query string says; empty when it says nothing of a call.
+
+    Raises:
+        Unfit: a fact cannot be understood.
+    """
+    kazoo = asdict(sidecar.facts_from_kazoo(given))
+    facts: dict[str, object] = {theirs: kazoo[ours] for ours, theirs in _FROM_KAZOO.items() if kazoo[ours]}
+    facts |= {name: given[name] for name in _TEXTS if given.get(name)}
+    for name in _NUMBERS:
+        if given.get(name):
+            try:
+                facts[name] = float(given[name])
+            except ValueError:
+                facts[name] = given[name]  # the check below names it
+    if not facts:
+        return b""
+    sidecar.facts_from_json(facts, timezone)
+    written = json.dumps(facts, sort_keys=True).encode()
+    if len(written) > sidecar.LIMIT_BYTES:
+        raise InputInvalid("query", "The facts of the call are too long.")
+    return written
+
+
+async def _pour(request: Request, take: Callable[[bytes], object]) -> None:
+    """Hand the body over in pieces large enough to be worth a thread."""
+    waiting = bytearray()
+    async for chunk in request.stream():
+        waiting += chunk
+        if len(waiting) >= _PIECE_BYTES:
+            piece, waiting = bytes(waiting), bytearray()
+            await _in_thread(take, piece)
+    if waiting:
+        await _in_thread(take, bytes(waiting))
+
+
+_in_thread = anyio.to_thread.run_sync

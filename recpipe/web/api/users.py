@@ -1,0 +1,154 @@
+"""Users, what they are granted, and API tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from recpipe.access.principal import Action, Principal
+from recpipe.web.api.openapi import declared
+from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, WebContext, tenant_of
+from recpipe.web.schemas import (
+    Ended,
+    GrantWanted,
+    Listed,
+    MayGiven,
+    MeGiven,
+    NewTokenGiven,
+    PasswordWanted,
+    TokenGiven,
+    TokenWanted,
+    UserChange,
+    UserGiven,
+    UserPasswordGiven,
+    UserWanted,
+)
+
+router = APIRouter(prefix=API, dependencies=AUTHENTICATED)
+
+UserId = Annotated[str, Path(min_length=1, max_length=64)]
+TokenId = Annotated[str, Path(min_length=1, max_length=64)]
+
+
+@router.get("/me", operation_id="who_am_i", tags=["users"], responses=declared())
+def me(context: Context, principal: Caller) -> MeGiven:
+    """Who you are, and what you may do with which tenant."""
+    tenants = [
+        MayGiven(tenant=t.name, tenant_id=t.id, actions=[action for action in Action if principal.may(action, t.id)])
+        for t in context.reader.tenants(principal)
+    ]
+    return MeGiven(name=principal.name, role=principal.role, tenants=tenants)
+
+
+@router.get("/users", operation_id="list_users", tags=["users"], responses=declared())
+def every(context: Context, principal: Caller) -> Listed[UserGiven]:
+    """The users you may manage, by name."""
+    return Listed(items=[UserGiven.of(account) for account in context.accounts.list(principal)])
+
+
+@router.post("/users", operation_id="create_user", tags=["users"], status_code=201, responses=declared(404, 409))
+def create(context: Context, principal: Caller, wanted: UserWanted) -> UserPasswordGiven:
+    """Make a user. A password that was made is in this answer and nowhere else."""
+    made = context.accounts.create(
+        principal,
+        wanted.username,
+        wanted.role,
+        grants=_grants(context, principal, wanted.grants),
+        password=wanted.password,
+        generate=wanted.generate,
+        email=wanted.email,
+        display_name=wanted.display_name,
+        status=wanted.status,
+    )
+    return UserPasswordGiven(user=UserGiven.of(context.accounts.get(principal, made.user.id)), password=made.password)
+
+
+@router.get("/users/{user_id}", operation_id="get_user", tags=["users"], responses=declared(404))
+def get(context: Context, principal: Caller, user_id: UserId) -> UserGiven:
+    """One user."""
+    return UserGiven.of(context.accounts.get(principal, user_id))
+
+
+@router.patch("/users/{user_id}", operation_id="change_user", tags=["users"], responses=declared(404, 409))
+def change(context: Context, principal: Caller, user_id: UserId, wanted: UserChange) -> UserGiven:
+    """Change or disable a user; sessions and tokens of one that is disabled stop within a second."""
+    context.accounts.get(principal, user_id)
+    changed = context.accounts.change(
+        principal,
+        user_id,
+        role=wanted.role,
+        status=wanted.status,
+        grants=None if wanted.grants is None else _grants(context, principal, wanted.grants),
+        email=wanted.email,
+        display_name=wanted.display_name,
+    )
+    return UserGiven.of(changed)
+
+
+@router.delete(
+    "/users/{user_id}", operation_id="remove_user", tags=["users"], status_code=204, responses=declared(404, 409)
+)
+def remove(context: Context, principal: Caller, user_id: UserId) -> None:
+    """Delete a user with its grants, tokens and sessions."""
+    context.accounts.remove(principal, user_id)
+
+
+@router.post(
+    "/users/{user_id}/password", operation_id="set_user_password", tags=["users"], responses=declared(404, 409)
+)
+def set_password(context: Context, principal: Caller, user_id: UserId, wanted: PasswordWanted) -> UserPasswordGiven:
+    """Give somebody a new password; their web sessions end."""
+    made = context.accounts.set_password(principal, user_id, wanted.password)
+    return UserPasswordGiven(user=UserGiven.of(context.accounts.get(principal, user_id)), password=made.password)
+
+
+@router.post("/users/{user_id}/end-sessions", operation_id="end_sessions", tags=["users"], responses=declared(404))
+def end_sessions(context: Context, principal: Caller, user_id: UserId) -> Ended:
+    """Sign a user out everywhere."""
+    return Ended(sessions=context.accounts.end_sessions(principal, user_id))
+
+
+# --- tokens -----------------------------------------------------------------------------------------------------
+
+
+@router.get("/tokens", operation_id="list_tokens", tags=["tokens"], responses=declared())
+def tokens(context: Context, principal: Caller) -> Listed[TokenGiven]:
+    """Tokens of every user you may manage, revoked and expired ones too."""
+    return Listed(items=[TokenGiven.of(token) for token in context.tokens.list(principal)])
+
+
+@router.get("/users/{user_id}/tokens", operation_id="list_user_tokens", tags=["tokens"], responses=declared(404))
+def tokens_of(context: Context, principal: Caller, user_id: UserId) -> Listed[TokenGiven]:
+    """Tokens of one user."""
+    return Listed(items=[TokenGiven.of(token) for token in context.tokens.list(principal, user_id)])
+
+
+@router.post(
+    "/users/{user_id}/tokens",
+    operation_id="create_token",
+    tags=["tokens"],
+    status_code=201,
+    responses=declared(404, 409),
+)
+def create_token(context: Context, principal: Caller, user_id: UserId, wanted: TokenWanted) -> NewTokenGiven:
+    """Make a token for a user. `secret` is in this answer and nowhere else."""
+    expires = wanted.expires_at
+    if expires is not None and expires.tzinfo is None:
+        expires = expires.replace(tzinfo=UTC)
+    made = context.tokens.create(principal, user_id, wanted.label, wanted.scopes, expires)
+    return NewTokenGiven(token=TokenGiven.of(made.token), secret=made.secret)
+
+
+@router.delete("/tokens/{token_id}", operation_id="revoke_token", tags=["tokens"], responses=declared(404))
+def revoke(context: Context, principal: Caller, token_id: TokenId) -> TokenGiven:
+    """End a token within a second."""
+    return TokenGiven.of(context.tokens.revoke(principal, token_id))
+
+
+def _grants(context: WebContext, principal: Principal, wanted: Iterable[GrantWanted]) -> dict[str, list[str]]:
+    return {
+        tenant_of(context, principal, grant.tenant).id: [action.value for action in grant.actions] for grant in wanted
+    }
