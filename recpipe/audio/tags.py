@@ -27,6 +27,8 @@ _INVISIBLE = frozenset(
 
 def clean(text: str, limit: int = TEXT_LIMIT) -> str:
     """Make caller-supplied text fit for a tag: one printable line without bidirectional marks, cut at `limit`."""
+    if len(text) <= limit and text.isprintable():
+        return " ".join(text.split())
     kept = (
         " " if character in "\t\r\n" else character
         for character in text[: 4 * limit]
