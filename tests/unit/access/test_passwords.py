@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import argon2
+import pytest
+
+from recpipe.access.passwords import RFC_9106_LOW_MEMORY, Passwords, _hash_of_nothing, check_chosen, generate
+from recpipe.errors import InputInvalid
+from tests.unit.access.world import CHEAP, CountingPasswords
+
+
+def test_hashes_are_argon2id_with_the_parameters_of_rfc_9106() -> None:
+    kept = Passwords().hash("three quiet lamps")
+
+    assert kept.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+
+
+def test_only_the_right_password_fits() -> None:
+    passwords = Passwords(CHEAP)
+    kept = passwords.hash("three quiet lamps")
+
+    assert passwords.verify("three quiet lamps", kept)
+    assert not passwords.verify("three quiet lamp", kept)
+    assert not passwords.verify("", kept)
+
+
+def test_an_unknown_user_costs_the_same_work_because_the_stand_in_is_a_real_hash() -> None:
+    # An ill-formed hash would be refused before any work is done, and the time would tell.
+    stand_in = argon2.extract_parameters(_hash_of_nothing(RFC_9106_LOW_MEMORY))
+    real = argon2.extract_parameters(Passwords().hash("three quiet lamps"))
+
+    assert stand_in == real
+    with pytest.raises(argon2.exceptions.VerifyMismatchError):
+        argon2.PasswordHasher().verify(_hash_of_nothing(CHEAP), "anything")
+    assert not Passwords(CHEAP).verify("anything", None)
+
+
+def test_a_password_looks_the_same_however_its_accents_were_typed() -> None:
+    passwords = Passwords(CHEAP)
+    kept = passwords.hash("caf\u00e9 by the sea")
+
+    assert passwords.verify("cafe\u0301 by the sea", kept)
+
+
+def test_bytes_that_are_no_text_are_just_another_wrong_password() -> None:
+    passwords = Passwords(CHEAP)
+
+    assert not passwords.verify("caf\udce9 \x00", passwords.hash("three quiet lamps"))
+
+
+def test_a_success_is_remembered_for_a_minute() -> None:
+    passwords = CountingPasswords()
+    kept = passwords.hash("three quiet lamps")
+    assert not passwords.recently_right("three quiet lamps", kept)
+
+    passwords.verify("three quiet lamps", kept)
+
+    passwords.seconds = 59
+    assert passwords.recently_right("three quiet lamps", kept)
+    passwords.seconds = 61
+    assert not passwords.recently_right("three quiet lamps", kept)
+
+
+def test_neither_a_failure_nor_an_old_password_is_remembered() -> None:
+    passwords = CountingPasswords()
+    kept, changed = passwords.hash("three quiet lamps"), passwords.hash("three quiet lamps")
+    passwords.verify("something else", kept)
+    passwords.verify("three quiet lamps", kept)
+
+    assert not passwords.recently_right("something else", kept)
+    assert not passwords.recently_right("three quiet lamps", changed)
+    assert not passwords.recently_right("three quiet lamps", None)
+
+
+def test_a_huge_password_is_refused_before_it_costs_anything() -> None:
+    passwords = Passwords(CHEAP)
+
+    with pytest.raises(InputInvalid) as refused:
+        passwords.hash("x" * 257)
+    assert refused.value.field == "password"
+    assert not passwords.verify("x" * 10_000_000, passwords.hash("three quiet lamps"))
+
+
+def test_generated_passwords_have_a_hundred_bits_and_no_character_that_is_mistaken() -> None:
+    made = [generate() for _ in range(200)]
+
+    assert len(set(made)) == 200
+    assert all(len(p.replace("-", "")) == 20 for p in made)
+    seen = set("".join(made)) - {"-"}
+    assert len(seen) == 32  # 5 bits a character
+    assert not seen & set("l1o0")
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    ["hunter2", "elevenchars", "aaaaaaaaaaaaaaaa", "ababababababab", "ann@example.com12", "x" * 257],
+)
+def test_a_weak_password_is_refused_and_not_repeated(chosen: str) -> None:
+    with pytest.raises(InputInvalid) as refused:
+        check_chosen(chosen, "ann@example.com")
+    assert chosen not in str(refused.value)
+
+
+@pytest.mark.parametrize("chosen", ["twelve chars", "three quiet lamps", "пароль длинный", "k7bxa-qmcgu-jgw77-g8vcx"])
+def test_a_long_enough_password_is_taken(chosen: str) -> None:
+    assert check_chosen(chosen, "ann@example.com") == chosen

@@ -1,0 +1,114 @@
+"""An installation in miniature: a real catalogue, a store in memory, a clock that stands still until told."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import shutil
+import tempfile
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from recpipe.access import identity
+from recpipe.access.accounts import Accounts
+from recpipe.access.api_tokens import ApiTokens
+from recpipe.access.ftp_accounts import FtpAccounts
+from recpipe.access.links import Links
+from recpipe.access.login import Access, Door
+from recpipe.access.passwords import Cost, Passwords
+from recpipe.access.principal import Principal, operator
+from recpipe.access.second_factor import SecondFactor
+from recpipe.access.tenants import Tenants
+from recpipe.access.trail import Trail
+from recpipe.catalogue import Catalogue
+from recpipe.keyring import Keyring
+from recpipe.model import AuditEvent, Role, Tenant, User
+from recpipe.reader import Reader
+from recpipe.store.memory import MemoryStore
+
+ADDRESS = "192.0.2.7"
+PASSWORD = "three quiet lamps"
+CHEAP = Cost(passes=1, memory_kib=8, lanes=1)
+
+
+class CountingPasswords(Passwords):
+    """Cheap ones that count how often the costly work is done."""
+
+    def __init__(self) -> None:
+        super().__init__(CHEAP, lambda: self.seconds)
+        self.seconds = 0.0
+        self.verifications = 0
+
+    def verify(self, password: str, kept: str | None) -> bool:
+        self.verifications += 1
+        return super().verify(password, kept)
+
+
+class World:
+    def __init__(self, url: str) -> None:
+        self.now = datetime(2026, 3, 14, 15, 9, 26, tzinfo=UTC)
+        self.catalogue = Catalogue.open(url)
+        self.passwords = CountingPasswords()
+        self.store = MemoryStore()
+        self.root = operator("root")
+        self.trail = Trail(self.catalogue, self.clock)
+        self.access = Access(self.catalogue, self.clock, self.passwords, self.trail)
+        self.accounts = Accounts(self.catalogue, self.clock, self.passwords, self.trail)
+        self.tokens = ApiTokens(self.catalogue, self.accounts, self.clock, self.trail)
+        self.ftp_accounts = FtpAccounts(self.catalogue, self.clock, self.passwords, self.trail)
+        self.links = Links(self.catalogue, self.accounts, self.clock, self.passwords, self.trail)
+        self.second_factor = SecondFactor(self.catalogue, self.accounts, self.clock)
+        self.tenants = Tenants(self.catalogue, self.clock, self.trail)
+        self.keyring = Keyring(self.catalogue, self.clock, self.trail)
+        self.reader = Reader(self.catalogue, self.store, self.clock, self.trail)
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def pass_time(self, **duration: float) -> None:
+        self.now += timedelta(**duration)
+        self.passwords.seconds += timedelta(**duration).total_seconds()
+
+    def tenant(self, name: str = "acme") -> Tenant:
+        return self.tenants.create(self.root, name)
+
+    def user(
+        self,
+        username: str = "ann",
+        role: Role = Role.CLIENT,
+        grants: Mapping[str, Collection[str]] | None = None,
+        password: str | None = PASSWORD,
+    ) -> User:
+        password = None if role is Role.API else password
+        return self.accounts.create(self.root, username, role, grants=grants, password=password).user
+
+    def principal(self, user: User, address: str = ADDRESS) -> Principal:
+        """As after a login, without one."""
+        with self.catalogue.read() as work:
+            return identity.of_user(work.users.get(user.id), work.users.grants(user.id), address)
+
+    def log_in(self, username: str = "ann", password: str = PASSWORD, address: str = ADDRESS) -> Principal:
+        principal = self.access.password(username, password, address, Door.HTTP).principal
+        assert principal is not None
+        return principal
+
+    def events(self, action: str = "") -> list[AuditEvent]:
+        """The audit log, oldest first."""
+        with self.catalogue.read() as work:
+            found = work.audit.list(limit=1000).items
+        return [event for event in reversed(found) if action in ("", event.action)]
+
+
+@functools.cache
+def _template() -> Path:
+    folder = tempfile.mkdtemp(prefix="recpipe-world-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    Catalogue.open(f"sqlite:///{folder}/template.sqlite3").close()
+    return Path(folder) / "template.sqlite3"
+
+
+def sqlite_world(folder: Path) -> World:
+    path = folder / "world.sqlite3"
+    shutil.copyfile(_template(), path)
+    return World(f"sqlite:///{path}")
