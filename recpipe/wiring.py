@@ -8,8 +8,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from recpipe.access.accounts import Accounts
+from recpipe.access.api_tokens import ApiTokens
+from recpipe.access.ftp_accounts import FtpAccounts
+from recpipe.access.links import Links
 from recpipe.access.login import Access
+from recpipe.access.passwords import Passwords
+from recpipe.access.tenants import Tenants
+from recpipe.access.trail import Trail
 from recpipe.catalogue import Catalogue
+from recpipe.keyring import Keyring
+from recpipe.quarantine import QuarantineDesk
 from recpipe.reader import Reader
 from recpipe.settings import Settings, Spool
 from recpipe.store.base import Store
@@ -24,13 +33,21 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Everything that is open; close it through `open_parts`."""
+    """Everything that is open; close it through `open_parts`. All of them write to one audit trail."""
 
     settings: Settings
     catalogue: Catalogue
     store: Store
+    trail: Trail
     access: Access
     reader: Reader
+    keyring: Keyring
+    tenants: Tenants
+    accounts: Accounts
+    tokens: ApiTokens
+    links: Links
+    ftp_accounts: FtpAccounts
+    quarantine: QuarantineDesk
     clock: Clock
 
 
@@ -56,10 +73,27 @@ def open_parts(settings: Settings, clock: Clock = utc_now) -> Iterator[Parts]:
     Raises:
         CatalogueUnavailable, StoreError, SettingsInvalid: see the message.
     """
+    settings = with_spools(settings)
     with open_catalogue(settings) as catalogue:
         store = open_store(settings)
-        access = Access(catalogue, clock)
-        yield Parts(settings, catalogue, store, access, Reader(catalogue, store, clock), clock)
+        trail, passwords = Trail(catalogue, clock), Passwords()
+        accounts = Accounts(catalogue, clock, passwords, trail)
+        yield Parts(
+            settings=settings,
+            catalogue=catalogue,
+            store=store,
+            trail=trail,
+            access=Access(catalogue, clock, passwords, trail),
+            reader=Reader(catalogue, store, clock, trail),
+            keyring=Keyring(catalogue, clock, trail),
+            tenants=Tenants(catalogue, clock, trail),
+            accounts=accounts,
+            tokens=ApiTokens(catalogue, accounts, clock, trail),
+            links=Links(catalogue, accounts, clock, passwords, trail),
+            ftp_accounts=FtpAccounts(catalogue, clock, passwords, trail),
+            quarantine=QuarantineDesk(settings, catalogue, clock, trail),
+            clock=clock,
+        )
 
 
 def make_data_dir(settings: Settings) -> Path:

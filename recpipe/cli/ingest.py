@@ -116,3 +116,17 @@ def summary(counts: Counts, *, complete: bool) -> list[str]:
             "Some files still wait in their spool: store or database did not answer, or they are being written."
         )
     return lines
+
+
+def document(counts: Counts, *, complete: bool) -> dict[str, object]:
+    """The summary for programs."""
+    return {
+        "stored": counts.stored,
+        "stored_bytes": counts.stored_bytes,
+        "repeated": counts.repeated,
+        "held": counts.held,
+        "quarantined": counts.quarantined,
+        "retried": counts.retried,
+        "reasons": dict(counts.reasons),
+        "complete": complete,
+    }

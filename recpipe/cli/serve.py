@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from enum import StrEnum
 from types import FrameType
 
 import uvicorn
 
 from recpipe import log, wiring
+from recpipe.cli.roles import RoleName
 from recpipe.errors import RecpipeError, SettingsInvalid
 from recpipe.pipeline.run import Ingest
 from recpipe.settings import Settings, split_listen
@@ -23,12 +23,6 @@ from recpipe.settings import Settings, split_listen
 _log = log.get(__name__)
 
 _WEB_STOP_SECONDS = 5
-
-
-class RoleName(StrEnum):
-    INGEST = "ingest"
-    WEB = "web"
-    FTP = "ftp"
 
 
 @dataclass(slots=True)
@@ -57,7 +51,7 @@ def run(settings: Settings, roles: Sequence[RoleName], when_ready: Callable[[wir
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
-    with started(wiring.with_spools(settings), roles, running) as parts:
+    with started(settings, roles, running) as parts:
         when_ready(parts, running)
         while not running.stopping.wait(0.5):
             pass
@@ -76,10 +70,10 @@ def started(settings: Settings, roles: Sequence[RoleName], running: Running) -> 
     with ExitStack() as stack:
         parts = stack.enter_context(wiring.open_parts(settings))
         if RoleName.INGEST in roles:
-            running.ingest = Ingest(settings, parts.catalogue, parts.store, clock=parts.clock)
+            running.ingest = Ingest(parts.settings, parts.catalogue, parts.store, clock=parts.clock)
             running.ingest.start()
             stack.callback(running.ingest.stop)
-            _log.info("ingest started", spools=[spool.label for spool in settings.spool])
+            _log.info("ingest started", spools=[spool.label for spool in parts.settings.spool])
         if RoleName.WEB in roles:
             running.http_url = stack.enter_context(_web(parts, running.ingest))
             _log.info("web started", url=running.http_url)
