@@ -65,10 +65,10 @@ def tenant(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def seal(home: Path, name: str, *options: str, to: str = "my") -> Path:
+def seal(home: Path, name: str, to: str = "my") -> Path:
     sealed = home / f"{name}.enc"
-    command = ("smime", "-encrypt", "-binary", "-aes256", "-outform", "DER", *options, "-in", home / name)
-    openssl(*command, "-out", sealed, home / f"{to}publickey.pem")
+    command = ("smime", "-encrypt", "-binary", "-aes256", "-outform", "DER")
+    openssl(*command, "-in", home / name, "-out", sealed, home / f"{to}publickey.pem")
     return sealed
 
 
