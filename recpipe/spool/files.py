@@ -98,7 +98,8 @@ def sidecars_of(recording: Path) -> list[Path]:
     """
     stem = recording.stem
     names = dict.fromkeys((f"{recording.name}.json", f"{stem}_metadata.json", f"{stem}.json"))
-    return [path for name in names if is_plain_file(path := recording.with_name(name))]
+    folder = str(recording.parent)
+    return [recording.with_name(name) for name in names if is_plain_file(f"{folder}/{name}")]
 
 
 def only_sidecars_of(recording: Path) -> list[Path]:
@@ -114,10 +115,10 @@ def only_sidecars_of(recording: Path) -> list[Path]:
     return own
 
 
-def is_plain_file(path: Path) -> bool:
+def is_plain_file(path: Path | str) -> bool:
     """Whether a regular file is there; a link to one is not."""
     try:
-        return stat.S_ISREG(path.lstat().st_mode)
+        return stat.S_ISREG(os.lstat(path).st_mode)
     except (OSError, ValueError):
         return False
 

@@ -49,6 +49,7 @@ class SpoolFolder:
         self._scratch = self.control / "scratch"
         self._lock_handle: int | None = None
         self._id = ""
+        self._resolved: dict[Path, str] = {}
 
     # --- ownership ------------------------------------------------------------------------------------
 
@@ -298,12 +299,17 @@ class SpoolFolder:
     def _inside(self, path: Path, folder: Path) -> Path:
         """Refuse what lies outside `folder`, also by way of a link, and our own control folder."""
         absolute = path.absolute()
-        real, real_folder = Path(os.path.realpath(absolute.parent)), Path(os.path.realpath(folder))
-        ours = Path(os.path.realpath(self.control))
-        outside = ".." in absolute.parts or not real.is_relative_to(real_folder) or absolute == folder
-        if outside or (folder == self.root and real.is_relative_to(ours)):
+        real, real_folder, ours = os.path.realpath(absolute.parent), self._real(folder), self._real(self.control)
+        outside = ".." in absolute.parts or not _within(real, real_folder) or absolute == folder
+        if outside or (folder == self.root and _within(real, ours)):
             raise SpoolRefused(f"{safe_text(str(path))} does not lie in {folder}; it was left alone.")
         return absolute
+
+    def _real(self, folder: Path) -> str:
+        """Resolved once: should a link in it be turned elsewhere later, files are refused and not followed."""
+        if folder not in self._resolved:
+            self._resolved[folder] = os.path.realpath(folder)
+        return self._resolved[folder]
 
     def _relative(self, path: Path) -> Path:
         return path.relative_to(self.root)
@@ -368,6 +374,10 @@ def _refusals(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise SpoolRefused(f"{what}: {error.strerror or error}. Check the permissions and free space.") from error
+
+
+def _within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def _expected(settled: Settled) -> moving.Expected:
