@@ -79,17 +79,17 @@ class Guard:
             await self._app(scope, _limited(receive, limit), answer)
         except Exception as error:
             if answer.status:
-                _log.exception("answer broken off", route=_route(scope))
+                _log.exception("answer broken off", route=route_of(scope))
                 raise
             if not isinstance(error, (CrossSite, HTTPException)):
-                _log.exception("request failed", route=_route(scope))
+                _log.exception("request failed", route=route_of(scope))
             await respond(Request(scope), error)(scope, receive, answer)
         finally:
             self._note(scope, answer, time.perf_counter() - started)
 
     @staticmethod
     def _note(scope: Scope, answer: _Answer, seconds: float) -> None:
-        route, method = _route(scope), scope["method"] if scope["method"].isalpha() else "other"
+        route, method = route_of(scope), scope["method"] if scope["method"].isalpha() else "other"
         method = method if method in _METHODS else "other"
         REQUESTS.labels(method, route, str(answer.status)).inc()
         SECONDS.labels(route).observe(seconds)
@@ -168,7 +168,8 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
 
 
-def _route(scope: Scope) -> str:
+def route_of(scope: Scope) -> str:
+    """The path template that answers, such as `/api/v1/recordings/{recording_id}`: what may be logged of a URL."""
     path: object = getattr(scope.get("route"), "path", None)
     return path if isinstance(path, str) else "other"
 

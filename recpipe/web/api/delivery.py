@@ -16,14 +16,17 @@ from fastapi import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from recpipe import log
 from recpipe.access.principal import Action, Principal
-from recpipe.errors import CredentialsRejected
+from recpipe.errors import CredentialsRejected, RecpipeError
 from recpipe.model import Recording
 from recpipe.web import ranges
 from recpipe.web.deps import WebContext
 from recpipe.web.errors import Problem
 from recpipe.web.schemas import media_type
-from recpipe.web.security import address_of
+from recpipe.web.security import address_of, route_of
+
+_log = log.get(__name__)
 
 PIECE_BYTES = 256 * 1024
 # A client that takes less than one piece in this time is gone or wants to hold our streams.
@@ -76,6 +79,9 @@ class Streamed(StreamingResponse):
 
         try:
             await super().__call__(scope, receive, patient)
+        except (RecpipeError, OSError, TimeoutError) as error:
+            # Nothing can be said any more: an answer that stays incomplete makes the server cut the connection.
+            _log.warning("answer broken off", error=type(error).__name__, route=route_of(scope))
         finally:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(self._source.close, limiter=self._limiter)
