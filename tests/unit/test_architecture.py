@@ -1,0 +1,92 @@
+"""The shape of the code: one home for each heavy library, modules of one sitting, nothing but code in keys/."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("keys", "recpipe", "ftp")
+LONGEST_MODULE_LINES = 450
+
+# A library and the only places that may import it; its types do not leave them.
+HOMES = {
+    "alembic": ("recpipe/catalogue/",),
+    "asn1crypto": ("keys/",),
+    "boto3": ("recpipe/store/s3",),
+    "botocore": ("recpipe/store/s3",),
+    "cryptography": ("keys/", "ftp/tls"),
+    "defusedxml": ("recpipe/spool/",),
+    "fastapi": ("recpipe/web/",),
+    "jinja2": ("recpipe/web/",),
+    "lameenc": ("recpipe/audio/",),
+    "limits": ("recpipe/web/",),
+    "mutagen": ("recpipe/audio/",),
+    "numpy": ("recpipe/audio/",),
+    "OpenSSL": ("ftp/",),
+    "phonenumbers": ("recpipe/numbers",),
+    "prometheus_client": ("recpipe/metrics", "recpipe/web/"),
+    "pwdlib": ("recpipe/access/",),
+    "pyftpdlib": ("ftp/",),
+    "rich": ("recpipe/cli/",),
+    "soundfile": ("recpipe/audio/",),
+    "sqlalchemy": ("recpipe/catalogue/",),
+    "starlette": ("recpipe/web/",),
+    "structlog": ("recpipe/log",),
+    "typer": ("recpipe/cli/",),
+    "uvicorn": ("recpipe/cli/", "recpipe/web/"),
+    "watchdog": ("recpipe/spool/",),
+}
+
+
+def modules() -> list[Path]:
+    return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module.partition(".")[0]
+
+
+def test_each_heavy_library_stays_home() -> None:
+    strays = [
+        f"{path.relative_to(ROOT)} imports {library}"
+        for path in modules()
+        for library in imported(path)
+        if library in HOMES and not str(path.relative_to(ROOT)).startswith(HOMES[library])
+    ]
+    assert strays == []
+
+
+def test_every_home_is_lived_in() -> None:
+    used = {library for path in modules() for library in imported(path)}
+    assert sorted(set(HOMES) - used) == []
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_fits_in_one_sitting(path: Path) -> None:
+    if "migrations" not in path.parts:
+        assert len(path.read_text().splitlines()) <= LONGEST_MODULE_LINES
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_module_says_what_it_is_for(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+def test_keys_holds_code_only() -> None:
+    tracked = subprocess.run(["git", "ls-files", "keys"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert {Path(name).suffix for name in tracked.split()} <= {".py", ".typed"}
+
+
+def test_git_ignores_key_material_in_keys() -> None:
+    for name in ("keys/a.pem", "keys/sub/b.key", "keys/c.p12"):
+        done = subprocess.run(["git", "check-ignore", "-q", name], cwd=ROOT, check=False)
+        assert done.returncode == 0, f"{name} would be committed"
