@@ -13,7 +13,9 @@ RFC_SECRET = b"12345678901234567890"
 
 @pytest.mark.parametrize(
     ("count", "code"),
-    enumerate(["755224", "287082", "359152", "969429", "338314", "254676", "287922", "162583", "399871", "520489"]),
+    list(
+        enumerate(["755224", "287082", "359152", "969429", "338314", "254676", "287922", "162583", "399871", "520489"])
+    ),
 )
 def test_codes_are_those_of_rfc_4226_appendix_d(count: int, code: str) -> None:
     assert totp.code_at(RFC_SECRET, count) == code
