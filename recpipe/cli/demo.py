@@ -1,0 +1,332 @@
+"""`recpipe demo`: the main job on one machine, with commands to paste.
+
+What an operator and a tenant would do by hand is done here by the same code, key pair and proof included:
+`openssl req` makes the pair, `openssl smime -decrypt` answers the challenge.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+from rich.table import Table
+
+from recpipe import samples, wiring
+from recpipe.access.principal import operator
+from recpipe.cli import frame
+from recpipe.cli.roles import RoleName
+from recpipe.cli.serve import Running
+from recpipe.cli.serve import run as serve
+from recpipe.errors import RecpipeError, SettingsInvalid
+from recpipe.model import Recording, RecordingQuery, Role
+from recpipe.settings import Settings, Spool
+
+MARKER = ".recpipe-demo"
+TENANT, TITLE, ZONE = "northwind", "Northwind Bicycles", "Europe/London"
+FUSION_CALL = "5b1f2a90-7c61-4d3e-9a53-1f0c8f4e2d17"
+FTP_USER, PORTAL_USER = "northwind", "demo@northwind.example"
+_PATIENCE_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One sample call: which sound, and the name that a PBX gives its recording."""
+
+    sound: str
+    spool: str
+    relative: str
+
+
+def prepare_folder(folder: Path) -> None:
+    """An empty folder for the demo; an earlier demo's is replaced, anything else is refused.
+
+    Raises:
+        SettingsInvalid: the folder holds something that no demo made.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / MARKER).is_file():
+            raise SettingsInvalid(f"{folder} is not empty and was not made by a demo. Choose another --data-dir.")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARKER).touch()
+
+
+def settings_for(folder: Path) -> Settings:
+    """Embedded defaults, spools in three PBX layouts, and ports that are free."""
+    spools = (
+        Spool(path=folder / "spool/freepbx", tenant=TENANT, layout="freepbx", timezone=ZONE, settle_seconds=1),
+        Spool(path=folder / "spool/3cx", tenant=TENANT, layout="3cx", timezone=ZONE, settle_seconds=1),
+        Spool(
+            path=folder / "spool/fusionpbx",
+            tenant="from-facts",
+            layout="fusionpbx",
+            timezone=ZONE,
+            settle_seconds=1,
+            cdr_dir=folder / "xml_cdr",
+        ),
+    )
+    for path in (*(spool.path for spool in spools), folder / "xml_cdr"):
+        path.mkdir(parents=True)
+    return Settings(
+        data_dir=folder / "data",
+        http_listen=f"127.0.0.1:{_free_port(8080)}",
+        ftp_listen=f"127.0.0.1:{_free_port(2121)}",
+        log_level="warning",
+        spool=spools,
+    )
+
+
+def calls(now: datetime) -> list[Call]:
+    """Calls of the last hour, as FreePBX, 3CX and FusionPBX name them."""
+    local = now.astimezone(ZoneInfo(ZONE))
+
+    def freepbx(sound: str, minutes_ago: int, kind: str, destination: str, source: str) -> Call:
+        at = local - timedelta(minutes=minutes_ago)
+        name = f"{kind}-{destination}-{source}-{at:%Y%m%d-%H%M%S}-{int(at.timestamp())}.{minutes_ago}"
+        return Call(sound, "freepbx", f"{at:%Y/%m/%d}/{name}{Path(sound).suffix}")
+
+    at = local - timedelta(minutes=12)
+    cx = f"201/[Erin Doyle]_02079460123-201_{at:%Y%m%d%H%M%S}(7).wav"
+    fusion = f"northwind.example/archive/{at:%Y/%b/%d}/{FUSION_CALL}.wav"
+    return [
+        freepbx("order-inquiry.wav", 41, "in", "201", "02079460958"),
+        freepbx("brake-repair-stereo.wav", 33, "out", "02079460321", "202"),
+        freepbx("invoice-request.mp3", 27, "in", "202", "02079460777"),
+        freepbx("crashed-recorder.wav", 21, "out", "02079460456", "201"),
+        Call("opening-hours-alaw.wav", "3cx", cx),
+        Call("callback-gsm.WAV", "fusionpbx", fusion),
+    ]
+
+
+def _free_port(wanted: int) -> int:
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise SettingsInvalid("There is no free port on 127.0.0.1.")
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What the demo made, for printing and for programs."""
+
+    folder: Path
+    key: Path
+    certificate: Path
+    ftp_password: str
+    user_password: str
+    token: str
+
+    def document(self, running: Running, recordings: list[Recording]) -> dict[str, object]:
+        """Everything that the text says, for programs (`--json`)."""
+        return {
+            "folder": str(self.folder),
+            "http_url": running.http_url,
+            "api_token": self.token,
+            "user": {"name": PORTAL_USER, "password": self.user_password},
+            "ftp": {"address": ftp_address(running), "user": FTP_USER, "password": self.ftp_password},
+            "private_key": str(self.key),
+            "certificate": str(self.certificate),
+            "commands": dict(commands(self, running, recordings)),
+            "recordings": [
+                {
+                    "name": recording.name,
+                    "path": f"{ftp_folder(recording)}/{recording.name}",
+                    "original": str(self.folder / "originals" / Path(recording.source_name).name),
+                    "sha256": recording.stored_sha256,
+                    "content_sha256": recording.content_sha256,
+                }
+                for recording in recordings
+            ],
+        }
+
+
+def run(folder: Path, *, as_json: bool) -> int:
+    """Make everything, serve it, print what to try, and stay until Ctrl-C."""
+    prepare_folder(folder)
+    folder = folder.absolute()
+    settings = settings_for(folder)
+
+    def when_ready(parts: wiring.Parts, running: Running) -> None:
+        with frame.err.status("Making a tenant, a key pair and sample calls"):
+            made = set_up(parts, folder)
+            dropped = drop_calls(folder, parts.clock())
+        with frame.err.status("Waiting until every call is sealed and stored"):
+            recordings = wait_for(parts, len(dropped))
+        if as_json:
+            frame.print_json(made.document(running, recordings))
+        else:
+            tell(made, running, recordings)
+
+    return serve(settings, [RoleName.INGEST, RoleName.WEB, RoleName.FTP], when_ready)
+
+
+def set_up(parts: wiring.Parts, folder: Path) -> Made:
+    """The tenant's first day: made by the operator, key pair and proof as the user guide says, then sealed."""
+    me = operator()
+    tenant = parts.tenants.create(me, TENANT, title=TITLE, timezone=ZONE, region="GB", aliases=["northwind.example"])
+    parts.tenants.set_recording(me, tenant.id, True, agreed=True)
+    key, certificate = folder / "myprivatekey.pem", folder / "mypublickey.pem"
+    made = ["req", "-newkey", "rsa:2048", "-nodes", "-x509", "-days", "1825", "-subj"]
+    _openssl(*made, f"/O={TITLE}/CN=recordings", "-keyout", str(key), "-out", str(certificate))
+    key.chmod(0o600)
+    added = parts.keyring.add(me, tenant.id, certificate.read_bytes(), label="demo")
+    assert added.challenge is not None  # it was not vouched for
+    parts.keyring.verify(me, tenant.id, added.certificate.id, _prove(added.challenge, key, folder))
+    parts.keyring.set_encryption(me, tenant.id, True)
+    ftp = parts.ftp_accounts.create(me, tenant.id, FTP_USER)
+    user = parts.accounts.create(me, PORTAL_USER, Role.ADMINISTRATOR, generate=True, display_name="Demo")
+    token = parts.tokens.create(me, user.user.id, "demo", ["search", "play", "download", "export"])
+    assert ftp.password is not None and user.password is not None  # they were to be generated
+    return Made(folder, key, certificate, ftp.password, user.password, token.secret)
+
+
+def drop_calls(folder: Path, now: datetime) -> list[Call]:
+    """Put the sample calls into the spools as a PBX does, and keep the originals to compare with."""
+    originals = folder / "originals"
+    originals.mkdir()
+    dropped = calls(now)
+    (folder / "xml_cdr" / f"{FUSION_CALL}.cdr.xml").write_text(_call_detail_record(now))
+    for call in dropped:
+        sound = samples.paths()[call.sound]
+        target = folder / "spool" / call.spool / call.relative
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(sound, originals / target.name)
+        # A PBX writes for as long as the call lasts; the rename stands for its last write.
+        partial = target.with_name(f".{target.name}.part")
+        shutil.copy(sound, partial)
+        partial.rename(target)
+    return dropped
+
+
+def wait_for(parts: wiring.Parts, count: int) -> list[Recording]:
+    """The recordings once all are committed, newest first.
+
+    Raises:
+        RecpipeError: they were not in time.
+    """
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        with parts.catalogue.read() as work:
+            page = work.of(work.tenants.named(TENANT).id).recordings.search(RecordingQuery())
+        if len(page.items) >= count:
+            return list(page.items)
+        time.sleep(0.1)
+    raise RecpipeError(
+        f"Only {len(page.items)} of {count} calls were stored within {_PATIENCE_SECONDS} seconds. "
+        "See recpipe quarantine list for the reasons."
+    )
+
+
+def commands(made: Made, running: Running, recordings: list[Recording]) -> list[tuple[str, str]]:
+    """What to paste: (what it does, the command)."""
+    sample = recordings[-1]  # the earliest: a WAV whose name shows who called whom
+    enc, opened = sample.name, sample.name.removesuffix(".enc")
+    ftp = f"ftp://{ftp_address(running)}"
+    login = f"--user {FTP_USER}:{made.ftp_password}"
+    bearer = f"-H 'Authorization: Bearer {made.token}'"
+    quoted = quote(f"{ftp_folder(sample)}/{enc}")
+    return [
+        ("list", f"curl -s {login} {ftp}{ftp_folder(sample)}/"),
+        ("fetch", f"curl -s {login} -o {shlex.quote(enc)} {shlex.quote(ftp + quoted)}"),
+        (
+            "decrypt",
+            f"openssl smime -decrypt -binary -in {shlex.quote(enc)} -inform DER -out {shlex.quote(opened)} "
+            f"-inkey {shlex.quote(str(made.key))}",
+        ),
+        ("compare", f"sha256sum {shlex.quote(opened)}   # {sample.content_sha256}"),
+        ("search", f"curl -s {bearer} '{running.http_url}/api/v1/recordings?number=0958&number_match=ending'"),
+    ]
+
+
+def tell(made: Made, running: Running, recordings: list[Recording]) -> None:
+    """The page that a person reads after the demo started."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("start", "direction", "from", "to", "length", "codec", "from PBX"):
+        table.add_column(heading, no_wrap=True)
+    for recording in recordings:
+        local = recording.started_at.astimezone(ZoneInfo(ZONE))
+        table.add_row(
+            f"{local:%H:%M:%S}",
+            str(recording.facts.direction),
+            frame.shown(recording.facts.caller_name or recording.facts.caller),
+            frame.shown(recording.facts.callee_name or recording.facts.callee),
+            f"{recording.duration_ms / 1000:.1f} s",
+            recording.audio.codec,
+            recording.spool,
+        )
+    explained = {
+        "list": "List today's recordings over FTP",
+        "fetch": "Fetch one",
+        "decrypt": "Open it with the private key, which recpipe never saw",
+        "compare": "Check it against the catalogue",
+        "search": "Search by the last digits of a number, over the API",
+    }
+    frame.out.print(f"\n[bold]{len(recordings)} calls were tagged, sealed for {TITLE} and stored.[/]\n")
+    frame.out.print(table)
+    frame.out.print("\n[bold]Try this in another terminal:[/]")
+    for name, command in commands(made, running, recordings):
+        frame.out.print(f"\n  [dim]# {explained[name]}[/]\n  {frame.shown(command)}")
+    frame.out.print(
+        f"\n  [dim]# The dashboard[/]\n  {running.http_url}   user {PORTAL_USER}, password {made.user_password}"
+    )
+    frame.out.print(f"\nThe dropped files are kept in {frame.shown(made.folder / 'originals')} to compare with.")
+    frame.out.print("[bold]Ctrl-C[/] stops it.")
+
+
+def ftp_address(running: Running) -> str:
+    assert running.ftp_address is not None  # the demo has every role
+    host, port = running.ftp_address
+    return f"{host}:{port}"
+
+
+def ftp_folder(recording: Recording) -> str:
+    return "/" + recording.day.replace("-", "/")
+
+
+def _call_detail_record(now: datetime) -> str:
+    """What FreeSWITCH writes beside a recording whose name says nothing but the call's id."""
+    start = int((now - timedelta(minutes=16)).timestamp() * 1e6)
+    values = {
+        "uuid": FUSION_CALL,
+        "direction": "outbound",
+        "caller_id_number": "203",
+        "caller_id_name": "Ravi%20Shah",
+        "destination_number": "02079460842",
+        "domain_name": "northwind.example",
+        "start_uepoch": start,
+        "answer_uepoch": start + 4_000_000,
+        "end_uepoch": start + 14_000_000,
+    }
+    variables = "".join(f"<{name}>{value}</{name}>" for name, value in values.items())
+    return f'<?xml version="1.0"?>\n<cdr core-uuid="demo" switchname="demo"><variables>{variables}</variables></cdr>\n'
+
+
+def _prove(challenge: bytes, key: Path, folder: Path) -> str:
+    """Open the challenge with the documented command, as the tenant would, and read the code in it."""
+    enc, text = folder / "challenge.enc", folder / "challenge.txt"
+    enc.write_bytes(challenge)
+    decrypt = ["smime", "-decrypt", "-binary", "-inform", "DER"]
+    _openssl(*decrypt, "-in", str(enc), "-out", str(text), "-inkey", str(key))
+    return next(line.strip() for line in text.read_text().splitlines() if line.startswith("    "))
+
+
+def _openssl(*arguments: str) -> None:
+    try:
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True, text=True)
+    except FileNotFoundError as error:
+        raise SettingsInvalid("The demo needs the openssl command; on Debian: apt-get install openssl.") from error
+    except subprocess.CalledProcessError as error:
+        raise RecpipeError(f"openssl {arguments[0]} failed: {error.stderr.strip()}") from error
