@@ -157,7 +157,7 @@ class S3Store:
                 answer = self._client.get_object(**self._at(key), **wanted)
         except RangeBeyondEnd:
             return io.BytesIO()
-        return io.BufferedReader(_Stream(key, answer["Body"]), STREAM_BYTES)
+        return _stream(key, answer["Body"])
 
     def head(self, key: str) -> StoredObject:
         """As `Store.head`. The SHA-256 is the one that the store checked on arrival, not that of a fresh read."""
@@ -308,22 +308,23 @@ class S3Store:
 
     def _verify(self, key: str, sent: _Sent, answer: Mapping[str, Any]) -> StoredObject:
         """Hold what the store has against what was sent."""
+        # A store that works with checksums confirms one in its answer; others just repeat a header they do not know.
+        confirmed = self._believes_checksums and answer.get("ChecksumSHA256") == sent.checksum
         try:
-            there = self._head(key)
+            there = self._head(key) if confirmed else None
+            if there is None or not _kept_checksum(there):
+                there, sha256 = self._read_back(key)
+                good, what = sha256 == sent.sha256, "reading it back gave other bytes"
+            else:
+                kept = _kept_checksum(there)
+                good, what = kept == sent.checksum, f"the store computed {kept} instead of {sent.checksum}"
         except ObjectMissing:
             raise ObjectDamaged(key, "the store acknowledged it, but does not have it") from None
         size = there["ContentLength"]
         if size != sent.size_bytes:
-            self._remove_damaged(key, f"{size:,} bytes are there instead of {sent.size_bytes:,}")
-        # A store that works with checksums confirms one in its answer; others just repeat a header they do not know.
-        if self._believes_checksums and answer.get("ChecksumSHA256") == sent.checksum:
-            kept = _kept_checksum(there)
-        else:
-            kept = ""
-        if kept and kept != sent.checksum:
-            self._remove_damaged(key, f"the store computed the checksum {kept} instead of {sent.checksum}")
-        if not kept and self._sha256_of(key) != sent.sha256:
-            self._remove_damaged(key, "reading it back gave other bytes")
+            good, what = False, f"{size:,} bytes are there instead of {sent.size_bytes:,}"
+        if not good:
+            self._remove_damaged(key, what)
         return StoredObject(key, size, sent.sha256, _utc(there["LastModified"]))
 
     def _remove_damaged(self, key: str, detail: str) -> None:
@@ -345,12 +346,15 @@ class S3Store:
             raise ObjectExists(key)
         # Another checksum proves nothing here: an object sent in other parts has another one.
         known = self._believes_checksums and _kept_checksum(there) == sent.checksum
-        if not known and self._sha256_of(key) != sent.sha256:
+        if not known and self._read_back(key)[1] != sent.sha256:
             raise ObjectExists(key)
         return StoredObject(key, sent.size_bytes, sent.sha256, _utc(there["LastModified"]))
 
-    def _sha256_of(self, key: str) -> str:
-        return sha256_of(self.read(key))
+    def _read_back(self, key: str) -> tuple[Mapping[str, Any], str]:
+        """The answer to a GET, and the SHA-256 of what came with it."""
+        with translated(key):
+            answer = self._client.get_object(**self._at(key))
+        return answer, sha256_of(_stream(key, answer["Body"]))
 
     def _head(self, key: str) -> Any:
         with translated(key):
@@ -382,6 +386,10 @@ class _Stream(io.RawIOBase):
         if not self.closed:
             self._body.close()
         super().close()
+
+
+def _stream(key: str, body: Any) -> BinaryIO:
+    return io.BufferedReader(_Stream(key, body), STREAM_BYTES)
 
 
 def _kept_checksum(head: Mapping[str, Any]) -> str:
