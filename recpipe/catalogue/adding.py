@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from sqlalchemy import Connection, insert, select, tuple_
+from sqlalchemy import BindParameter, Connection, bindparam, insert, select
 
 from recpipe.catalogue.repository import insert_new, upsert
 from recpipe.catalogue.rows import recording_of, values_of
@@ -25,6 +25,43 @@ _RESERVED = frozenset({"sha256sums"})
 _EXTENSIONS = re.compile(r"(?:\.[A-Za-z0-9]{1,5})?(?:\.enc)?\Z")
 
 Number = tuple[str, str]  # digits as written, E.164 digits
+
+# Made once: this is where every recording passes, and building a statement costs more than running it.
+_MINE: BindParameter[str] = bindparam("tenant_id")
+_IDS: BindParameter[str] = bindparam("ids", expanding=True)
+_DAYS: BindParameter[str] = bindparam("days", expanding=True)
+_KNOWN = (
+    select(recording.c.id)
+    .where(recording.c.tenant_id == _MINE, recording.c.id.in_(_IDS))
+    .union_all(select(tombstone.c.id).where(tombstone.c.tenant_id == _MINE, tombstone.c.id.in_(_IDS)))
+)
+_ROWS = select(recording).where(recording.c.tenant_id == _MINE, recording.c.id.in_(_IDS))
+# One statement, so one snapshot: a recording that is being deleted is seen on one side or the other.
+_NAMES = (
+    select(recording.c.day, recording.c.name)
+    .where(
+        recording.c.tenant_id == _MINE,
+        recording.c.day.in_(_DAYS),
+        recording.c.name.in_(bindparam("names", expanding=True)),
+    )
+    .union_all(
+        select(tombstone.c.day, tombstone.c.name_sha256).where(
+            tombstone.c.tenant_id == _MINE,
+            tombstone.c.day.in_(_DAYS),
+            tombstone.c.name_sha256.in_(bindparam("hashes", expanding=True)),
+        )
+    )
+)
+_NUMBERS = select(phone_number.c.digits, phone_number.c.international, phone_number.c.id).where(
+    phone_number.c.tenant_id == _MINE, phone_number.c.digits.in_(bindparam("digits", expanding=True))
+)
+_LINK = insert(recording_number)
+_ADD = {dialect: insert_new(dialect, recording).returning(recording.c.id) for dialect in ("sqlite", "postgresql")}
+_ADD_NUMBER = {dialect: insert_new(dialect, phone_number) for dialect in ("sqlite", "postgresql")}
+_ADD_TOTAL = {
+    dialect: upsert(dialect, day_total, ("tenant_id", "day"), (), add=("recordings", "stored_bytes", "duration_ms"))
+    for dialect in ("sqlite", "postgresql")
+}
 
 
 def add_many(connection: Connection, tenant_id: str, batch: Sequence[Recording]) -> list[Added]:
@@ -54,32 +91,38 @@ def add_many(connection: Connection, tenant_id: str, batch: Sequence[Recording])
 
 
 def _known(connection: Connection, tenant_id: str, waiting: dict[str, Recording]) -> Iterator[Added]:
-    there = select(recording).where(recording.c.tenant_id == tenant_id, recording.c.id.in_(waiting))
-    for row in connection.execute(there).all():
-        yield Added(recording_of(row), new=False)
-    gone = select(tombstone.c.id).where(tombstone.c.tenant_id == tenant_id, tombstone.c.id.in_(waiting))
-    for recording_id in connection.execute(gone).scalars().all():
-        yield Added(waiting[recording_id], new=False, deleted=True)
+    asked = {"tenant_id": tenant_id, "ids": list(waiting)}
+    gone = set(connection.execute(_KNOWN, asked).scalars())
+    if gone:
+        for row in connection.execute(_ROWS, asked).all():
+            gone.discard(row.id)
+            yield Added(recording_of(row), new=False)
+        for recording_id in gone:
+            yield Added(waiting[recording_id], new=False, deleted=True)
 
 
 def _insert(connection: Connection, tenant_id: str, fresh: list[Recording]) -> list[Recording]:
     named = {given.id: given for given in _choose_names(connection, tenant_id, fresh)}
-    statement = insert_new(connection, recording).returning(recording.c.id)
-    inserted = connection.execute(statement, [values_of(given) for given in named.values()]).scalars().all()
+    rows = [values_of(given) for given in named.values()]
+    inserted = connection.execute(_ADD[connection.dialect.name], rows).scalars().all()
     return [named[recording_id] for recording_id in inserted]
 
 
 def _choose_names(connection: Connection, tenant_id: str, fresh: list[Recording]) -> Iterator[Recording]:
     taken = _taken(connection, tenant_id, [(given.day, given.name) for given in fresh])
+    tried: dict[tuple[str, str], int] = {}
     for given in fresh:
         name = given.name
-        width = 8
-        first = 2
+        number = tried.get((given.day, name), 1)
+        asked_to, width = number, 8
         while (given.day, name) in taken or name.casefold() in _RESERVED:
-            names = [_numbered(given.name, number) for number in range(first, first + width)]
-            taken |= _taken(connection, tenant_id, [(given.day, candidate) for candidate in names])
-            name = next((candidate for candidate in names if (given.day, candidate) not in taken), name)
-            first, width = first + width, min(width * 2, 1024)
+            number += 1
+            if number > asked_to:  # ask for more and more at once: there may be thousands
+                names = [_numbered(given.name, ahead) for ahead in range(number, number + width)]
+                taken |= _taken(connection, tenant_id, [(given.day, candidate) for candidate in names])
+                asked_to, width = asked_to + width, min(width * 2, 1024)
+            name = _numbered(given.name, number)
+        tried[given.day, given.name] = number
         taken.add((given.day, name))
         yield replace(given, name=name) if name != given.name else given
 
@@ -96,16 +139,14 @@ def name_hash(name: str) -> str:
 
 
 def _taken(connection: Connection, tenant_id: str, names: list[tuple[str, str]]) -> set[tuple[str, str]]:
-    by_hash = {(day, name_hash(name)): (day, name) for day, name in names}
-    live = select(recording.c.day, recording.c.name).where(
-        recording.c.tenant_id == tenant_id, tuple_(recording.c.day, recording.c.name).in_(names)
-    )
-    dead = select(tombstone.c.day, tombstone.c.name_sha256).where(
-        tombstone.c.tenant_id == tenant_id, tuple_(tombstone.c.day, tombstone.c.name_sha256).in_(list(by_hash))
-    )
-    # One statement, so one snapshot: a recording that is being deleted is seen on one side or the other.
-    rows = connection.execute(live.union_all(dead)).all()
-    return {by_hash.get((day, name), (day, name)) for day, name in rows}
+    by_hash = {name_hash(name): name for _, name in names}
+    asked = {
+        "tenant_id": tenant_id,
+        "days": sorted({day for day, _ in names}),
+        "names": sorted({name for _, name in names}),
+        "hashes": sorted(by_hash),
+    }
+    return {(day, by_hash.get(name, name)) for day, name in connection.execute(_NAMES, asked)}
 
 
 def link_numbers(connection: Connection, tenant_id: str, recordings: Iterable[Recording]) -> None:
@@ -123,7 +164,7 @@ def link_numbers(connection: Connection, tenant_id: str, recordings: Iterable[Re
         }
         for given, number in links
     ]
-    connection.execute(insert(recording_number), rows)
+    connection.execute(_LINK, rows)
 
 
 def numbers_of(given: Recording) -> set[Number]:
@@ -151,17 +192,14 @@ def number_ids(connection: Connection, tenant_id: str, numbers: set[Number]) -> 
             }
             for written, international in missing
         ]
-        connection.execute(insert_new(connection, phone_number), rows)
+        connection.execute(_ADD_NUMBER[connection.dialect.name], rows)
         ids |= _find_numbers(connection, tenant_id, missing)
     return ids
 
 
 def _find_numbers(connection: Connection, tenant_id: str, numbers: list[Number]) -> dict[Number, int]:
-    pair = tuple_(phone_number.c.digits, phone_number.c.international)
-    found = select(phone_number.c.digits, phone_number.c.international, phone_number.c.id).where(
-        phone_number.c.tenant_id == tenant_id, pair.in_(numbers)
-    )
-    return {(row.digits, row.international): row.id for row in connection.execute(found)}
+    asked = {"tenant_id": tenant_id, "digits": sorted({written for written, _ in numbers})}
+    return {(row.digits, row.international): row.id for row in connection.execute(_NUMBERS, asked)}
 
 
 def count_days(connection: Connection, tenant_id: str, recordings: Iterable[Recording], *, sign: int) -> None:
@@ -178,5 +216,4 @@ def count_days(connection: Connection, tenant_id: str, recordings: Iterable[Reco
         {"tenant_id": tenant_id, "day": day, "recordings": n, "stored_bytes": size, "duration_ms": milliseconds}
         for day, (n, size, milliseconds) in sorted(totals.items())
     ]
-    columns = ("recordings", "stored_bytes", "duration_ms")
-    connection.execute(upsert(connection, day_total, ("tenant_id", "day"), (), add=columns), rows)
+    connection.execute(_ADD_TOTAL[connection.dialect.name], rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,11 +93,19 @@ def _sqlite(url: URL) -> Engine:
 
 
 def create_file(url: URL) -> None:
-    """Make the SQLite file readable by its owner alone, before anything is in it, and put it into WAL mode."""
+    """Make the SQLite file, readable by its owner alone, before anything is in it; one that is there is left as it is.
+
+    Raises:
+        CatalogueError: the folder or file cannot be made.
+    """
     path = Path(str(url.database))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise CatalogueError(f"The database file {path} cannot be made: {error.strerror}. Check data_dir.") from error
 
 
 @contextlib.contextmanager
@@ -131,6 +140,10 @@ def mapped_errors() -> Iterator[None]:
         if error.connection_invalidated:
             raise CatalogueUnavailable(_says(error)) from error
         raise CatalogueError(f"The database refused a statement: {_first_line(error)}") from error
+    except sqlite3.OperationalError as error:  # while a new connection is prepared
+        raise CatalogueUnavailable(f"The database file cannot be used now ({error}).") from error
+    except sqlite3.Error as error:
+        raise CatalogueError(f"The database file cannot be read: {error}. Is it the right file?") from error
     except SQLAlchemyError as error:
         raise CatalogueError(f"The database layer failed: {type(error).__name__}.") from error
 

@@ -120,7 +120,7 @@ class QuarantineOfAll(Quarantine):
         }
         renewed = ("tenant_id", "reason", "message", "held", "size_bytes", "last_seen_at")
         key = ("spool", "path_sha256")
-        statement = upsert(self._connection, quarantine, key, renewed, add=("attempts",))
+        statement = upsert(self._connection.dialect.name, quarantine, key, renewed, add=("attempts",))
         entry_id = self._connection.execute(statement.returning(c.id), values).scalar_one()
         return self.get(entry_id)
 
@@ -147,7 +147,7 @@ class Nodes(Repository):
         """Say that a node lives, and how it is."""
         renewed = ("started_at", "seen_at", "files_waiting", "last_ingest_at", "detail")
         key = ("name", "role", "spool")
-        self._connection.execute(upsert(self._connection, node, key, renewed), row_of(node, now))
+        self._connection.execute(upsert(self._connection.dialect.name, node, key, renewed), row_of(node, now))
 
     def list(self) -> Sequence[Node]:
         """Every node that was ever heard of and not forgotten."""

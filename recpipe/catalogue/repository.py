@@ -41,25 +41,22 @@ class Scoped(Repository):
         self._tenant_id = tenant_id
 
 
-def insert_new(connection: Connection, table: Table) -> Insert:
+def insert_new(dialect: str, table: Table) -> Insert:
     """An INSERT that leaves out rows whose unique key is taken, so that PostgreSQL's transaction goes on."""
-    if connection.dialect.name == "postgresql":
+    if dialect == "postgresql":
         return postgresql.insert(table).on_conflict_do_nothing()
     return sqlite.insert(table).on_conflict_do_nothing()
 
 
 def inserted(connection: Connection, table: Table, values: dict[str, Any]) -> bool:
     """Insert one row; False, and nothing done, when one of its unique keys is taken."""
-    statement = insert_new(connection, table).values(values).returning(*table.primary_key.columns)
+    statement = insert_new(connection.dialect.name, table).values(values).returning(*table.primary_key.columns)
     return connection.execute(statement).first() is not None
 
 
-def upsert(
-    connection: Connection, table: Table, key: Sequence[str], replace: Sequence[str], *, add: Sequence[str] = ()
-) -> Any:
+def upsert(dialect: str, table: Table, key: Sequence[str], replace: Sequence[str], *, add: Sequence[str] = ()) -> Any:
     """An INSERT that on a taken `key` replaces some columns of the existing row, and adds to others."""
-    dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
-    new = dialect.insert(table)
+    new: Any = (postgresql if dialect == "postgresql" else sqlite).insert(table)
     values = {name: new.excluded[name] for name in replace} | {name: table.c[name] + new.excluded[name] for name in add}
     return new.on_conflict_do_update(index_elements=key, set_=values)
 

@@ -122,15 +122,15 @@ def all_pages(search: Callable[..., Any], *given: Any, limit: int) -> list[Recor
 
 
 class SearchContract:
-    @pytest.mark.parametrize("seed", range(4))
+    @pytest.mark.parametrize("seed", range(3))
     def test_a_search_finds_what_a_filter_in_python_finds_in_the_same_order(
         self, catalogue: Catalogue, seed: int
     ) -> None:
         random_ = random.Random(seed)
         tenants = [kept_tenant(catalogue), kept_tenant(catalogue, region="GB"), kept_tenant(catalogue, region="")]
-        kept = keep(catalogue, *(made for tenant in tenants for made in some_recordings(random_, tenant, 60)))
+        kept = keep(catalogue, *(made for tenant in tenants for made in some_recordings(random_, tenant, 40)))
         by_id = {tenant.id: tenant for tenant in tenants}
-        for _ in range(60):
+        for _ in range(40):
             query = some_query(random_)
             ids = {tenant.id for tenant in random_.sample(tenants, random_.choice([1, 2, 3]))}
             expected = sorted(

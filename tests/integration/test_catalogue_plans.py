@@ -1,0 +1,119 @@
+"""The queries that run on millions of rows walk their indexes, on both databases: read from the planners themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event, text
+
+from recpipe.catalogue import Catalogue
+from recpipe.model import NumberMatch, RecordingQuery
+from tests.benchmarks.catalogue_load import LATEST, load
+from tests.contracts.catalogue_samples import kept_tenant
+
+ROWS = 6000
+MANY_NUMBERS = """
+    INSERT INTO phone_number (tenant_id, digits, international, digits_reversed, international_reversed, written)
+    SELECT %s, n, '', reverse(n), '', n || ' '
+    FROM (SELECT (9000000000 + i * 7919)::text FROM generate_series(1, 30000) i) s(n)
+"""
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def filled(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Catalogue, list[str]]]:
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('plans') / 'recpipe.sqlite3'}"
+    else:
+        server = request.getfixturevalue("postgres_server")
+        url = server.url(server.create())
+    catalogue = Catalogue.open(url)
+    tenants = [kept_tenant(catalogue).id for _ in range(3)]
+    load(catalogue, tenants, ROWS, seed=1)
+    if request.param == "postgresql":
+        # The trigram index only pays among many numbers.
+        with server.connect(catalogue._engine.url.database) as admin:
+            admin.execute(MANY_NUMBERS, [tenants[0]])
+            admin.execute("VACUUM ANALYZE phone_number")
+    yield catalogue, tenants
+    catalogue.close()
+
+
+def plans(catalogue: Catalogue, run: Any) -> str:
+    """What the planner says to each SELECT on the big tables that `run` makes, scans of small tables allowed."""
+    engine = catalogue._engine
+    found: list[str] = []
+
+    def explain(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        if statement.startswith("SELECT") and re.search(r"\b(recording|phone_number|recording_number)\b", statement):
+            prefix = "EXPLAIN QUERY PLAN " if connection.dialect.name == "sqlite" else "EXPLAIN "
+            rows = connection.connection.cursor().execute(prefix + statement, parameters)
+            found.append("\n".join(str(row[-1]) for row in rows.fetchall()))
+
+    event.listen(engine, "before_cursor_execute", explain)
+    try:
+        with catalogue.read() as work:
+            if engine.dialect.name == "postgresql":
+                # So few rows fit in a handful of pages, where reading all is right: the question is what can be used.
+                work._connection.execute(text("SET LOCAL enable_seqscan = off"))
+            run(work)
+    finally:
+        event.remove(engine, "before_cursor_execute", explain)
+    return "\n".join(found)
+
+
+SEARCHES = {
+    "latest": (RecordingQuery(), "ix_recording_time"),
+    "range": (RecordingQuery(started_from=LATEST - timedelta(days=3), started_before=LATEST), "ix_recording_time"),
+    "extension": (RecordingQuery(extension="203"), "ix_recording_extension"),
+    "call": (RecordingQuery(call_id="1700000005.5"), "ix_recording_call_id"),
+    "exact": (RecordingQuery(number="203"), "recording_number"),
+    "ending": (RecordingQuery(number="1234", number_match=NumberMatch.ENDING), "phone_number_digits_reversed"),
+    "containing": (RecordingQuery(number="12345", number_match=NumberMatch.CONTAINING), "trigram"),
+}
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.parametrize("tenants", [1, 3])
+def test_no_search_reads_a_big_table_whole(filled: tuple[Catalogue, list[str]], name: str, tenants: int) -> None:
+    catalogue, ids = filled
+    query, index = SEARCHES[name]
+
+    def pages(work: Any) -> None:
+        page = work.search(ids[:tenants], query, limit=3)
+        if page.next_cursor:
+            work.search(ids[:tenants], query, page.next_cursor, limit=3)
+
+    plan = plans(catalogue, pages)
+    assert plan
+    assert not re.search(r"Seq Scan on (recording|phone_number|recording_number)\b", plan), plan
+    assert not re.search(r"SCAN (recording|found|phone_number|recording_number)\b(?! USING)", plan), plan
+    assert index in plan, plan
+
+
+@pytest.mark.parametrize("oldest_first", [False, True])
+def test_a_page_of_the_newest_calls_is_not_sorted(filled: tuple[Catalogue, list[str]], oldest_first: bool) -> None:
+    catalogue, ids = filled
+    plan = plans(catalogue, lambda work: work.search(ids[:1], RecordingQuery(oldest_first=oldest_first), limit=5))
+    first = plan.splitlines()[0:3]
+    assert not any(re.search(r"Sort|TEMP B-TREE", line) for line in first), plan
+
+
+def test_a_folder_is_read_in_the_order_of_its_index(filled: tuple[Catalogue, list[str]]) -> None:
+    catalogue, ids = filled
+    day = LATEST.date().isoformat()
+    plan = plans(catalogue, lambda work: list(work.of(ids[0]).recordings.in_day(day, "a", 5)))
+    assert "uq_recording_tenant_id_day_name" in plan or "sqlite_autoindex_recording" in plan, plan
+    assert not re.search(r"Sort|TEMP B-TREE|Seq Scan|SCAN", plan), plan
+
+
+def test_folder_trees_and_charts_touch_no_recording(filled: tuple[Catalogue, list[str]]) -> None:
+    catalogue, ids = filled
+    assert (
+        plans(catalogue, lambda work: (work.of(ids[0]).recordings.years(), work.of(ids[0]).recordings.totals())) == ""
+    )

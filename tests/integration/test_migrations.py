@@ -1,0 +1,185 @@
+"""Migrations on both databases: what they make is what the tables say, and several processes may start at once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, inspect, text
+
+from recpipe.catalogue import Catalogue
+from recpipe.catalogue.engine import parse
+from recpipe.catalogue.migrate import current, head
+from recpipe.catalogue.tables import metadata
+from recpipe.errors import CatalogueError, CatalogueUnavailable
+from recpipe.model import NumberMatch, RecordingQuery
+from tests.contracts.catalogue_samples import a_recording, keep, kept_tenant
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'new' / 'recpipe.sqlite3'}"
+    url: str = request.getfixturevalue("postgres_empty_url")
+    return url
+
+
+@pytest.fixture
+def connection(empty_url: str) -> Iterator[Any]:
+    Catalogue.open(empty_url).close()
+    engine = create_engine(parse(empty_url))
+    with engine.begin() as connection:
+        yield connection
+    engine.dispose()
+
+
+def _ours(name: str | None, kind: str) -> bool:
+    # The trigram index is made by hand, where the database has one.
+    return not (name or "").startswith("phone_number_trigram")
+
+
+def test_the_migrations_make_what_the_tables_say(connection: Any) -> None:
+    def include(_object: object, name: str | None, kind: str, _reflected: bool, _compare: object) -> bool:
+        return _ours(name, kind)
+
+    context = MigrationContext.configure(connection, opts={"include_object": include, "compare_type": True})
+    assert compare_metadata(context, metadata) == []
+
+
+def test_indexes_and_keys_are_the_same_column_by_column(connection: Any) -> None:
+    found = inspect(connection)
+    for table in metadata.sorted_tables:
+        wanted = {
+            (index.name, tuple(column.name for column in index.columns), bool(index.unique)) for index in table.indexes
+        }
+        made = {
+            (index["name"], tuple(index["column_names"]), bool(index["unique"]))
+            for index in found.get_indexes(table.name)
+            if _ours(index["name"], "index") and "duplicates_constraint" not in index
+        }
+        assert made == wanted, table.name
+        assert found.get_pk_constraint(table.name)["constrained_columns"] == [c.name for c in table.primary_key]
+
+
+def test_the_order_of_text_is_that_of_its_code_points(connection: Any) -> None:
+    if connection.dialect.name == "postgresql":
+        collations = connection.execute(
+            text(
+                "SELECT DISTINCT collation_name FROM information_schema.columns WHERE table_schema = 'public' AND "
+                "data_type LIKE 'character%' AND table_name <> 'alembic_version' AND column_name NOT IN "
+                "('detail', 'old', 'new', 'audio', 'flags', 'scopes', 'actions', 'contact', 'notifications', "
+                "'recovery_hashes', 'allowed_networks', 'envelope_fingerprints')"
+            )
+        )
+        assert collations.scalars().all() == ["C"]
+    assert list(connection.execute(text("SELECT 'a' < 'ä', 'Z' < 'a'")).one()) == [1, 1]
+
+
+def _open(url: str, barrier: Any, answers: Any) -> None:
+    barrier.wait()
+    try:
+        catalogue = Catalogue.open(url)
+        catalogue.ready()
+        catalogue.close()
+        answers.put("ready")
+    except BaseException as error:
+        answers.put(repr(error))
+        raise
+
+
+def test_several_processes_open_an_empty_database_at_once(empty_url: str) -> None:
+    context = multiprocessing.get_context("spawn")
+    barrier, answers = context.Barrier(3), context.Queue()
+    processes = [context.Process(target=_open, args=(empty_url, barrier, answers)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    found = [answers.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join(60)
+    assert found == ["ready"] * 3
+
+
+def test_opening_again_changes_nothing(empty_url: str) -> None:
+    catalogue = Catalogue.open(empty_url)
+    tenant = kept_tenant(catalogue)
+    catalogue.close()
+    catalogue = Catalogue.open(empty_url)
+    with catalogue.read() as work:
+        assert work.tenants.get(tenant.id) == tenant
+    catalogue.close()
+
+
+def test_opening_without_creating_checks_and_tells_what_to_run(empty_url: str) -> None:
+    with pytest.raises(CatalogueError, match="recpipe migrate"):
+        Catalogue.open(empty_url, create=False)
+    if empty_url.startswith("sqlite"):
+        assert not Path(str(parse(empty_url).database)).exists()
+    Catalogue.open(empty_url).close()
+    Catalogue.open(empty_url, create=False).close()
+
+
+def test_a_database_of_a_newer_version_is_left_alone(empty_url: str) -> None:
+    Catalogue.open(empty_url).close()
+    engine = create_engine(parse(empty_url))
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    for create in (True, False):
+        with pytest.raises(CatalogueError, match="newer"):
+            Catalogue.open(empty_url, create=create)
+    with engine.connect() as connection:
+        assert current(connection) == "9999" != head()
+    engine.dispose()
+
+
+def test_the_sqlite_file_is_for_its_owner_alone_and_keeps_every_commit(tmp_path: Path) -> None:
+    path = tmp_path / "odd % name" / "recpipe.sqlite3"
+    catalogue = Catalogue.open(f"sqlite:///{path}")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with catalogue.begin() as work:
+        pragma = {
+            name: work._connection.execute(text(f"PRAGMA {name}")).scalar_one()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        }
+    assert pragma == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+    catalogue.close()
+
+
+def test_without_pg_trgm_numbers_are_found_all_the_same(
+    postgres_server: Any, postgres_empty_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Given a database whose owner may not create the extension
+    database = str(parse(postgres_empty_url).database)
+    with postgres_server.connect() as admin:
+        admin.execute(f"CREATE ROLE {database} LOGIN PASSWORD 'p'")
+    with postgres_server.connect(database) as admin:
+        admin.execute(f"GRANT ALL ON SCHEMA public TO {database}")
+    limited = str(parse(postgres_empty_url).set(username=database, password="p").render_as_string(hide_password=False))
+    # When it is opened
+    catalogue = Catalogue.open(limited)
+    # Then it says what is missing, and searches without
+    assert "CREATE EXTENSION pg_trgm" in caplog.text
+    tenant = kept_tenant(catalogue)
+    [kept] = keep(catalogue, a_recording(tenant, caller="030901820"))
+    query = RecordingQuery(number="0901", number_match=NumberMatch.CONTAINING)
+    with catalogue.read() as work:
+        assert work.of(tenant.id).recordings.search(query).items == (kept,)
+    catalogue.close()
+
+
+@pytest.mark.parametrize("url", ["", "mysql://x/y", "sqlite://", "nonsense", "postgresql+asyncpg://u:secret@h/d"])
+def test_a_url_that_is_not_understood_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(CatalogueError, match="postgresql\\+psycopg://") as refused:
+        Catalogue.open(url)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_database_that_does_not_answer_is_unavailable_without_telling_the_password() -> None:
+    with pytest.raises(CatalogueUnavailable) as refused:
+        Catalogue.open("postgresql+psycopg://user:hunter2@127.0.0.1:1/none")
+    assert "hunter2" not in str(refused.value)
