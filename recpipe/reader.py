@@ -8,8 +8,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any, BinaryIO
 
+from recpipe.access.memory import Lately
 from recpipe.access.principal import Action, Principal
-from recpipe.access.trail import Clock, Lately, Trail, event, utc_now
+from recpipe.access.trail import Clock, Trail, event, utc_now
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.work import Work
 from recpipe.errors import Forbidden, InputInvalid, NotFound, ObjectDamaged, StoreError

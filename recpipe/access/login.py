@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -11,10 +10,11 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from recpipe.access import identity, lockout, tokens, totp
+from recpipe.access.memory import Briefly, Lately
 from recpipe.access.passwords import Passwords
 from recpipe.access.principal import Kind, Principal
 from recpipe.access.sessions import Sessions
-from recpipe.access.trail import Clock, Lately, Trail, event, utc_now
+from recpipe.access.trail import Clock, Trail, event, utc_now
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.catalogue.work import Work
@@ -34,7 +34,9 @@ from recpipe.model import (
 
 SECOND_FACTOR_TIME = timedelta(minutes=5)
 # How long a revocation may go unnoticed by those who ask at every request.
-REMEMBERED_SECONDS = 0.5
+REVOKED_WITHIN_SECONDS = 0.5
+# Failures are counted for five minutes and kept for an hour, so that a clock set back forgets none.
+FAILURES_KEPT = timedelta(hours=1)
 LAST_USE_SECONDS = 60
 _NOBODY = "unknown"
 
@@ -76,8 +78,9 @@ class Access:
         self._trail = trail or Trail(catalogue, clock)
         self._said_lately = Lately(60)
         self._token_logins = Lately(600)
-        self._tokens: _Briefly[Principal] = _Briefly(clock)
-        self._valid: _Briefly[bool] = _Briefly(clock)
+        self._tidied = Lately(600)
+        self._tokens: Briefly[Principal] = Briefly(clock, REVOKED_WITHIN_SECONDS)
+        self._valid: Briefly[bool] = Briefly(clock, REVOKED_WITHIN_SECONDS)
         self.sessions = Sessions(catalogue, clock)
 
     # --- people -------------------------------------------------------------------------------------------
@@ -280,6 +283,10 @@ class Access:
         with self._catalogue.begin() as work:
             lockout.note(work, keys, now)
             work.audit.add(denied)
+        if self._tidied.first(("failures",), now):
+            with self._catalogue.begin() as work:
+                work.failures.prune(now - FAILURES_KEPT)
+                work.links.prune(now)
 
     def _locked(self, locked: LockedOut, name: str, keys: tuple[str, ...], address: str, door: Door) -> None:
         now = self._clock()
@@ -343,31 +350,6 @@ class _Candidate(Generic[Known]):
     why: str  # for the audit log alone
     name: str
     tenant_id: str | None = None
-
-
-class _Briefly(Generic[Known]):
-    """A small cache whose entries live for half a second."""
-
-    def __init__(self, clock: Clock, most: int = 4096) -> None:
-        self._clock = clock
-        self._most = most
-        self._lock = threading.Lock()
-        self._known: dict[tuple[str, ...], tuple[datetime, Known]] = {}
-
-    def get(self, key: tuple[str, ...]) -> Known | None:
-        now = self._clock()
-        with self._lock:
-            at, value = self._known.get(key, (None, None))
-        if at is None or not 0 <= (now - at).total_seconds() < REMEMBERED_SECONDS:
-            return None
-        return value
-
-    def put(self, key: tuple[str, ...], value: Known) -> None:
-        with self._lock:
-            self._known.pop(key, None)
-            while len(self._known) >= self._most:
-                del self._known[next(iter(self._known))]
-            self._known[key] = (self._clock(), value)
 
 
 def _no_password_login(user: User, door: Door) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from recpipe.access import identity, tokens
+from recpipe.access.memory import Lately
 from recpipe.access.principal import Kind, Principal
 from recpipe.access.trail import Clock, event, utc_now
 from recpipe.catalogue.catalogue import Catalogue
@@ -25,6 +26,7 @@ class Sessions:
     def __init__(self, catalogue: Catalogue, clock: Clock = utc_now) -> None:
         self._catalogue = catalogue
         self._clock = clock
+        self._tidied = Lately(3600)
 
     def start(self, principal: Principal, address: str, user_agent: str) -> str:
         """Begin a session for a user who just logged in; the secret for the cookie."""
@@ -45,6 +47,8 @@ class Sessions:
                     user_agent=user_agent[:LONGEST_USER_AGENT],
                 )
             )
+            if self._tidied.first(("sessions",), now):
+                work.sessions.prune(now)
         return secret
 
     def open(self, secret: str, address: str) -> Principal:

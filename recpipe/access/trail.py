@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from recpipe.access.memory import Lately
 from recpipe.access.principal import Action, Principal
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.errors import Forbidden, NotFound
@@ -131,30 +132,3 @@ class Trail:
         finally:
             for waiting in batch:
                 waiting.done = True
-
-
-class Lately:
-    """Remembers, in this process, what happened in the last seconds. Bounded; thread-safe."""
-
-    def __init__(self, seconds: float, most: int = 10_000) -> None:
-        self._seconds = seconds
-        self._most = most
-        self._lock = threading.Lock()
-        self._seen: dict[tuple[str, ...], datetime] = {}
-
-    def first(self, what: tuple[str, ...], now: datetime) -> bool:
-        """Whether this is the first time in that many seconds; remembers it when it is."""
-        with self._lock:
-            before = self._seen.get(what)
-            if before is not None and 0 <= (now - before).total_seconds() < self._seconds:
-                return False
-            self._seen.pop(what, None)
-            if len(self._seen) >= self._most:  # the oldest are at the front
-                del self._seen[next(iter(self._seen))]
-            self._seen[what] = now
-            return True
-
-    def forget(self, what: tuple[str, ...]) -> None:
-        """The next time counts as the first again."""
-        with self._lock:
-            self._seen.pop(what, None)

@@ -342,12 +342,13 @@ def test_denied_folders_are_refused_before_the_first_entry(world: World) -> None
 
 
 @pytest.mark.parametrize(
-    "name", ["plain.wav", "two words ü.mp3.enc", "back\\slash.wav", "line\nbreak.wav", "\\n.wav", "*x"]
+    "name",
+    ["plain.wav", "two words ü.mp3.enc", "back\\slash.wav", "line\nbreak.wav", "carriage\rreturn.wav", "\\n.wav", "*x"],
 )
 def test_sha256sum_reads_our_checksum_lines(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(BYTES)
     entry = DayEntry("1" * 32, name, len(BYTES), hashlib.sha256(BYTES).hexdigest(), NOW)
-    (tmp_path / "SHA256SUMS").write_text(checksum_line(entry))
+    (tmp_path / "SHA256SUMS").write_bytes(checksum_line(entry).encode())
 
     ours = subprocess.run([tool("sha256sum"), "--strict", "-c", "SHA256SUMS"], cwd=tmp_path, capture_output=True)
     theirs = subprocess.run([tool("sha256sum"), name], cwd=tmp_path, capture_output=True, text=True, check=True)

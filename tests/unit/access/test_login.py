@@ -196,6 +196,15 @@ def test_a_hundred_guesses_at_once_are_hardly_more_than_ten(any_world: World) ->
     assert 10 <= world.passwords.verifications - before <= 13
 
 
+def test_counted_failures_do_not_pile_up_for_ever(world: World) -> None:
+    for n in range(5):
+        _answer(world, f"guess{n}")
+        world.pass_time(hours=2)
+
+    with world.catalogue.begin() as work:
+        assert work.failures.prune(world.now) == 2  # account and address of the last one
+
+
 def test_being_locked_out_is_on_the_record_once_a_minute_and_not_with_each_try(world: World) -> None:
     for _ in range(30):
         _answer(world, "ann")

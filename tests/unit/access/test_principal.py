@@ -86,25 +86,25 @@ def test_each_role_may_do_what_the_matrix_says_and_nothing_else(who: str, action
     assert principal.may(action, None) is (action in anywhere)
 
 
-@pytest.mark.parametrize(("who", "action"), list(itertools.product(MATRIX, Action)))
-def test_a_foreign_tenant_is_not_found_and_a_known_one_forbidden(who: str, action: Action) -> None:
+@pytest.mark.parametrize("who", MATRIX)
+def test_a_foreign_tenant_is_not_found_and_a_known_one_forbidden(who: str) -> None:
     principal, own, foreign, _ = MATRIX[who]
 
-    if action not in own and principal.knows(OWN):
-        with pytest.raises(Forbidden):
-            principal.require(action, OWN)
-    if action not in foreign and not principal.everything:
-        with pytest.raises(NotFound) as answer:
-            principal.require(action, FOREIGN)
-        assert str(answer.value) == str(NotFound("tenant", FOREIGN))
+    for action in Action:
+        if action not in own and principal.knows(OWN):
+            with pytest.raises(Forbidden):
+                principal.require(action, OWN)
+        if action not in foreign and not principal.everything:
+            with pytest.raises(NotFound) as answer:
+                principal.require(action, FOREIGN)
+            assert str(answer.value) == str(NotFound("tenant", FOREIGN))
 
 
-@pytest.mark.parametrize(("who", "action"), list(itertools.product(MATRIX, Action)))
-def test_the_list_of_tenants_agrees_with_the_single_answers(who: str, action: Action) -> None:
+@pytest.mark.parametrize("who", MATRIX)
+def test_the_list_of_tenants_agrees_with_the_single_answers(who: str) -> None:
     principal = MATRIX[who][0]
-    tenants = principal.tenants(action)
-
-    for tenant_id in (OWN, FOREIGN):
+    for action, tenant_id in itertools.product(Action, (OWN, FOREIGN)):
+        tenants = principal.tenants(action)
         assert principal.may(action, tenant_id) is (tenants is None or tenant_id in tenants)
 
 

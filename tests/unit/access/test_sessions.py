@@ -124,3 +124,13 @@ def test_a_changed_user_is_signed_out(world: World, change: str) -> None:
 def test_programs_have_no_web_sessions(world: World) -> None:
     with pytest.raises(ValueError, match="only a person"):
         world.access.sessions.start(world.root, ADDRESS, "")
+
+
+def test_old_sessions_do_not_pile_up_for_ever(world: World) -> None:
+    world.user()
+    for _ in range(3):
+        _signed_in(world)
+        world.pass_time(days=1)
+
+    with world.catalogue.begin() as work:
+        assert work.sessions.prune(world.now) == 1

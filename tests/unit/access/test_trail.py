@@ -8,8 +8,9 @@ from datetime import timedelta
 
 import pytest
 
+from recpipe.access.memory import Lately
 from recpipe.access.principal import Action
-from recpipe.access.trail import Lately, Trail, event
+from recpipe.access.trail import Trail, event
 from recpipe.catalogue import Catalogue, Work
 from recpipe.errors import CatalogueUnavailable, NotFound
 from tests.unit.access.world import World
