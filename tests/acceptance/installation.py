@@ -120,4 +120,5 @@ def freepbx_name(number: int, extension: str = "wav") -> str:
     """A name as FreePBX gives it, in the folder of its day."""
     second = f"{number // 3600 % 24:02}{number // 60 % 60:02}{number % 60:02}"
     epoch = 1_790_000_000 + number
-    return f"2026/09/{1 + number % 28:02}/out-0301234{number:04}-201-202609{1 + number % 28:02}-{second}-{epoch}.{number}.{extension}"
+    day = f"{1 + number % 28:02}"
+    return f"2026/09/{day}/out-0301234{number:04}-201-202609{day}-{second}-{epoch}.{number}.{extension}"

@@ -55,7 +55,7 @@ def sealed_tenant(installation: Installation, tmp_path: Path) -> Path:
     """A tenant whose key was made and handed over as the user guide says; returns the private key."""
     tool("openssl")
     key, certificate = tmp_path / "myprivatekey.pem", tmp_path / "mypublickey.pem"
-    made = "openssl req -newkey rsa:2048 -nodes -x509 -days 1825 -subj /CN=acme".split()
+    made = ["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-x509", "-days", "1825", "-subj", "/CN=acme"]
     subprocess.run([*made, "-keyout", key, "-out", certificate], check=True, capture_output=True)
     installation.run("tenant", "create", "acme", "--timezone", "Europe/Berlin", "--region", "DE")
     installation.run("certificate", "add", "acme", str(certificate), "--vouch")

@@ -1,0 +1,67 @@
+"""Memory stays the same however long a call was."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.installation import Installation, openssl_decrypt
+from tests.services.certificates import KeyPair
+from tests.services.s3 import S3Server
+
+LIMIT_MB = 128
+GIGABYTE = 1_000_000_000
+
+
+def gigabyte_wav(path: Path) -> None:
+    """Eight kHz 16-bit mono, 17 hours; silence but for a mark at the end. Sparse, so quickly made."""
+    header = b"RIFF" + (GIGABYTE - 8).to_bytes(4, "little") + b"WAVEfmt " + (16).to_bytes(4, "little")
+    header += b"\1\0\1\0" + (8000).to_bytes(4, "little") + (16000).to_bytes(4, "little") + b"\2\0\x10\0"
+    header += b"data" + (GIGABYTE - 44).to_bytes(4, "little")
+    with path.open("wb") as out:
+        out.write(header)
+        out.seek(GIGABYTE - 4)
+        out.write(b"\1\2\3\4")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_sealing_and_uploading_a_gigabyte_needs_little_memory(
+    tmp_path: Path, s3_server: S3Server, key_pair: KeyPair
+) -> None:
+    installation = Installation(
+        tmp_path,
+        {
+            "RECPIPE_STORE_URL": f"s3://{s3_server.bucket}/memory",
+            "RECPIPE_S3_ENDPOINT": s3_server.endpoint,
+            "RECPIPE_S3_ACCESS_KEY": s3_server.access_key,
+            "RECPIPE_S3_SECRET_KEY": s3_server.secret_key,
+            "RECPIPE_S3_ADDRESSING": "path",
+        },
+    )
+    spool = installation.spool(tenant="acme", layout="freepbx", settle_seconds=0)
+    installation.run("tenant", "create", "acme")
+    installation.run("certificate", "add", "acme", str(key_pair.certificate_path), "--vouch")
+    installation.run("tenant", "set", "acme", "--encryption", "on")
+    gigabyte_wav(spool / "out-03012345678-201-20260901-092517-1790000000.1.wav")
+
+    process = subprocess.Popen(
+        installation.command("ingest", "--once", "--json"), env=installation.environment(), stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    printed = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+
+    assert process.returncode == 0 and json.loads(printed)["stored"] == 1
+    assert usage.ru_maxrss / 1024 < LIMIT_MB
+    (enc,) = installation.export("acme")
+    out = tmp_path / "out.wav"
+    openssl_decrypt(enc, out, key_pair.key_path)
+    with out.open("rb") as opened:
+        opened.seek(GIGABYTE - 4)
+        assert opened.read(4) == b"\1\2\3\4"
