@@ -1,0 +1,130 @@
+"""Nobody reaches what is another tenant's: every operation of the route table, every role, foreign ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from recpipe.model import Role
+from recpipe.settings import Spool
+from recpipe.web.app import create_app
+from tests.integration.api import World, world
+from tests.integration.api_cases import CASES, NOBODYS, globex_things
+
+OUTSIDERS = ("api", "client", "service", "limited")
+
+
+@pytest.fixture(scope="module")
+def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with made_in(tmp_path_factory.mktemp("tenancy")) as made:
+        yield made
+
+
+@contextmanager
+def made_in(root: Path) -> Iterator[World]:
+    spools = (Spool(path=root / "acme", tenant="acme"), Spool(path=root / "globex", tenant="globex"))
+    for spool in spools:
+        spool.path.mkdir()
+    with world(root, spool=spools) as made:
+        # An administrator's token that is limited to one tenant is an outsider to all others, too.
+        everything = ("search", "play", "download", "export", "keys", "ftp", "users", "upload", "tenants", "audit")
+        made.token("limited", Role.ADMINISTRATOR, (*everything, f"tenant:{made.acme.id}"), {})
+        yield made
+
+
+@pytest.fixture(scope="module")
+def foreign(there: World) -> dict[str, str]:
+    return globex_things(there)
+
+
+def operations(app: FastAPI) -> set[str]:
+    return {
+        operation["operationId"]
+        for path, methods in app.openapi()["paths"].items()
+        for operation in methods.values()
+        if path.startswith("/api/")
+    }
+
+
+def test_every_operation_of_the_api_has_its_case(there: World) -> None:
+    app = create_app(there.context)
+    assert operations(app) == set(CASES)
+    served = set(app.openapi()["paths"])
+    assert all(path.startswith("/api/v1/") for path in served), "a route outside the API hides from these tests"
+
+
+def answer(response: httpx.Response) -> tuple[int, dict[str, str], bytes]:
+    headers = {name: value for name, value in response.headers.items() if name != "date"}
+    return response.status_code, headers, response.content
+
+
+@pytest.mark.parametrize("who", OUTSIDERS)
+def test_what_is_anothers_and_what_is_not_there_answer_in_the_same_bytes(
+    there: World, foreign: dict[str, str], who: str
+) -> None:
+    client = there.client(who)
+    for operation, case in CASES.items():
+        if case.names_nobody:
+            continue
+        anothers, nobodys = answer(case.call(client, foreign)), answer(case.call(client, NOBODYS))
+        assert anothers == nobodys, operation
+        assert anothers[0] in (403, 404), operation
+        for value in (*foreign.values(), "globex"):
+            assert value.encode() not in anothers[2], operation
+
+
+@pytest.mark.parametrize("who", OUTSIDERS)
+def test_ones_own_tenant_in_the_path_opens_nothing_of_another(there: World, foreign: dict[str, str], who: str) -> None:
+    own, client = {"tenant": there.acme.id}, there.client(who)
+    for operation, case in CASES.items():
+        if "{tenant}" in case.path and case.path.count("{") > 1:
+            anothers = answer(case.call(client, foreign | own))
+            assert anothers == answer(case.call(client, NOBODYS | own)), operation
+            assert anothers[0] in (403, 404), operation
+
+
+@pytest.mark.parametrize("who", OUTSIDERS)
+def test_lists_show_nothing_of_another_tenant(there: World, foreign: dict[str, str], who: str) -> None:
+    for operation, case in CASES.items():
+        if not case.names_nobody:
+            continue
+        response = case.call(there.client(who), NOBODYS)
+        assert response.status_code < 500, operation
+        for name in ("tenant", "user", "token", "quarantined", "recording"):
+            assert foreign[name] not in response.text, operation
+        assert "globex" not in response.text and "stranger" not in response.text, operation
+
+
+def test_nobody_is_served_without_a_token(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with made_in(tmp_path_factory.mktemp("nobody")) as there:
+        ids = globex_things(there)
+        for credentials in ({}, {"cookie": "recpipe_session=wrong"}, {"authorization": "Bearer rp_wrong"}):
+            with httpx.Client(base_url=there.url, headers=credentials, trust_env=False) as client:
+                for operation, case in CASES.items():
+                    response = case.call(client, ids)
+                    # Guessed tokens lock the address out, which comes to the same.
+                    assert response.status_code in ((401, 429) if "authorization" in credentials else (401,)), operation
+                    assert response.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("who", ["api", "client", "service", "stranger"])
+@pytest.mark.parametrize("operation", ["create_tenant", "list_quarantine", "discard_quarantined", "retry_quarantined"])
+def test_what_is_the_administrators_alone_is_refused(
+    there: World, foreign: dict[str, str], operation: str, who: str
+) -> None:
+    assert CASES[operation].call(there.client(who), foreign).status_code == 403
+
+
+def test_the_cases_are_right_an_administrator_reaches_each_of_these_things(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with made_in(tmp_path_factory.mktemp("control")) as there:
+        ids = globex_things(there)
+        for name, case in CASES.items():
+            response = case.call(there.client("administrator"), ids)
+            assert response.status_code < 500 and response.status_code not in (401, 403, 404), (name, response.text)
