@@ -20,10 +20,10 @@ from asn1crypto import core, keys, x509
 from keys import pasted as paste
 from keys import profile
 from keys.errors import CertificateRejected
+from keys.names import display, display_serial, name_values
 from keys.pasted import Kind
 
 EXPIRES_SOON = timedelta(days=90)
-LONGEST_NAME = 300  # characters of a subject or issuer that are shown
 
 _USUAL_EXPONENTS = (3, 17, 65537)
 _SMALL_PRIMES = math.prod(n for n in range(3, 1000) if all(n % d for d in range(2, min(n, 32))))
@@ -31,17 +31,6 @@ _NEW_PAIR = (
     "Make an RSA key pair with: openssl req -newkey rsa:2048 -nodes -keyout myprivatekey.pem -x509 -days 1825 "
     "-out mypublickey.pem and paste the contents of mypublickey.pem."
 )
-_SHORT_NAMES = {
-    "common_name": "CN",
-    "organization_name": "O",
-    "organizational_unit_name": "OU",
-    "country_name": "C",
-    "locality_name": "L",
-    "state_or_province_name": "ST",
-    "email_address": "emailAddress",
-    "serial_number": "serialNumber",
-    "domain_component": "DC",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +111,7 @@ def vet(pasted: bytes | str, *, now: datetime) -> Certificate:
     leaf, rest = _leaf([(der, _parsed(der)) for der in certificates])
     leaf_key = leaf[1]["tbs_certificate"]["subject_public_key_info"]
     if any(_rsa(key) != _rsa(leaf_key) for key in public_keys):
-        raise _several("keys", [_name(leaf[1].subject)])
+        raise _several("keys", [display(leaf[1].subject)])
     described = _described(leaf[0], now, chain=[certificate for _, certificate in rest])
     if rest:
         note = CertificateWarning(
@@ -182,7 +171,7 @@ def _certificate_or_none(der: bytes) -> Any | None:
         body = certificate["tbs_certificate"]
         for part in ("version", "serial_number", "signature", "validity"):
             _ = body[part].native
-        for field in (*_name_values(body["issuer"]), *_name_values(body["subject"])):
+        for field in (*name_values(body["issuer"]), *name_values(body["subject"])):
             field["value"].dump()
         key = body["subject_public_key_info"]
         _ = key["algorithm"]["algorithm"].dotted
@@ -298,7 +287,7 @@ def _leaf(found: list[tuple[bytes, Any]]) -> tuple[tuple[bytes, Any], list[tuple
             chain.append(above[0])
         if len(chain) == len(found):
             return found[chain[0]], [found[at] for at in chain[1:]]
-    raise _several("certificates", [_name(certificate.subject) for _, certificate in found])
+    raise _several("certificates", [display(certificate.subject) for _, certificate in found])
 
 
 def _around(key: Any) -> bytes:
@@ -374,8 +363,8 @@ def _described(der: bytes, now: datetime, chain: Sequence[Any] = ()) -> Certific
         warnings.extend(_issuer_warnings(certificate, chain))
     return Certificate(
         der=bytes(der),
-        subject=_name(body["subject"]),
-        issuer=_name(body["issuer"]),
+        subject=display(body["subject"]),
+        issuer=display(body["issuer"]),
         serial=display_serial(serial),
         fingerprint=hashlib.sha256(der).hexdigest(),
         key_bits=modulus.bit_length(),
@@ -418,41 +407,3 @@ def _issuer_warnings(certificate: Any, chain: Sequence[Any]) -> list[Certificate
             CertificateWarning("weak-issuer", f"It was issued with a {weakest}-bit RSA key, which can be broken.")
         )
     return warnings
-
-
-def display_serial(serial: int) -> str:
-    """Upper hex as `openssl x509 -serial` prints it."""
-    digits = f"{abs(serial):X}"
-    return ("-" if serial < 0 else "") + "0" * (len(digits) % 2) + digits
-
-
-def display_name(der: bytes) -> str:
-    """A DER distinguished name for people; hex when it cannot be read."""
-    try:
-        return _name(x509.Name.load(der, strict=True))
-    except Exception:  # asn1crypto lets a dozen kinds of errors through on hostile input
-        return "#" + der[:64].hex()
-
-
-def _name_values(name: Any) -> list[Any]:
-    return [field for part in name.chosen for field in part]
-
-
-def _name(name: Any) -> str:
-    """A distinguished name for people: hostile text in it cannot break a line, a terminal or a page's layout."""
-    shown = []
-    for field in _name_values(name):
-        label = _SHORT_NAMES.get(field["type"].native, field["type"].dotted)
-        try:
-            value = str(field["value"].native)
-        except (ValueError, TypeError):
-            value = "#" + field["value"].dump().hex()
-        escaped = "".join(
-            character
-            if character.isprintable()
-            else "".join(f"\\{octet:02X}" for octet in character.encode("utf-8", "replace"))
-            for character in value.replace("\\", "\\\\").replace(",", "\\,")
-        )
-        shown.append(f"{label}={escaped}")
-    text = ", ".join(shown)
-    return text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1] + "…"

@@ -9,12 +9,9 @@ Source: RFC 5652 section 6 (EnvelopedData), RFC 8017 section 7.2 (RSAES-PKCS1-v1
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
-from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +25,8 @@ from cryptography.hazmat.primitives.ciphers.modes import CBC
 
 from keys import certificate, profile, tlv
 from keys.errors import MessageTooLarge, SourceSizeMismatch
+from keys.hashing import BUFFERS, CHUNK_BYTES, OVERLAP_FROM_BYTES, Hashing
 
-CHUNK_BYTES = 128 * 1024  # read, encrypted and hashed at a time: stays in a core's second-level cache
-OVERLAP_FROM_BYTES = 256 * 1024  # from here on a helper thread hashes: below, handing over costs more than it gains
 _BLOCK = profile.BLOCK_BYTES
 _SLACK = _BLOCK - 1  # update_into wants this much room behind what it writes
 
@@ -175,85 +171,6 @@ class Sealing:
         return SealingReader(self.__header, cipher, source, self.plain_bytes, hashes)
 
 
-class _Buffers:
-    """Plaintext buffers kept between files: allocating one a file costs more than sealing a small file."""
-
-    def __init__(self, keep: int) -> None:
-        self._free: deque[memoryview] = deque(maxlen=keep)
-
-    def take(self) -> memoryview:
-        try:
-            return self._free.pop()
-        except IndexError:
-            return memoryview(bytearray(CHUNK_BYTES))
-
-    def give(self, buffer: memoryview) -> None:
-        self._free.append(buffer)
-
-
-_BUFFERS = _Buffers(keep=32)
-
-
-class _Helper:
-    """The thread that hashes what another one has encrypted; started at first use, anew after a fork."""
-
-    def __init__(self) -> None:
-        self._pool: ThreadPoolExecutor | None = None
-        os.register_at_fork(after_in_child=self._forget)
-
-    def _forget(self) -> None:
-        self._pool = None
-
-    def submit(self, hashing: _Hashing, plain: memoryview, sealed: memoryview) -> Future[None]:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="recpipe-hash")
-        return self._pool.submit(hashing.update, plain, sealed)
-
-
-_HELPER = _Helper()
-
-
-class _Hashing:
-    """Both running SHA-256 sums of one file, either inline or one piece behind on the helper thread."""
-
-    def __init__(self, *, overlap: bool) -> None:
-        self.plain = hashlib.sha256()
-        self.sealed = hashlib.sha256()
-        self._overlap = overlap
-        self._pending: Future[None] | None = None
-        # A piece being hashed must not be overwritten: the caller's buffer is copied, the plaintext buffer swapped.
-        self._copy = _BUFFERS.take() if overlap else None
-        self._spare = _BUFFERS.take() if overlap else None
-
-    def update(self, plain: memoryview, sealed: memoryview) -> None:
-        self.plain.update(plain)
-        self.sealed.update(sealed)
-
-    def piece(self, buffer: memoryview, plain_bytes: int, sealed: memoryview) -> memoryview:
-        """Hash one piece; returns the buffer that the next plaintext may be read into."""
-        if self._copy is None or self._spare is None:
-            self.update(buffer[:plain_bytes], sealed)
-            return buffer
-        self.wait()
-        copy = self._copy[: len(sealed)]
-        copy[:] = sealed
-        self._pending = _HELPER.submit(self, buffer[:plain_bytes], copy)
-        free, self._spare = self._spare, buffer
-        return free
-
-    def wait(self) -> None:
-        if self._pending is not None:
-            self._pending.result()
-            self._pending = None
-
-    def close(self) -> None:
-        self.wait()
-        for buffer in (self._copy, self._spare):
-            if buffer is not None:
-                _BUFFERS.give(buffer)
-        self._copy = self._spare = None
-
-
 class SealingReader:
     """The bytes of one envelope. Not for several threads at once.
 
@@ -268,10 +185,10 @@ class SealingReader:
         self._left = plain_bytes
         self._ready = memoryview(header)
         self._stash: memoryview | None = None
-        self._plain: memoryview | None = _BUFFERS.take()
+        self._plain: memoryview | None = BUFFERS.take()
         self._ended = False
         self._failure: SourceSizeMismatch | None = None
-        self._hashing = _Hashing(overlap=plain_bytes >= OVERLAP_FROM_BYTES) if hashes else None
+        self._hashing = Hashing(overlap=plain_bytes >= OVERLAP_FROM_BYTES) if hashes else None
         if self._hashing:
             self._hashing.sealed.update(header)
         self._sums: tuple[str, str] | None = None
@@ -340,7 +257,7 @@ class SealingReader:
         if self._hashing is not None:
             self._hashing.close()
         if self._plain is not None:
-            _BUFFERS.give(self._plain)
+            BUFFERS.give(self._plain)
             self._plain = None
         self._ended = True
 

@@ -26,10 +26,11 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 
-from keys import certificate as certificates_
 from keys import profile, tlv
 from keys.ber import CHUNK_BYTES, BerStream, damaged
+from keys.certificate import recipient as recipient_parts
 from keys.errors import ContentDiffers, EnvelopeMalformed, NoRecipientMatches, OutputUnsafe
+from keys.names import display_name, display_serial
 from keys.privatekey import PrivateKey, load_private_key
 
 __all__ = [
@@ -279,8 +280,8 @@ class _Header:
         self.transports.append(_Transport(who.der(), algorithm, parameters, encrypted_key))
         issuer = serial = identifier = ""
         if who.tag == tlv.SEQUENCE:
-            issuer = certificates_.display_name(who.children[0].der())
-            serial = certificates_.display_serial(int.from_bytes(who.children[1].content, "big", signed=True))
+            issuer = display_name(who.children[0].der())
+            serial = display_serial(int.from_bytes(who.children[1].content, "big", signed=True))
         else:
             identifier = who.octets().hex()
         shown = profile.KEY_TRANSPORT.get(algorithm, algorithm)
@@ -311,7 +312,7 @@ def _oid(node: tlv.Node) -> str:
 
 def _names_of(certificate: bytes) -> frozenset[bytes]:
     """How a recipient may be named for this certificate: issuer and serial, or key identifier."""
-    parts = certificates_.recipient(certificate)
+    parts = recipient_parts(certificate)
     names = {tlv.element(tlv.SEQUENCE, parts.issuer_der + parts.serial_der)}
     if parts.key_identifier:
         names.add(tlv.element(tlv.CONTEXT_0_PRIMITIVE, parts.key_identifier))

@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs7
 
 from keys.certificate import vet
-from keys.envelope import CHUNK_BYTES, OVERLAP_FROM_BYTES, Sealer, seal_file
+from keys.envelope import Sealer, seal_file
+from keys.hashing import CHUNK_BYTES, OVERLAP_FROM_BYTES
 from keys.opening import load_private_key, open_envelope, open_file
 from tests.services.certificates import KeyPair, KeyPairs, openssl, smime_decrypt
 from tests.services.need import missing, tool
@@ -78,12 +79,15 @@ def test_openssl_cms_opens_what_we_seal(recipients: int, five: list[KeyPair], tm
 
 @pytest.mark.parametrize("recipients", [1, 2, 5])
 def test_cryptography_opens_what_we_seal(recipients: int, five: list[KeyPair], tmp_path: Path) -> None:
+    pairs = five[:recipients]
+    holders = [
+        (x509.load_der_x509_certificate(pair.der), serialization.load_pem_private_key(pair.key_pem, None))
+        for pair in pairs
+    ]
     for size in FEW_SIZES:
-        envelope = sealed(tmp_path / "f.enc", size, five[:recipients]).read_bytes()
-        for pair in five[:recipients]:
-            key = serialization.load_pem_private_key(pair.key_pem, None)
-            certificate = x509.load_der_x509_certificate(pair.der)
-            found = pkcs7.pkcs7_decrypt_der(envelope, certificate, key, [pkcs7.PKCS7Options.Binary])  # type: ignore[arg-type]
+        envelope = sealed(tmp_path / "f.enc", size, pairs).read_bytes()
+        for certificate, key in holders:
+            found = pkcs7.pkcs7_decrypt_der(envelope, certificate, key, [])  # type: ignore[arg-type]
             assert found == content_of(size)
 
 
@@ -154,8 +158,11 @@ def test_every_accepted_kind_of_certificate_opens(name: str, key_pairs: KeyPairs
     for tool_name in ("smime", "cms"):
         arguments = (tool_name, "-decrypt", "-binary", "-in", tmp_path / "f.enc", "-inform", "DER", "-inkey", key_path)
         assert openssl(*arguments) == content_of(5000)
-    open_file(tmp_path / "f.enc", key_path, tmp_path / "g", expect_sha256=sums.plain_sha256)
-    open_file(tmp_path / "f.enc", key_path, tmp_path / "g", certificate=certificate.der)
+    open_file(
+        *(tmp_path / "f.enc", key_path, tmp_path / "g"),
+        certificate=certificate.der,
+        expect_sha256=sums.plain_sha256,
+    )
 
 
 # --- the other programs, one process or profile each -----------------------------------------------------
@@ -208,7 +215,8 @@ public class Open {
                 new PKCS8EncodedKeySpec(Files.readAllBytes(Path.of(part[1]))));
             X509CertificateHolder holder = new X509CertificateHolder(Files.readAllBytes(Path.of(part[2])));
             CMSEnvelopedData envelope = new CMSEnvelopedData(Files.readAllBytes(Path.of(part[0])));
-            RecipientInformation recipient = envelope.getRecipientInfos().get(new JceKeyTransRecipientId(holder));
+            RecipientInformation recipient = envelope.getRecipientInfos().get(
+                new KeyTransRecipientId(holder.getIssuer(), holder.getSerialNumber()));
             byte[] content = recipient.getContent(new JceKeyTransEnvelopedRecipient(key).setProvider("BC"));
             byte[] sum = MessageDigest.getInstance("SHA-256").digest(content);
             System.out.println(String.format("%064x", new java.math.BigInteger(1, sum)));
@@ -274,10 +282,15 @@ def test_gpgsm_opens_what_we_seal(matrix: list[tuple[Path, KeyPair, str]], gnupg
     quiet = ("--homedir", gnupg_home, "--batch", "--yes", "--disable-dirmngr", "--pinentry-mode", "loopback")
     gpgsm = (tool("gpgsm"), *quiet, "--passphrase-fd", "0")
     for pair in {pair.key_path: pair for _, pair, _ in matrix}.values():
-        (tmp_path / "pair.p12").write_bytes(pkcs12(pair))
-        done = run(*gpgsm, "--import", tmp_path / "pair.p12", stdin=b"x\n")
+        # gpgsm 2.2 misreads some of openssl's PKCS#12 files, by chance of the salt: give it another.
+        for _ in range(5):
+            (tmp_path / "pair.p12").write_bytes(pkcs12(pair))
+            done = run(*gpgsm, "--import", tmp_path / "pair.p12", stdin=b"x\n")
+            if done.returncode == 0:
+                break
         assert done.returncode == 0, done.stderr.decode()
-    for envelope, expected in dict.fromkeys((envelope, expected) for envelope, _, expected in matrix):
+    # Every fourth, which walks through sizes and recipients: a call takes most of a second, whatever the envelope.
+    for envelope, expected in list(dict.fromkeys((envelope, expected) for envelope, _, expected in matrix))[::4]:
         done = run(*gpgsm, "--output", tmp_path / "out", "--decrypt", envelope, stdin=b"x\n")
         assert done.returncode == 0, (envelope.name, done.stderr.decode())
         assert hashlib.sha256((tmp_path / "out").read_bytes()).hexdigest() == expected, envelope.name

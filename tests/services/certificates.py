@@ -5,6 +5,7 @@ Fixtures: `key_pair`, `other_key_pair` (the documented command), `key_pairs` (ma
 
 from __future__ import annotations
 
+import ssl
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ class KeyPair:
 
     @property
     def der(self) -> bytes:
-        return openssl("x509", "-in", self.certificate_path, "-outform", "DER")
+        return ssl.PEM_cert_to_DER_cert(self.pem.decode())
 
 
 def openssl(*arguments: str | Path, stdin: bytes | None = None) -> bytes:

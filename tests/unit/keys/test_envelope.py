@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from keys import profile
-from keys.envelope import CHUNK_BYTES, OVERLAP_FROM_BYTES, Sealer, seal_file
+from keys.envelope import Sealer, seal_file
 from keys.errors import CertificateRejected, MessageTooLarge, SourceSizeMismatch
+from keys.hashing import CHUNK_BYTES, OVERLAP_FROM_BYTES
 from keys.opening import PrivateKey, inspect, load_private_key, open_envelope
 from tests.services.certificates import KeyPair
 

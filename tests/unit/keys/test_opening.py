@@ -9,6 +9,7 @@ import random
 import stat
 import subprocess
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ from keys.errors import (
     OutputUnsafe,
     PrivateKeyUnusable,
 )
-from keys.opening import inspect, load_private_key, open_envelope, open_file
+from keys.opening import PrivateKey, inspect, load_private_key, open_envelope, open_file
 from tests.services.certificates import KeyPair, KeyPairs, openssl
 
 CONTENT = random.Random(1).randbytes(200_001)
@@ -35,9 +36,14 @@ def sealed(content: bytes, *pairs: KeyPair) -> bytes:
     return Sealer([pair.der for pair in pairs]).begin(len(content)).open(io.BytesIO(content)).read()
 
 
+@cache
+def loaded(path: Path) -> PrivateKey:
+    return load_private_key(path.read_bytes())
+
+
 def opened(envelope: bytes, pair: KeyPair, **options: bytes) -> bytes:
     out = io.BytesIO()
-    open_envelope(io.BytesIO(envelope), out, load_private_key(pair.key_pem), **options)
+    open_envelope(io.BytesIO(envelope), out, loaded(pair.key_path), **options)
     return out.getvalue()
 
 
@@ -384,9 +390,9 @@ def test_private_keys_load_in_every_form_openssl_writes(key_pair: KeyPair) -> No
         "crlf": (key_pair.key_pem.replace(b"\n", b"\r\n"), None),
     }
     for name, (data, passphrase) in forms.items():
-        loaded = load_private_key(data, passphrase)
-        assert loaded.belongs_to(key_pair.der), name
-        assert repr(loaded) == "PrivateKey(bits=2048)"
+        found = load_private_key(data, passphrase)
+        assert found.belongs_to(key_pair.der), name
+        assert repr(found) == "PrivateKey(bits=2048)"
 
 
 def test_what_is_no_usable_private_key_says_what_to_do(key_pair: KeyPair) -> None:
