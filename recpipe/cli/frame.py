@@ -6,13 +6,16 @@ Exit codes: 0 done; 1 something was found or failed; 2 the command was used wron
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 
@@ -30,6 +33,7 @@ from recpipe.errors import (
 
 if TYPE_CHECKING:
     from recpipe.settings import Settings
+    from recpipe.wiring import Parts
 
 DONE, FAILED, USED_WRONGLY = 0, 1, 2
 _MISUSE = (SettingsInvalid, InputInvalid, NotFound, AlreadyExists, QueryInvalid)
@@ -102,33 +106,117 @@ def quiet_logs(configured: Settings) -> None:
     log.set_up(configured.log_format, "warning")
 
 
+@contextmanager
+def opened(context: typer.Context) -> Iterator[Parts]:
+    """Everything that a command works on, closed again at its end; logs are kept to warnings.
+
+    Raises:
+        SettingsInvalid, CatalogueError, StoreError: what the installation lies on cannot be used.
+    """
+    from recpipe import wiring
+
+    configured = settings(context)
+    quiet_logs(configured)
+    with wiring.open_parts(configured) as parts:
+        yield parts
+
+
+# --- output -------------------------------------------------------------------------------------------------
+
+
 def print_json(document: Any) -> None:
     """One document on standard output, and nothing else there."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2, default=str) + "\n")
+    text = json.dumps(document, ensure_ascii=False, indent=2, default=str)
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:  # a terminal or pipe that is not UTF-8, or half a surrogate pair
+        text = json.dumps(document, ensure_ascii=True, indent=2, default=str)
+    sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
+def say(line: str = "") -> None:
+    """One line of our own text on standard output, markup allowed; put what comes from outside through `shown`."""
+    out.print(line)
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Columns as wide as they need, nothing cut: for eyes and for grep alike."""
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(headers, *cells, strict=True)]
+
+    def line(row: Sequence[str]) -> str:
+        return "  ".join(
+            cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)
+        ).rstrip()
+
+    out.print(line(headers), style="bold", markup=False)
+    for row in cells:
+        out.print(line(row), markup=False)
+
+
+def details(pairs: Sequence[tuple[str, object]]) -> None:
+    """Names and values below each other; those without a value are left out."""
+    kept = [(name, printable(value)) for name, value in pairs if value not in (None, "", ())]
+    width = max(len(name) for name, _ in kept)
+    for name, value in kept:
+        out.print(f"[dim]{name:<{width}}[/]  {escape(value)}")
+
+
+def printable(text: object) -> str:
+    """Text from outside in one line: control, direction and other invisible characters are spelt out."""
+    return "".join(c if c.isprintable() else _spelt(ord(c)) for c in str(text))
+
+
 def shown(text: object) -> str:
-    """Text from outside, fit for a terminal: no markup, no control characters."""
-    printable = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(text))
-    return escape(printable)
+    """`printable`, and what looks like markup stays text."""
+    return escape(printable(text))
+
+
+def shown_lines(text: str) -> str:
+    return "\n".join(shown(line) for line in text.splitlines())
+
+
+def _spelt(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+# --- running ------------------------------------------------------------------------------------------------
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code; errors become one clear line on standard error."""
+    """Run one command line and return its exit code; errors become one clear line on standard error.
+
+    With `--json` an error is a document on standard output as well: `{"error": {...}, "exit_code": N}`.
+    """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    debug = "--debug" in arguments
+    debug, as_json = "--debug" in arguments, "--json" in arguments
     _register()
     try:
         app(arguments, prog_name="recpipe")
     except SystemExit as end:  # how typer ends a command, a wrong option included
-        return end.code if isinstance(end.code, int) else FAILED
+        code = end.code if isinstance(end.code, int) else FAILED
+        if code == USED_WRONGLY and as_json:
+            _print_error("UsageError", "The command was used wrongly; standard error says how.", code)
+        return code
+    except BrokenPipeError:  # `| head` has seen enough; nothing may be flushed into the broken pipe at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (RecpipeError, KeysError) as error:
         if debug:
             raise
-        return _report(error, as_json="--json" in arguments)
-    except BrokenPipeError:  # `| head` has seen enough
-        sys.stderr.close()
+        return _report(error, as_json=as_json)
+    except OSError as error:
+        if debug:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        return _report(RecpipeError(f"{where}{error.strerror or error}."), as_json=as_json)
+    except Exception as error:
+        if debug:
+            raise
+        told = (
+            f"Something unforeseen happened ({type(error).__name__}: {error}). Run it again with --debug to see where."
+        )
+        return _report(RecpipeError(told), as_json=as_json)
     return DONE
 
 
@@ -139,20 +227,20 @@ def code_of(error: Exception) -> int:
 
 def _report(error: RecpipeError | KeysError, *, as_json: bool) -> int:
     code = code_of(error)
+    reason = str(getattr(error, "reason", ""))
     if as_json:
-        told = {"type": type(error).__name__, "message": str(error)}
-        reason = getattr(error, "reason", "")
-        print_json({"error": told | ({"reason": reason} if reason else {}), "exit_code": code})
+        _print_error(type(error).__name__, str(error), code, reason)
     err.print(f"[bold red]Error:[/] {shown_lines(str(error))}")
     if isinstance(error, CatalogueUnavailable):
         err.print("Nothing was changed.")
     if isinstance(error, CertificateRejected):
-        err.print(f"Reason: {error.reason}. Nothing of the input was kept.")
+        err.print(f"Reason: {shown(reason)}. Nothing of the input was kept.")
     return code
 
 
-def shown_lines(text: str) -> str:
-    return "\n".join(shown(line) for line in text.splitlines())
+def _print_error(kind: str, message: str, code: int, reason: str = "") -> None:
+    told = {"type": kind, "message": message} | ({"reason": reason} if reason else {})
+    print_json({"error": told, "exit_code": code})
 
 
 def _register() -> None:

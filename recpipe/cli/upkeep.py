@@ -1,0 +1,193 @@
+"""`verify`, `migrate`, `settings`, `audit` and `version`: is it sound, what is it set to, what was done."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from recpipe import __version__
+from recpipe.cli import frame
+from recpipe.cli.frame import AsJson
+from recpipe.cli.words import moment, tenant_named
+from recpipe.model import AuditQuery, Outcome
+
+if TYPE_CHECKING:
+    from recpipe.verify import Report
+
+settings_group = typer.Typer(no_args_is_help=True, help="What recpipe is set to.")
+audit_group = typer.Typer(no_args_is_help=True, help="Who did what, from where, when, and how it ended.")
+
+
+def verify(
+    context: typer.Context,
+    sample: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="Compare the bytes of N recordings chosen at random, not of all."),
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Compare catalogue and store: every recording has its object, every object its recording, checksums match.
+
+    Changes nothing, and may run beside everything else. Ends with 1 when something is wrong.
+
+    [bold]recpipe verify[/]                   reads everything that is stored
+    [bold]recpipe verify --sample 1000[/]     a spot check: reads 1,000 recordings
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from recpipe import verify as work
+    from recpipe.access.principal import operator
+
+    columns = (TextColumn("Verifying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with frame.opened(context) as parts, Progress(*columns, console=frame.err, transient=True) as progress:
+        task = progress.add_task("Verifying", total=work.total(parts.catalogue))
+        report = work.verify(
+            parts.catalogue,
+            parts.store,
+            operator(),
+            sample=sample,
+            clock=parts.clock,
+            trail=parts.trail,
+            on_recording=lambda: progress.advance(task),
+        )
+    if json:
+        frame.print_json(asdict(report))
+    else:
+        _tell(report)
+    raise typer.Exit(frame.FAILED if report.problems else frame.DONE)
+
+
+def _tell(report: Report) -> None:
+    frame.say(
+        f"{report.recordings:,} recordings, {report.objects:,} objects; "
+        f"{report.read:,} read and compared ({report.read_bytes / 1e6:,.1f} MB)."
+    )
+    if report.in_work:
+        frame.say(f"{report.in_work:,} objects are so new that their recording may still be on its way.")
+    if not report.problems:
+        frame.say("[bold green]Everything is there and as it was stored.[/]")
+    for problem in report.problems:
+        whose = f"{frame.shown(problem.tenant)}: " if problem.tenant else ""
+        frame.say(f"[bold red]{problem.kind}[/] {whose}{frame.shown(problem.message)}")
+    if report.problems:
+        frame.say(f"[bold red]{len(report.problems):,} problem(s).[/]")
+
+
+def migrate(context: typer.Context, json: AsJson = False) -> None:
+    """Make the database, or bring an older one up to date. Other commands do this by themselves.
+
+    Make a backup first: an older recpipe does not read a newer database.
+    """
+    from recpipe import wiring
+    from recpipe.catalogue import migrate as schema
+
+    configured = frame.settings(context)
+    frame.quiet_logs(configured)
+    with wiring.open_catalogue(configured) as catalogue:
+        catalogue.ready()
+    if json:
+        frame.print_json({"schema": schema.head()})
+    else:
+        frame.say(f"The database has schema {schema.head()}, the one of this version.")
+
+
+@settings_group.command("show")
+def settings_show(context: typer.Context, json: AsJson = False) -> None:
+    """The settings in effect, out of file, variables and options. Secrets are hidden."""
+    from recpipe import wiring
+
+    configured = frame.settings(context)
+    values: dict[str, Any] = configured.model_dump(mode="json")
+    values["store_url"] = configured.store
+    values["spool"] = [spool.model_dump(mode="json") for spool in wiring.spools(configured)]
+    if not configured.database_url.get_secret_value():
+        values["database_url"] = configured.database
+    if json:
+        frame.print_json(values)
+        return
+    spools = values.pop("spool")
+    frame.details([(name, "(not set)" if value in ("", None, []) else value) for name, value in values.items()])
+    for spool in spools:
+        frame.say()
+        frame.say("[bold]\\\\[\\\\[spool]][/]")
+        frame.details([(name, value) for name, value in spool.items()])
+
+
+@audit_group.command("list")
+def audit_list(
+    context: typer.Context,
+    tenant: Annotated[str, typer.Option("--tenant", "-t", help="Only of this tenant.", show_default=False)] = "",
+    start: Annotated[
+        str, typer.Option("--from", metavar="TIME", help="From then on: a date, or ISO 8601.", show_default=False)
+    ] = "",
+    end: Annotated[
+        str,
+        typer.Option("--to", metavar="TIME", help="Before then, or up to and including a date.", show_default=False),
+    ] = "",
+    actor: Annotated[str, typer.Option(help="Who: a user, ftp:ACCOUNT, cli:LOGIN, pipeline.", show_default=False)] = "",
+    action: Annotated[
+        str, typer.Option(help="What: login, play, download, certificate.vouch, ...", show_default=False)
+    ] = "",
+    outcome: Annotated[Outcome | None, typer.Option(help="How it ended.", show_default=False)] = None,
+    subject: Annotated[str, typer.Option(help="Id of what it was done to.", show_default=False)] = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 100,
+    cursor: Annotated[str, typer.Option(help='Go on: "next" of the page before.', show_default=False)] = "",
+    json: AsJson = False,
+) -> None:
+    """The audit log, newest first. Times are UTC, or with --tenant those of its zone.
+
+    [bold]recpipe audit list --tenant acme --action download --from 2025-03-01[/]
+    [bold]recpipe audit list --outcome denied[/]
+    """
+    from recpipe.access.principal import Action, operator
+    from recpipe.web.schemas import AuditGiven
+
+    with frame.opened(context) as parts:
+        owner = tenant_named(parts, tenant) if tenant else None
+        parts.trail.require(operator(), Action.AUDIT, owner.id if owner else None)
+        zone = owner.timezone if owner else "UTC"
+        query = AuditQuery(
+            moment("--from", start, zone), moment("--to", end, zone, whole_day=True), actor, action, outcome, subject
+        )
+        with parts.catalogue.read() as work:
+            log = work.of(owner.id).audit if owner else work.audit
+            page = log.list(query, cursor or None, limit)
+            names = {t.id: t.name for t in work.tenants.list()}
+    if json:
+        items = [AuditGiven.of(happened).model_dump(mode="json") for happened in page.items]
+        frame.print_json({"items": items, "next": page.next_cursor})
+        return
+    if not page.items:
+        frame.say("Nothing was found.")
+        return
+    from zoneinfo import ZoneInfo
+
+    local = ZoneInfo(zone)
+    frame.table(
+        ("WHEN", "WHO", "WHAT", "ENDED", "TENANT", "FROM", "TO WHAT", "DETAIL"),
+        [
+            (
+                f"{e.at.astimezone(local):%Y-%m-%d %H:%M:%S}",
+                e.actor,
+                e.action,
+                e.outcome,
+                names.get(e.tenant_id or "", e.tenant_id or ""),
+                e.address,
+                e.subject,
+                " ".join(f"{name}={value}" for name, value in e.detail.items()),
+            )
+            for e in page.items
+        ],
+    )
+    if page.next_cursor:
+        frame.err.print(f"There are more: add --cursor {page.next_cursor}", markup=False)
+
+
+def version(json: AsJson = False) -> None:
+    """Print the version."""
+    if json:
+        frame.print_json({"version": __version__})
+    else:
+        frame.say(f"recpipe {__version__}")

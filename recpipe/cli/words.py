@@ -1,0 +1,117 @@
+"""What people type, understood: tenants by name, times as people write them, codes out of texts, passwords."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import typer
+
+from recpipe.errors import InputInvalid, NotFound
+
+if TYPE_CHECKING:
+    from recpipe.model import Tenant
+    from recpipe.wiring import Parts
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+# As `keys.challenge` writes it; people paste the whole text around it.
+_CODE = re.compile(r"(?<![0-9A-Za-z])[0-9A-Za-z]{4}(?:-[0-9A-Za-z]{4}){5}(?![0-9A-Za-z])", re.ASCII)
+MOST_STDIN = 1 << 20
+
+
+class OnOff(StrEnum):
+    ON = "on"
+    OFF = "off"
+
+
+def tenant_named(parts: Parts, word: str) -> Tenant:
+    """The tenant with this short name, alias or id.
+
+    Raises:
+        NotFound: there is none; the message proposes near ones.
+    """
+    with parts.catalogue.read() as work:
+        try:
+            return work.tenants.named(word)
+        except NotFound:
+            every = work.tenants.list()
+    for tenant in every:
+        if tenant.id == word:
+            return tenant
+    near = difflib.get_close_matches(word, [tenant.name for tenant in every], n=3)
+    raise Unknown("tenant", word, near)
+
+
+class Unknown(NotFound):
+    """Nothing is called that; what comes near is in the message."""
+
+    def __init__(self, what: str, which: str, near: Sequence[str] = ()) -> None:
+        super().__init__(what, which)
+        hint = (
+            f" Did you mean {', '.join(near)}?" if near else f" recpipe {what.replace(' ', '-')} list shows them all."
+        )
+        self.args = (f"There is no {what} {which}.{hint}",)
+
+
+def moment(field: str, written: str | None, timezone: str, *, whole_day: bool = False) -> datetime | None:
+    """A time in UTC out of what a person typed.
+
+    Args:
+        field: the option, for the message.
+        timezone: IANA zone of dates, and of times without an offset.
+        whole_day: a date means its end, not its beginning.
+
+    Raises:
+        InputInvalid: it is no date or time.
+    """
+    if not written:
+        return None
+    zone = ZoneInfo(timezone)
+    try:
+        if _DATE.fullmatch(written):
+            day = date.fromisoformat(written) + timedelta(days=1 if whole_day else 0)
+            return datetime.combine(day, time(), zone).astimezone(UTC)
+        given = datetime.fromisoformat(written)
+        return (given if given.tzinfo else given.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InputInvalid(
+            field, f"{written[:60]!r} is no time ({field}). Write 2025-03-27, 2025-03-27T09:25 or 2025-03-27T09:25:17Z."
+        ) from None
+
+
+def code_in(answer: str) -> str:
+    """The code of an opened challenge, whether it stands alone or within the whole text."""
+    found = _CODE.search(answer)
+    return found[0] if found else answer.strip()
+
+
+def read_input(path: str) -> bytes:
+    """A file, or with "-" standard input; at most a little more than anything that is looked for in it.
+
+    Raises:
+        InputInvalid: it cannot be read.
+    """
+    try:
+        if path == "-":
+            return sys.stdin.buffer.read(MOST_STDIN)
+        with open(path, "rb") as source:  # noqa: PTH123 - the same words for both
+            return source.read(MOST_STDIN)
+    except OSError as error:
+        raise InputInvalid("file", f"{path} cannot be read: {error.strerror}.") from None
+
+
+def password_from_stdin() -> str:
+    """The first line of standard input, without its line end."""
+    return sys.stdin.readline().rstrip("\r\n")
+
+
+def asked_password(prompt: str = "Password") -> str:
+    """Typed twice at the terminal, not shown."""
+    typed: str = typer.prompt(prompt, hide_input=True, confirmation_prompt=True, err=True)
+    return typed
