@@ -138,6 +138,7 @@ class Settings(BaseSettings):
     ftp_max_per_address: int = Field(64, ge=1, description="for one client address")
     ftp_max_per_account: int = Field(32, ge=1, description="for one account")
     ftp_idle_seconds: int = Field(300, ge=10, description="a silent session is closed after this")
+    ftp_login_seconds: int = Field(60, ge=5, description="a client has to log in within this")
 
     smtp_url: SecretStr = Field(
         SecretStr(""), description="smtp://user:password@host:port or smtps://...; empty: no mail is sent"

@@ -1,0 +1,249 @@
+"""What a tenant sees: `/YYYY/MM/DD/NAME`, built from the catalogue through the reader. Nothing here touches a disk."""
+
+from __future__ import annotations
+
+import fnmatch
+import io
+import posixpath
+import re
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import BinaryIO, Protocol
+
+from ftp.listing import Entry
+from recpipe.access.principal import Action, Principal
+from recpipe.errors import InputInvalid, NotFound
+from recpipe.model import DayEntry, Recording
+from recpipe.reader import Reader, checksum_line
+
+CHECKSUMS = "SHA256SUMS"
+
+# A client asks SIZE, MDTM and RETR of one file in a row; what it was told stays true that long.
+_REMEMBERED_SECONDS = 2.0
+_LONGEST_NAME = 1024
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_YEAR, _PART = re.compile(r"[0-9]{4}", re.ASCII), re.compile(r"[0-9]{2}", re.ASCII)
+_HOSTILE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+_MAGIC = re.compile(r"[*?[]")
+
+
+class Tree(Protocol):
+    """What the commands need of a tree. Paths are absolute and normal: see `absolute`.
+
+    Raises:
+        NotFound: there is no such thing, or it is somebody else's: the same answer.
+        RecpipeError: catalogue or store do not answer.
+    """
+
+    def stat(self, path: str) -> Entry:
+        """The file or folder at a path."""
+        ...
+
+    def entries(self, path: str) -> Iterator[Entry]:
+        """What is in a folder, read piece by piece; the folder is known to be there before the first is asked for."""
+        ...
+
+    def open(self, path: str, start: int) -> tuple[BinaryIO, int]:
+        """A file from byte `start`, and how many bytes will come. Close the stream."""
+        ...
+
+    def sha256(self, path: str) -> str:
+        """Checksum of a file's bytes, in hex."""
+        ...
+
+
+class Recordings:
+    """The recordings of one reader account. For one session: not thread-safe."""
+
+    def __init__(self, reader: Reader, principal: Principal) -> None:
+        self._reader = reader
+        self._principal = principal
+        self._last: tuple[str, float, Recording] | None = None
+
+    def stat(self, path: str) -> Entry:
+        parts = _parts(path)
+        if len(parts) == 4:
+            if parts[3] == CHECKSUMS:
+                return self._checksums_entry(_day(parts))
+            return _entry_of_recording(self._recording(path, parts))
+        self._require_folder(parts)
+        return _folder(parts[-1] if parts else "/", parts)
+
+    def entries(self, path: str) -> Iterator[Entry]:
+        parts = _parts(path)
+        self._require_folder(parts)
+        if len(parts) == 3:
+            return self._day_entries(_day(parts))
+        if not parts:
+            return (_folder(year, [year]) for year in self._reader.years(self._principal))
+        if len(parts) == 1:
+            found = self._reader.months(self._principal, parts[0])
+        else:
+            found = self._reader.days(self._principal, "-".join(parts))
+        return (_folder(each[-2:], each.split("-")) for each in found)
+
+    def open(self, path: str, start: int) -> tuple[BinaryIO, int]:
+        parts = _parts(path)
+        if len(parts) != 4:
+            self._require_folder(parts)
+            raise InputInvalid("path", "This is a folder: name a file in it.")
+        if parts[3] == CHECKSUMS:
+            return self._open_checksums(_day(parts), start)
+        recording = self._recording(path, parts)
+        stream = self._reader.open(self._principal, recording, start, action=Action.DOWNLOAD)
+        return stream, recording.stored_bytes - start
+
+    def sha256(self, path: str) -> str:
+        parts = _parts(path)
+        if len(parts) != 4 or parts[3] == CHECKSUMS:
+            raise NotFound("recording")
+        return self._recording(path, parts).stored_sha256
+
+    # --- inside -------------------------------------------------------------------------------------------
+
+    def _recording(self, path: str, parts: list[str]) -> Recording:
+        now = time.monotonic()
+        if self._last is not None and self._last[0] == path and now - self._last[1] < _REMEMBERED_SECONDS:
+            return self._last[2]
+        found = self._reader.by_name(self._principal, _day(parts), parts[3])
+        self._last = (path, now, found)
+        return found
+
+    def _require_folder(self, parts: list[str]) -> None:
+        """Raise NotFound unless this folder holds something that the account may see."""
+        if len(parts) == 1:
+            known = parts[0] in self._reader.years(self._principal)
+        elif len(parts) == 2:
+            known = "-".join(parts) in self._reader.months(self._principal, parts[0])
+        elif len(parts) == 3:
+            known = "-".join(parts) in self._reader.days(self._principal, "-".join(parts[:2]))
+        else:
+            known = not parts
+        if not known:
+            raise NotFound("folder")
+
+    def _day_entries(self, day: str) -> Iterator[Entry]:
+        total = _Checksums()
+        for found in self._reader.in_day(self._principal, day):
+            total.add(found)
+            yield Entry(found.name, found.stored_bytes, found.started_at, unique=found.id)
+        # Last, since only now its size is known without having read the folder twice.
+        if total.size_bytes:
+            yield total.entry(day)
+
+    def _checksums_entry(self, day: str) -> Entry:
+        total = _Checksums()
+        for found in self._reader.in_day(self._principal, day):
+            total.add(found)
+        if not total.size_bytes:
+            raise NotFound("folder")
+        return total.entry(day)
+
+    def _open_checksums(self, day: str, start: int) -> tuple[BinaryIO, int]:
+        size = self._checksums_entry(day).size_bytes
+        if start > size:
+            raise InputInvalid("offset", f"The file has {size} bytes; the offset is outside it.")
+        stream = io.BufferedReader(_Lines(self._reader.sha256sums(self._principal, day)), 64 * 1024)
+        left = start
+        while left > 0 and (skipped := len(stream.read(min(left, 64 * 1024)))):
+            left -= skipped
+        return stream, size - start
+
+
+class _Checksums:
+    """Size and time of a folder's SHA256SUMS, summed up while its entries go by."""
+
+    def __init__(self) -> None:
+        self.size_bytes = 0
+        self._latest = _EPOCH
+
+    def add(self, found: DayEntry) -> None:
+        name = found.name
+        # 64 hex digits, two spaces, the name, a line break; names that need escaping are left to who writes them.
+        plain = name.isascii() and "\\" not in name and name.isprintable()
+        self.size_bytes += 67 + len(name) if plain else len(checksum_line(found).encode("utf-8", "replace"))
+        self._latest = max(self._latest, found.started_at)
+
+    def entry(self, day: str) -> Entry:
+        return Entry(CHECKSUMS, self.size_bytes, self._latest, unique=f"sums-{day}")
+
+
+class _Lines(io.RawIOBase):
+    """Text lines as a stream of bytes, made as they are read."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines = lines
+        self._left = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # the stubs name a wider Buffer
+        if not self._left:
+            self._left = memoryview(next(self._lines, "").encode("utf-8", "replace"))
+        count = min(len(buffer), len(self._left))
+        buffer[:count] = self._left[:count]
+        self._left = self._left[count:]
+        return count
+
+
+def absolute(working: str, path: str) -> str:
+    """A path as the client wrote it, made absolute and normal; `..` never leads above the root."""
+    joined = posixpath.normpath(posixpath.join("/", working, path))
+    return "/" + joined.lstrip("/")
+
+
+def matching(tree: Tree, path: str) -> tuple[str, Iterator[Entry]]:
+    """What LIST or NLST of a path shows: a folder's entries, one file, or those that fit a shell pattern.
+
+    Returns:
+        What to put before each name in NLST, and the entries.
+
+    Raises:
+        NotFound: nothing is there. A pattern that fits nothing gives an empty listing.
+    """
+    folder, pattern = posixpath.split(path)
+    try:
+        entry = tree.stat(path)
+    except NotFound:
+        if not _MAGIC.search(pattern) or _MAGIC.search(folder):
+            raise
+        fits = re.compile(fnmatch.translate(pattern)).match
+        return folder.rstrip("/") + "/", (each for each in tree.entries(folder) if fits(each.name))
+    return "", tree.entries(path) if entry.is_folder else iter((entry,))
+
+
+def _parts(path: str) -> list[str]:
+    """Year, month, day and name of a path that could be one of ours.
+
+    Raises:
+        NotFound: it could not.
+    """
+    parts = [part for part in path.split("/") if part]
+    shaped = (
+        len(parts) <= 4
+        and all(_YEAR.fullmatch(part) for part in parts[:1])
+        and all(_PART.fullmatch(part) for part in parts[1:3])
+        and all(len(part) <= _LONGEST_NAME and not _HOSTILE.search(part) for part in parts[3:])
+    )
+    if not shaped:
+        raise NotFound("file or folder")
+    return parts
+
+
+def _day(parts: list[str]) -> str:
+    return "-".join(parts[:3])
+
+
+def _folder(name: str, parts: list[str]) -> Entry:
+    padded = [int(part) for part in parts] + [1, 1, 1]
+    try:
+        starts = datetime(padded[0], padded[1], padded[2], tzinfo=UTC) if parts else _EPOCH
+    except ValueError:
+        starts = _EPOCH
+    return Entry(name, 0, starts, is_folder=True, perm="el", unique="folder-" + "-".join(parts))
+
+
+def _entry_of_recording(recording: Recording) -> Entry:
+    return Entry(recording.name, recording.stored_bytes, recording.started_at, unique=recording.id)

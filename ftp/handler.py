@@ -1,0 +1,484 @@
+"""One FTP session: its commands, in terms of a `Tree`. The only place where pyftpdlib's control channel is touched.
+
+Everything that pyftpdlib would ask of the server's own disk is either answered here or refused.
+"""
+# ruff: noqa: N802 - pyftpdlib finds the method of a command by its name
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pyftpdlib.ioloop  # noqa: F401 - first: it silences the deprecation of asyncore, which the next lines import
+from OpenSSL import SSL
+from pyftpdlib.handlers import TLS_FTPHandler
+
+from ftp import listing
+from ftp.commands import Commands, Place
+from ftp.data import Active, DataChannel, Download, Passive, plain_address
+from ftp.filesystem import Recordings, Tree
+from ftp.replies import one_line, reply_to
+from ftp.uploads import DropBox
+from recpipe import log
+from recpipe.access.principal import Principal
+from recpipe.errors import CatalogueUnavailable, CredentialsRejected, LockedOut, RecpipeError
+
+if TYPE_CHECKING:
+    from ftp.server import FtpGateway, Listener
+
+_log = log.get(__name__)
+
+READ_ONLY = "550 This account can only read: recordings are written by the telephone system alone."
+ONLY_UPLOADS = "550 This account can only send new files: what was sent cannot be changed or taken back."
+_MOST_REPLIES_UNREAD = 1000
+_CHECK_SECONDS = 1.0
+
+# Commands that would change something: never dispatched, always refused.
+REFUSED = frozenset({"APPE", "DELE", "RMD", "XRMD", "RNFR", "RNTO", "STOU", "MFMT", "SITE CHMOD"})
+UPLOADING = frozenset({"STOR", "MKD", "XMKD"})
+_EXTRA = {
+    "HASH": {"perm": "l", "auth": True, "arg": True, "help": "Syntax: HASH <SP> file-name (SHA-256 of a file)."},
+    "XSHA256": {"perm": "l", "auth": True, "arg": True, "help": "Syntax: XSHA256 <SP> file-name (SHA-256 of a file)."},
+}
+
+
+class _Everybody:
+    """pyftpdlib asks an authorizer; rights are decided by who the session's principal is, in its tree."""
+
+    def has_perm(self, username: str, perm: str, path: str | None = None) -> bool:
+        return True
+
+    def get_msg_quit(self, username: str) -> str:
+        return "Goodbye."
+
+
+class Session(Commands):
+    """A control connection. Only one thread at a time has it: the one that attends to it, or none while it is parked.
+
+    Attributes:
+        principal: who is logged in.
+        account: its name for logs; "" before the login.
+        last_active: monotonic seconds of the last command or end of a transfer.
+        commands: how many have come.
+        farewell: set by the guard: the reply with which the session has to end.
+    """
+
+    # pyftpdlib's own, which has no types.
+    authenticated: bool
+    username: str
+    attempted_logins: int
+    ac_in_buffer: bytes
+    data_channel: Any
+    producer_fifo: Any
+    socket: Any
+    _closed: bool
+    _closing: bool
+    _error: bool
+    _prot: bool
+    _pbsz: bool
+    _ssl_accepting: bool
+    _ssl_established: bool
+    _ssl_closing: bool
+    _extra_feats: list[str]
+    _restart_position: int
+    _out_dtp_queue: Any
+    _in_dtp_queue: Any
+    _dtp_acceptor: Any
+    _dtp_connector: Any
+
+    authorizer = _Everybody()
+    dtp_handler = DataChannel
+    passive_dtp = Passive
+    active_dtp = Active
+    banner = "recpipe ready."
+    timeout = 0  # the guard of the gateway ends idle sessions
+    use_sendfile = False
+    auth_failed_timeout = 0  # the lock-out counts; a delay here would only hold a thread
+    proto_cmds: ClassVar[dict[str, Any]] = {
+        name: about for name, about in TLS_FTPHandler.proto_cmds.items() if name not in REFUSED
+    } | _EXTRA
+
+    def __init__(self, conn: socket.socket, listener: Listener, counted_as: str, ioloop: Any) -> None:
+        self.counted_as = counted_as
+        self.gateway: FtpGateway = listener.gateway
+        self.implicit = listener.implicit_tls
+        self.principal: Principal | None = None
+        self.account = ""
+        self.last_active = time.monotonic()
+        self.connected_at = self.last_active
+        self.commands = 0
+        self.farewell = ""
+        self._checked_at = 0.0
+        self._announced_bytes: int | None = None
+        super().__init__(conn, listener, ioloop)
+        if not self.connected:
+            return
+        self._log_debug = False
+        self.ssl_context = self.gateway.tls
+        self._current_type = "i"
+        self._current_facts = list(listing.DEFAULT_FACTS)
+        self._available_facts = list(listing.FACTS)
+        self._extra_feats = [*self._extra_feats, "HASH SHA-256*", "XSHA256"]
+        if self.implicit:
+            # Source: draft-murray-auth-ftp-ssl: under implicit TLS both connections are protected from the start.
+            self._pbsz = self._prot = True
+
+    @classmethod
+    def get_ssl_context(cls) -> Any:
+        return None  # the gateway's, as soon as there is a session
+
+    def begin(self) -> None:
+        """Say hello, behind the handshake where TLS comes first."""
+        if self.implicit:
+            self.secure_connection(self.gateway.tls)
+        else:
+            self.handle()
+
+    def handle_ssl_established(self) -> None:
+        if self.implicit:
+            self.handle()
+
+    @property
+    def secure(self) -> bool:
+        return bool(self._ssl_established)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing is going on, so that no thread has to wait on this session."""
+        return not (
+            self._closed
+            or self.data_channel is not None
+            or self.awaits_data_connection
+            or self.producer_fifo
+            or self._ssl_accepting
+            or self._ssl_closing
+        )
+
+    @property
+    def awaits_data_connection(self) -> bool:
+        acceptor, connector = self._dtp_acceptor, self._dtp_connector
+        return (acceptor is not None and not acceptor._closed) or (connector is not None and not connector._closed)
+
+    # --- every command --------------------------------------------------------------------------------------
+
+    def pre_process_command(self, line: str, cmd: str, arg: str) -> None:
+        self.last_active = time.monotonic()
+        self.commands += 1
+        if len(self.producer_fifo) > _MOST_REPLIES_UNREAD:
+            self.close()  # commands without end, and nobody who reads the answers
+            return
+        refusal = self._refusal(f"SITE {arg.split(' ')[0].upper()}" if cmd == "SITE" else cmd)
+        if refusal:
+            self.respond(refusal)
+            return
+        if cmd in ("LIST", "NLST"):
+            while arg.startswith("-"):  # `ls` options, as many clients send them
+                arg = arg.partition(" ")[2].lstrip()
+        if cmd == "STAT" and arg and self.authenticated:
+            self.process_command(cmd, self.place.ftp2fs(arg))  # pyftpdlib would refuse names with brackets
+            return
+        super().pre_process_command(line, cmd, arg)
+
+    def _refusal(self, cmd: str) -> str:
+        """Why this session may not do that; "" where it may."""
+        if cmd not in REFUSED | UPLOADING:
+            return ""
+        if not self.authenticated:
+            return "530 Log in with USER and PASS first."
+        if isinstance(self.tree, DropBox):
+            return ONLY_UPLOADS if cmd in REFUSED else ""
+        return READ_ONLY
+
+    def process_command(self, cmd: str, *args: Any, **kwargs: Any) -> None:
+        if self.authenticated and not self._still_valid():
+            return
+        if self.gateway.settings.ftp_require_tls:
+            if cmd in ("USER", "PASS") and not self.secure:
+                self.respond("530 This server wants TLS. Set your client to FTP over TLS (AUTH TLS), then log in.")
+                return
+            if cmd in ("PASV", "EPSV", "PORT", "EPRT") and not self._prot:
+                self.respond("522 This server wants TLS for data too. Send PROT P first.")
+                return
+        try:
+            super().process_command(cmd, *args, **kwargs)
+        except RecpipeError as error:
+            if not isinstance(error, CredentialsRejected | LockedOut):
+                _log.info("ftp command refused", command=cmd, account=self.account, error=type(error).__name__)
+            self.respond(reply_to(error))
+
+    def _still_valid(self) -> bool:
+        """Ask at most once a second whether the login still counts; end the session when it does not."""
+        now = time.monotonic()
+        if now - self._checked_at < _CHECK_SECONDS:
+            return True
+        assert self.principal is not None
+        try:
+            valid = self.gateway.access.still_valid(self.principal)
+        except CatalogueUnavailable as error:
+            self.respond(reply_to(error))
+            return False
+        if not valid:
+            self.respond("421 This account was changed. Log in again.")
+            self.close_when_done()
+            return False
+        self._checked_at = now
+        return True
+
+    # --- logging in -----------------------------------------------------------------------------------------
+
+    def ftp_AUTH(self, line: str) -> None:
+        if self.ac_in_buffer:
+            # Commands behind AUTH in the same segment came in the clear, from whoever sits in between; pyftpdlib
+            # would run them as if they had come through TLS. Source: CVE-2011-0411 for the class of attack.
+            _log.warning("commands behind AUTH TLS refused", address=self.remote_ip)
+            self.ac_in_buffer = b""
+            self.respond("503 Nothing may follow AUTH before the handshake. Goodbye.")
+            self.close_when_done()
+            return
+        if self.secure:
+            self.respond("503 Already using TLS.")
+        elif line.upper() not in ("TLS", "TLS-C", "SSL", "TLS-P"):
+            self.respond("504 Only AUTH TLS is known here.")
+        else:
+            # What was said in the clear may not have been said by the client. Source: RFC 4217 section 4.
+            self.flush_account()
+            self.respond(f"234 AUTH {line.upper()} successful.")
+            self.secure_connection(self.gateway.tls)
+
+    def ftp_PASS(self, line: str) -> None:
+        if self.authenticated:
+            self.respond("503 Logged in already.")
+            return
+        if not self.username:
+            self.respond("503 Send USER first.")
+            return
+        username, self.username = self.username, ""
+        try:
+            principal = self.gateway.access.ftp(username, line, plain_address(self.remote_ip))
+            tree = self._tree_of(principal)
+        except (CredentialsRejected, LockedOut) as error:
+            self.attempted_logins += 1
+            self.respond(reply_to(error))
+            if self.attempted_logins >= self.max_login_attempts:
+                self.close_when_done()
+            return
+        if not self.gateway.admit(self, principal):
+            self.respond("421 This account has too many sessions. Close some, then log in again.")
+            self.close_when_done()
+            return
+        self.principal, self.account, self.username = principal, principal.name, username
+        self._checked_at = time.monotonic()
+        self.fs = Place(tree)
+        self.authenticated = True
+        self.attempted_logins = 0
+        self.respond("230 Logged in.")
+
+    def _tree_of(self, principal: Principal) -> Tree:
+        if principal.spools:
+            return self.gateway.drop_box(principal)
+        return Recordings(self.gateway.reader, principal)
+
+    def flush_account(self) -> None:
+        self.drop_pending()
+        self.gateway.dismiss(self)
+        self.principal, self.account = None, ""
+        super().flush_account()
+        self.fs = None
+        self._current_type = "i"
+        self._announced_bytes = None
+        if self.implicit:
+            self._pbsz = self._prot = True
+
+    def ftp_REIN(self, line: str) -> None:
+        self.flush_account()
+        self.respond("220 Ready for a new user.")
+
+    # --- transfers ------------------------------------------------------------------------------------------
+
+    def ftp_RETR(self, path: str) -> None:
+        start, self._restart_position = self._restart_position, 0
+        if not self.ready_for_data():
+            return
+        stream, size_bytes = self.tree.open(path, start)
+        try:
+            self.push_dtp_data(Download(stream, size_bytes), isproducer=True, file=_Named(stream), cmd="RETR")
+        except BaseException:
+            stream.close()
+            raise
+
+    def ftp_STOR(self, path: str, mode: str = "w") -> None:
+        if self._restart_position:
+            self._restart_position = 0
+            self.respond("550 Uploads start at the beginning: send the whole file.")
+            return
+        if not self.ready_for_data():
+            return
+        assert isinstance(self.tree, DropBox), "anybody else was refused"
+        received = self.tree.store(path, self._arrived)
+        if self.data_channel is not None:
+            self.respond("125 Send it.")
+            self.data_channel.file_obj = received
+            self.data_channel.enable_receiving("i", "STOR")
+        else:
+            self.respond("150 Send it.")
+            self._in_dtp_queue = (received, "STOR")
+
+    def ftp_ALLO(self, line: str) -> None:
+        size = line.split(" ")[0]
+        self._announced_bytes = int(size) if size.isascii() and size.isdigit() and len(size) < 20 else None
+        self.respond("202 There is room.")
+
+    def ftp_REST(self, line: str) -> None:
+        # Also in ASCII mode: nothing is ever converted, so an offset means the same in both.
+        if not (line.isascii() and line.isdigit() and len(line) < 20):
+            self.respond("501 REST needs a number of bytes.")
+            return
+        self._restart_position = int(line)
+        self.respond(f"350 The next transfer starts at byte {self._restart_position}.")
+
+    def ftp_ABOR(self, line: str) -> None:
+        pending = self.drop_pending()
+        if self.data_channel is not None:
+            self.data_channel._error = True  # no goodbye: a half file must not look whole
+        super().ftp_ABOR(line)
+        if pending:
+            self._restart_position = 0
+
+    def _arrived(self, size_bytes: int) -> None:
+        assert self.principal is not None
+        self.gateway.note_upload(self.principal, size_bytes)
+
+    def take_announced(self) -> int | None:
+        """What ALLO said of the upload that is finished now."""
+        announced, self._announced_bytes = self._announced_bytes, None
+        return announced
+
+    def ready_for_data(self) -> bool:
+        if (self.data_channel is not None and self.data_channel.busy) or self._pending:
+            self.respond("450 One transfer at a time: wait for its end, or send ABOR.")
+            return False
+        if self.data_channel is None and not self.awaits_data_connection:
+            self.respond("425 Send PASV, EPSV, PORT or EPRT first.")
+            return False
+        return True
+
+    @property
+    def _pending(self) -> bool:
+        return self._out_dtp_queue is not None or self._in_dtp_queue is not None
+
+    def drop_pending(self) -> bool:
+        """Close what waits for a data connection; whether anything did."""
+        if self._closed:
+            return False
+        pending = self._pending
+        if self._out_dtp_queue is not None and self._out_dtp_queue[2] is not None:
+            self._out_dtp_queue[2].close()
+        if self._in_dtp_queue is not None:
+            self._in_dtp_queue[0].close()
+        self._out_dtp_queue = self._in_dtp_queue = None
+        return pending
+
+    def _shutdown_connecting_dtp(self) -> None:
+        self.drop_pending()
+        super()._shutdown_connecting_dtp()
+
+    def _make_epasv(self, extmode: bool = False) -> None:
+        if not extmode and ":" in plain_address(self.socket.getsockname()[0]):
+            self.respond("425 PASV speaks IPv4 only. Send EPSV.")
+            return
+        super()._make_epasv(extmode)
+        if self._dtp_acceptor is not None and self._dtp_acceptor._closed:
+            self._dtp_acceptor = None
+
+    def _make_eport(self, ip: str, port: int) -> None:
+        wanted, peer = plain_address(ip), plain_address(self.remote_ip)
+        if wanted == peer:
+            ip = peer if self.remote_ip.startswith("::ffff:") else self.remote_ip
+        super()._make_eport(ip, port)
+
+    def _on_dtp_close(self) -> None:
+        super()._on_dtp_close()
+        self.last_active = time.monotonic()
+
+    def peer_is_gone(self) -> bool:
+        """Whether the client's side of the control connection is closed, as when the client was killed."""
+        raw = self.socket
+        if isinstance(raw, SSL.Connection):
+            with socket.socket(fileno=os.dup(raw.fileno())) as raw:
+                return _at_end(raw)
+        return _at_end(raw)
+
+    # --- replies, logs, the end -------------------------------------------------------------------------------
+
+    def respond(self, resp: str, logfun: Any = None) -> None:
+        self._last_response = one_line(resp)
+        self.push(self._last_response + "\r\n")
+
+    def log(self, msg: str, logfun: Any = None) -> None:
+        """File names carry phone numbers: nothing of pyftpdlib's own lines is logged."""
+
+    def logline(self, msg: str, logfun: Any = None) -> None:
+        """As `log`."""
+
+    def logerror(self, msg: str) -> None:
+        """As `log`."""
+
+    def log_exception(self, instance: Any) -> None:
+        _log.exception("ftp session failed", account=self.account, address=self.remote_ip)
+
+    def say_farewell(self) -> None:
+        """End the session with the guard's reply."""
+        if self.data_channel is not None:
+            self.data_channel._error = True
+            self.data_channel.close()
+        if not self._closed and not self._closing:
+            if not self._ssl_accepting:
+                self.respond(self.farewell)
+            self.close()
+
+    def cut(self) -> None:
+        """Shut the sockets down from another thread, so that whoever attends to the session notices."""
+        parts: list[Any] = [getattr(getattr(self, "data_channel", None), "socket", None), self.socket]
+        for part in parts:
+            with contextlib.suppress(OSError, SSL.Error, AttributeError):
+                (part.sock_shutdown if isinstance(part, SSL.Connection) else part.shutdown)(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self.drop_pending()
+        if self._ssl_established and not self._error:
+            # One goodbye, without waiting for the other's: a client that is gone must not hold the session.
+            with contextlib.suppress(SSL.Error, OSError):
+                self.socket.shutdown()
+        self._ssl_established = False
+        super().close()
+        self.gateway.forget(self)
+
+
+class _Named:
+    """A stream as pyftpdlib's bookkeeping wants it."""
+
+    name = ""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    @property
+    def closed(self) -> bool:
+        return bool(self._stream.closed)
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def _at_end(raw: socket.socket) -> bool:
+    try:
+        return raw.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
