@@ -9,7 +9,7 @@ import anyio.to_thread
 from fastapi import FastAPI
 
 import recpipe
-from recpipe.web import errors, health
+from recpipe.web import dashboard, errors, health
 from recpipe.web.api import export, ftp_accounts, openapi, operation, recordings, tenants, uploads, users
 from recpipe.web.deps import API, ENDPOINT_THREADS, WebContext
 from recpipe.web.security import Guard, origin_of
@@ -39,6 +39,8 @@ def create_app(context: WebContext) -> FastAPI:
     app.include_router(health.router)
     for part in (export, recordings, uploads, tenants, ftp_accounts, users, operation):
         app.include_router(part.router)
+    if mount := getattr(dashboard, "mount", None):
+        mount(app, context)
     app.add_middleware(
         Guard,
         limits={uploads.PREFIX: uploads.MOST_BYTES},

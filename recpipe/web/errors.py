@@ -171,7 +171,10 @@ def respond(request: Request, error: Exception) -> Response:
         _log.error("request failed", kind=problem.kind, error=type(error).__name__, reason=_inside(error))
     page: ErrorPage | None = getattr(request.app.state, "error_page", None)
     if page is not None and not request.url.path.startswith(("/api/", "/healthz", "/readyz", "/metrics")):
-        return page(request, problem)
+        try:
+            return page(request, problem)
+        except Exception:
+            _log.exception("error page failed", kind=problem.kind)
     return problem.response()
 
 

@@ -54,7 +54,7 @@ Key = Annotated[
     Header(alias="Idempotency-Key", min_length=1, max_length=255, description="the same for each try of one file"),
 ]
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
-_RAW = {"requestBody": {"required": True, "content": {"audio/wav": _BINARY, "audio/mpeg": _BINARY}}}
+_RAW = {"requestBody": {"required": True, "content": {"application/octet-stream": _BINARY}}}
 _FORM = {
     "requestBody": {
         "required": True,
