@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -33,11 +34,20 @@ class Committer(Generic[Row, Answer]):
 
     Args:
         write: commits a group and answers row by row; may raise, then the whole group failed.
+        largest: rows in a group.
+        apart_seconds: least time between the starts of two commits, so that a busy pipeline fills its groups.
+            A row that comes after a quiet moment is committed at once.
     """
 
-    def __init__(self, write: Callable[[Sequence[Row]], Sequence[Answer]], largest: int = 64) -> None:
+    def __init__(
+        self,
+        write: Callable[[Sequence[Row]], Sequence[Answer]],
+        largest: int = 64,
+        apart_seconds: float = 0.05,
+    ) -> None:
         self._write = write
         self._largest = largest
+        self._apart_seconds = apart_seconds
         self._queue: queue.Queue[_Entry[Row, Answer] | None] = queue.Queue(maxsize=2 * largest)
         self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
         self._thread.start()
@@ -52,10 +62,13 @@ class Committer(Generic[Row, Answer]):
 
     def _run(self) -> None:
         open_for_more = True
+        not_before = 0.0
         while open_for_more:
             first = self._queue.get()
             if first is None:
                 return
+            time.sleep(max(0.0, not_before - time.monotonic()))
+            not_before = time.monotonic() + self._apart_seconds
             group = [first]
             while len(group) < self._largest:
                 try:

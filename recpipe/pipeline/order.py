@@ -111,7 +111,8 @@ class Order:
         seal.require(tenant, certificates, 0 if transcodes else settled.size_bytes, self._clock())
         source_sha256 = _hash_unchanged(settled)
         recording_id = derived_id(tenant.id, settled.relative, source_sha256)
-        if (settled.inherited or job.look_first) and self._stored_before(tenant.id, recording_id, line.folder.spool_id):
+        leftovers = settled.inherited and line.folder.crashed
+        if (leftovers or job.look_first) and self._stored_before(tenant.id, recording_id, line.folder.spool_id):
             return AlreadyStored(recording_id)
 
         audio = probe.probe(settled.path)
@@ -171,26 +172,25 @@ class Order:
         """
         size = attempt.draft.stored_bytes
         with SpliceReader(attempt.splice, None if attempt.scratch else job.settled) as source:
+            plain = seal.HashingReader(source)
             if attempt.sealing is None:
-                hashing = seal.HashingReader(source)
-                stored = self._store.put(attempt.object_key, hashing, size)
-                content_sha256 = stored_sha256 = hashing.sha256
+                stored = self._store.put(attempt.object_key, plain, size)
             else:
-                with attempt.sealing.open(source) as sealed:
+                # The store hashes what it is given, so the envelope need not be hashed here as well.
+                with attempt.sealing.open(plain, hashes=False) as sealed:
                     try:
                         stored = self._store.put(attempt.object_key, sealed, size)
                     except SourceSizeMismatch as error:
                         raise SourceChanged(job.settled.path) from error
-                    content_sha256, stored_sha256 = sealed.plain_sha256, sealed.sealed_sha256
-        if stored.size_bytes != attempt.draft.stored_bytes or stored.sha256 not in ("", stored_sha256):
-            raise ObjectDamaged(
-                attempt.object_key,
-                f"{stored.size_bytes} bytes with SHA-256 {stored.sha256}, "
-                f"sent were {attempt.draft.stored_bytes} with {stored_sha256}",
-            )
+        if (
+            stored.size_bytes != size
+            or not stored.sha256
+            or (attempt.sealing is None and stored.sha256 != plain.sha256)
+        ):
+            raise ObjectDamaged(attempt.object_key, f"{stored.size_bytes} bytes are there of {size} that were sent")
         if not unchanged(job.settled):
             raise SourceChanged(job.settled.path)
-        return replace(attempt.draft, content_sha256=content_sha256, stored_sha256=stored_sha256)
+        return replace(attempt.draft, content_sha256=plain.sha256, stored_sha256=stored.sha256)
 
     def still_right(self, job: Job, attempt: Attempt) -> bool:
         """Whether a kept attempt may be sent again: same file, and the tenant's sealing has not changed."""

@@ -136,11 +136,20 @@ class Ingest:
         for thread in self._threads:
             thread.join()
         self._committer.close()
-        for attempt in self._kept.values():
-            if attempt.scratch is not None:
-                attempt.scratch.unlink(missing_ok=True)
+        unfinished = self._give_up_kept()
         for served in self._served.values():
-            served.line.folder.unlock()
+            folder = served.line.folder
+            folder.unlock(in_order=not unfinished and not (folder.crashed and served.watcher.pending()))
+
+    def _give_up_kept(self) -> bool:
+        """Remove what failed uploads may have left in the store; whether something may still be there."""
+        unfinished = False
+        for attempt in self._kept.values():
+            try:
+                self._order.discard(attempt)
+            except StoreError:
+                unfinished = True
+        return unfinished
 
     def waiting(self) -> dict[str, int]:
         """Files seen and not yet stored, by spool."""
@@ -174,7 +183,7 @@ class Ingest:
                     done, moved_at, retried = now_done, time.monotonic(), self.counts.retried
                 elif time.monotonic() - moved_at > patience_seconds + self._slowest_settle():
                     return False
-                time.sleep(0.05)
+                time.sleep(0.1)
         finally:
             self.stop()
 

@@ -48,6 +48,7 @@ class SpoolFolder:
         self._incoming = self.control / "incoming"
         self._scratch = self.control / "scratch"
         self._lock_handle: int | None = None
+        self._crashed = False
         self._id = ""
         self._resolved: dict[Path, str] = {}
 
@@ -71,15 +72,28 @@ class SpoolFolder:
             owner = os.pread(handle, 200, 0).decode("utf-8", "replace").strip() or "another process"
             os.close(handle)
             raise SpoolLocked(self.root, safe_text(owner)) from None
+        # Whoever left in good order has taken its name out of the file.
+        self._crashed = os.fstat(handle).st_size > 0
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        os.fsync(handle)
         self._lock_handle = handle
         self._tidy()
 
-    def unlock(self) -> None:
-        """Let another process have it. Not owning it is no error."""
+    @property
+    def crashed(self) -> bool:
+        """Whether the owner before us ended without `unlock`: it may have left half-done work behind."""
+        return self._crashed
+
+    def unlock(self, *, in_order: bool = True) -> None:
+        """Let another process have it. Not owning it is no error.
+
+        Args:
+            in_order: nothing is half done; False makes the next owner look as after a crash.
+        """
         if self._lock_handle is not None:
-            os.ftruncate(self._lock_handle, 0)
+            if in_order:
+                os.ftruncate(self._lock_handle, 0)
             os.close(self._lock_handle)
             self._lock_handle = None
 

@@ -117,6 +117,11 @@ class Rig:
         assert ingest.drain(patience_seconds=10)
         return ingest
 
+    def crash(self) -> None:
+        """Leave the spool as an owner does that was killed: its name is still in the lock file."""
+        (self.spool.path / ".recpipe").mkdir(exist_ok=True)
+        (self.spool.path / ".recpipe/lock").write_text("process 1 on a machine that lost power\n")
+
     def recordings(self) -> list[Recording]:
         with self.catalogue.read() as work:
             page = work.of(TENANT_ID).recordings.search(RecordingQuery(), limit=1000)

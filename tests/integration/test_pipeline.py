@@ -149,6 +149,7 @@ def test_what_a_crash_left_in_the_store_is_cleared_by_the_next_start(rig: Rig) -
     foreign = layout.new_object_key(TENANT_ID, recording_id, "0" * 8)
     for key in (orphan, foreign):
         rig.store.put(key, io.BytesIO(b"half"), 4)
+    rig.crash()
 
     rig.drain()
 
@@ -162,10 +163,12 @@ def test_a_crash_after_the_commit_only_removes_the_source(rig: Rig) -> None:
     path = rig.drop()
     data, stat = path.read_bytes(), path.stat()
     rig.drain()
-    keys = rig.store.keys()
+    keys, received = rig.store.keys(), len(rig.store.received)
     path.write_bytes(data)
     assert stat.st_size == path.stat().st_size
+    rig.crash()
     ingest = rig.drain()
+    assert len(rig.store.received) == received
     assert ingest.counts.repeated == 1 and rig.store.keys() == keys and rig.files() == []
 
 
