@@ -215,6 +215,9 @@ def main(arguments: list[str]) -> int:
     sizes = SIZES[:3] if options.quick else SIZES
     rounds, seconds = (3, 0.3) if options.quick else (7, 0.8)
     verdicts = Verdicts()
+    busy = os.getloadavg()[0]
+    if busy > 0.5:
+        print(f"The load is {busy:.1f} on {os.cpu_count()} cores: two workers and hashing beside sealing look slow.")
     shared = Path("/dev/shm")
     with tempfile.TemporaryDirectory(prefix="recpipe-bench-", dir=shared if shared.is_dir() else None) as name:
         folder = Path(name)
