@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from sqlalchemy import BindParameter, Connection, bindparam, insert, select
+from sqlalchemy import BindParameter, Connection, bindparam, func, insert, select
 
 from recpipe.catalogue.repository import insert_new, upsert
 from recpipe.catalogue.rows import recording_of, values_of
@@ -17,8 +17,10 @@ from recpipe.errors import Conflict
 from recpipe.model import Added, Recording
 from recpipe.numbers import digits
 
-# Two processes may want the same name at the same time; each round one of them gets it.
+# Two processes may add the same recording, or want the same name, at the same time; each round one of them gets it.
 _ROUNDS = 20
+# The first half of the advisory locks of tenants' names, so that they are not mistaken for others of this database.
+_NAMES_LOCK = 0x6E616D
 _LONGEST_NAME_BYTES = 1000
 # The folder has a file of this name of its own.
 _RESERVED = frozenset({"sha256sums"})
@@ -109,7 +111,11 @@ def _insert(connection: Connection, tenant_id: str, fresh: list[Recording]) -> l
 
 
 def _choose_names(connection: Connection, tenant_id: str, fresh: list[Recording]) -> Iterator[Recording]:
-    taken = _taken(connection, tenant_id, [(given.day, given.name) for given in fresh])
+    names = [(given.day, given.name) for given in fresh]
+    taken = _taken(connection, tenant_id, names)
+    if taken or len(set(names)) < len(names):
+        _queue_for_names(connection, tenant_id)
+        taken = _taken(connection, tenant_id, names)
     tried: dict[tuple[str, str], int] = {}
     for given in fresh:
         name = given.name
@@ -118,13 +124,19 @@ def _choose_names(connection: Connection, tenant_id: str, fresh: list[Recording]
         while (given.day, name) in taken or name.casefold() in _RESERVED:
             number += 1
             if number > asked_to:  # ask for more and more at once: there may be thousands
-                names = [_numbered(given.name, ahead) for ahead in range(number, number + width)]
-                taken |= _taken(connection, tenant_id, [(given.day, candidate) for candidate in names])
+                ahead = [(given.day, _numbered(given.name, next_)) for next_ in range(number, number + width)]
+                taken |= _taken(connection, tenant_id, ahead)
                 asked_to, width = asked_to + width, min(width * 2, 1024)
             name = _numbered(given.name, number)
         tried[given.day, given.name] = number
         taken.add((given.day, name))
         yield replace(given, name=name) if name != given.name else given
+
+
+def _queue_for_names(connection: Connection, tenant_id: str) -> None:
+    """Let those who need a numbered name wait for each other: else they race for the same number, and most lose."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(_NAMES_LOCK, func.hashtext(tenant_id))))
 
 
 def _numbered(name: str, number: int) -> str:

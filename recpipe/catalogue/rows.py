@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import Row
@@ -10,6 +10,7 @@ from sqlalchemy import Row
 from recpipe.catalogue.tables import recording
 from recpipe.model import AudioFacts, CallFacts, Container, DayEntry, Direction, Envelope, Recording
 
+_AUDIO = tuple(field.name for field in fields(AudioFacts))
 WITHOUT_PEAKS = tuple(column for column in recording.columns if column.name != "peaks")
 OF_A_LISTING = (
     recording.c.id,
@@ -53,7 +54,7 @@ def values_of(given: Recording) -> dict[str, Any]:
         "timezone": given.timezone,
         "duration_ms": given.duration_ms,
         **values_of_facts(given.facts),
-        "audio": asdict(given.audio),
+        "audio": {name: getattr(given.audio, name) for name in _AUDIO},
         "caller_e164": given.caller_e164,
         "callee_e164": given.callee_e164,
         "source_name": given.source_name,

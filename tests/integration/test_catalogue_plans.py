@@ -15,7 +15,7 @@ from recpipe.model import NumberMatch, RecordingQuery
 from tests.benchmarks.catalogue_load import LATEST, load
 from tests.contracts.catalogue_samples import kept_tenant
 
-ROWS = 6000
+ROWS = 3000
 MANY_NUMBERS = """
     INSERT INTO phone_number (tenant_id, digits, international, digits_reversed, international_reversed, written)
     SELECT %s, n, '', reverse(n), '', n || ' '
