@@ -27,7 +27,9 @@ File = Annotated[
     str, typer.Argument(metavar="FILE", help='Certificate or public key, PEM or DER; "-": standard input.')
 ]
 Which = Annotated[str, typer.Argument(metavar="CERTIFICATE", help="Its id or fingerprint, or how either begins.")]
-ChallengeOut = Annotated[Path, typer.Option(help="Where to write the challenge; a file that is there is not replaced.")]
+ChallengeOut = Annotated[
+    Path, typer.Option(metavar="FILE", help="Where to write the challenge; a file that is there is not replaced.")
+]
 
 
 @group.command()
@@ -67,7 +69,7 @@ def add(
     vouch: Annotated[
         bool, typer.Option("--vouch", help="You answer for the key in place of the proof; kept on the audit log.")
     ] = False,
-    label: Annotated[str, typer.Option(help="What people call it.", show_default=False)] = "",
+    label: Annotated[str, typer.Option(metavar="TEXT", help="What people call it.", show_default=False)] = "",
     challenge_out: ChallengeOut = Path("challenge.enc"),
     json: AsJson = False,
 ) -> None:
@@ -160,10 +162,13 @@ def verify(
         str, typer.Argument(metavar="[CERTIFICATE]", help="May be left out when one alone waits for its proof.")
     ] = "",
     answer: Annotated[
-        str, typer.Option(help="The code inside the challenge, or all of its text.", show_default=False)
+        str, typer.Option(metavar="CODE", help="The code inside the challenge, or all of its text.", show_default=False)
     ] = "",
     answer_file: Annotated[
-        str, typer.Option(help='Read the answer from the opened challenge; "-": standard input.', show_default=False)
+        str,
+        typer.Option(
+            metavar="FILE", help='Read the answer from the opened challenge; "-": standard input.', show_default=False
+        ),
     ] = "",
     json: AsJson = False,
 ) -> None:

@@ -4,7 +4,27 @@ from __future__ import annotations
 
 import typer
 
-from recpipe.cli import certificates, recordings, running, tenants, upkeep, waiting
+from recpipe.cli import (
+    certificates,
+    envelopes,
+    frame,
+    ftp_accounts,
+    recordings,
+    running,
+    tenants,
+    upkeep,
+    users,
+    waiting,
+)
+
+ORDER = (
+    *("demo", "serve", "ingest"),
+    *("tenant", "certificate"),
+    *("user", "token", "ftp-account"),
+    *("recordings", "quarantine"),
+    *("seal", "open", "inspect"),
+    *("verify", "audit", "settings", "migrate", "version"),
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -13,12 +33,22 @@ def register(app: typer.Typer) -> None:
         return
     for command in (running.demo, running.serve, running.ingest):
         app.command(rich_help_panel="Run")(command)
-    app.add_typer(tenants.group, name="tenant", rich_help_panel="Tenants and their keys")
-    app.add_typer(certificates.group, name="certificate", rich_help_panel="Tenants and their keys")
-    app.add_typer(recordings.group, name="recordings", rich_help_panel="Recordings")
-    app.add_typer(waiting.group, name="quarantine", rich_help_panel="Recordings")
+    _add(app, "Tenants and their keys", tenant=tenants.group, certificate=certificates.group)
+    _add(app, "People and programs", user=users.group, token=users.tokens, ftp_account=ftp_accounts.group)
+    _add(app, "Recordings", recordings=recordings.group, quarantine=waiting.group)
+    app.command(rich_help_panel="Envelopes")(envelopes.seal)
+    app.command("open", rich_help_panel="Envelopes")(envelopes.open_)
+    app.command(rich_help_panel="Envelopes")(envelopes.inspect)
+    _add(app, "Upkeep", audit=upkeep.audit_group, settings=upkeep.settings_group)
     app.command(rich_help_panel="Upkeep")(upkeep.verify)
     app.command(rich_help_panel="Upkeep")(upkeep.migrate)
-    app.add_typer(upkeep.settings_group, name="settings", rich_help_panel="Upkeep")
-    app.add_typer(upkeep.audit_group, name="audit", rich_help_panel="Upkeep")
     app.command(rich_help_panel="Upkeep")(upkeep.version)
+    for command_of_ours in app.registered_commands:
+        command_of_ours.cls = frame.Command
+
+
+def _add(app: typer.Typer, panel: str, **groups: typer.Typer) -> None:
+    for name, group in groups.items():
+        app.add_typer(group, name=name.replace("_", "-"), rich_help_panel=panel, cls=frame.Group)
+        for command in group.registered_commands:
+            command.cls = frame.Command

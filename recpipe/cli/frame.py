@@ -6,7 +6,7 @@ Exit codes: 0 done; 1 something was found or failed; 2 the command was used wron
 from __future__ import annotations
 
 import json
-import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +18,7 @@ import typer
 from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
+from typer.core import TyperCommand, TyperGroup
 
 from keys.errors import CertificateRejected, KeysError
 from recpipe import __version__
@@ -53,8 +54,39 @@ class Options:
     debug: bool
 
 
+class Command(TyperCommand):
+    """A command whose help does not call a switch a `<bool>`."""
+
+    def get_params(self, ctx: Any) -> Any:
+        return _named_plainly(super().get_params(ctx))
+
+
+class Group(TyperGroup):
+    """Several of them."""
+
+    def get_params(self, ctx: Any) -> Any:
+        return _named_plainly(super().get_params(ctx))
+
+
+def _named_plainly(params: Any) -> Any:
+    for param in params:
+        if getattr(param, "is_flag", False) and param.metavar is None:
+            param.metavar = ""
+    return params
+
+
+class _InOrder(Group):
+    """Commands in the order that is best to read, groups among them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        from recpipe.cli.commands import ORDER
+
+        return sorted(super().list_commands(ctx), key=ORDER.index)
+
+
 app = typer.Typer(
     name="recpipe",
+    cls=_InOrder,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -73,10 +105,12 @@ def _version(asked: bool) -> None:
 def _global(
     context: typer.Context,
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Configuration file. Default: recpipe.toml here, if any.")
+        Path | None,
+        typer.Option("--config", "-c", metavar="FILE", help="Configuration file. Default: recpipe.toml here, if any."),
     ] = None,
     data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", help="Where embedded state lies. Default: recpipe-data here.")
+        Path | None,
+        typer.Option("--data-dir", metavar="DIR", help="Where embedded state lies. Default: recpipe-data here."),
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show where in the code an error comes from.")] = False,
     _show_version: Annotated[
@@ -197,10 +231,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as end:  # how typer ends a command, a wrong option included
         code = end.code if isinstance(end.code, int) else FAILED
         if code == USED_WRONGLY and as_json:
-            _print_error("UsageError", "The command was used wrongly; standard error says how.", code)
+            _print_error("used-wrongly", "The command was used wrongly; standard error says how.", code)
         return code
-    except BrokenPipeError:  # `| head` has seen enough; nothing may be flushed into the broken pipe at the end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (RecpipeError, KeysError) as error:
         if debug:
             raise
@@ -209,15 +241,23 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if debug:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        return _report(RecpipeError(f"{where}{error.strerror or error}."), as_json=as_json)
+        return _report(_FileTrouble(f"{where}{error.strerror or error}."), as_json=as_json)
     except Exception as error:
         if debug:
             raise
         told = (
             f"Something unforeseen happened ({type(error).__name__}: {error}). Run it again with --debug to see where."
         )
-        return _report(RecpipeError(told), as_json=as_json)
+        return _report(_Unforeseen(told), as_json=as_json)
     return DONE
+
+
+class _FileTrouble(RecpipeError):
+    """A file or folder that was named cannot be read or written."""
+
+
+class _Unforeseen(RecpipeError):
+    """A fault of ours."""
 
 
 def code_of(error: Exception) -> int:
@@ -225,11 +265,17 @@ def code_of(error: Exception) -> int:
     return USED_WRONGLY if isinstance(error, _MISUSE) else FAILED
 
 
+def kind_of(error: RecpipeError | KeysError) -> str:
+    """A stable word for programs, such as `not-found`; the API uses the same where it tells the same."""
+    ours = next(c for c in type(error).__mro__ if c.__module__ in ("recpipe.errors", "keys.errors", __name__))
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", ours.__name__.strip("_")).lower()
+
+
 def _report(error: RecpipeError | KeysError, *, as_json: bool) -> int:
     code = code_of(error)
     reason = str(getattr(error, "reason", ""))
     if as_json:
-        _print_error(type(error).__name__, str(error), code, reason)
+        _print_error(kind_of(error), str(error), code, reason)
     err.print(f"[bold red]Error:[/] {shown_lines(str(error))}")
     if isinstance(error, CatalogueUnavailable):
         err.print("Nothing was changed.")

@@ -28,12 +28,16 @@ To = Annotated[
     str,
     typer.Option("--to", metavar="TIME", help="Calls before then, or up to and including a date.", show_default=False),
 ]
-Number = Annotated[str, typer.Option(help="Caller or callee, as people write it.", show_default=False)]
+Number = Annotated[
+    str, typer.Option(metavar="NUMBER", help="Caller or callee, as people write it.", show_default=False)
+]
 Match = Annotated[NumberMatch, typer.Option(help="How much of the number you typed.")]
 Way = Annotated[Direction | None, typer.Option(help="Which way the call went.", show_default=False)]
-Extension = Annotated[str, typer.Option(help="Extension on the tenant's side.", show_default=False)]
-Text = Annotated[str, typer.Option(help="In the file name or the name of a party.", show_default=False)]
-CallId = Annotated[str, typer.Option(help="The PBX's id of the call.", show_default=False)]
+Extension = Annotated[
+    str, typer.Option(metavar="EXTENSION", help="Extension on the tenant's side.", show_default=False)
+]
+Text = Annotated[str, typer.Option(metavar="TEXT", help="In the file name or the name of a party.", show_default=False)]
+CallId = Annotated[str, typer.Option(metavar="ID", help="The PBX's id of the call.", show_default=False)]
 Sealed = Annotated[bool | None, typer.Option("--sealed/--plain", help="Only sealed or only plain ones.")]
 Shortest = Annotated[float | None, typer.Option(metavar="SECONDS", help="Calls that lasted so long or longer.")]
 Longest = Annotated[float | None, typer.Option(metavar="SECONDS", help="Calls that lasted so long or shorter.")]
@@ -43,7 +47,8 @@ Longest = Annotated[float | None, typer.Option(metavar="SECONDS", help="Calls th
 def search(
     context: typer.Context,
     tenant: Annotated[
-        list[str] | None, typer.Option("--tenant", "-t", help="Whose; may be repeated. Default: everybody's.")
+        list[str] | None,
+        typer.Option("--tenant", "-t", metavar="TENANT", help="Whose; may be repeated. Default: everybody's."),
     ] = None,
     start: From = "",
     end: To = "",
@@ -57,8 +62,10 @@ def search(
     duration_min: Shortest = None,
     duration_max: Longest = None,
     oldest_first: Annotated[bool, typer.Option("--oldest-first", help="Default: newest first.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 50,
-    cursor: Annotated[str, typer.Option(help='Go on: "next" of the page before.', show_default=False)] = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="At most so many.")] = 50,
+    cursor: Annotated[
+        str, typer.Option(metavar="CURSOR", help='Go on: "next" of the page before.', show_default=False)
+    ] = "",
     json: AsJson = False,
 ) -> None:
     """Find recordings by call, party or time. Dates and times are those of the tenant's zone.
@@ -157,8 +164,12 @@ def show(
 @group.command()
 def export(
     context: typer.Context,
-    tenant: Annotated[str, typer.Option("--tenant", "-t", help="Whose recordings.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder to write to; made when it is missing.", show_default=False)],
+    tenant: Annotated[
+        str, typer.Option("--tenant", "-t", metavar="TENANT", help="Whose recordings.", show_default=False)
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="PATH", help="Folder to write to; made when it is missing.", show_default=False)
+    ],
     start: From = "",
     end: To = "",
     number: Number = "",

@@ -20,11 +20,16 @@ group = typer.Typer(no_args_is_help=True, help="Tenants: make them, look at them
 
 Name = Annotated[str, typer.Argument(metavar="TENANT", help="Its short name, an alias or its id.")]
 Timezone = Annotated[
-    str | None, typer.Option(help="IANA zone, such as Europe/Berlin; its days decide the folders.", show_default=False)
+    str | None,
+    typer.Option(
+        metavar="ZONE", help="IANA zone, such as Europe/Berlin; its days decide the folders.", show_default=False
+    ),
 ]
 Region = Annotated[
     str | None,
-    typer.Option(help='Country that national numbers are read in, such as DE; "" reads only +49... forms.'),
+    typer.Option(
+        metavar="CODE", help='Country that national numbers are read in, such as DE; "" reads only +49... forms.'
+    ),
 ]
 Format = Annotated[StoreFormat | None, typer.Option(help="Store files as they come, or as MP3.", show_default=False)]
 
@@ -33,12 +38,15 @@ Format = Annotated[StoreFormat | None, typer.Option(help="Store files as they co
 def create(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Short name: letters, digits, dots, hyphens and underscores.")],
-    title: Annotated[str, typer.Option(help="Name for people. Default: the short name.", show_default=False)] = "",
+    title: Annotated[
+        str, typer.Option(metavar="TEXT", help="Name for people. Default: the short name.", show_default=False)
+    ] = "",
     timezone: Timezone = None,
     region: Region = None,
     store_format: Format = None,
     alias: Annotated[
-        list[str] | None, typer.Option(help="A domain or account id that means this tenant; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A domain or account id that means this tenant; may be repeated."),
     ] = None,
     json: AsJson = False,
 ) -> None:
@@ -107,12 +115,14 @@ def set_(
     encryption: Annotated[
         OnOff | None, typer.Option(help="Seal new recordings; on needs a proven certificate.", show_default=False)
     ] = None,
-    title: Annotated[str | None, typer.Option(help="Name for people.", show_default=False)] = None,
+    title: Annotated[str | None, typer.Option(metavar="TEXT", help="Name for people.", show_default=False)] = None,
     timezone: Timezone = None,
     region: Region = None,
     store_format: Format = None,
-    alias: Annotated[list[str] | None, typer.Option(help="Add an alias; may be repeated.")] = None,
-    remove_alias: Annotated[list[str] | None, typer.Option(help="Take an alias away; may be repeated.")] = None,
+    alias: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Add an alias; may be repeated.")] = None,
+    remove_alias: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Take an alias away; may be repeated.")
+    ] = None,
     recording: Annotated[
         OnOff | None, typer.Option(help="The call recording add-on of this tenant.", show_default=False)
     ] = None,

@@ -111,14 +111,16 @@ def settings_show(context: typer.Context, json: AsJson = False) -> None:
     frame.details([(name, "(not set)" if value in ("", None, []) else value) for name, value in values.items()])
     for spool in spools:
         frame.say()
-        frame.say("[bold]\\\\[\\\\[spool]][/]")
+        frame.say("[bold]Spool[/]")
         frame.details([(name, value) for name, value in spool.items()])
 
 
 @audit_group.command("list")
 def audit_list(
     context: typer.Context,
-    tenant: Annotated[str, typer.Option("--tenant", "-t", help="Only of this tenant.", show_default=False)] = "",
+    tenant: Annotated[
+        str, typer.Option("--tenant", "-t", metavar="TENANT", help="Only of this tenant.", show_default=False)
+    ] = "",
     start: Annotated[
         str, typer.Option("--from", metavar="TIME", help="From then on: a date, or ISO 8601.", show_default=False)
     ] = "",
@@ -126,14 +128,19 @@ def audit_list(
         str,
         typer.Option("--to", metavar="TIME", help="Before then, or up to and including a date.", show_default=False),
     ] = "",
-    actor: Annotated[str, typer.Option(help="Who: a user, ftp:ACCOUNT, cli:LOGIN, pipeline.", show_default=False)] = "",
+    actor: Annotated[
+        str, typer.Option(metavar="NAME", help="Who: a user, ftp:ACCOUNT, cli:LOGIN, pipeline.", show_default=False)
+    ] = "",
     action: Annotated[
-        str, typer.Option(help="What: login, play, download, certificate.vouch, ...", show_default=False)
+        str,
+        typer.Option(metavar="ACTION", help="What: login, play, download, certificate.vouch, ...", show_default=False),
     ] = "",
     outcome: Annotated[Outcome | None, typer.Option(help="How it ended.", show_default=False)] = None,
-    subject: Annotated[str, typer.Option(help="Id of what it was done to.", show_default=False)] = "",
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 100,
-    cursor: Annotated[str, typer.Option(help='Go on: "next" of the page before.', show_default=False)] = "",
+    subject: Annotated[str, typer.Option(metavar="ID", help="Id of what it was done to.", show_default=False)] = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="At most so many.")] = 100,
+    cursor: Annotated[
+        str, typer.Option(metavar="CURSOR", help='Go on: "next" of the page before.', show_default=False)
+    ] = "",
     json: AsJson = False,
 ) -> None:
     """The audit log, newest first. Times are UTC, or with --tenant those of its zone.

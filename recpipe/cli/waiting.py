@@ -18,14 +18,18 @@ group = typer.Typer(no_args_is_help=True, help="Files that could not be stored a
 
 Entries = Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Which, as list prints them.")]
 All = Annotated[bool, typer.Option("--all", help="All of them.")]
-Reason = Annotated[str, typer.Option(help="With --all: only those with this reason.", show_default=False)]
+Reason = Annotated[
+    str, typer.Option(metavar="REASON", help="With --all: only those with this reason.", show_default=False)
+]
 
 
 @group.command("list")
 def list_(
     context: typer.Context,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 100,
-    cursor: Annotated[str, typer.Option(help='Go on: "next" of the page before.', show_default=False)] = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="At most so many.")] = 100,
+    cursor: Annotated[
+        str, typer.Option(metavar="CURSOR", help='Go on: "next" of the page before.', show_default=False)
+    ] = "",
     json: AsJson = False,
 ) -> None:
     """What waits, where, why and since when; oldest first. The original files are untouched."""
@@ -131,7 +135,7 @@ def _chosen(parts: Parts, entries: list[str] | None, every: bool, reason: str) -
     by_id = {entry.id: entry for entry in found}
     for word in entries or ():
         if word not in by_id:
-            raise Unknown("quarantine", word)
+            raise Unknown("quarantined file", word, command="quarantine")
     return [by_id[word] for word in dict.fromkeys(entries or ())]
 
 

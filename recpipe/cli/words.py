@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo
 
 import typer
@@ -23,6 +23,9 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 # As `keys.challenge` writes it; people paste the whole text around it.
 _CODE = re.compile(r"(?<![0-9A-Za-z])[0-9A-Za-z]{4}(?:-[0-9A-Za-z]{4}){5}(?![0-9A-Za-z])", re.ASCII)
 MOST_STDIN = 1 << 20
+
+AskPassword = Annotated[bool, typer.Option("--ask-password", help="Type a password, twice and unseen.")]
+PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read a password from standard input.")]
 
 
 class OnOff(StrEnum):
@@ -44,19 +47,22 @@ def tenant_named(parts: Parts, word: str) -> Tenant:
     for tenant in every:
         if tenant.id == word:
             return tenant
-    near = difflib.get_close_matches(word, [tenant.name for tenant in every], n=3)
-    raise Unknown("tenant", word, near)
+    raise Unknown.of("tenant", word, [tenant.name for tenant in every])
 
 
 class Unknown(NotFound):
     """Nothing is called that; what comes near is in the message."""
 
-    def __init__(self, what: str, which: str, near: Sequence[str] = ()) -> None:
+    def __init__(self, what: str, which: str, near: Sequence[str] = (), *, command: str = "") -> None:
         super().__init__(what, which)
-        hint = (
-            f" Did you mean {', '.join(near)}?" if near else f" recpipe {what.replace(' ', '-')} list shows them all."
-        )
+        command = command or what.lower().replace(" ", "-")
+        hint = f" Did you mean {', '.join(near)}?" if near else f" recpipe {command} list shows what there is."
         self.args = (f"There is no {what} {which}.{hint}",)
+
+    @classmethod
+    def of(cls, what: str, which: str, known: Iterable[str]) -> Unknown:
+        """With those of the known names that come near."""
+        return cls(what, which, difflib.get_close_matches(which, list(known), n=3))
 
 
 def moment(field: str, written: str | None, timezone: str, *, whole_day: bool = False) -> datetime | None:
@@ -111,7 +117,25 @@ def password_from_stdin() -> str:
     return sys.stdin.readline().rstrip("\r\n")
 
 
-def asked_password(prompt: str = "Password") -> str:
-    """Typed twice at the terminal, not shown."""
-    typed: str = typer.prompt(prompt, hide_input=True, confirmation_prompt=True, err=True)
-    return typed
+def chosen_password(*, ask: bool, stdin: bool, make: bool = False) -> str | None:
+    """A password that a person gave; None where one is to be made.
+
+    Raises:
+        InputInvalid: several ways were named at once, or nothing was given.
+    """
+    if ask + stdin + make > 1:
+        raise InputInvalid("password", "Name one way to a password: ask for it, read it, or have one made.")
+    if ask:
+        typed: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+        return typed
+    if not stdin:
+        return None
+    given = password_from_stdin()
+    if not given:
+        raise InputInvalid("password", "There was no password on standard input.")
+    return given
+
+
+def within_words(given: Iterable[str]) -> list[str]:
+    """What was written as `a,b` or named several times, one by one."""
+    return [word.strip() for words in given for word in words.split(",") if word.strip()]
