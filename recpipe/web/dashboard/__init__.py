@@ -1,1 +1,17 @@
-"""The portal and the dashboard: server-rendered pages."""
+"""The portal and the dashboard: pages rendered here, made lively by the small modules in `assets/`."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from recpipe.web.dashboard import assets, recordings, signing_in
+from recpipe.web.dashboard.desk import Desk, error_page
+from recpipe.web.deps import WebContext
+
+
+def mount(app: FastAPI, context: WebContext) -> None:
+    """Serve every page at its address; errors outside the API become pages as well."""
+    app.state.desk = Desk.of(context)
+    app.state.error_page = error_page
+    for part in (assets, signing_in, recordings):
+        app.include_router(part.router)

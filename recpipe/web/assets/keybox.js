@@ -1,0 +1,97 @@
+/**
+ * The place where a person gives the private key: read in the page, kept in a variable, sent nowhere.
+ *
+ *     const box = new KeyBox(document.getElementById("keybox"));
+ *     box.addEventListener("change", () => box.key);
+ */
+
+import { EnvelopeError, PassphraseNeeded, PassphraseWrong, loadPrivateKey } from "./envelope.js";
+
+const LARGEST = 64 * 1024;
+
+export class KeyBox extends EventTarget {
+  /** @type {import("./envelope.js").RsaPrivateKey|null} */
+  key = null;
+  #waiting = null; // { name, bytes } of a protected file until its passphrase is typed
+  #part;
+
+  /** @param {HTMLElement} box as in part-keybox.html */
+  constructor(box) {
+    super();
+    this.#part = (selector) => box.querySelector(selector);
+    this.#show(".key-choice");
+    if (!globalThis.crypto?.subtle) {
+      this.#fail("This page was not loaded over https, so the browser does not decrypt here. Use https, or the offline page.");
+      return;
+    }
+    this.#part("#key-file").addEventListener("change", async (event) => {
+      const [file] = event.target.files;
+      if (file) await this.take(file);
+      event.target.value = ""; // the same file may be chosen again
+    });
+    this.#part(".key-passphrase").addEventListener("submit", async (event) => {
+      event.preventDefault();
+      await this.#load(this.#waiting.name, this.#waiting.bytes, this.#part("#key-passphrase").value);
+    });
+    this.#part(".key-cancel").addEventListener("click", () => this.forget());
+    this.#part(".key-forget").addEventListener("click", () => this.forget());
+  }
+
+  /** @param {File} file */
+  async take(file) {
+    if (file.size > LARGEST) {
+      this.#fail(`${file.name} is too large for a private key. Choose the file that begins with BEGIN PRIVATE KEY.`);
+      return;
+    }
+    await this.#load(file.name, new Uint8Array(await file.arrayBuffer()));
+  }
+
+  forget() {
+    this.key = null;
+    this.#waiting = null;
+    this.#part("#key-passphrase").value = "";
+    this.#fail("");
+    this.#show(".key-choice");
+    this.#part("#key-file").focus();
+    this.dispatchEvent(new Event("change"));
+  }
+
+  /** Point at the place, for somebody who pressed Play first. */
+  ask() {
+    this.#part("#key-file").focus();
+    this.#part("#key-file").closest("section").scrollIntoView({ block: "center", behavior: "smooth" });
+  }
+
+  async #load(name, bytes, passphrase) {
+    this.#fail("");
+    try {
+      this.key = await loadPrivateKey(bytes, passphrase);
+    } catch (error) {
+      if (error instanceof PassphraseNeeded) {
+        this.#waiting = { name, bytes };
+        this.#part(".key-waiting").textContent = name;
+        this.#show(".key-passphrase");
+        this.#part("#key-passphrase").focus();
+        return;
+      }
+      this.#fail(`${name}: ${error instanceof EnvelopeError ? error.message : "this file cannot be read."}`);
+      if (error instanceof PassphraseWrong) this.#part("#key-passphrase").select();
+      return;
+    }
+    this.#waiting = null;
+    this.#part("#key-passphrase").value = "";
+    this.#part(".key-name").textContent = name;
+    this.#part(".key-bits").textContent = `RSA, ${this.key.bits} bits`;
+    this.#show(".key-loaded");
+    this.dispatchEvent(new Event("change"));
+  }
+
+  #show(wanted) {
+    for (const state of [".key-choice", ".key-passphrase", ".key-loaded"]) this.#part(state).hidden = state !== wanted;
+  }
+
+  #fail(text) {
+    this.#part("#key-error").textContent = text;
+    this.#part("#key-error").hidden = !text;
+  }
+}

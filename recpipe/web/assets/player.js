@@ -1,0 +1,293 @@
+/** The player of the recordings page: one at a time, by mouse and by keyboard, waveform where there is one. */
+
+import { EnvelopeError } from "./envelope.js";
+import { KeyBox } from "./keybox.js";
+import { Sealed, factsOf, prepare } from "./sound.js";
+
+const at = (id) => document.getElementById(id);
+const audio = at("audio");
+const seek = at("seek");
+const wave = at("wave");
+const results = at("results");
+const SKIP_SECONDS = 10;
+const UNPLAYABLE = "This browser does not play the format of this recording. Save it and use another player.";
+
+const keyBox = at("keybox") ? new KeyBox(at("keybox")) : null;
+let current = null; // { facts, sealed: Sealed|null, row }
+let peaks = [];
+let opening = 0; // the latest wish counts: a slow opening must not overtake it
+
+const say = (element, text) => {
+  element.textContent = text;
+  element.hidden = !text;
+};
+const clock = (seconds) => {
+  const whole = Math.max(0, Math.floor(seconds || 0));
+  const minutes = String(Math.floor(whole / 60) % 60);
+  const rest = String(whole % 60).padStart(2, "0");
+  const hours = Math.floor(whole / 3600);
+  return hours ? `${hours}:${minutes.padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
+};
+
+// --- opening --------------------------------------------------------------------------------------------------
+
+async function play(row) {
+  const mine = ++opening;
+  const facts = factsOf(row);
+  close({ keepPanel: true });
+  mark(row);
+  at("player").hidden = false;
+  document.body.classList.add("playing");
+  const parties = [...row.querySelectorAll(".party bdi:first-child")].map((party) => party.textContent);
+  at("player-title").textContent = `${parties.join(" → ")} · ${row.querySelector(".when time").textContent}`;
+  at("total").textContent = clock(facts.seconds);
+  at("save").hidden = !facts.sealed;
+  current = { facts, sealed: null, row };
+  if (facts.sealed && !keyBox?.key) {
+    at("save").hidden = true;
+    say(at("player-state"), "This recording is sealed. Choose your private key; it starts to play then.");
+    keyBox?.ask();
+    return;
+  }
+  say(at("player-state"), facts.sealed ? "Opening…" : "");
+  try {
+    let url = facts.url;
+    if (facts.sealed) {
+      const sealed = await Sealed.open(facts, keyBox.key);
+      const source = await sealed.source();
+      if (mine !== opening) return sealed.close();
+      current.sealed = sealed;
+      ({ url } = source);
+      if (source.blob) drawFrom(source.blob, mine);
+      tellCheck();
+    } else {
+      drawKept(facts, mine);
+    }
+    audio.src = url;
+    audio.playbackRate = Number(at("speed").value);
+    await audio.play();
+    if (mine === opening) say(at("player-state"), "");
+  } catch (error) {
+    if (mine === opening) fail(error);
+  }
+}
+
+function tellCheck() {
+  const { sealed } = current;
+  at("player-check").className = sealed.verified ? "hint ok" : "hint";
+  say(
+    at("player-check"),
+    sealed.verified
+      ? "✓ Compared with the SHA-256 noted when it was recorded: every byte is the same."
+      : "A long recording is opened in parts as it plays, so it is not compared with its SHA-256. Save decrypted does that.",
+  );
+}
+
+function fail(error) {
+  audio.pause();
+  say(at("player-state"), "");
+  if (error?.name === "NotAllowedError") return say(at("player-state"), "Press Play.");
+  if (error?.name === "AbortError") return;
+  say(at("player-error"), error instanceof EnvelopeError ? error.message : UNPLAYABLE);
+  if (!(error instanceof EnvelopeError)) console.warn(error);
+}
+
+function close({ keepPanel = false } = {}) {
+  audio.pause();
+  audio.removeAttribute("src");
+  audio.load();
+  current?.sealed?.close();
+  current = null;
+  peaks = [];
+  seek.value = 0;
+  at("position").textContent = "0:00";
+  for (const id of ["player-error", "player-check", "player-state"]) say(at(id), "");
+  at("save-progress").hidden = true;
+  draw();
+  if (keepPanel) return;
+  opening++;
+  at("player").hidden = true;
+  document.body.classList.remove("playing");
+  mark(null);
+}
+
+function mark(row) {
+  results.querySelector("tr[aria-current]")?.removeAttribute("aria-current");
+  row?.setAttribute("aria-current", "true");
+}
+
+// --- the list -------------------------------------------------------------------------------------------------
+
+function ready() {
+  for (const button of results.querySelectorAll(".play")) button.hidden = false;
+  if (current) mark(results.querySelector(`tr[data-recording="${current.facts.id}"]`));
+}
+addEventListener("resultschange", ready);
+ready();
+
+results.addEventListener("click", (event) => {
+  const button = event.target.closest(".play");
+  if (button) play(button.closest("tr"));
+});
+keyBox?.addEventListener("change", () => {
+  if (keyBox.key) {
+    prepare();
+    if (current?.facts.sealed && !current.sealed) play(current.row);
+  } else if (current?.facts.sealed) {
+    close();
+  }
+});
+
+// --- controls -------------------------------------------------------------------------------------------------
+
+const length = () => (Number.isFinite(audio.duration) && audio.duration > 0 ? audio.duration : current?.facts.seconds || 0);
+const toggle = () => (audio.paused ? audio.play().catch(fail) : audio.pause());
+const skip = (seconds) => { audio.currentTime = Math.min(Math.max(0, audio.currentTime + seconds), length()); };
+
+at("toggle").addEventListener("click", () => {
+  if (current?.facts.sealed && !current.sealed) play(current.row);
+  else toggle();
+});
+at("back").addEventListener("click", () => skip(-SKIP_SECONDS));
+at("ahead").addEventListener("click", () => skip(SKIP_SECONDS));
+at("speed").addEventListener("change", () => { audio.playbackRate = Number(at("speed").value); });
+at("player-close").addEventListener("click", () => {
+  const row = current?.row;
+  close();
+  row?.querySelector(".play")?.focus();
+});
+
+let dragging = false;
+seek.addEventListener("input", () => {
+  dragging = true;
+  reflect();
+});
+seek.addEventListener("change", () => {
+  dragging = false;
+  if (length()) audio.currentTime = (seek.value / 1000) * length();
+});
+// Arrows move by five seconds, whatever the length; the browser's own step would be a thousandth of it.
+seek.addEventListener("keydown", (event) => {
+  const step = { ArrowLeft: -5, ArrowDown: -5, ArrowRight: 5, ArrowUp: 5, PageUp: 30, PageDown: -30 }[event.key];
+  if (!step) return;
+  event.preventDefault();
+  skip(step);
+});
+
+document.addEventListener("keydown", (event) => {
+  if (!current || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input:not([type=range]), select, textarea")) return;
+  const act = { k: toggle, j: () => skip(-SKIP_SECONDS), l: () => skip(SKIP_SECONDS), Escape: close }[event.key];
+  if (act) act();
+});
+
+for (const name of ["play", "pause", "ended", "emptied"]) {
+  audio.addEventListener(name, () => { at("toggle").textContent = audio.paused ? "Play" : "Pause"; });
+}
+for (const name of ["timeupdate", "durationchange", "seeked"]) audio.addEventListener(name, () => reflect());
+audio.addEventListener("error", () => {
+  if (current && audio.getAttribute("src")) fail(new Error(audio.error?.message));
+});
+addEventListener("soundbroken", (event) => fail(event.detail));
+
+function reflect() {
+  const seconds = length();
+  if (!dragging) seek.value = seconds ? (audio.currentTime / seconds) * 1000 : 0;
+  const shown = dragging ? (seek.value / 1000) * seconds : audio.currentTime;
+  at("position").textContent = clock(shown);
+  at("total").textContent = clock(seconds);
+  seek.setAttribute("aria-valuetext", `${clock(shown)} of ${clock(seconds)}`);
+  draw();
+}
+
+// --- saving ---------------------------------------------------------------------------------------------------
+
+at("save").addEventListener("click", async () => {
+  const { sealed, facts } = current ?? {};
+  if (!sealed) return;
+  const bar = at("save-progress");
+  bar.hidden = false;
+  at("save").disabled = true;
+  say(at("player-error"), "");
+  try {
+    const blob = await sealed.whole((share) => { bar.value = share; });
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(blob);
+    link.download = facts.name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    if (current?.sealed === sealed) tellCheck();
+  } catch (error) {
+    fail(error);
+  } finally {
+    bar.hidden = true;
+    at("save").disabled = false;
+  }
+});
+
+// --- the waveform ---------------------------------------------------------------------------------------------
+
+async function drawKept(facts, mine) {
+  try {
+    const answer = await fetch(`/recordings/${facts.id}/waveform`);
+    const { channels } = answer.ok ? await answer.json() : { channels: [] };
+    if (mine !== opening) return;
+    peaks = channels.map((values) => values.map((value) => value / 128));
+    draw();
+  } catch {
+    // Without a waveform there is the line to seek on.
+  }
+}
+
+/** The server cannot draw what it cannot hear: of a sealed recording the page does it. */
+async function drawFrom(blob, mine) {
+  try {
+    const decoded = await new OfflineAudioContext(1, 1, 8000).decodeAudioData(await blob.arrayBuffer());
+    if (mine !== opening) return;
+    peaks = Array.from({ length: Math.min(2, decoded.numberOfChannels) }, (_, channel) => {
+      const samples = decoded.getChannelData(channel);
+      const points = Math.min(1000, samples.length);
+      const drawn = [];
+      for (let point = 0; point < points; point++) {
+        let low = 1, high = -1;
+        const end = Math.floor(((point + 1) * samples.length) / points);
+        for (let n = Math.floor((point * samples.length) / points); n < end; n++) {
+          if (samples[n] < low) low = samples[n];
+          if (samples[n] > high) high = samples[n];
+        }
+        drawn.push(low, high);
+      }
+      return drawn;
+    });
+    draw();
+  } catch {
+    // It may be a format that plays and does not decode here.
+  }
+}
+
+function draw() {
+  const { width, height } = wave.getBoundingClientRect();
+  if (!width) return;
+  const scale = devicePixelRatio || 1;
+  if (wave.width !== Math.round(width * scale)) wave.width = Math.round(width * scale);
+  if (wave.height !== Math.round(height * scale)) wave.height = Math.round(height * scale);
+  const pen = wave.getContext("2d");
+  pen.setTransform(scale, 0, 0, scale, 0, 0);
+  pen.clearRect(0, 0, width, height);
+  const style = getComputedStyle(wave);
+  const [played, left] = [style.getPropertyValue("color"), style.getPropertyValue("border-bottom-color")];
+  const done = (seek.value / 1000) * width;
+  const lanes = peaks.length || 1;
+  for (let lane = 0; lane < lanes; lane++) {
+    const middle = (height / lanes) * (lane + 0.5);
+    const reach = height / lanes / 2 - 1;
+    const values = peaks[lane] ?? [];
+    for (let x = 0; x < width; x += 3) {
+      const point = Math.floor((x / width) * (values.length / 2)) * 2;
+      const [low, high] = values.length ? [values[point], values[point + 1]] : [0, 0];
+      pen.fillStyle = x < done ? played : left;
+      pen.fillRect(x, middle - Math.max(1, high * reach), 2, Math.max(2, (high - low) * reach));
+    }
+  }
+}
+new ResizeObserver(draw).observe(wave);
+addEventListener("themechange", draw);

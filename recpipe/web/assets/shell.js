@@ -1,0 +1,63 @@
+/** What every page has: menu, light and dark, copy buttons, confirmations, codes out of links. */
+
+const root = document.documentElement;
+
+const menuButton = document.querySelector(".menu-button");
+menuButton?.addEventListener("click", () => {
+  const open = menuButton.getAttribute("aria-expanded") !== "true";
+  menuButton.setAttribute("aria-expanded", String(open));
+  document.getElementById("menu").classList.toggle("open", open);
+});
+
+const theme = document.getElementById("theme");
+if (theme) {
+  theme.hidden = false;
+  theme.addEventListener("click", () => {
+    const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    root.dataset.theme = dark ? "light" : "dark";
+    try {
+      localStorage.setItem("theme", root.dataset.theme);
+    } catch {
+      // It holds for this page then.
+    }
+    dispatchEvent(new Event("themechange"));
+  });
+}
+
+for (const button of document.querySelectorAll("[data-copy]")) {
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    const text = document.getElementById(button.dataset.copy).textContent.trim();
+    const label = button.textContent;
+    try {
+      await navigator.clipboard.writeText(text);
+      button.textContent = "Copied";
+    } catch {
+      button.textContent = "Select it and copy";
+      getSelection().selectAllChildren(document.getElementById(button.dataset.copy));
+    }
+    setTimeout(() => { button.textContent = label; }, 2000);
+  });
+}
+
+for (const form of document.querySelectorAll("form[data-confirm]")) {
+  form.addEventListener("submit", (event) => {
+    if (!confirm(form.dataset.confirm)) event.preventDefault();
+  });
+}
+
+for (const form of document.querySelectorAll("form[data-submit-on-change]")) {
+  form.querySelector("button")?.classList.add("heard");
+  form.addEventListener("change", () => form.requestSubmit());
+}
+
+// The secret of a link is behind the #: browsers do not send that part, so it is in nobody's log.
+const fromFragment = document.querySelector("[data-from-fragment]");
+if (fromFragment && location.hash.length > 20) {
+  fromFragment.querySelector("input").value = decodeURIComponent(location.hash.slice(1));
+  fromFragment.hidden = true;
+  history.replaceState(null, "", location.pathname);
+}
+
+// After a refused form, the first thing to read is why.
+document.getElementById("problem")?.scrollIntoView({ block: "nearest" });

@@ -1,0 +1,10 @@
+// In the head and not a module: the choice must be in force before anything is painted.
+{
+  let chosen = "";
+  try {
+    chosen = localStorage.getItem("theme");
+  } catch {
+    // Storage may be forbidden; then the system's choice holds.
+  }
+  if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
+}

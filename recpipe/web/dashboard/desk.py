@@ -1,0 +1,219 @@
+"""What every page needs: who looks at it, the templates, and the policy under which browsers show it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import jinja2
+from fastapi import Depends, Request, Response
+from starlette.datastructures import FormData
+from starlette.responses import HTMLResponse, RedirectResponse
+
+from recpipe.access.links import Links
+from recpipe.access.principal import Action, Principal
+from recpipe.access.second_factor import SecondFactor
+from recpipe.errors import CredentialsRejected
+from recpipe.mail import Mailer
+from recpipe.model import Tenant, User
+from recpipe.pending import PendingChanges
+from recpipe.web.dashboard import assets, shown
+from recpipe.web.deps import SESSION_COOKIE, WebContext
+from recpipe.web.errors import Problem
+from recpipe.web.security import address_of
+
+# No script or style but our files, no request but to us, no text ever taken for markup by accident.
+# Source: CSP Level 3; Trusted Types. `blob:` is what the page itself decrypted.
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "media-src 'self' blob:",
+        "connect-src 'self'",
+        "worker-src 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types recpipe",
+    )
+)
+SIGN_IN = "/sign-in"
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who looks at a page, and the tenants that exist for them."""
+
+    principal: Principal
+    user: User
+    tenants: tuple[Tenant, ...]
+
+    def may(self, action: str, tenant: Tenant | None = None) -> bool:
+        """Whether it is allowed there; without a tenant: anywhere."""
+        wanted = Action(action)
+        if tenant is not None:
+            return self.principal.may(wanted, tenant.id)
+        return self.principal.may(wanted) or any(self.principal.may(wanted, t.id) for t in self.tenants)
+
+    def with_right(self, action: Action) -> list[Tenant]:
+        """The tenants where it is allowed."""
+        return [t for t in self.tenants if self.principal.may(action, t.id)]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The services behind the pages, for the life of the application."""
+
+    context: WebContext
+    proxied: WebContext  # media come from here: a page may not be sent elsewhere by its own policy
+    links: Links
+    second_factor: SecondFactor
+    changes: PendingChanges
+    mail: Mailer
+    templates: jinja2.Environment
+
+    @classmethod
+    def of(cls, context: WebContext) -> Desk:
+        settings, accounts = context.settings, context.accounts
+        return cls(
+            context=context,
+            proxied=replace(context, settings=settings.model_copy(update={"http_media": "proxy"})),
+            links=Links(context.catalogue, accounts, context.clock, trail=context.trail),
+            second_factor=SecondFactor(context.catalogue, accounts, context.clock),
+            changes=PendingChanges(context.catalogue, context.clock, context.trail),
+            mail=Mailer.of(settings),
+            templates=_environment(),
+        )
+
+    @property
+    def secure(self) -> bool:
+        """Whether people reach us by https, whatever the connection from the proxy is."""
+        return self.context.settings.http_url.startswith("https:")
+
+    def page(
+        self, request: Request, template: str, viewer: Viewer | None = None, *, status: int = 200, **values: Any
+    ) -> Response:
+        """Render a page; nothing of it is kept by caches."""
+        waiting = 0
+        if viewer is not None and viewer.with_right(Action.KEYS):
+            waiting = self.changes.waiting(viewer.principal, [t.id for t in viewer.with_right(Action.KEYS)])
+        text = self.templates.get_template(template).render(
+            {
+                "viewer": viewer,
+                "here": request.url.path,
+                "waiting_changes": waiting,
+                "note": shown.NOTES.get(request.query_params.get("done", ""), ""),
+                "problem": None,
+                "now": self.context.clock(),
+                **values,
+            }
+        )
+        return HTMLResponse(text, status, {"content-security-policy": POLICY, "cache-control": "no-store"})
+
+
+def redirect(path: str) -> RedirectResponse:
+    """To another page of ours, as a GET."""
+    return RedirectResponse(path, 303, {"cache-control": "no-store"})
+
+
+def keep_session(desk: Desk, request: Request, response: Response, secret: str) -> Response:
+    """Hand out the cookie of a session. It ends with the browser, or when the server says so."""
+    secure = desk.secure or request.url.scheme == "https"
+    response.set_cookie(SESSION_COOKIE, secret, httponly=True, samesite="lax", secure=secure, path="/")
+    return response
+
+
+def error_page(request: Request, problem: Problem) -> Response:
+    """What a person sees in place of a page; who is not signed in is asked to, and comes back afterwards."""
+    desk: Desk = request.app.state.desk
+    fragment = request.headers.get("x-part") == "results"
+    if problem.status == 401 and not fragment:
+        back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        wanted = f"?next={quote(back, safe='')}" if request.method == "GET" and back != "/" else ""
+        return redirect(f"{SIGN_IN}{wanted}")
+    try:
+        viewer = viewer_of(request)
+    except Exception:  # whatever is wrong is being told already
+        viewer = None
+    template = "part-error.html" if fragment else "error.html"
+    answer = desk.page(request, template, viewer, status=problem.status, problem=problem)
+    answer.headers.update(problem.headers)
+    return answer
+
+
+# --- what endpoints are given ---------------------------------------------------------------------------------
+
+
+class Fields:
+    """A form as it was sent; every value is text that somebody typed."""
+
+    def __init__(self, form: FormData) -> None:
+        self._form = form
+
+    def text(self, name: str, default: str = "") -> str:
+        value = self._form.get(name, default)
+        return value if isinstance(value, str) else default
+
+    def all(self, name: str) -> list[str]:
+        return [value for value in self._form.getlist(name) if isinstance(value, str)]
+
+    def on(self, name: str) -> bool:
+        return self.text(name) != ""
+
+    def lines(self, name: str) -> list[str]:
+        return [line.strip() for line in self.text(name).replace(",", "\n").splitlines() if line.strip()]
+
+
+async def _fields(request: Request) -> Fields:
+    return Fields(await request.form(max_fields=2000))
+
+
+async def _desk(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+def viewer_of(request: Request) -> Viewer:
+    """Who is signed in.
+
+    Raises:
+        CredentialsRejected: nobody.
+    """
+    desk: Desk = request.app.state.desk
+    context = desk.context
+    secret = request.cookies.get(SESSION_COOKIE)
+    if not secret:
+        raise CredentialsRejected
+    principal = context.access.sessions.open(secret, address_of(request.scope))
+    request.state.actor = principal.name
+    with context.catalogue.read() as work:
+        user = work.users.get(principal.id)
+        every = work.tenants.list()
+    return Viewer(principal, user, tuple(t for t in every if principal.knows(t.id)))
+
+
+TheDesk = Annotated[Desk, Depends(_desk)]
+Looking = Annotated[Viewer, Depends(viewer_of)]
+Form = Annotated[Fields, Depends(_fields)]
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("recpipe.web", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(shown.FILTERS)
+    environment.globals.update(_globals())
+    return environment
+
+
+def _globals() -> Mapping[str, Any]:
+    return {"asset": lambda name: f"/assets/{assets.fingerprint()}/{name}", "words": shown.WORDS}

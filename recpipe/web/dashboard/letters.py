@@ -1,0 +1,65 @@
+"""The letters people get: recovery, invitation, registration. Links carry their secret behind the #."""
+
+from __future__ import annotations
+
+from recpipe.access.links import LinkFor
+from recpipe.errors import NotFound
+from recpipe.model import Role, UserStatus
+from recpipe.settings import split_listen
+from recpipe.web.dashboard.desk import Desk
+
+
+def address(desk: Desk) -> str:
+    """Where people reach us. Never from a request: its Host header is whatever somebody wrote into it."""
+    settings = desk.context.settings
+    if settings.http_url:
+        return settings.http_url.rstrip("/")
+    host, port = split_listen(settings.http_listen)
+    return f"http://{f'[{host}]' if ':' in host else host or '127.0.0.1'}:{port}"
+
+
+def invitation_link(desk: Desk, link: LinkFor) -> str:
+    """What an invited person opens."""
+    return f"{address(desk)}/welcome#{link.secret}"
+
+
+def recovery(desk: Desk, link: LinkFor) -> None:
+    """To somebody who cannot sign in."""
+    text = (
+        f"Somebody, probably you, asked for a new password for {link.user.username}.\n\n"
+        f"Choose it here within one hour:\n\n    {address(desk)}/recover/link#{link.secret}\n\n"
+        "If it was not you, do nothing: your password stays as it is.\n"
+    )
+    desk.mail.try_to_send(link.user.email, "Choose a new password", text)
+
+
+def invitation(desk: Desk, link: LinkFor) -> bool:
+    """To somebody who was invited; False where no letter went out."""
+    if not (desk.mail.able and link.user.email):
+        return False
+    text = (
+        f"You were invited to the call recording portal as {link.user.username}.\n\n"
+        f"Choose your password here within seven days:\n\n    {invitation_link(desk, link)}\n"
+    )
+    return desk.mail.try_to_send(link.user.email, "Your invitation to the call recording portal", text)
+
+
+def registration(desk: Desk, username: str) -> None:
+    """To the administrators who want to know of registrations."""
+    if not desk.mail.able:
+        return
+    with desk.context.catalogue.read() as work:
+        try:
+            if work.users.by_username(username).status is not UserStatus.PENDING:
+                return  # the name was taken: nothing to approve
+        except NotFound:
+            return
+        people = work.users.list()
+    text = (
+        f"{username} asks for an account.\n\n"
+        f"Approve or delete it under My Admin > Portal Users:\n\n    {address(desk)}/users\n"
+    )
+    for person in people:
+        wants = person.notifications.get("registrations", True)
+        if person.role is Role.ADMINISTRATOR and person.status is UserStatus.ACTIVE and person.email and wants:
+            desk.mail.try_to_send(person.email, "A registration waits for approval", text)

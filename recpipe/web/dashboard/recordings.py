@@ -1,0 +1,253 @@
+"""Reports > Call Recordings: find, play, download, select, export."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import TypeVar
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Request, Response
+from starlette.responses import JSONResponse
+
+from recpipe.access.principal import Action
+from recpipe.audio.peaks import PeaksMalformed, decode
+from recpipe.errors import InputInvalid, QueryInvalid, TooManyMatches
+from recpipe.model import Direction, NumberMatch, Page, Recording, RecordingQuery, Tenant
+from recpipe.web.api import export
+from recpipe.web.api.asking import Asked, understood
+from recpipe.web.api.delivery import deliver
+from recpipe.web.dashboard.desk import Desk, Form, Looking, TheDesk, Viewer
+from recpipe.web.errors import problem_of
+from recpipe.web.schemas import Selection, media_type
+
+PAGE_SIZES = (25, 50, 100)
+MOST_COUNTED = 1000
+_LONGEST = 200  # characters of anything that is typed into the search
+_NAMES = ("service", "from", "to", "number", "match", "direction", "extension", "shortest", "longest", "sealed", "size")
+
+router = APIRouter(include_in_schema=False)
+Word = TypeVar("Word", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A search as it stands in the address; what is empty is left out, so that addresses stay short."""
+
+    values: dict[str, str]
+    cursor: str
+    tenant: Tenant | None
+    zone: str
+    query: RecordingQuery
+    tenant_ids: list[str] | None
+
+    @property
+    def size(self) -> int:
+        return int(self.values.get("size", "50"))
+
+    def address(self, path: str = "/recordings", **more: str) -> str:
+        """This search at another address, from its first page unless a cursor is given."""
+        query = urlencode(self.values | {name: value for name, value in more.items() if value})
+        return f"{path}?{query}" if query else path
+
+
+@router.get("/recordings")
+def page(request: Request, desk: TheDesk, viewer: Looking) -> Response:
+    """The whole page; its address can be shared."""
+    return _answer(request, desk, viewer, "recordings.html")
+
+
+@router.get("/recordings/results")
+def results(request: Request, desk: TheDesk, viewer: Looking) -> Response:
+    """The list alone, for search as you type."""
+    return _answer(request, desk, viewer, "part-results.html")
+
+
+@router.get("/recordings/export.csv")
+def as_csv(request: Request, desk: TheDesk, viewer: Looking) -> Response:
+    """Every call of the search, as the API gives it."""
+    wanted = _wanted(request, desk, viewer)
+    names = {t.id: t.name for t in viewer.tenants}
+    asked = Asked([names[t] for t in wanted.tenant_ids or ()], *_dates(wanted), wanted.zone, wanted.query)
+    return export.export(request, desk.context, viewer.principal, asked, export.Format.CSV)
+
+
+@router.post("/recordings/zip")
+def as_zip(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Response:
+    """The chosen recordings as they are stored."""
+    ids = form.all("id")
+    if not ids:
+        raise InputInvalid("id", "Choose at least one recording, then download.")
+    if len(ids) > 1000 or not all(len(one) == 32 and set(one) <= set("0123456789abcdef") for one in ids):
+        raise InputInvalid("id", "Choose at most 1,000 recordings at a time.")
+    return export.zipped(request, desk.context, viewer.principal, Selection(ids=ids))
+
+
+@router.get("/recordings/{recording_id}/media")
+def media(request: Request, desk: TheDesk, viewer: Looking, recording_id: str, download: bool = False) -> Response:
+    """The file as it is stored, or a range of it."""
+    action = Action.DOWNLOAD if download else Action.PLAY
+    recording = desk.context.reader.get(viewer.principal, recording_id, action)
+    request.state.tenant = recording.tenant_id
+    return deliver(request, desk.proxied, viewer.principal, recording, action)
+
+
+@router.get("/recordings/{recording_id}/waveform")
+def waveform(request: Request, desk: TheDesk, viewer: Looking, recording_id: str) -> Response:
+    """The waveform, one list of [lowest, highest, lowest, ...] a channel; empty where none is kept."""
+    recording = desk.context.reader.get(viewer.principal, recording_id, Action.PLAY)
+    try:
+        channels = decode(recording.peaks).channels if recording.peaks else ()
+    except PeaksMalformed:
+        channels = ()
+    drawn = [[value for pair in channel for value in pair] for channel in channels]
+    return JSONResponse({"channels": drawn}, headers={"cache-control": "private, max-age=3600"})
+
+
+# --- the search -----------------------------------------------------------------------------------------------
+
+
+def _answer(request: Request, desk: Desk, viewer: Viewer, template: str) -> Response:
+    reader, who = desk.context.reader, viewer.principal
+    found: Page[Recording] = Page(())
+    count = problem = None
+    try:
+        wanted = _wanted(request, desk, viewer)
+    except QueryInvalid as refused:
+        wanted, problem = _as_typed(request, desk, viewer), problem_of(refused)
+    else:
+        try:
+            found = reader.search(who, wanted.tenant_ids, wanted.query, wanted.cursor or None, wanted.size)
+            count = reader.count(who, wanted.tenant_ids, wanted.query, MOST_COUNTED) if _cheap(wanted) else None
+        except (QueryInvalid, TooManyMatches) as refused:
+            problem = problem_of(refused)
+    tenants = {t.id: t for t in viewer.tenants}
+    return desk.page(
+        request,
+        template,
+        viewer,
+        problem=problem,
+        wanted=wanted,
+        found=found,
+        rows=list(_rows(found, tenants, viewer)),
+        count=count,
+        searchable=viewer.with_right(Action.SEARCH),
+        sizes=PAGE_SIZES,
+        presets=_presets(desk, wanted.zone),
+        narrowed=bool(set(wanted.values) - {"size", "match", "service"}),
+        may_export=viewer.may("export", wanted.tenant),
+        any_sealed=any(t.encryption for t in viewer.tenants) or any(r.sealed for r in found.items),
+    )
+
+
+def _as_typed(request: Request, desk: Desk, viewer: Viewer) -> Wanted:
+    """What the form shows again, understood or not."""
+    values = {
+        name: value.strip()[:_LONGEST]
+        for name in _NAMES
+        if (value := request.query_params.get(name, "")).strip() and value.isprintable()
+    }
+    searchable = viewer.with_right(Action.SEARCH)
+    viewer.principal.require(Action.SEARCH, searchable[0].id if searchable else None)
+    tenant = next((t for t in searchable if t.name == values.get("service")), None)
+    zones = {t.timezone for t in searchable}
+    zone = tenant.timezone if tenant else zones.pop() if len(zones) == 1 else "UTC"
+    if values.get("size", "50") not in {str(size) for size in PAGE_SIZES}:
+        values.pop("size")
+    match = values.get("match")
+    number_match = NumberMatch(match) if match in list(NumberMatch) else NumberMatch.ENDING
+    return Wanted(values, "", tenant, zone, RecordingQuery(number_match=number_match), None)
+
+
+def _wanted(request: Request, desk: Desk, viewer: Viewer) -> Wanted:
+    typed = _as_typed(request, desk, viewer)
+    values, tenant, zone = typed.values, typed.tenant, typed.zone
+    if "service" in values and tenant is None:
+        raise QueryInvalid("There is no such service. Choose one of the list.")
+    query = RecordingQuery(
+        number=values.get("number", ""),
+        number_match=_one_of(NumberMatch, values.get("match"), "match") or NumberMatch.ENDING,
+        direction=_one_of(Direction, values.get("direction"), "direction"),
+        extension=values.get("extension", ""),
+        duration_min_ms=_seconds(values.get("shortest"), "shortest"),
+        duration_max_ms=_seconds(values.get("longest"), "longest"),
+        sealed={"yes": True, "no": False}.get(values.get("sealed", "")),
+    )
+    asked = Asked([tenant.name] if tenant else [], values.get("from", ""), values.get("to", ""), zone, query)
+    tenant_ids, understood_query = understood(desk.context, viewer.principal, asked)
+    return Wanted(values, request.query_params.get("cursor", "")[:500], tenant, zone, understood_query, tenant_ids)
+
+
+def _dates(wanted: Wanted) -> tuple[str, str]:
+    return wanted.values.get("from", ""), wanted.values.get("to", "")
+
+
+def _one_of(kind: type[Word], word: str | None, field: str) -> Word | None:
+    if not word:
+        return None
+    try:
+        return kind(word)
+    except ValueError:
+        raise QueryInvalid(f"{word[:20]!r} is no {field}. Choose one of the list.") from None
+
+
+def _seconds(typed: str | None, field: str) -> int | None:
+    if not typed:
+        return None
+    try:
+        seconds = float(typed.replace(",", "."))
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds <= 10**7:
+        raise QueryInvalid(f"The {field} call is a number of seconds, such as 30.")
+    return round(seconds * 1000)
+
+
+def _cheap(wanted: Wanted) -> bool:
+    """Whether counting reads an index only: rows that must be looked at one by one are not counted."""
+    query = wanted.query
+    looked_at = (query.direction, query.sealed, query.duration_min_ms, query.duration_max_ms, query.extension or None)
+    return not wanted.cursor and all(part is None for part in looked_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One recording as the list shows it."""
+
+    recording: Recording
+    tenant: Tenant
+    kind: str  # media type of what is inside
+    may_play: bool
+    may_download: bool
+
+    @property
+    def plain_name(self) -> str:
+        name = self.recording.name
+        return name.removesuffix(".enc") if self.recording.sealed else name
+
+
+def _rows(found: Page[Recording], tenants: dict[str, Tenant], viewer: Viewer) -> Iterable[Row]:
+    for recording in found.items:
+        tenant = tenants[recording.tenant_id]
+        inside = "audio/mpeg" if recording.audio.container.value == "mp3" else "audio/wav"
+        kind = inside if recording.sealed else media_type(recording)
+        yield Row(recording, tenant, kind, viewer.may("play", tenant), viewer.may("download", tenant))
+
+
+def _presets(desk: Desk, zone: str) -> list[tuple[str, str, str]]:
+    """Label, first and last day."""
+    today = desk.context.clock().astimezone(ZoneInfo(zone)).date()
+    month = today.replace(day=1)
+    before = month - timedelta(days=1)
+    ranges = (
+        ("Today", today, today),
+        ("Yesterday", today - timedelta(days=1), today - timedelta(days=1)),
+        ("Last 7 days", today - timedelta(days=6), today),
+        ("Last 30 days", today - timedelta(days=29), today),
+        ("This month", month, today),
+        ("Last month", before.replace(day=1), before),
+    )
+    return [("Any time", "", ""), *((label, first.isoformat(), last.isoformat()) for label, first, last in ranges)]

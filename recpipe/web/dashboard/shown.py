@@ -1,0 +1,134 @@
+"""How values look to people: times in a zone, lengths, sizes, and the words for what the catalogue calls otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+# What is said after a change, by the word in `?done=`: nothing from a URL is ever shown itself.
+NOTES: Mapping[str, str] = {
+    "signed-out": "You are signed out.",
+    "registered": "Thank you. An administrator looks at your registration; you can sign in once it is approved.",
+    "recovery-sent": "If this has an account, a letter with a link is on its way. The link is good for one hour.",
+    "password-reset": "Your new password is set. Sign in with it.",
+    "welcome": "Your account is ready. Sign in with your new password.",
+    "saved": "Saved.",
+    "saved-pending": "Saved as a pending change. It takes effect when you press Apply.",
+    "nothing-to-change": "Nothing to change: it is like that already.",
+    "applied": "Applied. The changes are in effect.",
+    "discarded": "The pending change was discarded.",
+    "password-changed": "Your password was changed. Your other sessions have ended.",
+    "second-factor-off": "Two-factor sign-in is off.",
+    "session-ended": "The session was ended.",
+    "sessions-ended": "All other sessions were ended.",
+    "user-created": "The user was created.",
+    "user-removed": "The user was deleted.",
+    "user-sessions-ended": "All sessions of this user were ended.",
+    "second-factor-reset": "Two-factor sign-in of this user was switched off.",
+    "ftp-removed": "The FTP account was removed.",
+    "proven": "The private key is proven. Encryption can be switched on.",
+    "retired": "The certificate was retired. What was sealed for it stays readable with its key.",
+    "retried": "The file is tried again.",
+    "discarded-file": "The file was deleted.",
+    "tenant-created": "The service was created.",
+}
+
+WORDS: Mapping[str, str] = {
+    "administrator": "Administrator",
+    "api": "API User",
+    "client": "Client User",
+    "service": "Service User",
+    "active": "Active",
+    "inactive": "Inactive",
+    "pending": "Waits for approval",
+    "inbound": "Inbound",
+    "outbound": "Outbound",
+    "internal": "Internal",
+    "unknown": "Unknown",
+    "unproven": "Proof is owed",
+    "proven": "Proven",
+    "vouched": "Vouched for",
+    "retired": "Retired",
+    "search": "Search",
+    "play": "Play",
+    "download": "Download",
+    "export": "Export (ZIP, CSV)",
+    "delete": "Delete",
+    "keys": "Add-ons and keys",
+    "ftp": "FTP accounts",
+    "users": "Portal users",
+    "upload": "Upload",
+    "ok": "Done",
+    "denied": "Denied",
+    "failed": "Failed",
+}
+
+
+def local(moment: datetime | None, zone: str = "UTC", form: str = "%-d %b %Y, %H:%M:%S") -> str:
+    """A time on the clock of a zone."""
+    return "" if moment is None else moment.astimezone(ZoneInfo(zone)).strftime(form)
+
+
+def machine(moment: datetime | None) -> str:
+    """For the `datetime` attribute."""
+    return "" if moment is None else moment.astimezone(UTC).isoformat(timespec="seconds")
+
+
+def length(milliseconds: int) -> str:
+    """m:ss or h:mm:ss; less than a second is shown as one, so that a call never looks empty."""
+    seconds = max(1, round(milliseconds / 1000)) if milliseconds > 0 else 0
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def size(count: int) -> str:
+    """Bytes in decimal units, as shops and file managers give them."""
+    if count < 1000:
+        return f"{count} B"
+    value = float(count)
+    for unit in ("kB", "MB", "GB", "TB", "PB"):
+        value /= 1000
+        if value < 999.5 or unit == "PB":
+            return f"{value:.1f} {unit}" if value < 99.5 else f"{value:.0f} {unit}"
+    raise AssertionError
+
+
+def number(count: int) -> str:
+    return f"{count:,}"
+
+
+def ago(moment: datetime | None, now: datetime) -> str:
+    """How long since, in words."""
+    if moment is None:
+        return "never"
+    seconds = max(0, int((now - moment).total_seconds()))
+    for unit, amount in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= amount:
+            count = seconds // amount
+            return f"{count} {unit}{'' if count == 1 else 's'} ago"
+    return "just now"
+
+
+def brief(text: str, most: int = 120) -> str:
+    """Text that keeps its line: a caller's name may have ten thousand characters."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def fingerprint(digits: str) -> str:
+    """Hex in pairs, as openssl prints it."""
+    return ":".join(digits[at : at + 2] for at in range(0, len(digits), 2)).upper()
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "local": local,
+    "machine": machine,
+    "clock": length,
+    "size": size,
+    "number": number,
+    "ago": ago,
+    "brief": brief,
+    "fingerprint": fingerprint,
+}

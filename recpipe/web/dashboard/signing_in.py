@@ -1,0 +1,215 @@
+"""The pages before one is signed in: sign in, register, get back in, accept an invitation."""
+
+from __future__ import annotations
+
+import contextlib
+
+from fastapi import APIRouter, BackgroundTasks, Request, Response
+
+from recpipe.access.login import Door
+from recpipe.access.principal import Principal
+from recpipe.errors import CredentialsRejected, InputInvalid, LockedOut, RecpipeError
+from recpipe.model import LinkPurpose
+from recpipe.web.dashboard import letters
+from recpipe.web.dashboard.desk import SIGN_IN, Desk, Form, Looking, TheDesk, keep_session, redirect, viewer_of
+from recpipe.web.deps import SESSION_COOKIE
+from recpipe.web.errors import Problem, problem_of
+from recpipe.web.security import address_of
+
+_TICKET = "recpipe_ticket"  # the password was right, the code is owed
+_TICKET_SECONDS = 300
+HOME = "/services"
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/")
+def home(request: Request) -> Response:
+    """Wherever a person starts."""
+    viewer = viewer_of(request)
+    return redirect("/recordings" if viewer.may("search") else HOME)
+
+
+@router.get(SIGN_IN)
+def sign_in_page(request: Request, desk: TheDesk, next: str = "") -> Response:
+    """The form; who is signed in already goes on."""
+    if request.cookies.get(SESSION_COOKIE) and "done" not in request.query_params:
+        try:
+            viewer_of(request)
+            return redirect(ours(next))
+        except CredentialsRejected:
+            pass
+    return desk.page(request, "sign-in.html", next=ours(next, ""), username="")
+
+
+@router.post(SIGN_IN)
+def sign_in(request: Request, desk: TheDesk, form: Form) -> Response:
+    """Password first; then the code, where there is a second factor."""
+    username, wanted = form.text("username"), ours(form.text("next"), "")
+    address = address_of(request.scope)
+    try:
+        result = desk.context.access.password(username, form.text("password"), address, Door.HTTP)
+    except (CredentialsRejected, LockedOut) as refused:
+        problem = _refused(refused, "The user name or password is not right. Check both, then try again.")
+        return desk.page(
+            request, "sign-in.html", status=problem.status, problem=problem, next=wanted, username=username
+        )
+    if result.principal is not None:
+        return _let_in(desk, request, result.principal, wanted)
+    response = desk.page(request, "second-factor.html", next=wanted)
+    response.set_cookie(
+        _TICKET,
+        result.ticket or "",
+        max_age=_TICKET_SECONDS,
+        httponly=True,
+        samesite="strict",
+        secure=desk.secure or request.url.scheme == "https",
+        path=SIGN_IN,
+    )
+    return response
+
+
+@router.post(f"{SIGN_IN}/code")
+def second_factor(request: Request, desk: TheDesk, form: Form) -> Response:
+    """The code of the authenticator app, or a recovery code."""
+    wanted = ours(form.text("next"), "")
+    ticket = request.cookies.get(_TICKET, "")
+    try:
+        principal = desk.context.access.second_factor(ticket, form.text("code"), address_of(request.scope))
+    except (CredentialsRejected, LockedOut) as refused:
+        words = "The code is not right, or was used before. Wait for the next one; after five minutes start again."
+        problem = _refused(refused, words)
+        return desk.page(request, "second-factor.html", status=problem.status, problem=problem, next=wanted)
+    response = _let_in(desk, request, principal, wanted)
+    response.delete_cookie(_TICKET, path=SIGN_IN)
+    return response
+
+
+@router.post("/sign-out")
+def sign_out(request: Request, desk: TheDesk, viewer: Looking) -> Response:
+    """End this session, and have the browser forget what it kept of us."""
+    desk.context.access.sessions.end(viewer.principal)
+    response = redirect(f"{SIGN_IN}?done=signed-out")
+    response.delete_cookie(SESSION_COOKIE, path="/")
+    response.headers["clear-site-data"] = '"storage"'
+    return response
+
+
+# --- registering ----------------------------------------------------------------------------------------------
+
+
+@router.get("/register")
+def register_page(request: Request, desk: TheDesk) -> Response:
+    """Ask for an account."""
+    return desk.page(request, "register.html", username="", display_name="")
+
+
+@router.post("/register")
+def register(request: Request, desk: TheDesk, form: Form, later: BackgroundTasks) -> Response:
+    """Pending until an administrator approves; a taken name is not told from a free one."""
+    username, name = form.text("username").strip(), form.text("display_name")
+    try:
+        _same_twice(form.text("password"), form.text("again"))
+        desk.context.accounts.register(username, form.text("password"), address_of(request.scope), display_name=name)
+    except RecpipeError as refused:
+        problem = problem_of(refused)
+        return desk.page(
+            request, "register.html", status=problem.status, problem=problem, username=username, display_name=name
+        )
+    later.add_task(letters.registration, desk, username)
+    response = redirect(f"{SIGN_IN}?done=registered")
+    response.background = later
+    return response
+
+
+# --- getting back in ------------------------------------------------------------------------------------------
+
+
+@router.get("/recover")
+def recover_page(request: Request, desk: TheDesk) -> Response:
+    """Having trouble signing in?"""
+    return desk.page(request, "recover.html", able=desk.mail.able)
+
+
+@router.post("/recover")
+def recover(request: Request, desk: TheDesk, form: Form, later: BackgroundTasks) -> Response:
+    """The same answer for every name; letters go out after it."""
+    try:
+        found = desk.links.recover(form.text("name"), address_of(request.scope))
+    except LockedOut as locked:
+        problem = problem_of(locked)
+        return desk.page(request, "recover.html", status=problem.status, problem=problem, able=desk.mail.able)
+    for link in found:
+        later.add_task(letters.recovery, desk, link)
+    response = redirect(f"{SIGN_IN}?done=recovery-sent")
+    response.background = later
+    return response
+
+
+@router.get("/recover/link")
+def reset_page(request: Request, desk: TheDesk) -> Response:
+    """Where the letter leads. The secret is behind the #, so it is in no log; the page moves it into its form."""
+    return desk.page(request, "link.html", purpose="recovery", code="")
+
+
+@router.post("/recover/link")
+def reset(request: Request, desk: TheDesk, form: Form) -> Response:
+    """A new password for whoever has the link."""
+    return _use_link(request, desk, form, LinkPurpose.RECOVERY)
+
+
+@router.get("/welcome")
+def welcome_page(request: Request, desk: TheDesk) -> Response:
+    """Where an invitation leads."""
+    return desk.page(request, "link.html", purpose="invitation", code="")
+
+
+@router.post("/welcome")
+def welcome(request: Request, desk: TheDesk, form: Form) -> Response:
+    """The invited person chooses a password."""
+    return _use_link(request, desk, form, LinkPurpose.INVITATION)
+
+
+def _use_link(request: Request, desk: Desk, form: Form, purpose: LinkPurpose) -> Response:
+    code, address = form.text("code").strip(), address_of(request.scope)
+    try:
+        _same_twice(form.text("password"), form.text("again"))
+        if purpose is LinkPurpose.INVITATION:
+            desk.links.accept(code, form.text("password"), address)
+        else:
+            desk.links.reset(code, form.text("password"), address)
+    except RecpipeError as refused:
+        words = "This link was used before or is too old. Ask for a new one."
+        problem = _refused(refused, words) if isinstance(refused, CredentialsRejected) else problem_of(refused)
+        return desk.page(request, "link.html", status=problem.status, problem=problem, purpose=purpose.value, code=code)
+    return redirect(f"{SIGN_IN}?done={'welcome' if purpose is LinkPurpose.INVITATION else 'password-reset'}")
+
+
+# --- what they share ------------------------------------------------------------------------------------------
+
+
+def ours(path: str, otherwise: str = "/") -> str:
+    """A path of this site, for after the sign-in; never another site's address, whatever browsers make of it."""
+    good = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable() and "\\" not in path
+    return path if good and len(path) < 2000 else otherwise
+
+
+def _same_twice(password: str, again: str) -> None:
+    if password != again:
+        raise InputInvalid("again", "The two passwords differ. Type the same one twice.")
+
+
+def _let_in(desk: Desk, request: Request, principal: Principal, wanted: str) -> Response:
+    """A session of its own for every sign-in: one that somebody planted before is worth nothing."""
+    if old := request.cookies.get(SESSION_COOKIE):
+        with contextlib.suppress(CredentialsRejected):
+            desk.context.access.sessions.end(desk.context.access.sessions.open(old, principal.address))
+    agent = request.headers.get("user-agent", "")
+    secret = desk.context.access.sessions.start(principal, principal.address, agent)
+    return keep_session(desk, request, redirect(wanted or "/"), secret)
+
+
+def _refused(error: RecpipeError, words: str) -> Problem:
+    if isinstance(error, LockedOut):
+        return problem_of(error)
+    return Problem(403, "credentials-rejected", "Not signed in", words)
