@@ -177,6 +177,7 @@ async def _declared(_credentials: Annotated[object, Security(_bearer)]) -> None:
     """Puts the token into the OpenAPI document; `caller_of` reads it."""
 
 
+# Asking takes a thread of its own; an endpoint that must be quick calls `caller_of` itself.
 Caller = Annotated[Principal, Depends(caller_of)]
 AUTHENTICATED = [Depends(_declared)]
 
