@@ -88,9 +88,9 @@ def migrate(context: typer.Context, json: AsJson = False) -> None:
     with wiring.open_catalogue(configured) as catalogue:
         catalogue.ready()
     if json:
-        frame.print_json({"schema": schema.head()})
+        frame.print_json({"schema": schema.HEAD})
     else:
-        frame.say(f"The database has schema {schema.head()}, the one of this version.")
+        frame.say(f"The database has schema {schema.HEAD}, the one of this version.")
 
 
 @settings_group.command("show")

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 from keys.envelope import Sealing
 from keys.errors import SourceSizeMismatch
 from recpipe import numbers, seal
-from recpipe.audio import peaks, probe, tags, transcode
+from recpipe.audio import probe, tags
 from recpipe.audio.splice import SpliceReader
 from recpipe.catalogue import Catalogue
 from recpipe.errors import Held, NotFound, ObjectDamaged, ObjectMissing, SourceChanged, Unfit
@@ -121,6 +121,8 @@ class Order:
         try:
             path = settled.path
             if transcodes and audio.container is Container.WAV:
+                from recpipe.audio import transcode  # numpy takes 14 MB, and many an ingest node needs it never
+
                 scratch = line.folder.scratch()
                 with scratch.open("wb") as out:
                     audio = transcode.to_mp3(settled.path, audio, out)
@@ -155,7 +157,7 @@ class Order:
                 ingested_at=now,
                 flags=(*audio.flags, *flags),
                 # The rhythm of a sealed call is content: it gets no waveform.
-                peaks=b"" if sealing else peaks.compute(path, audio),
+                peaks=b"" if sealing else _waveform(path, audio),
             )
         except BaseException:
             if scratch is not None:
@@ -254,6 +256,12 @@ class Order:
                 "kept: restore the object from a backup or a former version (recpipe verify names it), then retry.",
             ) from error
         return True
+
+
+def _waveform(path: Path, audio: AudioFacts) -> bytes:
+    from recpipe.audio import peaks  # as for transcode
+
+    return peaks.compute(path, audio)
 
 
 def unchanged(settled: Settled) -> bool:

@@ -89,10 +89,12 @@ class Installation:
 
 def audio_files(folder: Path) -> list[Path]:
     """Recordings still in a spool; recpipe's own folder does not count."""
+    # os.walk does not mind folders that vanish: recpipe removes date folders that are over and empty.
     return [
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and path.suffix.lower() in (".wav", ".mp3") and ".recpipe" not in path.parts
+        Path(top) / name
+        for top, _, names in os.walk(folder)
+        for name in names
+        if name.lower().endswith((".wav", ".mp3")) and ".recpipe" not in Path(top).parts
     ]
 
 

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
 
 from recpipe.catalogue import Catalogue
 from recpipe.catalogue.engine import parse
-from recpipe.catalogue.migrate import current, head
+from recpipe.catalogue.migrate import HEAD, config, current
 from recpipe.catalogue.tables import metadata
 from recpipe.errors import CatalogueError, CatalogueUnavailable
 from recpipe.model import NumberMatch, RecordingQuery
@@ -133,7 +134,7 @@ def test_a_database_of_a_newer_version_is_left_alone(empty_url: str) -> None:
         with pytest.raises(CatalogueError, match="newer"):
             Catalogue.open(empty_url, create=create)
     with engine.connect() as connection:
-        assert current(connection) == "9999" != head()
+        assert current(connection) == "9999" != HEAD
     engine.dispose()
 
 
@@ -183,3 +184,7 @@ def test_a_database_that_does_not_answer_is_unavailable_without_telling_the_pass
     with pytest.raises(CatalogueUnavailable) as refused:
         Catalogue.open("postgresql+psycopg://user:hunter2@127.0.0.1:1/none")
     assert "hunter2" not in str(refused.value)
+
+
+def test_the_schema_of_this_version_is_the_newest_script() -> None:
+    assert ScriptDirectory.from_config(config()).get_current_head() == HEAD
