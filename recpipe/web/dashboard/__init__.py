@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from recpipe.web.dashboard import assets, recordings, signing_in
+from recpipe.web.dashboard import (
+    account,
+    addons,
+    assets,
+    auditing,
+    changes,
+    ftp,
+    recordings,
+    services,
+    signing_in,
+    system,
+    users,
+)
 from recpipe.web.dashboard.desk import Desk, error_page
 from recpipe.web.deps import WebContext
 
@@ -13,5 +25,5 @@ def mount(app: FastAPI, context: WebContext) -> None:
     """Serve every page at its address; errors outside the API become pages as well."""
     app.state.desk = Desk.of(context)
     app.state.error_page = error_page
-    for part in (assets, signing_in, recordings):
+    for part in (assets, signing_in, recordings, services, addons, ftp, changes, users, account, auditing, system):
         app.include_router(part.router)

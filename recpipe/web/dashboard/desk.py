@@ -12,9 +12,11 @@ from fastapi import Depends, Request, Response
 from starlette.datastructures import FormData
 from starlette.responses import HTMLResponse, RedirectResponse
 
+from recpipe.access.authority import check_text
 from recpipe.access.links import Links
 from recpipe.access.principal import Action, Principal
 from recpipe.access.second_factor import SecondFactor
+from recpipe.access.trail import event
 from recpipe.errors import CredentialsRejected
 from recpipe.mail import Mailer
 from recpipe.model import Tenant, User
@@ -89,6 +91,17 @@ class Desk:
             mail=Mailer.of(settings),
             templates=_environment(),
         )
+
+    def discard(self, by: Principal, entry_id: str, reason: str) -> None:
+        """Delete a quarantined file; why is on the audit log before the deed.
+
+        Raises:
+            NotFound, Forbidden, Conflict, SpoolRefused: as `QuarantineDesk.discard`.
+        """
+        trail, now = self.context.trail, self.context.clock()
+        trail.require(by, Action.QUARANTINE)
+        trail.record(event(by, "quarantine.reason", now, subject=entry_id, reason=check_text("reason", reason)))
+        self.context.quarantine.discard(by, entry_id)
 
     @property
     def secure(self) -> bool:

@@ -122,6 +122,11 @@ def fingerprint(digits: str) -> str:
     return ":".join(digits[at : at + 2] for at in range(0, len(digits), 2)).upper()
 
 
+def in_names(key: str, names: Mapping[str, str]) -> str:
+    """The name of an id; the id of something this person does not see is not shown."""
+    return names.get(key, "another service")
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "local": local,
     "machine": machine,
@@ -131,4 +136,5 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "ago": ago,
     "brief": brief,
     "fingerprint": fingerprint,
+    "in_names": in_names,
 }

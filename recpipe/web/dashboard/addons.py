@@ -1,0 +1,178 @@
+"""Add-ons > Configure Add-ons: call recording with its disclaimer, encryption with its certificates and their proof."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from keys.errors import CertificateRejected, KeysError
+from recpipe import keyring
+from recpipe.access.principal import Action
+from recpipe.errors import Forbidden, NotFound, RecpipeError
+from recpipe.model import CertificateState, Tenant, TenantCertificate
+from recpipe.pending import Kind
+from recpipe.web.api.delivery import disposition
+from recpipe.web.dashboard.desk import Desk, Form, Looking, TheDesk, Viewer, redirect
+from recpipe.web.errors import problem_of
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/addons")
+def addons(request: Request, desk: TheDesk, viewer: Looking, service: str = "") -> Response:
+    """Both add-ons of one service."""
+    return _page(request, desk, viewer, chosen(desk, viewer, service, Action.KEYS))
+
+
+@router.post("/addons/recording")
+def recording(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Response:
+    """Save the switch of call recording; who agrees to the disclaimer is kept at once."""
+    tenant = chosen(desk, viewer, form.text("service"), Action.KEYS)
+    try:
+        if form.on("agreed"):
+            desk.changes.agree(viewer.principal, tenant.id)
+        change = desk.changes.save(viewer.principal, tenant.id, Kind.RECORDING, {"recording": form.on("on")})
+    except RecpipeError as refused:
+        return _page(request, desk, viewer, tenant, refused)
+    return redirect(f"/addons?service={tenant.name}&done={'saved-pending' if change else 'nothing-to-change'}")
+
+
+@router.post("/addons/encryption")
+def encryption(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Response:
+    """Save the switch of encryption."""
+    tenant = chosen(desk, viewer, form.text("service"), Action.KEYS)
+    try:
+        change = desk.changes.save(viewer.principal, tenant.id, Kind.ENCRYPTION, {"encryption": form.on("on")})
+    except RecpipeError as refused:
+        return _page(request, desk, viewer, tenant, refused)
+    return redirect(f"/addons?service={tenant.name}&done={'saved-pending' if change else 'nothing-to-change'}")
+
+
+@router.post("/addons/check")
+def check(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Response:
+    """What was pasted is, or why it cannot serve; nothing of it is kept."""
+    chosen(desk, viewer, form.text("service"), Action.KEYS)
+    try:
+        vetted = keyring.check(form.text("pasted"), now=desk.context.clock())
+    except CertificateRejected as refused:
+        return desk.page(request, "part-checked.html", vetted=None, refused=refused)
+    return desk.page(request, "part-checked.html", vetted=vetted, refused=None)
+
+
+@router.post("/addons/certificates")
+def add(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Response:
+    """Keep a certificate; it seals nothing before its proof."""
+    tenant = chosen(desk, viewer, form.text("service"), Action.KEYS)
+    try:
+        added = desk.context.keyring.add(
+            viewer.principal, tenant.id, form.text("pasted"), vouch=form.on("vouch"), label=form.text("label")
+        )
+    except (RecpipeError, KeysError) as refused:
+        # What was pasted does not come back in the page: it may be a private key.
+        return _page(request, desk, viewer, tenant, refused)
+    if added.challenge is None:
+        return redirect(f"/addons?service={tenant.name}&done=saved")
+    return redirect(f"/addons/certificates/{added.certificate.id}?service={tenant.name}")
+
+
+@router.get("/addons/certificates/{certificate_id}")
+def certificate(request: Request, desk: TheDesk, viewer: Looking, certificate_id: str, service: str = "") -> Response:
+    """One certificate, and the proof that it owes."""
+    tenant = chosen(desk, viewer, service, Action.KEYS)
+    return _certificate_page(request, desk, viewer, tenant, _held(desk, viewer, tenant, certificate_id))
+
+
+@router.post("/addons/certificates/{certificate_id}/challenge")
+def challenge(desk: TheDesk, viewer: Looking, certificate_id: str, form: Form) -> Response:
+    """A fresh challenge.enc to decrypt."""
+    tenant = chosen(desk, viewer, form.text("service"), Action.KEYS)
+    envelope = desk.context.keyring.challenge(viewer.principal, tenant.id, certificate_id)
+    headers = {"content-disposition": disposition("attachment", "challenge.enc"), "cache-control": "no-store"}
+    return Response(envelope, media_type="application/octet-stream", headers=headers)
+
+
+@router.post("/addons/certificates/{certificate_id}/prove")
+def prove(request: Request, desk: TheDesk, viewer: Looking, certificate_id: str, form: Form) -> Response:
+    """The code that was inside."""
+    tenant = chosen(desk, viewer, form.text("service"), Action.KEYS)
+    held = _held(desk, viewer, tenant, certificate_id)
+    try:
+        desk.context.keyring.verify(viewer.principal, tenant.id, certificate_id, form.text("answer"))
+    except (RecpipeError, KeysError) as refused:
+        return _certificate_page(request, desk, viewer, tenant, held, refused)
+    return redirect(f"/addons?service={tenant.name}&done=proven")
+
+
+@router.post("/addons/certificates/{certificate_id}/retire")
+def retire(request: Request, desk: TheDesk, viewer: Looking, certificate_id: str, form: Form) -> Response:
+    """Seal for it no more."""
+    tenant = chosen(desk, viewer, form.text("service"), Action.KEYS)
+    try:
+        desk.context.keyring.retire(viewer.principal, tenant.id, certificate_id)
+    except (RecpipeError, KeysError) as refused:
+        return _page(request, desk, viewer, tenant, refused)
+    return redirect(f"/addons?service={tenant.name}&done=retired")
+
+
+def chosen(desk: Desk, viewer: Viewer, name: str, action: Action) -> Tenant:
+    """The service a page is about: the one that is named, or the first where the person has the right.
+
+    Raises:
+        NotFound: there is none of this name, or it is nothing to this person.
+        Forbidden: the right is missing there, or everywhere.
+    """
+    usable = viewer.with_right(action)
+    if not name:
+        if not usable:
+            raise Forbidden("open this page")
+        return usable[0]
+    found = next((t for t in viewer.tenants if t.name == name), None)
+    if found is None:
+        raise NotFound("service", name)
+    desk.context.trail.require(viewer.principal, action, found.id)
+    return found
+
+
+def _held(desk: Desk, viewer: Viewer, tenant: Tenant, certificate_id: str) -> TenantCertificate:
+    found = next((c for c in desk.context.keyring.list(viewer.principal, tenant.id) if c.id == certificate_id), None)
+    if found is None:
+        raise NotFound("certificate", certificate_id)
+    return found
+
+
+def _page(request: Request, desk: Desk, viewer: Viewer, tenant: Tenant, refused: Exception | None = None) -> Response:
+    problem = problem_of(refused) if refused else None
+    held = desk.context.keyring.list(viewer.principal, tenant.id)
+    with desk.context.catalogue.read() as work:
+        tenant = work.tenants.get(tenant.id)
+    pending: dict[str, Any] = {change.kind: change for change in desk.changes.pending(viewer.principal, tenant.id)}
+    now = desk.context.clock()
+    good = (CertificateState.PROVEN, CertificateState.VOUCHED)
+    return desk.page(
+        request,
+        "addons.html",
+        viewer,
+        status=problem.status if problem else 200,
+        problem=problem,
+        tenant=tenant,
+        choices=viewer.with_right(Action.KEYS),
+        active=[c for c in held if c.state is not CertificateState.RETIRED],
+        retired=[c for c in held if c.state is CertificateState.RETIRED],
+        usable=any(c.state in good and c.not_before <= now <= c.not_after for c in held),
+        pending=pending,
+        may_vouch=viewer.may("tenants", tenant),
+    )
+
+
+def _certificate_page(
+    request: Request,
+    desk: Desk,
+    viewer: Viewer,
+    tenant: Tenant,
+    held: TenantCertificate,
+    refused: Exception | None = None,
+) -> Response:
+    problem = problem_of(refused) if refused else None
+    status = problem.status if problem else 200
+    return desk.page(request, "certificate.html", viewer, status=status, problem=problem, tenant=tenant, held=held)

@@ -1,0 +1,103 @@
+"""Audit: who signed in, looked, played, downloaded, changed; filter and export."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Generator
+from datetime import date, datetime, time, timedelta
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Request, Response
+
+from recpipe.access.principal import Action
+from recpipe.errors import NotFound, QueryInvalid
+from recpipe.model import AuditEvent, AuditQuery, Outcome, Page
+from recpipe.web.api.delivery import Generated, Streamed, disposition
+from recpipe.web.api.export import cell
+from recpipe.web.dashboard.desk import Desk, Looking, TheDesk, Viewer
+
+_NAMES = ("service", "from", "to", "actor", "action", "outcome")
+_PAGE = 100
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/audit")
+def audit(request: Request, desk: TheDesk, viewer: Looking, cursor: str = "") -> Response:
+    """The log, newest first."""
+    values, tenant_id, query = _asked(request, desk, viewer)
+    found = _page(desk, tenant_id, query, cursor or None, _PAGE)
+    return desk.page(
+        request,
+        "audit.html",
+        viewer,
+        values=values,
+        found=found,
+        names={t.id: t.title for t in viewer.tenants},
+        address=lambda path, **more: f"{path}?{urlencode(values | more)}",
+        outcomes=list(Outcome),
+    )
+
+
+@router.get("/audit/export.csv")
+def export(request: Request, desk: TheDesk, viewer: Looking) -> Response:
+    """Every event of the filter."""
+    _, tenant_id, query = _asked(request, desk, viewer)
+    headers = {"content-type": "text/csv; charset=utf-8", "content-disposition": disposition("attachment", "audit.csv")}
+    return Streamed(Generated(_csv(desk, tenant_id, query)), desk.context.streams, 200, headers)
+
+
+def _asked(request: Request, desk: Desk, viewer: Viewer) -> tuple[dict[str, str], str | None, AuditQuery]:
+    values = {name: value[:100] for name in _NAMES if (value := request.query_params.get(name, "").strip())}
+    tenant = next((t for t in viewer.tenants if t.name == values.get("service")), None)
+    if "service" in values and tenant is None:
+        raise NotFound("service")
+    desk.context.trail.require(viewer.principal, Action.AUDIT, tenant.id if tenant else None)
+    zone = ZoneInfo(tenant.timezone if tenant else "UTC")
+    outcome = values.get("outcome", "")
+    query = AuditQuery(
+        at_from=_moment(values.get("from"), zone, 0),
+        at_before=_moment(values.get("to"), zone, 1),
+        actor=values.get("actor", ""),
+        action=values.get("action", ""),
+        outcome=Outcome(outcome) if outcome in list(Outcome) else None,
+    )
+    return values, tenant.id if tenant else None, query
+
+
+def _moment(typed: str | None, zone: ZoneInfo, days: int) -> datetime | None:
+    if not typed:
+        return None
+    try:
+        return datetime.combine(date.fromisoformat(typed) + timedelta(days=days), time(), zone)
+    except (ValueError, OverflowError):
+        raise QueryInvalid("A date is written as 2025-03-27.") from None
+
+
+def _page(desk: Desk, tenant_id: str | None, query: AuditQuery, cursor: str | None, limit: int) -> Page[AuditEvent]:
+    with desk.context.catalogue.read() as work:
+        log = work.audit if tenant_id is None else work.of(tenant_id).audit
+        return log.list(query, cursor, limit)
+
+
+def _csv(desk: Desk, tenant_id: str | None, query: AuditQuery) -> Generator[bytes, None, None]:
+    out = io.StringIO("\ufeff")
+    out.seek(0, io.SEEK_END)
+    writer = csv.writer(out)
+    writer.writerow(("at", "actor", "action", "outcome", "tenant_id", "address", "subject", "detail"))
+    cursor: str | None = None
+    while True:
+        page = _page(desk, tenant_id, query, cursor, 1000)
+        for one in page.items:
+            detail = json.dumps(dict(one.detail), sort_keys=True, ensure_ascii=False)
+            row = (one.at.isoformat(), one.actor, one.action, one.outcome.value, one.tenant_id or "", one.address)
+            writer.writerow([cell(value) for value in (*row, one.subject, detail)])
+        yield out.getvalue().encode("utf-8", "replace")
+        out.seek(0)
+        out.truncate()
+        cursor = page.next_cursor
+        if cursor is None:
+            return

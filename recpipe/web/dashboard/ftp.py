@@ -1,0 +1,104 @@
+"""Add-ons > Call Recordings: FTP accounts, their credentials, and what to type into a client."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Request, Response
+
+from recpipe.access.ftp_accounts import NewFtpPassword
+from recpipe.access.principal import Action
+from recpipe.errors import RecpipeError
+from recpipe.model import Direction, Tenant
+from recpipe.settings import split_listen
+from recpipe.web.dashboard.addons import chosen
+from recpipe.web.dashboard.desk import Desk, Fields, Form, Looking, TheDesk, Viewer, redirect
+from recpipe.web.errors import problem_of
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/ftp")
+def accounts(request: Request, desk: TheDesk, viewer: Looking, service: str = "") -> Response:
+    """The accounts of one service, and how to reach them."""
+    return _page(request, desk, viewer, chosen(desk, viewer, service, Action.FTP))
+
+
+@router.post("/ftp")
+def create(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Response:
+    """Make an account; a generated password is in this answer and nowhere else."""
+    tenant = chosen(desk, viewer, form.text("service"), Action.FTP)
+    try:
+        made = desk.context.ftp_accounts.create(
+            viewer.principal,
+            tenant.id,
+            form.text("username"),
+            password=form.text("password") or None,
+            allowed_networks=form.lines("networks"),
+            extension=form.text("extension"),
+            direction=_direction(form),
+        )
+    except RecpipeError as refused:
+        return _page(request, desk, viewer, tenant, refused=refused, typed=form)
+    return _page(request, desk, viewer, tenant, made=made)
+
+
+@router.post("/ftp/{account_id}/password")
+def password(request: Request, desk: TheDesk, viewer: Looking, account_id: str, form: Form) -> Response:
+    """A fresh password; live sessions end."""
+    tenant = chosen(desk, viewer, form.text("service"), Action.FTP)
+    made = desk.context.ftp_accounts.set_password(viewer.principal, tenant.id, account_id)
+    return _page(request, desk, viewer, tenant, made=made)
+
+
+@router.post("/ftp/{account_id}/switch")
+def switch(request: Request, desk: TheDesk, viewer: Looking, account_id: str, form: Form) -> Response:
+    """On or off."""
+    tenant = chosen(desk, viewer, form.text("service"), Action.FTP)
+    desk.context.ftp_accounts.change(viewer.principal, tenant.id, account_id, enabled=form.on("on"))
+    return redirect(f"/ftp?service={tenant.name}&done=saved")
+
+
+@router.post("/ftp/{account_id}/remove")
+def remove(request: Request, desk: TheDesk, viewer: Looking, account_id: str, form: Form) -> Response:
+    """Delete it."""
+    tenant = chosen(desk, viewer, form.text("service"), Action.FTP)
+    desk.context.ftp_accounts.remove(viewer.principal, tenant.id, account_id)
+    return redirect(f"/ftp?service={tenant.name}&done=ftp-removed")
+
+
+def _direction(form: Fields) -> Direction | None:
+    word = form.text("direction")
+    return Direction(word) if word in {"inbound", "outbound", "internal"} else None
+
+
+def _page(
+    request: Request,
+    desk: Desk,
+    viewer: Viewer,
+    tenant: Tenant,
+    *,
+    refused: RecpipeError | None = None,
+    typed: Fields | None = None,
+    made: NewFtpPassword | None = None,
+) -> Response:
+    problem = problem_of(refused) if refused else None
+    settings = desk.context.settings
+    listening, port = split_listen(settings.ftp_listen)
+    host = settings.ftp_masquerade_address or urlsplit(settings.http_url).hostname or listening or "127.0.0.1"
+    return desk.page(
+        request,
+        "ftp.html",
+        viewer,
+        status=problem.status if problem else 200,
+        problem=problem,
+        tenant=tenant,
+        choices=viewer.with_right(Action.FTP),
+        accounts=desk.context.ftp_accounts.list(viewer.principal, tenant.id),
+        made=made,
+        typed={name: typed.text(name) if typed else "" for name in ("username", "networks", "extension", "direction")},
+        host=host,
+        port=port,
+        tls_only=settings.ftp_require_tls,
+        implicit=split_listen(settings.ftps_listen)[1] if settings.ftps_listen else None,
+    )

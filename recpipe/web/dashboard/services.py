@@ -1,0 +1,163 @@
+"""My Services > Voice: the tenants a person may see, each with its state at a glance."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo, available_timezones
+
+from fastapi import APIRouter, Request, Response
+
+from recpipe.access.principal import Action
+from recpipe.errors import RecpipeError
+from recpipe.model import CertificateState, RecordingQuery, StoreFormat, Tenant
+from recpipe.web.dashboard.desk import Desk, Fields, Form, Looking, TheDesk, Viewer, redirect
+from recpipe.web.deps import tenant_of
+from recpipe.web.errors import problem_of
+
+EXPIRES_SOON_DAYS = 90
+MOST_SHOWN = 50
+
+router = APIRouter(include_in_schema=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """One service as its card shows it; None where this person may not know."""
+
+    tenant: Tenant
+    today: int | None
+    stored_bytes: int | None
+    recordings: int | None
+    last_ingest_at: datetime | None
+    quarantined: int
+    expires_at: datetime | None  # of the certificate that lasts longest
+    expires_in_days: int | None
+    unproven: int
+
+
+@router.get("/services")
+def services(request: Request, desk: TheDesk, viewer: Looking, find: str = "") -> Response:
+    """Every service, or those whose name holds what was typed."""
+    wanted = find.strip().casefold()[:100]
+    chosen = [t for t in viewer.tenants if wanted in t.title.casefold() or wanted in t.name.casefold()]
+    return desk.page(
+        request,
+        "services.html",
+        viewer,
+        glances=[glance(desk, viewer, t) for t in chosen[:MOST_SHOWN]],
+        find=find[:100],
+        more=max(0, len(chosen) - MOST_SHOWN),
+    )
+
+
+def glance(desk: Desk, viewer: Viewer, tenant: Tenant) -> Glance:
+    """Its state now."""
+    context, now = desk.context, desk.context.clock()
+    today = now.astimezone(ZoneInfo(tenant.timezone)).date().isoformat()
+    sees = viewer.may("search", tenant)
+    totals = context.reader.totals(viewer.principal, tenant.id, "", "9999-12-31") if sees else []
+    newest = context.reader.search(viewer.principal, [tenant.id], RecordingQuery(), None, 1).items if sees else ()
+    with context.catalogue.read() as work:
+        quarantined = work.of(tenant.id).quarantine.count()
+        held = work.of(tenant.id).certificates.list()
+    usable = [c for c in held if c.state in (CertificateState.PROVEN, CertificateState.VOUCHED)]
+    expires_at = max((c.not_after for c in usable), default=None)
+    return Glance(
+        tenant=tenant,
+        today=sum(t.recordings for t in totals if t.day == today) if sees else None,
+        stored_bytes=sum(t.stored_bytes for t in totals) if sees else None,
+        recordings=sum(t.recordings for t in totals) if sees else None,
+        last_ingest_at=newest[0].ingested_at if newest else None,
+        quarantined=quarantined,
+        expires_at=expires_at,
+        expires_in_days=None if expires_at is None else (expires_at - now).days,
+        unproven=sum(c.state is CertificateState.UNPROVEN for c in held),
+    )
+
+
+@router.get("/services/new")
+def new(request: Request, desk: TheDesk, viewer: Looking) -> Response:
+    """The form for a service that does not exist yet."""
+    desk.context.trail.require(viewer.principal, Action.TENANTS)
+    return _form(request, desk, viewer, None, {})
+
+
+@router.post("/services/new")
+def create(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Response:
+    """Make it."""
+    try:
+        made = desk.context.tenants.create(
+            viewer.principal,
+            form.text("name"),
+            title=form.text("title"),
+            timezone=form.text("timezone", "UTC"),
+            region=form.text("region"),
+            store_format=StoreFormat.MP3 if form.text("store_format") == "mp3" else StoreFormat.SOURCE,
+            aliases=form.lines("aliases"),
+        )
+    except RecpipeError as refused:
+        return _form(request, desk, viewer, None, _typed(form), refused)
+    return redirect(f"/addons?service={made.name}&done=tenant-created")
+
+
+@router.get("/services/{name}/edit")
+def edit(request: Request, desk: TheDesk, viewer: Looking, name: str) -> Response:
+    """What an administrator may change of a service."""
+    tenant = tenant_of(desk.context, viewer.principal, name)
+    desk.context.trail.require(viewer.principal, Action.TENANTS, tenant.id)
+    values = {
+        "name": tenant.name,
+        "title": tenant.title,
+        "timezone": tenant.timezone,
+        "region": tenant.region,
+        "store_format": tenant.store_format.value,
+        "aliases": "\n".join(tenant.aliases),
+    }
+    return _form(request, desk, viewer, tenant, values)
+
+
+@router.post("/services/{name}/edit")
+def change(request: Request, desk: TheDesk, viewer: Looking, name: str, form: Form) -> Response:
+    """Change it; what is stored stays as it is."""
+    tenant = tenant_of(desk.context, viewer.principal, name)
+    try:
+        desk.context.tenants.change(
+            viewer.principal,
+            tenant.id,
+            title=form.text("title"),
+            timezone=form.text("timezone"),
+            region=form.text("region"),
+            store_format=StoreFormat.MP3 if form.text("store_format") == "mp3" else StoreFormat.SOURCE,
+            aliases=form.lines("aliases"),
+        )
+    except RecpipeError as refused:
+        return _form(request, desk, viewer, tenant, _typed(form) | {"name": tenant.name}, refused)
+    return redirect("/services?done=saved")
+
+
+def _typed(form: Fields) -> dict[str, str]:
+    return {name: form.text(name) for name in ("name", "title", "timezone", "region", "store_format", "aliases")}
+
+
+def _form(
+    request: Request,
+    desk: Desk,
+    viewer: Viewer,
+    tenant: Tenant | None,
+    values: dict[str, str],
+    refused: RecpipeError | None = None,
+) -> Response:
+    problem = problem_of(refused) if refused else None
+    zones: Collection[str] = sorted(available_timezones())
+    return desk.page(
+        request,
+        "service-edit.html",
+        viewer,
+        status=problem.status if problem else 200,
+        problem=problem,
+        tenant=tenant,
+        values={"timezone": "UTC", **values},
+        zones=zones,
+    )

@@ -1,0 +1,157 @@
+"""System: nodes and spools, what waits, how fast it goes, what failed; quarantine with retry and discard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from fastapi import APIRouter, Request, Response
+
+from recpipe import metrics
+from recpipe.access.principal import Action
+from recpipe.errors import InputInvalid, RecpipeError
+from recpipe.model import DayTotal
+from recpipe.web.dashboard.desk import Desk, Form, Looking, TheDesk, Viewer, redirect
+from recpipe.web.errors import problem_of
+
+DAYS = 14
+ALIVE_WITHIN = timedelta(minutes=2)
+
+router = APIRouter(include_in_schema=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar of a chart, in the units of its viewBox."""
+
+    x: float
+    height: float
+    label: str
+    value: str
+
+
+@router.get("/system")
+def system(request: Request, desk: TheDesk, viewer: Looking, cursor: str = "") -> Response:
+    """How it goes."""
+    return _page(request, desk, viewer, cursor=cursor)
+
+
+@router.post("/system/quarantine/{entry_id}/retry")
+def retry(request: Request, desk: TheDesk, viewer: Looking, entry_id: str) -> Response:
+    """Put the file back, to be tried again."""
+    try:
+        desk.context.quarantine.retry(viewer.principal, entry_id)
+    except RecpipeError as refused:
+        return _page(request, desk, viewer, refused)
+    return redirect("/system?done=retried")
+
+
+@router.post("/system/quarantine/{entry_id}/discard")
+def discard(request: Request, desk: TheDesk, viewer: Looking, entry_id: str, form: Form) -> Response:
+    """Delete the file, with a reason on the audit log."""
+    try:
+        reason = form.text("reason").strip()
+        if not reason:
+            raise InputInvalid("reason", "Say why the file may be deleted; the reason is kept on the audit log.")
+        desk.discard(viewer.principal, entry_id, reason)
+    except RecpipeError as refused:
+        return _page(request, desk, viewer, refused)
+    return redirect("/system?done=discarded-file")
+
+
+def _page(
+    request: Request, desk: Desk, viewer: Viewer, refused: RecpipeError | None = None, cursor: str = ""
+) -> Response:
+    context, who = desk.context, viewer.principal
+    context.trail.require(who, Action.SYSTEM)
+    now = context.clock()
+    with context.catalogue.read() as work:
+        nodes = work.nodes.list()
+        totals = [
+            total
+            for t in viewer.tenants
+            for total in work.of(t.id).recordings.totals(_day(now, DAYS - 1), _day(now, 0))
+        ]
+        waiting_in_quarantine = work.quarantine.count()
+    per_day = {_day(now, n): 0 for n in range(DAYS - 1, -1, -1)}
+    for total in totals:
+        if total.day in per_day:
+            per_day[total.day] += total.recordings
+    problem = problem_of(refused) if refused else None
+    return desk.page(
+        request,
+        "system.html",
+        viewer,
+        status=problem.status if problem else 200,
+        problem=problem,
+        nodes=nodes,
+        alive_since=now - ALIVE_WITHIN,
+        health=request.app.state.readiness.now(),
+        files_waiting=sum(node.files_waiting for node in nodes if node.seen_at > now - ALIVE_WITHIN),
+        daily=bars(list(per_day.items())),
+        today=per_day[_day(now, 0)],
+        latency=latency(),
+        rate=_rate(totals, now),
+        failures=failures(),
+        quarantined=waiting_in_quarantine,
+        page=context.quarantine.list(who, cursor or None, 50) if viewer.may("quarantine") else None,
+        names={t.id: t.title for t in viewer.tenants},
+    )
+
+
+def bars(values: Sequence[tuple[str, int]], width: float = 560, height: float = 90) -> list[Bar]:
+    """Bars of equal width, the highest as high as there is room."""
+    highest = max((value for _, value in values), default=0) or 1
+    step = width / max(1, len(values))
+    return [
+        Bar(round(n * step, 1), round(max(1.0 if value else 0.0, height * value / highest), 1), label, f"{value:,}")
+        for n, (label, value) in enumerate(values)
+    ]
+
+
+def latency() -> list[Bar] | None:
+    """From the last write to a file until it can be played; of this process, since its start."""
+    counts: dict[float, float] = {}
+    for family in metrics.LATENCY.collect():
+        for sample in family.samples:
+            if sample.name.endswith("_bucket"):
+                bound = float(sample.labels["le"])
+                counts[bound] = counts.get(bound, 0.0) + sample.value
+    ordered = sorted(counts.items())
+    if not ordered or not ordered[-1][1]:
+        return None
+    before, each = 0.0, []
+    for bound, total in ordered:
+        label = "longer" if bound == float("inf") else _span(bound)
+        each.append((label, int(total - before)))
+        before = total
+    return bars(each)
+
+
+def failures() -> dict[str, int]:
+    """Of this process, since its start."""
+    counters = (("Retried", metrics.RETRIED), ("Held", metrics.HELD), ("Quarantined", metrics.QUARANTINED))
+    return {label: _sum(counter) for label, counter in counters}
+
+
+def _sum(counter: object) -> int:
+    collected = counter.collect()  # type: ignore[attr-defined]
+    return int(sum(s.value for family in collected for s in family.samples if s.name.endswith("_total")))
+
+
+def _rate(totals: Sequence[DayTotal], now: datetime) -> float:
+    """Recordings an hour, today."""
+    today = _day(now, 0)
+    hours = max(1.0, now.astimezone(UTC).hour + now.minute / 60)
+    return round(sum(t.recordings for t in totals if t.day == today) / hours, 1)
+
+
+def _span(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:g} s"
+    return f"{seconds / 60:g} min" if seconds < 3600 else f"{seconds / 3600:g} h"
+
+
+def _day(now: datetime, ago: int) -> str:
+    return (now.astimezone(UTC).date() - timedelta(days=ago)).isoformat()

@@ -1,0 +1,212 @@
+"""My Admin > Portal Users: list, create, invite, edit, role, status, services and actions, sessions, tokens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, BackgroundTasks, Request, Response
+
+from recpipe.access.accounts import Account
+from recpipe.access.links import LinkFor
+from recpipe.access.principal import GRANTABLE_ACTIONS, Action
+from recpipe.errors import RecpipeError
+from recpipe.model import Role, UserStatus
+from recpipe.web.dashboard import letters
+from recpipe.web.dashboard.account import NOTIFICATIONS
+from recpipe.web.dashboard.desk import Desk, Fields, Form, Looking, TheDesk, Viewer, redirect
+from recpipe.web.errors import problem_of
+
+ACTIONS = tuple(action for action in Action if action in GRANTABLE_ACTIONS)
+# What a program may be given: its user's rights still bound it.
+SCOPES = tuple(action for action in Action if action in GRANTABLE_ACTIONS)
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/users")
+def users(request: Request, desk: TheDesk, viewer: Looking) -> Response:
+    """Everybody this person may manage; who waits for approval comes first."""
+    found = desk.context.accounts.list(viewer.principal)
+    names = {t.id: t.title for t in viewer.tenants}
+    order = sorted(found, key=lambda a: (a.user.status is not UserStatus.PENDING, a.user.username.casefold()))
+    return desk.page(request, "users.html", viewer, accounts=order, names=names)
+
+
+@router.get("/users/new")
+def new(request: Request, desk: TheDesk, viewer: Looking) -> Response:
+    """The form for somebody new."""
+    desk.context.accounts.list(viewer.principal)
+    return _form(request, desk, viewer, None)
+
+
+@router.post("/users/new")
+def create(request: Request, desk: TheDesk, viewer: Looking, form: Form, later: BackgroundTasks) -> Response:
+    """Invite somebody, or make a user of a program."""
+    accounts, by = desk.context.accounts, viewer.principal
+    try:
+        role = _role(form)
+        grants = _grants(form, viewer, role)
+        if role is Role.API:
+            made = accounts.create(by, form.text("username"), role, grants=grants, email=form.text("email"))
+            return redirect(f"/users/{made.user.id}?done=user-created")
+        link = desk.links.invite(by, form.text("username"), role, grants=grants, email=form.text("email"))
+    except RecpipeError as refused:
+        return _form(request, desk, viewer, None, refused=refused, typed=form)
+    return _invited(request, desk, viewer, link)
+
+
+@router.get("/users/{user_id}")
+def edit(request: Request, desk: TheDesk, viewer: Looking, user_id: str) -> Response:
+    """One user."""
+    if user_id == viewer.user.id:
+        return redirect("/account")
+    return _form(request, desk, viewer, desk.context.accounts.get(viewer.principal, user_id))
+
+
+@router.post("/users/{user_id}")
+def change(request: Request, desk: TheDesk, viewer: Looking, user_id: str, form: Form) -> Response:
+    """Role, status, services and actions, address, letters."""
+    accounts, by = desk.context.accounts, viewer.principal
+    before = accounts.get(by, user_id)
+    try:
+        role = _role(form)
+        accounts.change(
+            by,
+            user_id,
+            role=role,
+            status=UserStatus(form.text("status")) if form.text("status") in list(UserStatus) else None,
+            grants=_grants(form, viewer, role) | _beyond(before, viewer),
+            email=form.text("email"),
+            display_name=form.text("display_name"),
+            notifications={name: form.on(f"notify-{name}") for name, _ in NOTIFICATIONS},
+        )
+    except RecpipeError as refused:
+        return _form(request, desk, viewer, before, refused=refused)
+    return redirect("/users?done=saved")
+
+
+@router.post("/users/{user_id}/invite")
+def invite(request: Request, desk: TheDesk, viewer: Looking, user_id: str) -> Response:
+    """A fresh invitation; the one before is worth nothing."""
+    return _invited(request, desk, viewer, desk.links.invite_again(viewer.principal, user_id))
+
+
+@router.post("/users/{user_id}/password")
+def password(request: Request, desk: TheDesk, viewer: Looking, user_id: str) -> Response:
+    """A new password, shown once."""
+    made = desk.context.accounts.set_password(viewer.principal, user_id)
+    account = desk.context.accounts.get(viewer.principal, user_id)
+    return _form(request, desk, viewer, account, secret=made.password, shown_as="password")
+
+
+@router.post("/users/{user_id}/end-sessions")
+def end_sessions(desk: TheDesk, viewer: Looking, user_id: str) -> Response:
+    """Sign somebody out everywhere."""
+    desk.context.accounts.end_sessions(viewer.principal, user_id)
+    return redirect(f"/users/{user_id}?done=user-sessions-ended")
+
+
+@router.post("/users/{user_id}/second-factor/off")
+def second_factor_off(desk: TheDesk, viewer: Looking, user_id: str) -> Response:
+    """For somebody who lost phone and recovery codes."""
+    desk.second_factor.reset(viewer.principal, user_id)
+    return redirect(f"/users/{user_id}?done=second-factor-reset")
+
+
+@router.post("/users/{user_id}/remove")
+def remove(desk: TheDesk, viewer: Looking, user_id: str) -> Response:
+    """Delete a user; the audit log keeps the name."""
+    desk.context.accounts.remove(viewer.principal, user_id)
+    return redirect("/users?done=user-removed")
+
+
+# --- tokens of programs ---------------------------------------------------------------------------------------
+
+
+@router.post("/users/{user_id}/tokens")
+def create_token(request: Request, desk: TheDesk, viewer: Looking, user_id: str, form: Form) -> Response:
+    """A token for a program, shown once."""
+    account = desk.context.accounts.get(viewer.principal, user_id)
+    try:
+        made = desk.context.tokens.create(viewer.principal, user_id, form.text("label"), form.all("scope"))
+    except RecpipeError as refused:
+        return _form(request, desk, viewer, account, refused=refused)
+    return _form(request, desk, viewer, account, secret=made.secret, shown_as="token")
+
+
+@router.post("/users/{user_id}/tokens/{token_id}/revoke")
+def revoke_token(desk: TheDesk, viewer: Looking, user_id: str, token_id: str) -> Response:
+    """End a token within a second."""
+    desk.context.tokens.revoke(viewer.principal, token_id)
+    return redirect(f"/users/{user_id}?done=saved")
+
+
+# --- what they share ------------------------------------------------------------------------------------------
+
+
+def _role(form: Fields) -> Role:
+    word = form.text("role")
+    return Role(word) if word in list(Role) else Role.CLIENT
+
+
+def _grants(form: Fields, viewer: Viewer, role: Role) -> dict[str, list[str]]:
+    """Tenant id -> actions, from ticks; an administrator needs none."""
+    if role is Role.ADMINISTRATOR:
+        return {}
+    wanted = set(form.all("tenant"))
+    actions = [word for word in form.all("action") if word in {a.value for a in ACTIONS}]
+    return {t.id: actions for t in viewer.tenants if t.id in wanted}
+
+
+def _beyond(before: Account, viewer: Viewer) -> dict[str, list[str]]:
+    """Grants for services this person does not see: not theirs to take away."""
+    seen = {t.id for t in viewer.tenants}
+    return {grant.tenant_id: list(grant.actions) for grant in before.grants if grant.tenant_id not in seen}
+
+
+def _invited(request: Request, desk: Desk, viewer: Viewer, link: LinkFor) -> Response:
+    sent = letters.invitation(desk, link)
+    return desk.page(
+        request, "invited.html", viewer, user=link.user, link=letters.invitation_link(desk, link), sent=sent
+    )
+
+
+def _form(
+    request: Request,
+    desk: Desk,
+    viewer: Viewer,
+    account: Account | None,
+    *,
+    refused: RecpipeError | None = None,
+    typed: Fields | None = None,
+    secret: str | None = None,
+    shown_as: str = "",
+) -> Response:
+    problem = problem_of(refused) if refused else None
+    grants = {grant.tenant_id: grant.actions for grant in account.grants} if account else {}
+    values: dict[str, Any] = {"username": "", "email": "", "role": "client"}
+    if typed is not None:
+        values = {name: typed.text(name) for name in values}
+        grants = dict.fromkeys(typed.all("tenant"), ())
+    elif account is not None:
+        values = {"username": account.user.username, "email": account.user.email, "role": account.user.role.value}
+    chosen = set(typed.all("action")) if typed else {word for words in grants.values() for word in words}
+    return desk.page(
+        request,
+        "user-edit.html",
+        viewer,
+        status=problem.status if problem else 200,
+        problem=problem,
+        account=account,
+        values=values,
+        granted=grants,
+        chosen_actions=chosen,
+        mixed=len({tuple(words) for words in grants.values()}) > 1,
+        actions=ACTIONS,
+        scopes=SCOPES,
+        roles=[r for r in Role if r is not Role.ADMINISTRATOR or viewer.principal.unlimited],
+        notifications=NOTIFICATIONS,
+        tokens=desk.context.tokens.list(viewer.principal, account.user.id) if account else [],
+        secret=secret,
+        shown_as=shown_as,
+    )
