@@ -24,9 +24,10 @@ FTS5 = (
     "INSERT INTO phone_number_trigram(phone_number_trigram, rowid, written) "
     "VALUES ('delete', old.id, old.written); END",
 )
+# Few numbers are new, and every search would read a list of pending ones first.
 PG_TRGM = (
     "CREATE EXTENSION IF NOT EXISTS pg_trgm",
-    "CREATE INDEX phone_number_trigram ON phone_number USING gin (written gin_trgm_ops)",
+    "CREATE INDEX phone_number_trigram ON phone_number USING gin (written gin_trgm_ops) WITH (fastupdate = off)",
 )
 
 
