@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -21,19 +22,32 @@ AUDIO = b"RIFF" + bytes(range(256)) * 2000
 NAME = "call_recording_5f0c9a5e3b7d4e1f.mp3"
 
 
-@pytest.fixture
-def there(tmp_path: Path) -> Iterator[World]:
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("uploads")
+
+
+@pytest.fixture(scope="module")
+def made(root: Path) -> Iterator[World]:
     spools = (
-        Spool(path=tmp_path / "kazoo", tenant="acme", layout="kazoo"),
-        Spool(path=tmp_path / "many", tenant="from-path", layout="freepbx"),
-        Spool(path=tmp_path / "globex", tenant="globex", layout="kazoo"),
+        Spool(path=root / "kazoo", tenant="acme", layout="kazoo"),
+        Spool(path=root / "many", tenant="from-path", layout="freepbx"),
+        Spool(path=root / "globex", tenant="globex", layout="kazoo"),
     )
-    for spool in spools:
-        spool.path.mkdir()
-    with world(tmp_path, spool=spools) as made:
+    with world(root, spool=spools) as made:
         made.token("pbx", Role.API, ("upload", "spool:kazoo"), {made.acme.id: ["upload"]})
         made.token("limited", Role.ADMINISTRATOR, ("upload", "spool:many"), {})
         yield made
+
+
+@pytest.fixture
+def there(made: World, root: Path) -> World:
+    """The world with empty spools."""
+    for name in ("kazoo", "many", "globex"):
+        shutil.rmtree(root / name, ignore_errors=True)
+        (root / name).mkdir()
+    shutil.rmtree(root / "data/upload-receipts", ignore_errors=True)
+    return made
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -46,7 +60,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST"])
-def test_kazoo_pushes_a_recording_with_the_facts_in_its_query(there: World, tmp_path: Path, method: str) -> None:
+def test_kazoo_pushes_a_recording_with_the_facts_in_its_query(there: World, root: Path, method: str) -> None:
     query = {"from": "02079460958@acme", "to": "201@acme", "caller_id_name": "Erin", "call_id": "abc", "cdr_id": "x"}
     answer = there.client("pbx").request(method, f"/api/v1/uploads/kazoo/{NAME}", params=query, content=AUDIO)
     assert answer.status_code == 201, answer.text
@@ -56,7 +70,7 @@ def test_kazoo_pushes_a_recording_with_the_facts_in_its_query(there: World, tmp_
         "size_bytes": len(AUDIO),
         "sha256": hashlib.sha256(AUDIO).hexdigest(),
     }
-    found = files(tmp_path / "kazoo")
+    found = files(root / "kazoo")
     assert found.pop(NAME) == AUDIO
     assert json.loads(found.pop(f"{NAME}.json")) == {
         "call_id": "abc",
@@ -67,33 +81,33 @@ def test_kazoo_pushes_a_recording_with_the_facts_in_its_query(there: World, tmp_
     assert not found
 
 
-def test_a_form_with_one_file_is_taken(there: World, tmp_path: Path) -> None:
+def test_a_form_with_one_file_is_taken(there: World, root: Path) -> None:
     answer = there.client("pbx").post(
         "/api/v1/uploads/kazoo",
         data={"caller": "201", "direction": "outbound"},
         files={"file": (NAME, AUDIO, "audio/mpeg")},
     )
     assert answer.status_code == 201, answer.text
-    assert files(tmp_path / "kazoo")[NAME] == AUDIO
-    assert json.loads(files(tmp_path / "kazoo")[f"{NAME}.json"]) == {"caller": "201", "direction": "outbound"}
+    assert files(root / "kazoo")[NAME] == AUDIO
+    assert json.loads(files(root / "kazoo")[f"{NAME}.json"]) == {"caller": "201", "direction": "outbound"}
 
 
-def test_the_same_file_sent_again_is_a_success_and_no_second_file(there: World, tmp_path: Path) -> None:
+def test_the_same_file_sent_again_is_a_success_and_no_second_file(there: World, root: Path) -> None:
     for _ in range(2):
         assert there.client("pbx").put(f"/api/v1/uploads/kazoo/{NAME}", content=AUDIO).status_code == 201
-    assert list(files(tmp_path / "kazoo")) == [NAME]
+    assert list(files(root / "kazoo")) == [NAME]
     other = there.client("pbx").put(f"/api/v1/uploads/kazoo/{NAME}", content=AUDIO + b"!")
     assert (other.status_code, other.json()["type"]) == (409, "urn:recpipe:problem:spool-refused")
-    assert files(tmp_path / "kazoo") == {NAME: AUDIO}
+    assert files(root / "kazoo") == {NAME: AUDIO}
 
 
-def test_a_key_gets_the_same_answer_even_after_the_file_was_ingested(there: World, tmp_path: Path) -> None:
+def test_a_key_gets_the_same_answer_even_after_the_file_was_ingested(there: World, root: Path) -> None:
     headers = {"idempotency-key": "call-4711"}
     first = there.client("pbx").put(f"/api/v1/uploads/kazoo/{NAME}", content=AUDIO, headers=headers)
-    (tmp_path / "kazoo" / NAME).unlink()  # what the pipeline does once it is stored
+    (root / "kazoo" / NAME).unlink()  # what the pipeline does once it is stored
     again = there.client("pbx").put(f"/api/v1/uploads/kazoo/{NAME}", content=AUDIO, headers=headers)
     assert again.status_code == 201 and again.json() == first.json()
-    assert files(tmp_path / "kazoo") == {}
+    assert files(root / "kazoo") == {}
     other = there.client("pbx").put(f"/api/v1/uploads/kazoo/{NAME}", content=b"other", headers=headers)
     assert (other.status_code, other.json()["reason"]) == (409, "key-reused")
 
@@ -128,8 +142,8 @@ def test_a_token_uploads_only_where_it_may_and_the_rest_does_not_exist(there: Wo
         "%2e%2e/x.wav",
     ],
 )
-def test_no_name_leads_out_of_the_spool(there: World, tmp_path: Path, name: str) -> None:
-    before = {path for path in tmp_path.rglob("*") if path.is_file() and "data" not in path.parts}
+def test_no_name_leads_out_of_the_spool(there: World, root: Path, name: str) -> None:
+    before = {path for path in root.rglob("*") if path.is_file() and "data" not in path.parts}
     url = urlsplit(there.url)
     target = f"/api/v1/uploads/kazoo/{name}".replace("\0", "%00")
     with socket.create_connection((url.hostname or "", url.port or 0), timeout=10) as client:
@@ -139,26 +153,26 @@ def test_no_name_leads_out_of_the_spool(there: World, tmp_path: Path, name: str)
         while piece := client.recv(65536):
             answer += piece
     assert answer.split(b" ")[1] in (b"409", b"404", b"422"), answer
-    assert {path for path in tmp_path.rglob("*") if path.is_file() and "data" not in path.parts} <= before | {
-        tmp_path / "kazoo/.recpipe/id"
+    assert {path for path in root.rglob("*") if path.is_file() and "data" not in path.parts} <= before | {
+        root / "kazoo/.recpipe/id"
     }
 
 
-def test_an_upload_that_breaks_off_leaves_nothing(there: World, tmp_path: Path) -> None:
+def test_an_upload_that_breaks_off_leaves_nothing(there: World, root: Path) -> None:
     url = urlsplit(there.url)
     with socket.create_connection((url.hostname or "", url.port or 0), timeout=10) as client:
         head = (
             f"PUT /api/v1/uploads/kazoo/{NAME} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {there.tokens['pbx']}\r\n"
         )
         client.sendall(f"{head}Content-Length: 1000000\r\n\r\n".encode() + AUDIO)
-    incoming = tmp_path / "kazoo/.recpipe/incoming"
+    incoming = root / "kazoo/.recpipe/incoming"
     assert there.client("pbx").put("/api/v1/uploads/kazoo/other.mp3", content=AUDIO).status_code == 201
     for _ in range(100):
         if not list(incoming.iterdir()):
             break
         time.sleep(0.05)
     assert not list(incoming.iterdir())
-    assert set(files(tmp_path / "kazoo")) == {"other.mp3"}
+    assert set(files(root / "kazoo")) == {"other.mp3"}
 
 
 @pytest.mark.parametrize(
@@ -170,11 +184,11 @@ def test_an_upload_that_breaks_off_leaves_nothing(there: World, tmp_path: Path) 
     ],
 )
 def test_a_fact_that_cannot_be_read_is_refused_before_anything_is_kept(
-    there: World, tmp_path: Path, params: dict[str, str], word: str
+    there: World, root: Path, params: dict[str, str], word: str
 ) -> None:
     answer = there.client("pbx").put(f"/api/v1/uploads/kazoo/{NAME}", params=params, content=AUDIO)
     assert answer.status_code == 422 and word in answer.json()["detail"]
-    assert files(tmp_path / "kazoo") == {}
+    assert files(root / "kazoo") == {}
 
 
 @pytest.mark.parametrize(
@@ -195,13 +209,13 @@ def test_a_fact_that_cannot_be_read_is_refused_before_anything_is_kept(
         ),
     ],
 )
-def test_a_form_that_is_none_is_refused(there: World, tmp_path: Path, kind: str, body: bytes) -> None:
+def test_a_form_that_is_none_is_refused(there: World, root: Path, kind: str, body: bytes) -> None:
     answer = there.client("pbx").post("/api/v1/uploads/kazoo", content=body, headers={"content-type": kind})
     assert answer.status_code == 422, answer.text
-    assert files(tmp_path / "kazoo") == {}
+    assert files(root / "kazoo") == {}
 
 
 def test_an_upload_is_on_the_audit_log(there: World) -> None:
     there.client("pbx").put(f"/api/v1/uploads/kazoo/{NAME}", content=AUDIO)
-    [event] = there.client().get("/api/v1/audit", params={"tenant": "acme", "action": "upload"}).json()["items"]
+    event, *_ = there.client().get("/api/v1/audit", params={"tenant": "acme", "action": "upload"}).json()["items"]
     assert event["detail"] == {"spool": "kazoo", "bytes": len(AUDIO)} and event["outcome"] == "ok"

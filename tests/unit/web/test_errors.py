@@ -1,0 +1,62 @@
+"""The one table from errors to HTTP: complete, and with nothing in an answer that says too much."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+from fastapi.exceptions import RequestValidationError
+
+from keys import errors as keys_errors
+from recpipe import errors
+from recpipe.web.errors import _TABLE, problem_of
+
+
+def concrete(module: object) -> list[type[Exception]]:
+    classes = [c for _, c in inspect.getmembers(module, inspect.isclass) if issubclass(c, Exception)]
+    return [c for c in classes if c.__module__ == module.__name__ and not any(c in d.__bases__ for d in classes)]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("kind", concrete(errors) + concrete(keys_errors))
+def test_every_error_of_ours_has_a_row(kind: type[Exception]) -> None:
+    at_start_only = (errors.SettingsInvalid,)
+    assert any(issubclass(kind, row[0]) for row in _TABLE) or issubclass(kind, (*at_start_only, errors.Held))
+
+
+def test_no_row_hides_behind_a_row_before_it() -> None:
+    for place, (kind, *_) in enumerate(_TABLE):
+        assert not any(issubclass(kind, earlier[0]) for earlier in _TABLE[:place]), kind
+
+
+def test_what_is_missing_and_what_is_anothers_are_the_same_words() -> None:
+    one, other = (problem_of(errors.NotFound("recording", which)).response() for which in ("a" * 32, "b" * 32))
+    assert one.body == other.body and one.headers.items() == other.headers.items()
+
+
+def test_keys_and_paths_of_the_store_stay_inside() -> None:
+    for error in (
+        errors.ObjectMissing("t/secret-key"),
+        errors.ObjectDamaged("t/secret-key", "short"),
+        errors.StoreRejected("bucket secret-key said no"),
+        errors.StoreUnavailable("https://secret-key.example did not answer"),
+    ):
+        problem = problem_of(error)
+        assert problem.status in (502, 503)
+        assert b"secret-key" not in problem.response().body
+
+
+def test_an_error_that_is_none_of_ours_says_nothing_of_itself() -> None:
+    assert b"secret" not in problem_of(ValueError("secret")).response().body
+
+
+def test_a_refused_input_is_named_and_not_shown() -> None:
+    wrong = RequestValidationError([{"loc": ("body", "password"), "msg": "too short", "type": "x", "input": "hunter2"}])
+    problem = problem_of(wrong)
+    assert problem.status == 422 and b"body.password" in problem.response().body
+    assert b"hunter2" not in problem.response().body
+
+
+def test_lock_out_and_failures_that_pass_say_when_to_come_back() -> None:
+    assert problem_of(errors.LockedOut(17)).headers["retry-after"] == "17"
+    assert problem_of(errors.CatalogueUnavailable("x")).headers["retry-after"] == "5"
+    assert "Bearer" in problem_of(errors.CredentialsRejected()).headers["www-authenticate"]
