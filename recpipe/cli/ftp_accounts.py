@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -176,7 +177,7 @@ def _create(
         direction=_direction(direction),
     )
     if enabled is OnOff.OFF:
-        parts.ftp_accounts.disable(operator(), tenant_id, made.account.id)
+        return replace(made, account=parts.ftp_accounts.disable(operator(), tenant_id, made.account.id))
     return made
 
 

@@ -45,10 +45,15 @@ def ingest(
         bool, typer.Option("--once", help="Drain what is there, then end. Without it: go on watching.")
     ] = False,
     tenant: Annotated[
-        str, typer.Option(help='Import a foreign folder, which stays as it is: its tenant\'s name, or "from-path".')
+        str,
+        typer.Option(
+            metavar="NAME", help='Import a foreign folder, which stays as it is: its tenant\'s name, or "from-path".'
+        ),
     ] = "",
-    layout: Annotated[str, typer.Option(help="With --tenant: how the files are named.")] = "freepbx",
-    timezone: Annotated[str, typer.Option(help="With --tenant: IANA zone of the times in names.")] = "UTC",
+    layout: Annotated[str, typer.Option(metavar="LAYOUT", help="With --tenant: how the files are named.")] = "freepbx",
+    timezone: Annotated[
+        str, typer.Option(metavar="ZONE", help="With --tenant: IANA zone of the times in names.")
+    ] = "UTC",
     json: AsJson = False,
 ) -> None:
     """Take recordings from the spools into the store, with a progress bar and a summary.
@@ -86,7 +91,7 @@ def ingest(
 def demo(
     context: typer.Context,
     folder: Annotated[
-        Path, typer.Option("--folder", help="Where the demo lives; an earlier demo's is replaced.")
+        Path, typer.Option("--folder", metavar="DIR", help="Where the demo lives; an earlier demo's is replaced.")
     ] = Path("demo-data"),
     json: AsJson = False,
 ) -> None:

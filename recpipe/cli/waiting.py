@@ -58,8 +58,9 @@ def list_(
             for e in page.items
         ],
     )
-    for reason, message in {entry.reason: entry.message for entry in page.items}.items():
-        frame.say(f"[bold]{frame.shown(reason)}:[/] {frame.shown(message)}")
+    frame.say()
+    for entry in page.items:
+        frame.say(f"[bold]{frame.shown(entry.reason)}:[/] {frame.shown(entry.message)}")
     if page.next_cursor:
         frame.err.print(f"There are more: add --cursor {page.next_cursor}", markup=False)
 

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from recpipe.cli import commands, frame
+from tests.unit.cli.conftest import Cli
+
+DOCUMENT = Path(__file__).parents[3] / "docs/commands.md"
+
+
+def every(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """All commands below this one, groups left out."""
+    below = getattr(command, "commands", None)
+    if below is None:
+        yield words, command
+        return
+    for name, one in below.items():
+        yield from every(one, (*words, name))
+
+
+commands.register(frame.app)
+ROOT = typer.main.get_command(frame.app)
+COMMANDS = dict(every(ROOT))
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_help_is_there_and_free_of_jargon(cli: Cli, words: tuple[str, ...]) -> None:
+    done = cli.run(*words, "--help")
+    assert " ".join(("Usage: recpipe", *words)) in done.out
+    assert not re.search(r"<(str|bool|list\[str\]|int range)>", done.out.partition("Options")[2])
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_speaks_json_and_every_option_says_what_it_does(words: tuple[str, ...]) -> None:
+    command = COMMANDS[words]
+    assert "--json" in {name for parameter in command.params for name in parameter.opts}
+    for parameter in command.params:
+        if parameter.name != "help":
+            assert getattr(parameter, "help", ""), f"{parameter.name} has no help"
+
+
+def test_every_command_has_its_place_in_the_order() -> None:
+    assert sorted({words[0] for words in COMMANDS}) == sorted(commands.ORDER)
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_and_option_is_documented(words: tuple[str, ...]) -> None:
+    heading = f"### recpipe {' '.join(words)}\n"
+    text = DOCUMENT.read_text()
+    assert heading in text
+    section = re.split(r"^#{2,3} ", text.partition(heading)[2], maxsplit=1, flags=re.MULTILINE)[0]
+    for parameter in COMMANDS[words].params:
+        for name in (*parameter.opts, *parameter.secondary_opts):
+            if name.startswith("--") and name not in ("--help", "--json"):
+                assert f"`{name}" in section, f"{name} is not documented"
+
+
+def test_nothing_is_documented_that_is_not_there() -> None:
+    headings = re.findall(r"^### recpipe (.+)$", DOCUMENT.read_text(), flags=re.MULTILINE)
+    assert sorted(headings) == sorted(" ".join(words) for words in COMMANDS)
+
+
+def test_the_global_options_are_documented() -> None:
+    text = DOCUMENT.read_text()
+    for parameter in ROOT.params:
+        for name in parameter.opts:
+            if name.startswith("--") and "completion" not in name:
+                assert f"`{name}" in text
