@@ -21,7 +21,7 @@ _log = log.get(__name__)
 
 LINGER_SECONDS = 0.25  # a dialogue goes on within this; then the thread turns to others
 _TURN_SECONDS = 0.5  # how long one wait may take, so that farewells are noticed
-_SPARE_SECONDS = 5.0
+SPARE_SECONDS = 5.0
 _STACK_BYTES = 1024 * 1024
 
 Loop = Any  # pyftpdlib's IOLoop
@@ -104,7 +104,7 @@ class Threads:
         with self._ready:
             self._spare += 1
             try:
-                deadline = time.monotonic() + _SPARE_SECONDS
+                deadline = time.monotonic() + SPARE_SECONDS
                 while not self._tasks:
                     left = deadline - time.monotonic()
                     if self._stopping or left <= 0:
