@@ -86,7 +86,7 @@ def ftp_world(
         "ftps_listen": "127.0.0.1:0",
         "spool": (Spool(path=spool, name="monitor", tenant="acme"),),
     }
-    (root / "data").mkdir()
+    (root / "data").mkdir(parents=True)
     shutil.copyfile(_template(), root / "data/recpipe.sqlite3")
     with wiring.open_parts(Settings(**(given | (settings or {})))) as parts:
         with parts.catalogue.begin() as work:
