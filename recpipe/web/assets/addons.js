@@ -12,6 +12,7 @@ const paste = at("paste");
 if (paste) {
   let timer = 0;
   let asked = 0;
+  let warned = false;
   const submit = paste.querySelector("button[type=submit]");
 
   /** A private key is not even sent to be refused: the field is emptied before anything else happens. */
@@ -24,15 +25,23 @@ if (paste) {
     return true;
   };
 
-  paste.elements.pasted.addEventListener("input", () => {
+  const look = () => {
     clearTimeout(timer);
-    if (refusesPrivateKey()) return;
-    if (paste.elements.pasted.value.trim()) timer = setTimeout(check, 250);
-    else at("checked").replaceChildren();
-  });
+    if (refusesPrivateKey()) {
+      warned = true; // and stays, although the field is empty now
+    } else if (paste.elements.pasted.value.trim()) {
+      warned = false;
+      timer = setTimeout(check, 250);
+    } else if (!warned) {
+      at("checked").replaceChildren();
+    }
+  };
+  paste.elements.pasted.addEventListener("input", look);
   paste.addEventListener("submit", (event) => {
     if (refusesPrivateKey()) event.preventDefault();
   });
+
+  if (paste.elements.pasted.value) look(); // somebody was faster than this script
 
   async function check() {
     const mine = ++asked;

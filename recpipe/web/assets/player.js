@@ -276,6 +276,7 @@ function draw() {
   const style = getComputedStyle(wave);
   const [played, left] = [style.getPropertyValue("color"), style.getPropertyValue("border-bottom-color")];
   const done = (seek.value / 1000) * width;
+  const loudest = peaks.reduce((most, values) => values.reduce((m, value) => Math.max(m, Math.abs(value)), most), 0.05);
   const lanes = peaks.length || 1;
   for (let lane = 0; lane < lanes; lane++) {
     const middle = (height / lanes) * (lane + 0.5);
@@ -283,7 +284,7 @@ function draw() {
     const values = peaks[lane] ?? [];
     for (let x = 0; x < width; x += 3) {
       const point = Math.floor((x / width) * (values.length / 2)) * 2;
-      const [low, high] = values.length ? [values[point], values[point + 1]] : [0, 0];
+      const [low, high] = values.length ? [values[point] / loudest, values[point + 1] / loudest] : [0, 0];
       pen.fillStyle = x < done ? played : left;
       pen.fillRect(x, middle - Math.max(1, high * reach), 2, Math.max(2, (high - low) * reach));
     }

@@ -1,0 +1,188 @@
+"""An installation that serves, people who use it in Chromium, and a media server that drops calls."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from recpipe import samples, wiring
+from recpipe.access import totp
+from recpipe.access.principal import operator
+from recpipe.cli.roles import RoleName
+from recpipe.cli.serve import Running, started
+from recpipe.model import Recording, RecordingQuery, Role, Tenant
+from recpipe.settings import Settings, Spool
+from tests.services import need
+
+PASSWORD = "correct horse battery"
+ADMIN = "ann@example.com"
+
+
+@dataclass
+class Portal:
+    """What runs, and the folder of the person at the browser."""
+
+    parts: wiring.Parts
+    running: Running
+    home: Path
+    northwind: Tenant
+    globex: Tenant
+    names: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return self.running.http_url
+
+    def user(self, name: str, role: Role, grants: dict[str, list[str]] | None = None) -> str:
+        """Make a user who can sign in with PASSWORD; returns its id."""
+        made = self.parts.accounts.create(operator("test"), name, role, password=PASSWORD, grants=grants)
+        return made.user.id
+
+    def drop(
+        self, sound: str | Path, *, kind: str = "in", to: str = "201", by: str = "02079460958", ago: int = 5
+    ) -> str:
+        """Put a finished call into the spool of northwind, named as FreePBX does; returns that name."""
+        path = samples.paths()[sound] if isinstance(sound, str) else sound
+        at = datetime.now(UTC) - timedelta(minutes=ago)
+        name = f"{kind}-{to}-{by}-{at:%Y%m%d-%H%M%S}-{int(at.timestamp())}.{len(self.names)}{path.suffix}"
+        target = self.parts.settings.spool[0].path / name
+        part = target.with_name(f".{name}.part")
+        shutil.copy(path, part)
+        part.rename(target)
+        self.names[name] = str(path)
+        return name
+
+    def recordings(self, count: int, tenant: Tenant | None = None) -> list[Recording]:
+        """The recordings of a tenant once there are so many, newest first."""
+        deadline = time.monotonic() + 30
+        while True:
+            with self.parts.catalogue.read() as work:
+                found = work.of((tenant or self.northwind).id).recordings.search(RecordingQuery()).items
+            if len(found) >= count:
+                return list(found)
+            assert time.monotonic() < deadline, f"{len(found)} of {count} recordings were stored"
+            time.sleep(0.1)
+
+    def key_pair(self, name: str = "my") -> tuple[Path, Path]:
+        """A key pair made with the documented command; private key, certificate."""
+        key, certificate = self.home / f"{name}privatekey.pem", self.home / f"{name}publickey.pem"
+        command = (
+            "req",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-keyout",
+            key,
+            "-x509",
+            "-days",
+            "1825",
+            "-out",
+            certificate,
+        )
+        openssl(*command, "-subj", f"/CN={name}")
+        return key, certificate
+
+    def seal_from_now_on(self, tenant: Tenant) -> Path:
+        """A proven key and encryption on, as on the day after the first; returns the private key."""
+        key, certificate = self.key_pair()
+        by, keyring = operator("test"), self.parts.keyring
+        added = keyring.add(by, tenant.id, certificate.read_bytes(), label="office")
+        assert added.challenge is not None
+        (self.home / "challenge.enc").write_bytes(added.challenge)
+        keyring.verify(by, tenant.id, added.certificate.id, code_in_challenge(self.home, key))
+        keyring.set_encryption(by, tenant.id, True)
+        return key
+
+
+def openssl(*arguments: str | Path) -> None:
+    done = subprocess.run([need.tool("openssl"), *map(str, arguments)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def documented_decrypt(enc: Path, out: Path, key: Path) -> None:
+    """The command of the user guide."""
+    openssl("smime", "-decrypt", "-binary", "-in", enc, "-inform", "DER", "-out", out, "-inkey", key)
+
+
+def code_in_challenge(home: Path, key: Path) -> str:
+    documented_decrypt(home / "challenge.enc", home / "challenge.txt", key)
+    found = re.search(r"^ {4}(\S+)$", (home / "challenge.txt").read_text(), re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def portal(root: Path) -> Iterator[Portal]:
+    """Two tenants, an administrator, ingest, web and FTP, in this process and over real sockets."""
+    spool = root / "spool"
+    home = root / "home"
+    for folder in (spool, home):
+        folder.mkdir()
+    settings = Settings(
+        data_dir=root / "data",
+        http_listen="127.0.0.1:0",
+        ftp_listen=f"127.0.0.1:{free_port()}",
+        spool=(Spool(path=spool, tenant="northwind", layout="freepbx", timezone="UTC", settle_seconds=0.2),),
+    )
+    running = Running()
+    with started(settings, list(RoleName), running) as parts:
+        by = operator("test")
+        northwind = parts.tenants.create(
+            by, "northwind", title="Northwind Bicycles", timezone="Europe/London", region="GB"
+        )
+        globex = parts.tenants.create(by, "globex", title="Globex", timezone="America/New_York", region="US")
+        parts.accounts.create(by, ADMIN, Role.ADMINISTRATOR, password=PASSWORD, display_name="Ann Admin")
+        yield Portal(parts, running, home, northwind, globex)
+
+
+# --- what people do -------------------------------------------------------------------------------------------
+
+
+def sign_in(page: Page, portal: Portal, username: str, secret: str = "", step: int = 0) -> None:
+    """Sign in, with the code of an authenticator app where there is one."""
+    page.goto(f"{portal.url}/sign-in")
+    page.get_by_label("User name").fill(username)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    if secret:
+        page.get_by_label("Code").fill(app_code(secret, step))
+        page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+
+
+def app_code(secret: str, later: int = 0) -> str:
+    """What an authenticator app shows, or will in `later` half minutes."""
+    import base64
+
+    return totp.code_at(base64.b32decode(secret.replace(" ", "")), int(time.time()) // totp.STEP_SECONDS + later)
+
+
+def until(page: Page, expression: str, seconds: float = 15.0) -> float:
+    """Wait until a script says true, and say how long it took. (Playwright's own waiting evaluates text, which the
+    policy of our pages forbids.)
+    """
+    began = time.perf_counter()
+    while not page.evaluate(expression):
+        assert time.perf_counter() - began < seconds, f"not within {seconds} s: {expression}"
+        threading.Event().wait(0.02)
+    return time.perf_counter() - began
+
+
+PLAYING = "!document.getElementById('audio').paused && document.getElementById('audio').currentTime > 0.2"
