@@ -1,0 +1,172 @@
+"""Paths, patterns and the sizes of what is made as it is read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ftp.filesystem import CHECKSUMS, Recordings, _Checksums, absolute, matching
+from ftp.listing import Entry
+from recpipe.errors import InputInvalid, NotFound
+from recpipe.model import DayEntry
+from recpipe.reader import checksum_line
+from tests.integration.ftp_world import DAY, FtpWorld, ftp_world
+
+WHEN = datetime(2025, 3, 27, 9, 25, 17, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("working", "path", "expected"),
+    [
+        ("/", "", "/"),
+        ("/", "2025", "/2025"),
+        ("/2025/03", "27/x.mp3", "/2025/03/27/x.mp3"),
+        ("/2025/03", "/2024", "/2024"),
+        ("/2025/03", "..", "/2025"),
+        ("/2025", "../../../..", "/"),
+        ("/", "/../../etc/passwd", "/etc/passwd"),
+        ("/", "//2025//03", "/2025/03"),
+        ("/", "///", "/"),
+        ("/2025", "./03/.", "/2025/03"),
+        ("/2025", "03/../../../2025/./04", "/2025/04"),
+    ],
+)
+def test_paths_become_absolute_and_never_leave_the_root(working: str, path: str, expected: str) -> None:
+    assert absolute(working, path) == expected
+
+
+@given(st.text(max_size=60), st.text(max_size=60))
+def test_any_text_gives_a_normal_path(working: str, path: str) -> None:
+    made = absolute(absolute("/", working), path)
+    assert made.startswith("/") and not made.startswith("//")
+    assert ".." not in made.split("/")
+    assert absolute("/", made) == made
+
+
+@given(st.lists(st.text(min_size=1, max_size=40).filter(lambda t: not any(0xD800 <= ord(c) < 0xE000 for c in t))))
+@settings(max_examples=200)
+def test_the_size_of_the_checksum_file_is_that_of_its_lines(names: list[str]) -> None:
+    total, lines = _Checksums(), b""
+    for name in names:
+        entry = DayEntry("id", name, 1, hashlib.sha256(name.encode()).hexdigest(), WHEN)
+        total.add(entry)
+        lines += checksum_line(entry).encode()
+    assert total.size_bytes == len(lines)
+
+
+@dataclass
+class Listing:
+    """One folder of names."""
+
+    names: list[str] = field(default_factory=list)
+
+    def stat(self, path: str) -> Entry:
+        name = path.rpartition("/")[2]
+        if path == "/f" or name in self.names:
+            return Entry(name, 1, WHEN, is_folder=path == "/f")
+        raise NotFound("file")
+
+    def entries(self, path: str) -> Iterator[Entry]:
+        return (Entry(name, 1, WHEN) for name in self.names)
+
+    def open(self, path: str, start: int) -> Any:
+        raise AssertionError(path)
+
+    def sha256(self, path: str) -> str:
+        raise AssertionError(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("/f", ["a.mp3", "b.mp3.enc", "[Bob]_1-2.wav"]),
+        ("/f/*.mp3", ["a.mp3"]),
+        ("/f/*", ["a.mp3", "b.mp3.enc", "[Bob]_1-2.wav"]),
+        ("/f/?.mp3", ["a.mp3"]),
+        ("/f/[ab].*", ["a.mp3", "b.mp3.enc"]),
+        ("/f/[Bob]_1-2.wav", ["[Bob]_1-2.wav"]),  # a name of that kind is itself, not a pattern
+        ("/f/*nothing*", []),
+    ],
+)
+def test_patterns_find_what_a_shell_would(path: str, found: list[str]) -> None:
+    _, entries = matching(Listing(["a.mp3", "b.mp3.enc", "[Bob]_1-2.wav"]), path)
+    assert [entry.name for entry in entries] == found
+
+
+def test_a_missing_name_is_no_empty_listing() -> None:
+    with pytest.raises(NotFound):
+        matching(Listing(), "/f/gone.mp3")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FtpWorld]:
+    with ftp_world(tmp_path_factory.mktemp("ftp")) as made:
+        yield made
+
+
+@pytest.fixture
+def tree(world: FtpWorld) -> Recordings:
+    principal = world.gateway.access.ftp("acme", "three quiet lamps", "127.0.0.1")
+    return Recordings(world.gateway.reader, principal)
+
+
+def test_folders_are_those_that_hold_something(tree: Recordings) -> None:
+    assert [entry.name for entry in tree.entries("/")] == ["2025"]
+    assert [entry.name for entry in tree.entries("/2025")] == ["03", "05"]
+    assert [entry.name for entry in tree.entries("/2025/03")] == ["27"]
+    assert tree.stat("/2025/03").is_folder
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/2024", "/2025/04", "/2025/3", "/2025/03/28", "/2025/13/01", "/x", f"{DAY}/gone.wav", f"{DAY}/one.wav/x"),
+        *("/٢٠٢٥", "/2024/01/01/SHA256SUMS", "/..../03", f"{DAY}/{'x' * 2000}", f"{DAY}/a\x00b"),
+    ],
+)
+def test_what_is_not_there_is_not_found(tree: Recordings, path: str) -> None:
+    for ask in (tree.stat, tree.entries, tree.sha256, lambda p: tree.open(p, 0)):
+        with pytest.raises(NotFound):
+            ask(path)
+
+
+@pytest.mark.parametrize("start", [0, 1, 66, 67, 100])
+def test_the_checksum_file_can_be_read_from_any_offset(tree: Recordings, start: int) -> None:
+    whole, size = tree.open(f"{DAY}/{CHECKSUMS}", 0)
+    content = whole.read()
+    assert size == len(content) == tree.stat(f"{DAY}/{CHECKSUMS}").size_bytes
+    part, left = tree.open(f"{DAY}/{CHECKSUMS}", start)
+    assert part.read() == content[start:]
+    assert left == len(content) - start
+    with pytest.raises(InputInvalid):
+        tree.open(f"{DAY}/{CHECKSUMS}", size + 1)
+
+
+def test_every_checksum_is_right(tree: Recordings, world: FtpWorld) -> None:
+    for path, content in world.contents.items():
+        assert tree.sha256(path) == hashlib.sha256(content).hexdigest()
+
+
+def test_a_large_folder_is_listed_without_being_held(world: FtpWorld, tmp_path: Path) -> None:
+    taken: list[int] = []
+
+    class Counting:
+        def in_day(self, _principal: Any, _day: str) -> Iterator[DayEntry]:
+            for number in range(100_000):
+                taken.append(number)
+                yield DayEntry(f"{number}", f"{number}.mp3", 1, "0" * 64, WHEN)
+
+        def days(self, _principal: Any, _month: str) -> list[str]:
+            return ["2025-03-27"]
+
+    entries = Recordings(Counting(), None).entries("/2025/03/27")  # type: ignore[arg-type]
+    assert [next(entries).name for _ in range(3)] == ["0.mp3", "1.mp3", "2.mp3"]
+    assert len(taken) == 3
