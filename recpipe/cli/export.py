@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import threading
@@ -19,6 +20,8 @@ from recpipe.reader import Reader, checksum_line
 SUMS = "SHA256SUMS"
 MOST_AT_ONCE = 8
 _PIECE_BYTES = 1 << 20
+# What file systems without hard links answer, such as those of USB sticks.
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _PAGE = 1000
 
 
@@ -121,24 +124,38 @@ def _found(reader: Reader, by: Principal, tenant_id: str, query: RecordingQuery)
 def _write(reader: Reader, by: Principal, recording: Recording, target: Path) -> bool:
     """Whether it had to be written."""
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    partial = target.with_name(f".{recording.id}.partial")
+    with suppress(FileNotFoundError):
+        partial.unlink()
     if target.exists() or target.is_symlink():
         if target.is_symlink() or not target.is_file() or not _same(target, recording):
             raise InputInvalid("out", "There is something else under this name already; it was left as it is.")
         return False
-    partial = target.with_name(f".{recording.id}.partial")
-    with suppress(FileNotFoundError):
-        partial.unlink()
     try:
         handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, "wb") as out, reader.open(by, recording, action=Action.EXPORT, verify=True) as stream:
             while piece := stream.read(_PIECE_BYTES):
                 out.write(piece)
-        # A link never replaces what is there, unlike a rename.
-        os.link(partial, target)
+            out.flush()
+            os.fsync(out.fileno())
+        _give_name(partial, target)
     finally:
         with suppress(FileNotFoundError):
             partial.unlink()
     return True
+
+
+def _give_name(partial: Path, target: Path) -> None:
+    try:
+        os.link(partial, target)  # never replaces what is there, unlike a rename
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if target.exists():
+            raise InputInvalid(
+                "out", "There is something else under this name already; it was left as it is."
+            ) from None
+        partial.rename(target)
 
 
 def _same(target: Path, recording: Recording) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import subprocess
 from pathlib import Path
@@ -106,6 +107,16 @@ def test_an_export_goes_on_where_it_was_interrupted(cli: Cli, calls: list[Any]) 
     assert not partial.exists()
     assert len((out / "SHA256SUMS").read_text().splitlines()) == 3
     assert "3 were there already" in cli.run(*EXPORT, out).out
+
+
+def test_a_folder_without_hard_links_does_too(cli: Cli, calls: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refuse)
+    assert cli.json("recordings", "export", "--tenant", "acme", "--out", "stick")["written"] == 3
+    assert cli.json("recordings", "export", "--tenant", "acme", "--out", "stick")["unchanged"] == 3
+    assert list((cli.home / "stick").rglob("*.partial")) == []
 
 
 def test_a_file_with_other_bytes_is_left_alone_and_reported(cli: Cli, calls: list[Any]) -> None:
