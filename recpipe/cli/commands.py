@@ -43,12 +43,17 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel="Upkeep")(upkeep.verify)
     app.command(rich_help_panel="Upkeep")(upkeep.migrate)
     app.command(rich_help_panel="Upkeep")(upkeep.version)
-    for command_of_ours in app.registered_commands:
-        command_of_ours.cls = frame.Command
+    _dress(app)
 
 
 def _add(app: typer.Typer, panel: str, **groups: typer.Typer) -> None:
     for name, group in groups.items():
         app.add_typer(group, name=name.replace("_", "-"), rich_help_panel=panel, cls=frame.Group)
-        for command in group.registered_commands:
-            command.cls = frame.Command
+        _dress(group)
+
+
+def _dress(commands: typer.Typer) -> None:
+    for command in commands.registered_commands:
+        assert command.callback is not None  # `command()` was given one
+        command.cls = frame.Command
+        command.help = frame.flowing(command.callback.__doc__ or "")

@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 something was found or failed; 2 the command was used wron
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import sys
@@ -55,7 +56,7 @@ class Options:
 
 
 class Command(TyperCommand):
-    """A command whose help does not call a switch a `<bool>`."""
+    """A command whose help does not call a switch a `<bool>` and a name a `<str>`."""
 
     def get_params(self, ctx: Any) -> Any:
         return _named_plainly(super().get_params(ctx))
@@ -72,7 +73,15 @@ def _named_plainly(params: Any) -> Any:
     for param in params:
         if getattr(param, "is_flag", False) and param.metavar is None:
             param.metavar = ""
+        elif param.param_type_name == "argument":
+            param.display_type_rich = lambda ctx: ""  # its name says it
     return params
+
+
+def flowing(docstring: str) -> str:
+    """Help out of a docstring: paragraphs fit the terminal, examples keep their lines."""
+    paragraphs = inspect.cleandoc(docstring).split("\n\n")
+    return "\n\n".join(p if p.startswith("[bold]") else " ".join(p.splitlines()) for p in paragraphs)
 
 
 class _InOrder(Group):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 group = typer.Typer(no_args_is_help=True, help="Files that could not be stored and wait for a person.")
 
-Entries = Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Which, as list prints them.")]
+Entries = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Which, as list prints them.")]
 All = Annotated[bool, typer.Option("--all", help="All of them.")]
 Reason = Annotated[
     str, typer.Option(metavar="REASON", help="With --all: only those with this reason.", show_default=False)

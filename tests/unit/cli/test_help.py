@@ -33,8 +33,21 @@ COMMANDS = dict(every(ROOT))
 def test_help_is_there_and_free_of_jargon(cli: Cli, words: tuple[str, ...]) -> None:
     done = cli.run(*words, "--help")
     assert " ".join(("Usage: recpipe", *words)) in done.out
-    assert not re.search(r"<(str|bool|list\[str\]|int range)>", done.out.partition("Options")[2])
+    assert not re.search(r"<(str|bool|path|int|float|list\[str\]|int range)>", done.out)
     assert "Traceback" not in done.err
+
+
+def test_paragraphs_flow_and_examples_keep_their_lines() -> None:
+    docstring = """One
+    line.
+
+    Two
+    lines.
+
+    [bold]first[/]
+    [bold]second[/]
+    """
+    assert frame.flowing(docstring) == "One line.\n\nTwo lines.\n\n[bold]first[/]\n[bold]second[/]"
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
