@@ -16,7 +16,7 @@ import random
 import socket
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -285,15 +285,8 @@ class Ingest:
         self._committer.submit(recording, partial(self._committed, job, attempt), partial(self._failed, job, attempt))
 
     def _write(self, recordings: Sequence[Recording]) -> Sequence[Added]:
-        by_tenant: dict[str, list[Recording]] = defaultdict(list)
-        for recording in recordings:
-            by_tenant[recording.tenant_id].append(recording)
-        added: dict[str, Added] = {}
         with self._catalogue.begin() as work:
-            for tenant_id, batch in sorted(by_tenant.items()):
-                answers = work.of(tenant_id).recordings.add_many(batch)
-                added.update({answer.recording.id: answer for answer in answers})
-        return [added[recording.id] for recording in recordings]
+            return work.add_recordings(recordings)
 
     def _committed(self, job: Job, attempt: Attempt, added: Added) -> None:
         if added.deleted:

@@ -59,16 +59,16 @@ def test_sealing_and_uploading_a_gigabyte_needs_little_memory(
     installation.run("tenant", "set", "acme", "--encryption", "on")
     gigabyte_wav(spool / "out-03012345678-201-20260901-092517-1790000000.1.wav")
 
-    process = subprocess.Popen(
-        installation.command("ingest", "--once", "--json"), env=installation.environment(), stdout=subprocess.PIPE
-    )
+    command = installation.command("ingest", "--once", "--json")
     peak_mb = 0.0
-    while process.poll() is None:
-        peak_mb = max(peak_mb, high_water_mark_mb(process.pid))
-        time.sleep(0.02)
-    assert process.stdout is not None
+    with subprocess.Popen(command, env=installation.environment(), stdout=subprocess.PIPE) as process:
+        while process.poll() is None:
+            peak_mb = max(peak_mb, high_water_mark_mb(process.pid))
+            time.sleep(0.02)
+        assert process.stdout is not None
+        summary = json.loads(process.stdout.read())
 
-    assert process.returncode == 0 and json.loads(process.stdout.read())["stored"] == 1
+    assert process.returncode == 0 and summary["stored"] == 1
     assert 0 < peak_mb < LIMIT_MB
     (enc,) = installation.export("acme")
     out = tmp_path / "out.wav"
