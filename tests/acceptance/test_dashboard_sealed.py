@@ -1,0 +1,195 @@
+"""Sealed recordings in the browser: what may sound, what is fetched, and that the key stays where it is."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import itertools
+import re
+import socket
+import struct
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, Request, Response, expect
+
+from recpipe.model import Role
+from tests.acceptance.portal import PLAYING, Portal, openssl, portal, sign_in, until
+from tests.services.browser import Complaints, NewPage
+
+TIME = "document.getElementById('audio').currentTime"
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
+    """One sealed tenant with a short call and one of an hour and three quarters."""
+    with portal(tmp_path_factory.mktemp("sealed")) as made:
+        made.user("carl", Role.CLIENT, {made.northwind.id: []})
+        made.seal_from_now_on(made.northwind)
+        made.drop("order-inquiry.wav")
+        made.drop(tone(made.home / "long.wav", 100 * 60), by="02079460111", ago=200)
+        made.recordings(2)
+        yield made
+
+
+def tone(path: Path, seconds: int, rate: int = 8000) -> Path:
+    """A WAV of 16-bit mono as a PBX records: a second of a square wave, again and again."""
+    second = struct.pack(f"<{rate}h", *(4000 if n // 20 % 2 else -4000 for n in range(rate)))
+    with wave.open(str(path), "wb") as sound:
+        sound.setparams((1, 2, rate, 0, "NONE", ""))
+        for _ in range(seconds):
+            sound.writeframes(second)
+    return path
+
+
+@pytest.fixture
+def carl(running: Portal, new_page: NewPage) -> Page:
+    page = new_page(accept_downloads=True)
+    sign_in(page, running, "carl")
+    return page
+
+
+def play(page: Page, digits: str) -> None:
+    page.locator("#results tbody tr").filter(has_text=digits).get_by_role("button", name="Play").click()
+
+
+def choose_key(page: Page, key: Path) -> None:
+    expect(page.get_by_text("Choose private key file")).to_be_visible()
+    page.get_by_label("Choose private key file").set_input_files(key)
+
+
+@pytest.mark.slow
+def test_a_long_recording_plays_and_seeks_without_being_fetched_whole(carl: Page, running: Portal) -> None:
+    fetched: list[int] = []
+
+    def count(answer: Response) -> None:
+        if answer.url.endswith("/media"):
+            fetched.append(int(answer.headers["content-length"]))
+
+    carl.on("response", count)
+    choose_key(carl, running.home / "myprivatekey.pem")
+    play(carl, "0111")
+    until(carl, PLAYING)
+    expect(carl.get_by_text("not compared with its SHA-256")).to_be_visible()
+
+    # When the person jumps to the middle
+    carl.evaluate("document.getElementById('audio').currentTime = 3000")
+    until(carl, f"{TIME} > 3000.2 && {PLAYING}")
+
+    # Then the sound is there, and most of the file was never asked for
+    size = running.recordings(2)[1].stored_bytes
+    assert size > 90_000_000
+    assert sum(fetched) < size / 3
+    # And saving it is what compares it
+    with carl.expect_download(timeout=60_000) as download:
+        carl.get_by_role("button", name="Save decrypted").click()
+    assert Path(download.value.path()).stat().st_size == running.recordings(2)[1].content_bytes
+    expect(carl.get_by_text("every byte is the same")).to_be_visible()
+
+
+def test_no_request_carries_any_part_of_the_private_key(carl: Page, running: Portal) -> None:
+    # Given everything that the browser sends
+    sent: list[Request] = []
+    carl.context.on("request", lambda request: sent.append(request))
+    key = running.home / "myprivatekey.pem"
+    choose_key(carl, key)
+    for digits in ("0958", "0111"):
+        play(carl, digits)
+        until(carl, PLAYING)
+    carl.get_by_role("button", name="Forget this key").click()
+    carl.get_by_role("navigation", name="Main").get_by_role("link", name="Voice").click()
+    expect(carl.get_by_role("heading", name="Voice")).to_be_visible()
+
+    # Then none of it holds sixteen bytes of the key in a row, in any of the forms that bytes travel in
+    assert len(sent) > 10
+    traffic = b"".join(
+        f"{request.url}\n{sorted(request.all_headers().items())}\n".encode() + (request.post_data_buffer or b"")
+        for request in sent
+        if not request.url.startswith("blob:")
+    )
+    openssl("rsa", "-in", key, "-outform", "DER", "-out", running.home / "key.der")
+    der = (running.home / "key.der").read_bytes()
+    text = re.sub(rb"-----[^-]+-----|\s", b"", key.read_bytes())
+    found = [
+        piece
+        for piece in itertools.chain(
+            pieces(der), pieces(der.hex().encode()), pieces(text), pieces(base64.b64encode(der))
+        )
+        if piece in traffic
+    ]
+    assert found == []
+    # And none of it was kept for later
+    kept = carl.evaluate("[JSON.stringify(localStorage), JSON.stringify(sessionStorage), document.cookie].join()")
+    assert "PRIVATE" not in kept and len(kept) < 200
+
+
+def pieces(secret: bytes, length: int = 16) -> Iterator[bytes]:
+    return (secret[at : at + length] for at in range(0, len(secret) - length, length // 2))
+
+
+def test_a_wrong_key_is_named_before_anything_sounds(carl: Page, running: Portal) -> None:
+    key, _ = running.key_pair("other")
+    carl.evaluate("""() => {
+        window.sounded = 0;
+        document.getElementById('audio').addEventListener('playing', () => window.sounded++);
+    }""")
+    choose_key(carl, key)
+    for digits in ("0958", "0111"):
+        play(carl, digits)
+        expect(carl.get_by_role("alert").filter(has_text="does not open this recording")).to_be_visible()
+    assert carl.evaluate("window.sounded") == 0
+
+
+def test_a_protected_key_asks_for_its_passphrase(carl: Page, running: Portal) -> None:
+    locked = running.home / "locked.pem"
+    pkcs8 = ("pkcs8", "-topk8", "-v2", "aes-256-cbc", "-passout", "pass:Straße 7", "-out", locked)
+    openssl(*pkcs8, "-in", running.home / "myprivatekey.pem")
+    choose_key(carl, locked)
+    carl.get_by_label("Passphrase of").fill("Strasse 7")
+    carl.get_by_role("button", name="Unlock").click()
+    expect(carl.get_by_role("alert").filter(has_text="The passphrase does not open")).to_be_visible()
+    carl.get_by_label("Passphrase of").fill("Straße 7")
+    carl.get_by_role("button", name="Unlock").click()
+    play(carl, "0958")
+    until(carl, PLAYING)
+
+
+def test_a_flipped_bit_is_caught_and_not_played(carl: Page, running: Portal) -> None:
+    # Given a store in which one bit in the middle of the sound was changed
+    short = running.recordings(2)[0]
+    path = next((running.parts.settings.data_dir / "objects").rglob(short.object_key.rpartition("/")[2]))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100_000] + bytes([whole[100_000] ^ 1]) + whole[100_001:])
+    try:
+        choose_key(carl, running.home / "myprivatekey.pem")
+        play(carl, "0958")
+        expect(carl.get_by_role("alert").filter(has_text="was damaged or altered")).to_be_visible()
+        assert carl.evaluate("document.getElementById('audio').paused")
+    finally:
+        path.write_bytes(whole)
+
+
+def test_the_page_may_send_nothing_to_another_place(carl: Page, complaints: Complaints) -> None:
+    complaints.expect("policy violation|Refused|Content Security Policy|ERR_BLOCKED_BY_CSP")
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        elsewhere.settimeout(0.5)
+        place = f"127.0.0.1:{elsewhere.getsockname()[1]}"
+        for way in (
+            "fetch('http://PLACE/')",
+            "navigator.sendBeacon('http://PLACE/', 'x')",
+            "new Promise((_, no) => { const i = new Image(); i.onerror = no; i.src = 'http://PLACE/x.png'; })",
+            "new Promise((ok, no) => { const s = new WebSocket('ws://PLACE/'); s.onopen = ok; s.onerror = no; })",
+            "new Promise((ok, no) => { const a = new Audio('http://PLACE/x.mp3'); a.onerror = no; a.load(); })",
+            "(() => { const f = document.createElement('form'); f.action = 'http://PLACE/'; f.method = 'post';"
+            " document.body.append(f); f.submit(); })()",
+        ):
+            carl.evaluate(f"async () => {{ try {{ await {way.replace('PLACE', place)}; }} catch {{}} }}")
+        # A browser may open a connection in advance; what counts is that nothing is said on it
+        with contextlib.suppress(TimeoutError):
+            while True:
+                reached, _ = elsewhere.accept()
+                with reached:
+                    reached.settimeout(0.5)
+                    assert reached.recv(4096) == b""
