@@ -1,0 +1,86 @@
+"""The nouns: frozen types that stages and doors hand to each other.
+
+Units are in the field names; every datetime is aware and UTC unless it says otherwise.
+"""
+
+from __future__ import annotations
+
+from recpipe.model.lists import (
+    Added,
+    CappedCount,
+    DayEntry,
+    DayTotal,
+    Item,
+    NumberMatch,
+    Page,
+    RecordingQuery,
+    Tombstone,
+)
+from recpipe.model.operation import AuditEvent, AuditQuery, Change, Node, Outcome, Quarantined
+from recpipe.model.people import (
+    FtpAccount,
+    FtpAccountKind,
+    Grant,
+    LinkPurpose,
+    OneTimeLink,
+    Role,
+    Token,
+    User,
+    UserStatus,
+    WebSession,
+)
+from recpipe.model.recording import (
+    AudioFacts,
+    CallFacts,
+    Container,
+    Direction,
+    Envelope,
+    Readable,
+    Recording,
+    Settled,
+    Splice,
+    StoredObject,
+)
+from recpipe.model.tenant import CertificateState, StoreFormat, Tenant, TenantCertificate
+
+__all__ = [
+    "Added",
+    "AudioFacts",
+    "AuditEvent",
+    "AuditQuery",
+    "CallFacts",
+    "CappedCount",
+    "CertificateState",
+    "Change",
+    "Container",
+    "DayEntry",
+    "DayTotal",
+    "Direction",
+    "Envelope",
+    "FtpAccount",
+    "FtpAccountKind",
+    "Grant",
+    "Item",
+    "LinkPurpose",
+    "Node",
+    "NumberMatch",
+    "OneTimeLink",
+    "Outcome",
+    "Page",
+    "Quarantined",
+    "Readable",
+    "Recording",
+    "RecordingQuery",
+    "Role",
+    "Settled",
+    "Splice",
+    "StoreFormat",
+    "StoredObject",
+    "Tenant",
+    "TenantCertificate",
+    "Token",
+    "Tombstone",
+    "User",
+    "UserStatus",
+    "WebSession",
+]

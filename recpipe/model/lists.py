@@ -1,0 +1,97 @@
+"""What is asked of the catalogue, and what lists and searches give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from recpipe.model.recording import Direction, Recording
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """Some items, and where the next ones start."""
+
+    items: tuple[Item, ...]
+    next_cursor: str | None = None  # opaque; None on the last page
+
+
+class NumberMatch(StrEnum):
+    EXACT = "exact"  # the same number, however it was written
+    ENDING = "ending"
+    CONTAINING = "containing"  # three digits or more
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingQuery:
+    """What to look for; every part that is set must hold."""
+
+    started_from: datetime | None = None  # inclusive
+    started_before: datetime | None = None  # exclusive
+    number: str = ""  # caller or callee, as a person types it
+    number_match: NumberMatch = NumberMatch.EXACT
+    direction: Direction | None = None
+    extension: str = ""
+    duration_min_ms: int | None = None  # inclusive
+    duration_max_ms: int | None = None  # inclusive
+    text: str = ""  # in the file name or the name of a party, upper and lower case alike
+    call_id: str = ""
+    sealed: bool | None = None
+    oldest_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CappedCount:
+    count: int
+    capped: bool = False  # True: there are more than `count`
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What became of one recording handed to the catalogue."""
+
+    recording: Recording  # as the catalogue has it: the name may differ, and so does the object key of an older row
+    new: bool  # False: it was there already
+    deleted: bool = False  # it was there once and was deleted: nothing was added, `recording` is what was handed in
+
+    @property
+    def object_key(self) -> str:
+        """The object that the catalogue speaks of; any other of this recording is to be removed. Empty when deleted."""
+        return "" if self.deleted else self.recording.object_key
+
+
+@dataclass(frozen=True, slots=True)
+class DayEntry:
+    """What a folder listing needs of a recording."""
+
+    id: str
+    name: str
+    stored_bytes: int
+    stored_sha256: str
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DayTotal:
+    day: str  # YYYY-MM-DD, the folder
+    recordings: int
+    stored_bytes: int
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """What is left of a deleted recording: enough to prove the deletion, and no number or name."""
+
+    id: str
+    tenant_id: str
+    day: str
+    object_key: str
+    stored_sha256: str
+    deleted_at: datetime
+    deleted_by: str
+    reason: str = ""

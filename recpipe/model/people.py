@@ -1,0 +1,116 @@
+"""People, programs and media servers: who may come in, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from recpipe.model.recording import Direction
+
+
+class FtpAccountKind(StrEnum):
+    READER = "reader"  # reads its tenant's recordings
+    UPLOADER = "uploader"  # a media server: writes into one spool, reads nothing
+
+
+@dataclass(frozen=True, slots=True)
+class FtpAccount:
+    id: str
+    tenant_id: str | None  # None: an uploader whose spool serves several tenants
+    username: str
+    password_hash: str = field(repr=False)  # Argon2id, PHC string
+    created_at: datetime
+    kind: FtpAccountKind = FtpAccountKind.READER
+    enabled: bool = True
+    allowed_networks: tuple[str, ...] = ()  # CIDR; empty: from anywhere
+    extension: str = ""  # reader: only this extension's calls
+    direction: Direction | None = None  # reader: only calls of this direction
+    spool: str = ""  # uploader: label of the spool
+    generation: int = 1  # grows with every change: sessions of an older one end
+    last_login_at: datetime | None = None
+
+
+class Role(StrEnum):
+    ADMINISTRATOR = "administrator"  # anything
+    API = "api"  # programs, by token only
+    CLIENT = "client"  # the tenants granted to it
+    SERVICE = "service"  # granted tenants and granted actions
+
+
+class UserStatus(StrEnum):
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+    PENDING = "pending"  # registered or invited, not approved yet
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    id: str
+    username: str  # an e-mail address or a short name; upper and lower case alike
+    role: Role
+    status: UserStatus
+    created_at: datetime
+    email: str = ""
+    display_name: str = ""
+    password_hash: str | None = field(default=None, repr=False)  # Argon2id; None: no password login
+    contact: Mapping[str, str] = field(default_factory=dict)
+    notifications: Mapping[str, bool] = field(default_factory=dict)
+    totp_secret: str = field(default="", repr=False)  # "": no second factor
+    totp_step: int = 0  # the last time step whose code was used: none is good twice
+    recovery_hashes: tuple[str, ...] = field(default=(), repr=False)  # of the codes not used yet
+    last_login_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a user may do with a tenant. No actions: whatever its role allows."""
+
+    user_id: str
+    tenant_id: str
+    actions: tuple[str, ...] = ()  # search, play, download, export, delete, keys, ftp, users
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    id: str
+    user_id: str
+    label: str
+    prefix: str  # first characters, to recognise it by
+    hash: str = field(repr=False)  # SHA-256 of the token, lower-case hex
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WebSession:
+    id: str  # public: names the session in lists
+    hash: str = field(repr=False)  # SHA-256 of the cookie's secret, lower-case hex
+    user_id: str
+    created_at: datetime
+    last_seen_at: datetime
+    expires_at: datetime  # absolute
+    address: str = ""
+    user_agent: str = ""
+    revoked_at: datetime | None = None
+
+
+class LinkPurpose(StrEnum):
+    INVITATION = "invitation"
+    RECOVERY = "recovery"
+    SECOND_FACTOR = "second-factor"  # the password was right, the code is still owed
+
+
+@dataclass(frozen=True, slots=True)
+class OneTimeLink:
+    id: str
+    hash: str = field(repr=False)  # SHA-256 of the secret in the link, lower-case hex
+    purpose: LinkPurpose
+    user_id: str
+    created_at: datetime
+    expires_at: datetime
+    used_at: datetime | None = None

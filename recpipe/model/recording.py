@@ -1,0 +1,151 @@
+"""What becomes of a call on its way in: one frozen type per stage, and the row at the end.
+
+Settled -> CallFacts, AudioFacts -> Splice -> (sealed stream) -> StoredObject -> Recording
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+
+class Readable(Protocol):
+    """A stream of bytes, read once from its start."""
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Fill `buffer` from the stream; fewer bytes than asked are normal, 0 means the end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A spool file that nobody writes to any more."""
+
+    path: Path
+    relative: str  # below the spool's root, "/"-separated, as the PBX wrote it
+    size_bytes: int
+    mtime_ns: int
+    inode: int
+    # True when it was there before this process started: an earlier process may have stored it already.
+    inherited: bool = False
+
+
+class Direction(StrEnum):
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+    INTERNAL = "internal"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class CallFacts:
+    """What names, sidecars and call detail records say of a call. Hostile text: data, never markup or a path."""
+
+    started_at: datetime | None = None  # aware, UTC
+    timezone: str = "UTC"  # IANA name of the source's zone
+    duration_ms: int | None = None  # as the record claims; the bytes decide in the end
+    direction: Direction = Direction.UNKNOWN
+    caller: str = ""  # raw, as the PBX wrote it
+    callee: str = ""
+    caller_name: str = ""
+    callee_name: str = ""
+    extension: str = ""  # our side's extension
+    route: str = ""  # queue, ring group, inbound route or recording type
+    call_id: str = ""
+    linked_id: str = ""  # groups the legs of a transferred call
+    channels: str = ""  # what the channels are, such as "customer,agent"
+    tenant_hint: str = ""  # domain, account id or the like that names the tenant
+    awaits_cdr: bool = False  # the layout promises a call detail record that was not there yet
+
+
+class Container(StrEnum):
+    WAV = "wav"
+    MP3 = "mp3"
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFacts:
+    """What the bytes say, whatever their headers claim."""
+
+    container: Container
+    codec: str  # pcm_s16le, pcm_alaw, pcm_mulaw, gsm, adpcm_ima, mp3, ...
+    sample_rate_hz: int
+    channels: int
+    duration_ms: int
+    frames: int  # samples per channel
+    data_offset: int  # first byte of audio in the file
+    data_bytes: int  # audio bytes really there
+    bit_rate_bps: int = 0
+    vbr: bool = False
+    flags: tuple[str, ...] = ()  # repaired-header, truncated, ...
+
+
+@dataclass(frozen=True, slots=True)
+class Splice:
+    """A recording to be stored: `prefix`, then a byte range of `path`, then `suffix`. Nothing is copied."""
+
+    path: Path
+    start: int
+    length: int
+    prefix: bytes = b""
+    suffix: bytes = b""
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.prefix) + self.length + len(self.suffix)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object as the store itself reports it."""
+
+    key: str
+    size_bytes: int
+    sha256: str = ""  # lower-case hex; empty where the store keeps none (then hash what `read` gives)
+    modified_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Where the ciphertext lies in a sealed object, so that a player can decrypt a range of it."""
+
+    content_offset: int  # first ciphertext byte
+    content_bytes: int  # ciphertext length
+    iv: bytes
+    fingerprints: tuple[str, ...]  # SHA-256 of each certificate it was sealed for
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One recording of one tenant: the row behind listings, search, FTP names and checksums."""
+
+    id: str  # 32 hex digits, derived from tenant, source name and content
+    tenant_id: str
+    name: str  # file name people see, unique within its day, ".enc" included when sealed
+    day: str  # YYYY-MM-DD in the tenant's zone when it was ingested: its FTP folder for ever
+    started_at: datetime
+    timezone: str  # zone of the source
+    duration_ms: int
+    facts: CallFacts
+    audio: AudioFacts
+    caller_e164: str
+    callee_e164: str
+    source_name: str  # below the spool, as the PBX wrote it
+    source_sha256: str
+    content_bytes: int  # what a person has after decrypting (or downloading, when not sealed)
+    content_sha256: str
+    object_key: str
+    stored_bytes: int
+    stored_sha256: str
+    envelope: Envelope | None
+    spool: str
+    ingested_at: datetime
+    flags: tuple[str, ...] = ()
+    peaks: bytes = b""  # waveform, plain recordings only: see audio.peaks
+
+    @property
+    def sealed(self) -> bool:
+        return self.envelope is not None

@@ -1,0 +1,55 @@
+"""Tenants and their certificates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class StoreFormat(StrEnum):
+    SOURCE = "source"
+    MP3 = "mp3"
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    id: str  # random, 32 hex digits
+    name: str  # short name: letters, digits, dot, hyphen, underscore
+    title: str
+    timezone: str
+    region: str  # ISO 3166 code, reads national phone numbers; "" reads only +E.164
+    encryption: bool
+    store_format: StoreFormat
+    created_at: datetime
+    aliases: tuple[str, ...] = ()  # domains, account ids that mean this tenant
+    recording_enabled: bool = False  # the call recording add-on; its disclaimer comes first
+    disclaimer_agreed_at: datetime | None = None
+    disclaimer_agreed_by: str = ""
+
+
+class CertificateState(StrEnum):
+    UNPROVEN = "unproven"  # waits for the proof that somebody holds the private key
+    PROVEN = "proven"
+    VOUCHED = "vouched"
+    RETIRED = "retired"
+
+
+@dataclass(frozen=True, slots=True)
+class TenantCertificate:
+    id: str
+    tenant_id: str
+    label: str
+    der: bytes
+    fingerprint: str  # SHA-256 of the DER, lower-case hex
+    subject: str
+    serial: str
+    key_bits: int
+    not_before: datetime
+    not_after: datetime
+    synthesised: bool  # built around a bare public key
+    state: CertificateState
+    added_at: datetime
+    decided_at: datetime | None = None  # proven, vouched or retired
+    decided_by: str = ""
+    challenge: str = ""  # what the proof is compared with (a hash, never the answer)
