@@ -102,5 +102,5 @@ def demo(
     from recpipe import log
     from recpipe.cli import demo as show
 
-    log.set_up("console", "warning")
+    log.set_up("console", "error")
     raise typer.Exit(show.run(folder, as_json=json))
