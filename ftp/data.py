@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _log = log.get(__name__)
 
 READ_BYTES = 512 * 1024  # asked of the store at once
-_TLS_BYTES = 64 * 1024  # four records: one call into OpenSSL, during which other threads run
+_TLS_BYTES = 128 * 1024  # a call into OpenSSL, during which other threads run
 _PIECES_A_TURN = 8  # sent before the control connection is looked at again, for ABOR
 _CONNECT_SECONDS = 30
 
@@ -147,6 +147,13 @@ class DataChannel(TLS_DTPHandler):  # type: ignore[misc]
 
     def use_sendfile(self) -> bool:
         return False
+
+    def modify_ioloop_events(self, events: int, logdebug: bool = False) -> None:
+        if self._ssl_accepting and self._ssl_want_read:
+            # pyftpdlib waits for a writable socket as well, which it always is: the loop would spin through the
+            # whole handshake.
+            events = self.ioloop.READ
+        super().modify_ioloop_events(events, logdebug)
 
     def push_with_producer(self, producer: Any) -> None:
         self.busy = True

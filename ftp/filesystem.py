@@ -163,7 +163,8 @@ class _Checksums:
         # 64 hex digits, two spaces, the name, a line break; names that need escaping are left to who writes them.
         plain = name.isascii() and "\\" not in name and name.isprintable()
         self.size_bytes += 67 + len(name) if plain else len(checksum_line(found).encode("utf-8", "replace"))
-        self._latest = max(self._latest, found.started_at)
+        if found.started_at > self._latest:
+            self._latest = found.started_at
 
     def entry(self, day: str) -> Entry:
         return Entry(CHECKSUMS, self.size_bytes, self._latest, unique=f"sums-{day}")

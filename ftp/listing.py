@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 FACTS = ("type", "size", "modify", "perm", "unique")
 DEFAULT_FACTS = ("type", "size", "modify", "perm")
@@ -16,9 +16,8 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _YEAR_INSTEAD_OF_TIME = timedelta(days=180)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of a listing."""
+class Entry(NamedTuple):
+    """One line of a listing. A tuple: 100,000 of them are made for one folder."""
 
     name: str
     size_bytes: int
@@ -46,6 +45,8 @@ def mlsx_facts(entry: Entry, facts: Collection[str]) -> str:
 
 def mlsd(entries: Iterable[Entry], facts: Collection[str]) -> Iterator[bytes]:
     """Blocks of MLSD lines."""
+    if tuple(facts) == DEFAULT_FACTS:
+        return _blocks(map(_default_mlsd_line, entries))
     return _blocks(f"{mlsx_facts(entry, facts)} {entry.name}\r\n" for entry in entries)
 
 
@@ -61,8 +62,16 @@ def names(entries: Iterable[Entry], prefix: str = "") -> Iterator[bytes]:
 
 def timestamp(moment: datetime) -> str:
     """YYYYMMDDHHMMSS in UTC. Source: RFC 3659 section 2.3; the optional fraction breaks some clients."""
-    at = moment.astimezone(UTC)
+    at = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
     return f"{at.year:04}{at.month:02}{at.day:02}{at.hour:02}{at.minute:02}{at.second:02}"
+
+
+def _default_mlsd_line(entry: Entry) -> str:
+    name, size, at, is_folder, perm, _ = entry
+    if is_folder or at.tzinfo is not UTC:
+        return f"{mlsx_facts(entry, DEFAULT_FACTS)} {name}\r\n"
+    when = f"{at.year:04}{at.month:02}{at.day:02}{at.hour:02}{at.minute:02}{at.second:02}"
+    return f"type=file;size={size};modify={when};perm={perm}; {name}\r\n"
 
 
 def _unix_line(entry: Entry, now: datetime) -> str:
@@ -73,7 +82,7 @@ def _unix_line(entry: Entry, now: datetime) -> str:
     return f"{mode} {links} recpipe  recpipe  {size:12} {month} {at.day:2} {when} {entry.name}\r\n"
 
 
-def _blocks(lines: Iterator[str]) -> Iterator[bytes]:
+def _blocks(lines: Iterable[str]) -> Iterator[bytes]:
     block: list[str] = []
     for line in lines:
         block.append(line)

@@ -333,6 +333,8 @@ def resident_mb(pid: int) -> float:
 
 def idle_logins(server: Server, count: int) -> tuple[float, float]:
     """What `count` idle logins add to a server's memory, and all that it has then, in MB."""
+    server.login().close()
+    time.sleep(1)
     before = resident_mb(server.pid)
     sessions = [server.login() for _ in range(count)]
     time.sleep(7)  # threads that serve nobody have gone by then
@@ -361,6 +363,11 @@ def run(scale: Scale, root: Path, only: str) -> int:
         peer, peer_tls = stack.enter_context(rclone(root, s3, keys, scale, pair))
         local = stack.enter_context(stock(root, scale, body, pair))
         plain = [over_s3, peer, over_folder, local]
+        # First, while no server has memory left over from anything else.
+        for server in plain if only in ("", "idle") else []:
+            added, total = idle_logins(server, scale.logins)
+            server.note("idle", added / scale.logins * 1000)
+            server.note("idle total", total)
         for _ in range(scale.rounds):
             for server in plain if only in ("", "retr") else []:
                 server.note("retr", retrieve(server, tls=False))
@@ -371,10 +378,6 @@ def run(scale: Scale, root: Path, only: str) -> int:
                 server.note("mlsd", seconds / server.crowd_size * 100_000)
                 server.note("noop p50", statistics.median(latencies) * 1000)
                 server.note("noop max", max(latencies) * 1000)
-        for server in plain if only in ("", "idle") else []:
-            added, total = idle_logins(server, scale.logins)
-            server.note("idle", added / scale.logins * 1000)
-            server.note("idle total", total)
         peer.measured |= peer_tls.measured
         rows = (
             ("RETR, MB/s", "retr", True, 0.7),
