@@ -14,10 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TypeVar
 
 from recpipe.access.principal import Action, Principal
 from recpipe.access.trail import Clock, Trail, event, utc_now
 from recpipe.catalogue.catalogue import Catalogue
+from recpipe.catalogue.work import Work
 from recpipe.errors import NotFound, ObjectMissing
 from recpipe.model import Outcome, Recording, StoredObject, Tenant
 from recpipe.store.base import Store
@@ -26,6 +28,7 @@ from recpipe.store.base import Store
 IN_WORK = timedelta(minutes=10)
 MOST_AT_ONCE = 8
 _BATCH = 500
+_Thing = TypeVar("_Thing")
 _PIECE_BYTES = 1 << 20
 _KEY = re.compile(r"(?P<tenant>[0-9a-z_-]+)/[0-9a-f]{2}/(?P<recording>[0-9a-f]{32})-", re.ASCII)
 
@@ -171,21 +174,23 @@ class _Looks:
         found = _KEY.match(key)
         return (None, "") if found is None else (self._tenants.get(found["tenant"]), found["recording"])
 
-    def row_of(self, key: str) -> Recording | None:
-        """The recording whose object this is."""
+    def without_row(self, objects: Iterable[StoredObject]) -> list[StoredObject]:
+        """Those that no recording knows."""
+        with self._catalogue.read() as work:
+            return [stored for stored in objects if not self._known(work, stored.key)]
+
+    def _known(self, work: Work, key: str) -> bool:
         tenant, recording_id = self.owner(key)
         if tenant is None:
-            return None
-        with self._catalogue.read() as work:
-            try:
-                recording = work.of(tenant.id).recordings.get(recording_id)
-            except NotFound:
-                return None
-        return recording if recording.object_key == key else None
+            return False
+        try:
+            return work.of(tenant.id).recordings.get(recording_id).object_key == key
+        except NotFound:
+            return False
 
     def _missing(self, recording: Recording) -> Problem | None:
         # Deleted while we looked is not lost.
-        if self.row_of(recording.object_key) is None:
+        if self.without_row([StoredObject(recording.object_key, recording.stored_bytes)]):
             return None
         return self._problem(
             ProblemKind.OBJECT_MISSING,
@@ -225,12 +230,11 @@ class _Sample:
 def _objects(report: Report, looks: _Looks, started: datetime) -> None:
     """Every object has its row. Those without are looked up again at the end: their row may have come meanwhile."""
     orphans: list[StoredObject] = []
-    for stored in looks.store.list():
-        report.objects += 1
-        if looks.row_of(stored.key) is None:
-            orphans.append(stored)
-    for stored in orphans:
-        if looks.row_of(stored.key) is not None or not _is_there(looks.store, stored.key):
+    for batch in _batches(looks.store.list()):
+        report.objects += len(batch)
+        orphans += looks.without_row(batch)
+    for stored in looks.without_row(orphans):
+        if not _is_there(looks.store, stored.key):
             continue
         if stored.modified_at is not None and started - stored.modified_at < IN_WORK:
             report.in_work += 1
@@ -269,8 +273,8 @@ def _rows(catalogue: Catalogue, tenants: Iterable[Tenant]) -> Iterator[Recording
             previous = page[-1]
 
 
-def _batches(recordings: Iterable[Recording]) -> Iterator[Sequence[Recording]]:
-    left = iter(recordings)
+def _batches(things: Iterable[_Thing]) -> Iterator[Sequence[_Thing]]:
+    left = iter(things)
     while batch := list(itertools.islice(left, _BATCH)):
         yield batch
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import json
 import logging
-import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ import pytest
 import structlog
 
 from recpipe import samples
-from recpipe.catalogue import Catalogue
 from recpipe.cli import frame
 
 
@@ -72,14 +71,15 @@ class Cli:
         return path
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("cli") / "empty.sqlite3"
-    Catalogue.open(f"sqlite:///{path}").close()
-    return path
+CALLS = {
+    "in-201-03012340001-20250327-092517-1743063917.1.wav": "order-inquiry.wav",
+    "out-03012340002-202-20250327-235900-1743116340.2.wav": "opening-hours-alaw.wav",
+    "out-03012340003-201-20250328-000100-1743116460.3.mp3": "invoice-request.mp3",
+}
+SETTINGS = '[[spool]]\npath = "monitor"\ntenant = "acme"\ntimezone = "Europe/Berlin"\nsettle_seconds = 0\n'
 
 
-@pytest.fixture(autouse=True)
+@contextmanager
 def _logs_as_before() -> Iterator[None]:
     """Commands set up the logs of the whole process."""
     root = logging.getLogger()
@@ -90,42 +90,57 @@ def _logs_as_before() -> Iterator[None]:
     structlog.configure(**configured)
 
 
+@pytest.fixture(autouse=True)
+def _own_logs() -> Iterator[None]:
+    with _logs_as_before():
+        yield
+
+
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data dirs to copy, made by the commands themselves once: `empty`, with the tenant `acme`, with its `calls`."""
+    home = tmp_path_factory.mktemp("cli")
+    (home / "recpipe.toml").write_text(SETTINGS)
+
+    def run(*words: str) -> None:
+        with redirect_stdout(io.StringIO()):
+            assert frame.run(words) == 0
+
+    with _logs_as_before(), pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        run("migrate")
+        shutil.copytree("recpipe-data", "empty")
+        run("tenant", "create", "acme", "--timezone", "Europe/Berlin", "--region", "DE")
+        shutil.copytree("recpipe-data", "acme")
+        for name, sound in CALLS.items():
+            (home / "monitor").mkdir(exist_ok=True)
+            shutil.copyfile(samples.paths()[sound], home / "monitor" / name)
+        run("ingest", "--once")
+        shutil.copytree("recpipe-data", "calls")
+    return home
+
+
 @pytest.fixture
-def cli(
-    tmp_path: Path, empty_database: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Cli:
+def cli(tmp_path: Path, templates: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
     """One spool, `monitor`, of the tenant acme, that takes files at once."""
-    data = tmp_path / "recpipe-data"
-    data.mkdir()
-    shutil.copyfile(empty_database, data / "recpipe.sqlite3")
-    (tmp_path / "recpipe.toml").write_text(
-        '[[spool]]\npath = "monitor"\ntenant = "acme"\ntimezone = "Europe/Berlin"\nsettle_seconds = 0\n'
-    )
+    shutil.copytree(templates / "empty", tmp_path / "recpipe-data")
+    (tmp_path / "recpipe.toml").write_text(SETTINGS)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    assert "RECPIPE_DATA_DIR" not in os.environ
     return Cli(tmp_path, capsys, monkeypatch)
 
 
 @pytest.fixture
-def acme(cli: Cli) -> Any:
+def acme(cli: Cli, templates: Path) -> Any:
     """The tenant whose spool it is."""
-    return cli.json("tenant", "create", "acme", "--timezone", "Europe/Berlin", "--region", "DE")
-
-
-CALLS = {
-    "in-201-03012340001-20250327-092517-1743063917.1.wav": "order-inquiry.wav",
-    "out-03012340002-202-20250327-235900-1743116340.2.wav": "opening-hours-alaw.wav",
-    "out-03012340003-201-20250328-000100-1743116460.3.mp3": "invoice-request.mp3",
-}
+    shutil.copytree(templates / "acme", cli.home / "recpipe-data", dirs_exist_ok=True)
+    return cli.json("tenant", "show", "acme")
 
 
 @pytest.fixture
-def calls(cli: Cli, acme: Any) -> list[Any]:
-    """Three plain recordings, oldest first."""
-    for name, sound in CALLS.items():
-        cli.drop(name, sound)
-    cli.run("ingest", "--once")
+def calls(cli: Cli, templates: Path) -> list[Any]:
+    """Three plain recordings of acme, oldest first."""
+    shutil.copytree(templates / "calls", cli.home / "recpipe-data", dirs_exist_ok=True)
     found: list[Any] = cli.json("recordings", "search", "--oldest-first")["items"]
     assert len(found) == len(CALLS)
     return found
