@@ -7,7 +7,6 @@ Everything that pyftpdlib would ask of the server's own disk is either answered 
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,10 +16,11 @@ from OpenSSL import SSL
 from pyftpdlib.handlers import TLS_FTPHandler
 
 from ftp import listing
-from ftp.commands import Commands, Place
-from ftp.data import Active, DataChannel, Download, Passive, plain_address
+from ftp.commands import Place
+from ftp.data import Active, DataChannel, Passive, plain_address
 from ftp.filesystem import Recordings, Tree
 from ftp.replies import one_line, reply_to
+from ftp.transfers import Transfers
 from ftp.uploads import DropBox
 from recpipe import log
 from recpipe.access.principal import Principal
@@ -55,7 +55,7 @@ class _Everybody:
         return "Goodbye."
 
 
-class Session(Commands):
+class Session(Transfers):
     """A control connection. Only one thread at a time has it: the one that attends to it, or none while it is parked.
 
     Attributes:
@@ -71,10 +71,7 @@ class Session(Commands):
     username: str
     attempted_logins: int
     ac_in_buffer: bytes
-    data_channel: Any
     producer_fifo: Any
-    socket: Any
-    _closed: bool
     _closing: bool
     _error: bool
     _prot: bool
@@ -83,11 +80,6 @@ class Session(Commands):
     _ssl_established: bool
     _ssl_closing: bool
     _extra_feats: list[str]
-    _restart_position: int
-    _out_dtp_queue: Any
-    _in_dtp_queue: Any
-    _dtp_acceptor: Any
-    _dtp_connector: Any
 
     authorizer = _Everybody()
     dtp_handler = DataChannel
@@ -156,11 +148,6 @@ class Session(Commands):
             or self._ssl_accepting
             or self._ssl_closing
         )
-
-    @property
-    def awaits_data_connection(self) -> bool:
-        acceptor, connector = self._dtp_acceptor, self._dtp_connector
-        return (acceptor is not None and not acceptor._closed) or (connector is not None and not connector._closed)
 
     # --- every command --------------------------------------------------------------------------------------
 
@@ -296,121 +283,6 @@ class Session(Commands):
         self.flush_account()
         self.respond("220 Ready for a new user.")
 
-    # --- transfers ------------------------------------------------------------------------------------------
-
-    def ftp_RETR(self, path: str) -> None:
-        start, self._restart_position = self._restart_position, 0
-        if not self.ready_for_data():
-            return
-        stream, size_bytes = self.tree.open(path, start)
-        try:
-            self.push_dtp_data(Download(stream, size_bytes), isproducer=True, file=_Named(stream), cmd="RETR")
-        except BaseException:
-            stream.close()
-            raise
-
-    def ftp_STOR(self, path: str, mode: str = "w") -> None:
-        if self._restart_position:
-            self._restart_position = 0
-            self.respond("550 Uploads start at the beginning: send the whole file.")
-            return
-        if not self.ready_for_data():
-            return
-        assert isinstance(self.tree, DropBox), "anybody else was refused"
-        received = self.tree.store(path, self._arrived)
-        if self.data_channel is not None:
-            self.respond("125 Send it.")
-            self.data_channel.file_obj = received
-            self.data_channel.enable_receiving("i", "STOR")
-        else:
-            self.respond("150 Send it.")
-            self._in_dtp_queue = (received, "STOR")
-
-    def ftp_ALLO(self, line: str) -> None:
-        size = line.split(" ")[0]
-        self._announced_bytes = int(size) if size.isascii() and size.isdigit() and len(size) < 20 else None
-        self.respond("202 There is room.")
-
-    def ftp_REST(self, line: str) -> None:
-        # Also in ASCII mode: nothing is ever converted, so an offset means the same in both.
-        if not (line.isascii() and line.isdigit() and len(line) < 20):
-            self.respond("501 REST needs a number of bytes.")
-            return
-        self._restart_position = int(line)
-        self.respond(f"350 The next transfer starts at byte {self._restart_position}.")
-
-    def ftp_ABOR(self, line: str) -> None:
-        pending = self.drop_pending()
-        if self.data_channel is not None:
-            self.data_channel._error = True  # no goodbye: a half file must not look whole
-        super().ftp_ABOR(line)
-        if pending:
-            self._restart_position = 0
-
-    def _arrived(self, size_bytes: int) -> None:
-        assert self.principal is not None
-        self.gateway.note_upload(self.principal, size_bytes)
-
-    def take_announced(self) -> int | None:
-        """What ALLO said of the upload that is finished now."""
-        announced, self._announced_bytes = self._announced_bytes, None
-        return announced
-
-    def ready_for_data(self) -> bool:
-        if (self.data_channel is not None and self.data_channel.busy) or self._pending:
-            self.respond("450 One transfer at a time: wait for its end, or send ABOR.")
-            return False
-        if self.data_channel is None and not self.awaits_data_connection:
-            self.respond("425 Send PASV, EPSV, PORT or EPRT first.")
-            return False
-        return True
-
-    @property
-    def _pending(self) -> bool:
-        return self._out_dtp_queue is not None or self._in_dtp_queue is not None
-
-    def drop_pending(self) -> bool:
-        """Close what waits for a data connection; whether anything did."""
-        if self._closed:
-            return False
-        pending = self._pending
-        if self._out_dtp_queue is not None and self._out_dtp_queue[2] is not None:
-            self._out_dtp_queue[2].close()
-        if self._in_dtp_queue is not None:
-            self._in_dtp_queue[0].close()
-        self._out_dtp_queue = self._in_dtp_queue = None
-        return pending
-
-    def _shutdown_connecting_dtp(self) -> None:
-        self.drop_pending()
-        super()._shutdown_connecting_dtp()
-
-    def _make_epasv(self, extmode: bool = False) -> None:
-        if not extmode and ":" in plain_address(self.socket.getsockname()[0]):
-            self.respond("425 PASV speaks IPv4 only. Send EPSV.")
-            return
-        super()._make_epasv(extmode)
-        if self._dtp_acceptor is not None and self._dtp_acceptor._closed:
-            self._dtp_acceptor = None
-
-    def _make_eport(self, ip: str, port: int) -> None:
-        wanted, peer = plain_address(ip), plain_address(self.remote_ip)
-        if wanted == peer:
-            ip = peer if self.remote_ip.startswith("::ffff:") else self.remote_ip
-        super()._make_eport(ip, port)
-
-    def _on_dtp_close(self) -> None:
-        super()._on_dtp_close()
-        self.last_active = time.monotonic()
-
-    def peer_is_gone(self) -> bool:
-        """Whether the client's side of the control connection is closed, as when the client was killed."""
-        raw = self.socket
-        if isinstance(raw, SSL.Connection):
-            with socket.socket(fileno=os.dup(raw.fileno())) as raw:
-                return _at_end(raw)
-        return _at_end(raw)
-
     # --- replies, logs, the end -------------------------------------------------------------------------------
 
     def respond(self, resp: str, logfun: Any = None) -> None:
@@ -457,28 +329,3 @@ class Session(Commands):
         self._ssl_established = False
         super().close()
         self.gateway.forget(self)
-
-
-class _Named:
-    """A stream as pyftpdlib's bookkeeping wants it."""
-
-    name = ""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    @property
-    def closed(self) -> bool:
-        return bool(self._stream.closed)
-
-    def close(self) -> None:
-        self._stream.close()
-
-
-def _at_end(raw: socket.socket) -> bool:
-    try:
-        return raw.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
