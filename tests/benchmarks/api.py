@@ -211,9 +211,9 @@ SEARCHES = {
         RecordingQuery(number="0042", number_match=NumberMatch.ENDING),
         "&number=0042&number_match=ending",
     ),
-    "6 digits inside": (
-        RecordingQuery(number="300004", number_match=NumberMatch.CONTAINING),
-        "&number=300004&number_match=containing",
+    "7 digits inside": (
+        RecordingQuery(number="0000042", number_match=NumberMatch.CONTAINING),
+        "&number=0000042&number_match=containing",
     ),
 }
 
