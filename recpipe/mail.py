@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from recpipe import log
 from recpipe.errors import RecpipeError, SettingsInvalid
-from recpipe.settings import Settings
+from recpipe.settings import Settings, split_listen
 
 _log = log.get(__name__)
 
@@ -102,3 +102,11 @@ class Mailer:
             server.close()
             raise
         return server
+
+
+def portal_address(settings: Settings) -> str:
+    """Where the links of letters lead. Never from a request: its Host header is whatever somebody wrote into it."""
+    if settings.http_url:
+        return settings.http_url.rstrip("/")
+    host, port = split_listen(settings.http_listen)
+    return f"http://{f'[{host}]' if ':' in host else host or '127.0.0.1'}:{port}"

@@ -17,12 +17,15 @@ import uvicorn
 from recpipe import log, wiring
 from recpipe.cli.roles import RoleName
 from recpipe.errors import RecpipeError, SettingsInvalid
+from recpipe.jobs import reminders, schedule
+from recpipe.mail import Mailer, portal_address
 from recpipe.pipeline.run import Ingest
 from recpipe.settings import Settings, split_listen
 
 _log = log.get(__name__)
 
 _WEB_STOP_SECONDS = 5
+_REMINDERS_SECONDS = 3600
 
 
 @dataclass(slots=True)
@@ -77,6 +80,7 @@ def started(settings: Settings, roles: Sequence[RoleName], running: Running) -> 
         if RoleName.WEB in roles:
             running.http_url = stack.enter_context(_web(parts, running.ingest))
             _log.info("web started", url=running.http_url)
+            stack.enter_context(schedule.every(_REMINDERS_SECONDS, "certificate-reminders", lambda: _remind(parts)))
         if RoleName.FTP in roles:
             # The roof alone knows the gateway; a process without the role does not load it.
             from ftp.server import FtpGateway
@@ -87,6 +91,11 @@ def started(settings: Settings, roles: Sequence[RoleName], running: Running) -> 
             running.ftp_address, running.ftps_address = gateway.address, gateway.tls_address
             _log.info("ftp started", address=gateway.address, implicit_tls=gateway.tls_address)
         yield parts
+
+
+def _remind(parts: wiring.Parts) -> None:
+    settings = parts.settings
+    reminders.send_due(parts.catalogue, Mailer.of(settings), portal_address(settings), parts.clock())
 
 
 @contextmanager

@@ -4,30 +4,21 @@ from __future__ import annotations
 
 from recpipe.access.links import LinkFor
 from recpipe.errors import NotFound
+from recpipe.mail import portal_address
 from recpipe.model import Role, UserStatus
-from recpipe.settings import split_listen
 from recpipe.web.dashboard.desk import Desk
-
-
-def address(desk: Desk) -> str:
-    """Where people reach us. Never from a request: its Host header is whatever somebody wrote into it."""
-    settings = desk.context.settings
-    if settings.http_url:
-        return settings.http_url.rstrip("/")
-    host, port = split_listen(settings.http_listen)
-    return f"http://{f'[{host}]' if ':' in host else host or '127.0.0.1'}:{port}"
 
 
 def invitation_link(desk: Desk, link: LinkFor) -> str:
     """What an invited person opens."""
-    return f"{address(desk)}/welcome#{link.secret}"
+    return f"{portal_address(desk.context.settings)}/welcome#{link.secret}"
 
 
 def recovery(desk: Desk, link: LinkFor) -> None:
     """To somebody who cannot sign in."""
     text = (
         f"Somebody, probably you, asked for a new password for {link.user.username}.\n\n"
-        f"Choose it here within one hour:\n\n    {address(desk)}/recover/link#{link.secret}\n\n"
+        f"Choose it here within one hour:\n\n    {portal_address(desk.context.settings)}/recover/link#{link.secret}\n\n"
         "If it was not you, do nothing: your password stays as it is.\n"
     )
     desk.mail.try_to_send(link.user.email, "Choose a new password", text)
@@ -57,7 +48,7 @@ def registration(desk: Desk, username: str) -> None:
         people = work.users.list()
     text = (
         f"{username} asks for an account.\n\n"
-        f"Approve or delete it under My Admin > Portal Users:\n\n    {address(desk)}/users\n"
+        f"Approve or delete it under My Admin > Portal Users:\n\n    {portal_address(desk.context.settings)}/users\n"
     )
     for person in people:
         wants = person.notifications.get("registrations", True)

@@ -1,0 +1,145 @@
+"""Letters about certificates that expire: 90, 30 and 7 days before, each once.
+
+What was sent is known by its audit event, so running this twice, or in two processes, sends nothing twice; a letter
+that the mail server refused is tried again at the next run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from recpipe import log
+from recpipe.access import identity
+from recpipe.access.principal import Action
+from recpipe.catalogue import Catalogue
+from recpipe.catalogue.work import Work
+from recpipe.mail import Mailer
+from recpipe.model import AuditEvent, AuditQuery, Outcome, Tenant, TenantCertificate, User, UserStatus
+
+_log = log.get(__name__)
+
+DAYS_BEFORE = (90, 30, 7)
+EVENT = "certificate.reminded"
+ACTOR = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class Reminder:
+    """One letter that is due, to everybody who can do something about it."""
+
+    tenant: Tenant
+    certificate: TenantCertificate
+    days_before: int  # which of DAYS_BEFORE
+    days_left: int  # whole days; negative when it expired
+    recipients: tuple[User, ...]
+
+
+def due(work: Work, now: datetime) -> list[Reminder]:
+    """What should be sent now. Reads, and changes nothing."""
+    people = work.users.list()
+    found = []
+    for tenant in work.tenants.list():
+        if not tenant.encryption:
+            continue
+        for certificate in work.of(tenant.id).certificates.usable():
+            days_before = stage(certificate.not_after, now)
+            if days_before is None or _was_sent(work, certificate, days_before):
+                continue
+            left = (certificate.not_after - now).days
+            found.append(Reminder(tenant, certificate, days_before, left, _recipients(work, tenant, people)))
+    return found
+
+
+def stage(expires_at: datetime, now: datetime) -> int | None:
+    """Which of DAYS_BEFORE has come, the latest one; None before the first, and once it expired a week ago."""
+    left = (expires_at - now).total_seconds() / 86400
+    if left < -7:
+        return None
+    return min((days for days in DAYS_BEFORE if left <= days), default=None)
+
+
+def send_due(catalogue: Catalogue, mailer: Mailer, address: str, now: datetime) -> int:
+    """Send what is due; how many reminders went out.
+
+    Args:
+        address: where people reach the portal.
+
+    Raises:
+        CatalogueUnavailable: the database does not answer; nothing is lost, the next run does it.
+    """
+    with catalogue.read() as work:
+        waiting = due(work, now)
+    if waiting and not mailer.able:
+        _log.warning("certificates expire and no mail can be sent", certificates=len(waiting))
+        return 0
+    return sum(_send(catalogue, mailer, address, reminder, now) for reminder in waiting)
+
+
+def _send(catalogue: Catalogue, mailer: Mailer, address: str, reminder: Reminder, now: datetime) -> bool:
+    # Claimed before it is sent: of two processes one gets it.
+    with catalogue.begin() as work:
+        if _was_sent(work, reminder.certificate, reminder.days_before):
+            return False
+        work.audit.add(_event(reminder, Outcome.OK, now))
+    subject, text = letter(reminder, address)
+    delivered = [mailer.try_to_send(person.email, subject, text) for person in reminder.recipients]
+    if reminder.recipients and not any(delivered):
+        with catalogue.begin() as work:
+            work.audit.add(_event(reminder, Outcome.FAILED, now))
+        return False
+    if not reminder.recipients:
+        _log.warning("nobody to write to about a certificate that expires", tenant=reminder.tenant.name)
+    return True
+
+
+def letter(reminder: Reminder, address: str) -> tuple[str, str]:
+    """Subject and text."""
+    tenant, certificate, left = reminder.tenant, reminder.certificate, reminder.days_left
+    when = "has expired" if left < 0 else f"expires in {left} {'day' if left == 1 else 'days'}"
+    subject = f"The recording certificate of {tenant.title} {when}"
+    text = (
+        f"The certificate {certificate.label or certificate.subject!s} of {tenant.title} {when} "
+        f"({certificate.not_after:%Y-%m-%d}).\n\n"
+        "Once no certificate is valid, new recordings wait until there is one; nothing is stored unsealed and nothing "
+        "is lost.\n\n"
+        "Make a new key pair, paste its public key and prove it here:\n\n"
+        f"    {address}/addons?service={tenant.name}\n\n"
+        "Keep the old private key: what was sealed for it opens with no other.\n"
+    )
+    return subject, text
+
+
+def _was_sent(work: Work, certificate: TenantCertificate, days_before: int) -> bool:
+    """Whether this reminder, or a later one, went out; the latest word counts, so a failure means again."""
+    query = AuditQuery(action=EVENT, subject=certificate.id)
+    for happened in work.of(certificate.tenant_id).audit.list(query, limit=20).items:
+        sent_before = happened.detail.get("days_before")
+        if isinstance(sent_before, int) and sent_before <= days_before:
+            return happened.outcome is Outcome.OK
+    return False
+
+
+def _recipients(work: Work, tenant: Tenant, people: Sequence[User]) -> tuple[User, ...]:
+    """Active people who may manage its keys, have an address, and did not say no."""
+    return tuple(
+        person
+        for person in people
+        if person.status is UserStatus.ACTIVE
+        and person.email
+        and person.notifications.get("certificates", True)
+        and identity.of_user(person, work.users.grants(person.id), "").may(Action.KEYS, tenant.id)
+    )
+
+
+def _event(reminder: Reminder, outcome: Outcome, now: datetime) -> AuditEvent:
+    return AuditEvent(
+        at=now,
+        actor=ACTOR,
+        action=EVENT,
+        outcome=outcome,
+        tenant_id=reminder.tenant.id,
+        subject=reminder.certificate.id,
+        detail={"days_before": reminder.days_before, "letters": len(reminder.recipients)},
+    )

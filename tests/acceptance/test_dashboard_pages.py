@@ -1,0 +1,257 @@
+"""Every page as every role: what is there, what must not be; for screen readers, on a phone, and for hostile text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from recpipe.access.principal import operator
+from recpipe.catalogue.repository import new_id
+from recpipe.model import Role
+from tests.acceptance.portal import ADMIN, PASSWORD, Portal, portal, sign_in
+from tests.services import need
+from tests.services.browser import Complaints, NewPage
+
+AXE = Path(__file__).parents[1] / "browser" / "node_modules" / "axe-core" / "axe.min.js"
+HOSTILE = "<img src=x onerror=\"document.title='owned'\"> \u202egnirts \u05e9\u05dc\u05d5\u05dd"
+LONG = "Ünendlich " * 1000  # ten thousand characters
+
+EVERYBODY = ("/services", "/account")
+SEARCHING = ("/recordings", "/recordings?number=0958", "/recordings?number=9&match=containing", "/recordings?number=77")
+MANAGING = ("/addons", "/ftp", "/changes", "/history", "/users", "/users/new")
+RUNNING = ("/audit", "/system", "/services/new", "/services/northwind/edit")
+OUTSIDE = ("/sign-in", "/register", "/recover", "/recover/link", "/welcome")
+
+# What each role may open; everything else of the list answers 403 or 404.
+MAY = {
+    ADMIN: EVERYBODY + SEARCHING + MANAGING + RUNNING,
+    "carl": EVERYBODY + SEARCHING + MANAGING,
+    "sue": EVERYBODY + SEARCHING,
+    "nobody": EVERYBODY,
+}
+ALL = EVERYBODY + SEARCHING + MANAGING + RUNNING
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
+    """Two tenants with calls, one of them hostile; pending changes; a file in quarantine; somebody of every role."""
+    with portal(tmp_path_factory.mktemp("pages")) as made:
+        made.user("carl", Role.CLIENT, {made.northwind.id: []})
+        made.user("sue", Role.SERVICE, {made.northwind.id: ["search", "play"]})
+        made.user("nobody", Role.CLIENT)
+        made.user("gil", Role.CLIENT, {made.globex.id: []})
+        made.parts.accounts.register("hopeful@example.com", PASSWORD, "192.0.2.7", display_name="Hope Full")
+        made.drop("order-inquiry.wav")
+        made.drop("invoice-request.mp3", to="202", by="02079460777", ago=30)
+        first = made.recordings(2)[0]
+        made.seal_from_now_on(made.northwind)
+        made.drop("opening-hours-alaw.wav", kind="out", to="02079460842", by="203", ago=50)
+        made.recordings(3)
+        with made.parts.catalogue.begin() as work:
+            for number, (tenant, name) in enumerate(
+                ((made.northwind, HOSTILE), (made.northwind, LONG), (made.globex, "Gus"))
+            ):
+                facts = replace(first.facts, caller_name=name, callee_name=name, caller=name[:60], route=name)
+                hostile = replace(first, id=new_id(), tenant_id=tenant.id, facts=facts, name=f"h{number}.wav")
+                work.of(tenant.id).recordings.add_many([hostile])
+        made.parts.settings.spool[0].path.joinpath("<b>not audio.wav").write_bytes(b"no sound" * 40)
+        made.parts.tenants.set_recording(operator("test"), made.northwind.id, True, agreed=True)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def states(running: Portal) -> dict[str, Any]:
+    return {}
+
+
+def as_role(running: Portal, states: dict[str, Any], new_page: NewPage, who: str, **options: Any) -> Page:
+    """A page of somebody who is signed in; signing in once is enough."""
+    if who not in states:
+        page = new_page()
+        sign_in(page, running, who)
+        context: BrowserContext = page.context
+        states[who] = context.storage_state()
+    return new_page(storage_state=states[who], **options)
+
+
+@pytest.mark.parametrize("who", MAY)
+def test_each_role_opens_its_pages_and_no_others(
+    running: Portal, states: dict[str, Any], new_page: NewPage, complaints: Complaints, who: str
+) -> None:
+    complaints.expect(r"status of 40[34]")
+    page = as_role(running, states, new_page, who)
+    for path in ALL:
+        answer = page.goto(running.url + path)
+        assert answer is not None
+        assert (answer.status == 200) is (path in MAY[who]), f"{who} got {answer.status} at {path}"
+        assert answer.status in (200, 403, 404)
+        text = page.content()
+        if who != ADMIN:
+            assert "Globex" not in text and running.globex.id not in text, f"{who} sees another tenant at {path}"
+        links = page.locator("nav#menu a").evaluate_all("all => all.map(a => a.getAttribute('href'))")
+        assert set(links) <= {re.sub(r"\?.*", "", p) for p in MAY[who]}, f"{who} is shown a way that is closed"
+
+
+def test_buttons_follow_the_rights(running: Portal, states: dict[str, Any], new_page: NewPage) -> None:
+    sue = as_role(running, states, new_page, "sue")
+    sue.goto(f"{running.url}/recordings")
+    expect(sue.get_by_role("button", name="Play").first).to_be_visible()
+    expect(sue.locator(".download, #zip, input[name=id]")).to_have_count(0)
+    gil = as_role(running, states, new_page, "gil")
+    gil.goto(f"{running.url}/recordings")
+    expect(gil.locator("#results tbody tr")).to_have_count(1)
+    expect(gil.get_by_text("Northwind")).to_have_count(0)
+
+
+def test_another_tenants_recording_looks_like_none(running: Portal, states: dict[str, Any], new_page: NewPage) -> None:
+    gil = as_role(running, states, new_page, "gil")
+    foreign = running.recordings(3)[0].id
+    answers = [
+        gil.request.get(f"{running.url}/recordings/{one}/{what}", headers={"accept": "text/html"})
+        for one in (foreign, "0" * 32)
+        for what in ("media", "waveform")
+    ]
+    assert {answer.status for answer in answers} == {404}
+    assert len({answer.text() for answer in answers[::2]}) == 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_has_a_serious_barrier(
+    running: Portal, states: dict[str, Any], new_page: NewPage, complaints: Complaints, scheme: str
+) -> None:
+    if not AXE.is_file():
+        need.missing("axe-core is not installed; scripts/setup installs it")
+    axe = AXE.read_text()
+    found: list[str] = []
+    inside = as_role(running, states, new_page, ADMIN, color_scheme=scheme)
+    outside = new_page(color_scheme=scheme)
+    certificate = running.parts.keyring.list(operator("test"), running.northwind.id)[0].id
+    more = (
+        f"/addons/certificates/{certificate}?service=northwind",
+        f"/users/{user_id(running, 'carl')}",
+        "/nothing-here",
+    )
+    complaints.expect("status of 404")
+    for page, paths in ((inside, ALL + more), (outside, OUTSIDE)):
+        for path in paths:
+            page.goto(running.url + path)
+            if path == "/recordings":
+                page.get_by_role("button", name="Play").last.click()
+                page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+            page.evaluate(axe)
+            result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+            found += [
+                f"{path}: {v['id']} ({v['impact']}): {[n['html'][:120] for n in v['nodes'][:3]]}"
+                for v in result["violations"]
+                if v["impact"] in ("serious", "critical")
+            ]
+    assert found == []
+
+
+def user_id(running: Portal, name: str) -> str:
+    with running.parts.catalogue.read() as work:
+        return work.users.by_username(name).id
+
+
+def test_every_page_fits_a_phone(running: Portal, states: dict[str, Any], new_page: NewPage) -> None:
+    page = as_role(running, states, new_page, ADMIN, viewport={"width": 360, "height": 740})
+    too_wide = []
+    for path in (*ALL, f"/users/{user_id(running, 'carl')}"):
+        page.goto(running.url + path)
+        page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            too_wide.append(path)
+    assert too_wide == []
+    # And the menu is there when it is asked for
+    page.get_by_role("button", name="Menu").click()
+    expect(page.get_by_role("navigation", name="Main").get_by_role("link", name="Voice")).to_be_visible()
+
+
+def test_what_callers_wrote_is_text_everywhere(running: Portal, states: dict[str, Any], new_page: NewPage) -> None:
+    page = as_role(running, states, new_page, ADMIN)
+    for path in ("/recordings", "/system", "/audit"):
+        page.goto(running.url + path)
+        assert page.locator("main img, main b:text-is('not audio.wav')").count() == 0
+        assert "owned" not in page.title()
+    page.goto(f"{running.url}/recordings")
+    expect(page.get_by_text("<img src=x onerror").first).to_be_visible()
+    # Turned-round text stays inside its own cell
+    assert page.locator(".party bdi").filter(has_text="gnirts").first.evaluate(
+        "e => getComputedStyle(e).unicodeBidi"
+    ) in ("isolate", "plaintext")
+    assert len(page.content()) < 100_000
+
+
+def test_search_works_as_one_types_and_its_address_can_be_shared(
+    running: Portal, states: dict[str, Any], new_page: NewPage
+) -> None:
+    page = as_role(running, states, new_page, "carl")
+    page.goto(f"{running.url}/recordings")
+    page.get_by_label("Direction").select_option("Outbound")
+    expect(page.locator("#results tbody tr")).to_have_count(1)
+    expect(page.locator("#announcement")).not_to_be_empty()
+    page.get_by_label("Number", exact=True).fill("0842")
+    expect(page).to_have_url(f"{running.url}/recordings?number=0842&direction=outbound")
+    # The address shows the same to whoever opens it
+    other = as_role(running, states, new_page, "carl")
+    other.goto(page.url)
+    expect(other.locator("#results tbody tr")).to_have_count(1)
+    expect(other.get_by_label("Number", exact=True)).to_have_value("0842")
+    # Too few digits are explained, not refused
+    page.get_by_label("How the number matches").select_option("contains")
+    page.get_by_label("Number", exact=True).fill("08")
+    expect(page.locator("#results")).to_contain_text("digits")
+    page.get_by_label("Number", exact=True).fill("0811111")
+    expect(page.get_by_role("heading", name="No call matches")).to_be_visible()
+    page.locator("#clear").click()
+    expect(page.locator("#results tbody tr")).to_have_count(5)
+
+
+def test_pages_keep_their_place(running: Portal, states: dict[str, Any], new_page: NewPage) -> None:
+    first = running.recordings(3)[0]
+    with running.parts.catalogue.begin() as work:
+        gil = work.of(running.globex.id).recordings
+        gil.add_many([replace(first, id=new_id(), tenant_id=running.globex.id, name=f"p{n}.wav") for n in range(30)])
+    page = as_role(running, states, new_page, "gil")
+    page.goto(f"{running.url}/recordings?size=25")
+    expect(page.locator("#results tbody tr")).to_have_count(25)
+    page.get_by_role("link", name="Earlier calls").click()
+    expect(page.locator("#results tbody tr")).to_have_count(6)
+    assert "cursor=" in page.url
+    page.reload()
+    expect(page.locator("#results tbody tr")).to_have_count(6)
+    page.go_back()
+    expect(page.locator("#results tbody tr")).to_have_count(25)
+    with running.parts.catalogue.begin() as work:
+        for found in work.of(running.globex.id).recordings.search(_every(), None, 100).items:
+            if found.name.startswith("p"):
+                work.of(running.globex.id).recordings.delete(found.id, first.ingested_at, "test")
+
+
+def _every() -> Any:
+    from recpipe.model import RecordingQuery
+
+    return RecordingQuery()
+
+
+def test_chosen_calls_come_as_one_zip_and_the_search_as_csv(
+    running: Portal, states: dict[str, Any], new_page: NewPage
+) -> None:
+    import zipfile
+
+    page = as_role(running, states, new_page, "carl", accept_downloads=True)
+    page.goto(f"{running.url}/recordings?number=0958")
+    page.get_by_label("Select the call of").first.check()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download 1 as ZIP").click()
+    names = zipfile.ZipFile(download.value.path()).namelist()
+    assert {"manifest.json", "SHA256SUMS"} < set(names) and len(names) == 3
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV of this search").click()
+    assert "02079460958" in Path(download.value.path()).read_text(encoding="utf-8-sig")
