@@ -120,7 +120,6 @@ class Settings(BaseSettings):
     http_media: Literal["proxy", "redirect"] = Field(
         "proxy", description="send media ourselves, or redirect to a short-lived S3 URL"
     )
-    session_secret: SecretStr = Field(
         SecretStr(""), description="signs cookies; default: made once and kept in the data dir"
     )
     trusted_proxies: tuple[str, ...] = Field((), description="addresses whose X-Forwarded-For is believed")

@@ -24,7 +24,6 @@ HOMES = {
     "fastapi": ("recpipe/web/",),
     "jinja2": ("recpipe/web/",),
     "lameenc": ("recpipe/audio/",),
-    "limits": ("recpipe/web/",),
     "mutagen": ("recpipe/audio/",),
     "numpy": ("recpipe/audio/",),
     "OpenSSL": ("ftp/",),
