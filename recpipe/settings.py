@@ -120,8 +120,6 @@ class Settings(BaseSettings):
     http_media: Literal["proxy", "redirect"] = Field(
         "proxy", description="send media ourselves, or redirect to a short-lived S3 URL"
     )
-        SecretStr(""), description="signs cookies; default: made once and kept in the data dir"
-    )
     trusted_proxies: tuple[str, ...] = Field((), description="addresses whose X-Forwarded-For is believed")
 
     ftp_listen: str = Field("127.0.0.1:2121", description="address:port of FTP and explicit FTPS")
