@@ -1,0 +1,115 @@
+"""The small parts of the dashboard: addresses to go on to, words, codes, policies."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from recpipe.web.dashboard import assets, desk, qr, shown
+from recpipe.web.dashboard.signing_in import ours
+from tests.services import need
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//evil.example",
+        "/\\evil.example",
+        "https://evil.example",
+        "\\/evil",
+        "/a\\b",
+        "javascript:alert(1)",
+        "",
+        "/a\nb",
+    ],
+)
+def test_after_the_sign_in_nobody_is_sent_to_another_site(path: str) -> None:
+    assert ours(path) == "/"
+
+
+def test_after_the_sign_in_one_goes_where_one_wanted() -> None:
+    assert ours("/recordings?number=0958") == "/recordings?number=0958"
+
+
+def test_the_policy_allows_nothing_inline_and_nothing_foreign() -> None:
+    assert "unsafe" not in desk.POLICY and "http" not in desk.POLICY and "data:" not in desk.POLICY
+    assert "default-src 'none'" in desk.POLICY and "frame-ancestors 'none'" in desk.POLICY
+
+
+def test_every_asset_that_a_page_or_module_names_is_served() -> None:
+    folder = Path(assets.__file__).parents[1]
+    named = set()
+    for template in (folder / "templates").glob("*.html"):
+        named |= set(re.findall(r"asset\('([^']+)'\)", template.read_text()))
+    for module in (folder / "assets").glob("*.js"):
+        if module.name in assets._TYPES:
+            named |= set(re.findall(r'from "\./([^"]+)"', module.read_text()))
+    assert named <= set(assets._TYPES)
+
+
+def test_pages_hold_no_inline_script_style_or_handler() -> None:
+    for template in (Path(assets.__file__).parents[1] / "templates").glob("*.html"):
+        text = template.read_text()
+        assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=|javascript:|\|\s*safe", text), (
+            template
+        )
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "words"), [(0, "0:00"), (1, "0:01"), (61_520, "1:02"), (3_600_000, "1:00:00"), (999, "0:01")]
+)
+def test_lengths_read_as_clocks(milliseconds: int, words: str) -> None:
+    assert shown.length(milliseconds) == words
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(0, "0 B"), (999, "999 B"), (4_800_000, "4.8 MB"), (2 * 10**12, "2.0 TB")]
+)
+def test_sizes_read_as_file_managers_give_them(count: int, words: str) -> None:
+    assert shown.size(count) == words
+
+
+def test_ages_read_as_people_say_them() -> None:
+    now = datetime(2026, 3, 14, tzinfo=UTC)
+    assert [shown.ago(now - timedelta(seconds=s), now) for s in (3, 60, 7200, 90_000)] == [
+        "just now",
+        "1 minute ago",
+        "2 hours ago",
+        "1 day ago",
+    ]
+    assert shown.ago(None, now) == "never"
+
+
+def test_a_time_is_told_on_the_clock_of_its_zone() -> None:
+    assert shown.local(datetime(2026, 7, 1, 23, 30, tzinfo=UTC), "Europe/Berlin") == "2 Jul 2026, 01:30:00"
+
+
+@pytest.mark.parametrize("length", [1, 14, 15, 60, 140, 200, 213, 214, 331])
+def test_another_program_reads_our_codes(length: int, tmp_path: Path) -> None:
+    # Given a text as long as this, drawn as a picture that any program reads
+    text = ("otpauth://totp/recpipe:ann%40example.com?secret=" + "ABCDEFGH234567" * 30)[:length]
+    modules, scale = qr.encode(text.encode()), 4
+    width = (len(modules) + 2 * qr.QUIET) * scale
+    picture = io.StringIO()
+    picture.write(f"P1\n{width} {width}\n")
+    blank = [False] * len(modules)
+    rows = [blank] * qr.QUIET + modules + [blank] * qr.QUIET
+    for row in rows:
+        line = [False] * qr.QUIET + row + [False] * qr.QUIET
+        for _ in range(scale):
+            picture.write(" ".join("1" if dark else "0" for dark in line for _ in range(scale)) + "\n")
+    (tmp_path / "code.pbm").write_text(picture.getvalue())
+    # Then zbar reads it
+    read = [need.tool("zbarimg"), "--raw", "-q", "-Sdisable", "-Sqrcode.enable", str(tmp_path / "code.pbm")]
+    done = subprocess.run(read, capture_output=True, text=True, timeout=30)
+    assert done.stdout == text + "\n"
+
+
+def test_a_text_that_fits_no_code_is_refused() -> None:
+    with pytest.raises(ValueError, match="too many"):
+        qr.encode(b"x" * 332)
