@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import shutil
 import socket
@@ -167,10 +168,14 @@ def sign_in(page: Page, portal: Portal, username: str, secret: str = "", step: i
     expect(page.get_by_role("button", name="Sign out")).to_be_visible()
 
 
+def choose_key(page: Page, key: Path) -> None:
+    """Give the page a private key, once its script is there to take it."""
+    expect(page.get_by_text("Choose private key file")).to_be_visible()
+    page.get_by_label("Choose private key file").set_input_files(key)
+
+
 def app_code(secret: str, later: int = 0) -> str:
     """What an authenticator app shows, or will in `later` half minutes."""
-    import base64
-
     return totp.code_at(base64.b32decode(secret.replace(" ", "")), int(time.time()) // totp.STEP_SECONDS + later)
 
 

@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Page, Request, Response, expect
 
 from recpipe.model import Role
-from tests.acceptance.portal import PLAYING, Portal, openssl, portal, sign_in, until
+from tests.acceptance.portal import PLAYING, Portal, choose_key, openssl, portal, sign_in, until
 from tests.services.browser import Complaints, NewPage
 
 TIME = "document.getElementById('audio').currentTime"
@@ -53,11 +53,6 @@ def carl(running: Portal, new_page: NewPage) -> Page:
 
 def play(page: Page, digits: str) -> None:
     page.locator("#results tbody tr").filter(has_text=digits).get_by_role("button", name="Play").click()
-
-
-def choose_key(page: Page, key: Path) -> None:
-    expect(page.get_by_text("Choose private key file")).to_be_visible()
-    page.get_by_label("Choose private key file").set_input_files(key)
 
 
 @pytest.mark.slow

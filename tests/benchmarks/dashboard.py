@@ -27,7 +27,7 @@ from recpipe.access.login import Door
 from recpipe.access.principal import operator
 from recpipe.model import Role
 from recpipe.web.deps import SESSION_COOKIE
-from tests.acceptance.portal import PASSWORD, Portal, portal, sign_in, until
+from tests.acceptance.portal import PASSWORD, Portal, choose_key, portal, sign_in, until
 from tests.benchmarks.catalogue_load import load
 from tests.services.browser import CHROMIUM, QUIET
 
@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> int:
             )
             page = chromium.new_page()
             sign_in(page, running, "carl")
-            page.get_by_label("Choose private key file").set_input_files(running.home / "myprivatekey.pem")
+            choose_key(page, running.home / "myprivatekey.pem")
             met += _playback(page, running, rounds)
             chromium.close()
         met += _searching(running, rows, rounds)

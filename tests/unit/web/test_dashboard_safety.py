@@ -1,0 +1,251 @@
+"""Sessions, forged requests, letters and pending changes, over real sockets and a real mail server."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from aiosmtpd.controller import Controller
+
+from recpipe import wiring
+from recpipe.access.principal import operator
+from recpipe.errors import Conflict
+from recpipe.model import Role, Tenant, UserStatus
+from recpipe.pending import Kind, PendingChanges
+from recpipe.settings import Settings
+from recpipe.web.deps import SESSION_COOKIE, WebContext
+from tests.integration.api import served
+from tests.unit.jobs.test_reminders import Mailbox
+
+PASSWORD = "correct horse battery"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def mailbox() -> Iterator[Mailbox]:
+    box, port = Mailbox(), free_port()
+    controller = Controller(box, hostname="127.0.0.1", port=port)
+    controller.start()
+    box.port = port  # type: ignore[attr-defined]
+    yield box
+    controller.stop()
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory, mailbox: Mailbox) -> Iterator[wiring.Parts]:
+    settings = Settings(
+        data_dir=tmp_path_factory.mktemp("safety"),
+        http_url="https://portal.example",
+        smtp_url=f"smtp://127.0.0.1:{mailbox.port}",  # type: ignore[attr-defined]
+        mail_from="portal@example.com",
+    )
+    with wiring.open_parts(settings) as opened:
+        opened.tenants.create(operator("test"), "acme", title="Acme")
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def url(parts: wiring.Parts) -> Iterator[str]:
+    with served(WebContext.of(parts)) as place:
+        yield place
+
+
+@pytest.fixture
+def acme(parts: wiring.Parts) -> Tenant:
+    with parts.catalogue.read() as work:
+        return work.tenants.named("acme")
+
+
+@pytest.fixture
+def bea(parts: wiring.Parts, acme: Tenant, request: pytest.FixtureRequest) -> str:
+    """A client user of acme, a new one for each test; the user name."""
+    name = f"bea-{abs(hash(request.node.name)) % 10**8}@example.com"
+    parts.accounts.create(operator("test"), name, Role.CLIENT, password=PASSWORD, grants={acme.id: []})
+    return name
+
+
+def client(url: str) -> httpx.Client:
+    """A browser's manners: cookies kept (over http too), requests from our own pages."""
+    return httpx.Client(base_url=url, trust_env=False, timeout=30, headers={"sec-fetch-site": "same-origin"})
+
+
+def sign_in(session: httpx.Client, name: str, password: str = PASSWORD) -> httpx.Response:
+    answer = session.post("/sign-in", data={"username": name, "password": password})
+    for cookie in answer.headers.get_list("set-cookie"):
+        # The cookie is for https alone; over this test's http it is handed on by hand.
+        named, _, value = cookie.partition(";")[0].partition("=")
+        session.headers["cookie"] = f"{named}={value}"
+    return answer
+
+
+def test_the_cookie_of_a_session_is_for_the_server_and_https_alone(url: str, bea: str) -> None:
+    with client(url) as session:
+        answer = sign_in(session, bea)
+    cookie = answer.headers["set-cookie"].lower()
+    assert answer.status_code == 303 and cookie.startswith(SESSION_COOKIE)
+    assert "httponly" in cookie and "secure" in cookie and "samesite=lax" in cookie
+
+
+def test_each_sign_in_has_a_session_of_its_own_and_ends_the_one_before(url: str, bea: str) -> None:
+    with client(url) as session:
+        sign_in(session, bea)
+        planted = session.headers["cookie"]
+        sign_in(session, bea)
+        assert session.headers["cookie"] != planted
+        assert session.get("/account").status_code == 200
+        session.headers["cookie"] = planted
+        assert session.get("/account").status_code == 303
+
+
+def test_a_new_password_rotates_the_session(url: str, bea: str) -> None:
+    with client(url) as session, client(url) as other:
+        sign_in(session, bea)
+        sign_in(other, bea)
+        before = session.headers["cookie"]
+        form = {"old": PASSWORD, "password": "another good horse", "again": "another good horse"}
+        answer = session.post("/account/password", data=form)
+        assert answer.status_code == 303 and SESSION_COOKIE in answer.headers["set-cookie"]
+        assert answer.headers["set-cookie"].partition(";")[0] != before
+        assert session.get("/account").status_code == 303, "the old secret is worth nothing"
+        assert other.get("/account").status_code == 303, "and the other session has ended"
+
+
+@pytest.mark.parametrize("headers", [{"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}])
+def test_another_site_cannot_make_a_browser_change_anything(url: str, bea: str, headers: dict[str, str]) -> None:
+    with client(url) as session:
+        sign_in(session, bea)
+        answer = session.post("/account/details", data={"display_name": "Forged"}, headers=headers)
+        assert answer.status_code == 403
+        assert "Forged" not in session.get("/account").text
+
+
+def test_every_page_has_the_policy_and_is_kept_by_nobody(url: str, bea: str) -> None:
+    with client(url) as session:
+        sign_in(session, bea)
+        for path in ("/sign-in", "/recordings", "/services", "/account", "/nothing"):
+            answer = session.get(path)
+            assert "script-src 'self'" in answer.headers["content-security-policy"] or answer.status_code == 303
+            assert answer.headers["cache-control"] == "no-store"
+            assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_wrong_password_unknown_name_and_a_pending_user_look_the_same(url: str, parts: wiring.Parts, bea: str) -> None:
+    parts.accounts.register(f"pending-{bea}", PASSWORD, "192.0.2.1")
+    with client(url) as session:
+        texts = {
+            re.sub(r'value="[^"]*"', "", sign_in(session, name, password).text)
+            for name, password in ((bea, "wrong wrong wrong"), ("nobody-here", PASSWORD), (f"pending-{bea}", PASSWORD))
+        }
+    assert len(texts) == 1
+
+
+def test_recovery_answers_all_alike_and_its_link_works_once(
+    url: str, parts: wiring.Parts, mailbox: Mailbox, bea: str
+) -> None:
+    mailbox.letters.clear()
+    with client(url) as session:
+        answers = [session.post("/recover", data={"name": name}) for name in (bea, "nobody-here")]
+        assert {(a.status_code, a.headers["location"]) for a in answers} == {(303, "/sign-in?done=recovery-sent")}
+        deadline = time.monotonic() + 10  # letters go out after the answer, which is the same for all
+        while not mailbox.letters and time.monotonic() < deadline:
+            time.sleep(0.02)
+        ((to, letter),) = mailbox.letters
+        assert to == [bea]
+        text = letter.get_payload(decode=True)
+        assert isinstance(text, bytes)
+        # The link leads to the configured place, whatever Host the request had, and its secret is behind the #
+        found = re.search(r"https://portal\.example/recover/link#(\S+)", text.decode())
+        assert found is not None
+        form = {"code": found[1], "password": "entirely new words", "again": "entirely new words"}
+        assert session.post("/recover/link", data=form).headers["location"] == "/sign-in?done=password-reset"
+        assert session.post("/recover/link", data=form).status_code == 403
+        assert sign_in(session, bea, "entirely new words").status_code == 303
+
+
+def test_an_invited_person_chooses_a_password(url: str, parts: wiring.Parts, mailbox: Mailbox, bea: str) -> None:
+    mailbox.letters.clear()
+    with client(url) as session:
+        sign_in(session, bea)
+        with parts.catalogue.read() as work:
+            acme = work.tenants.named("acme").id
+        form = {"username": f"new-{bea}", "role": "service", "tenant": acme, "action": "search"}
+        shown = session.post("/users/new", data=form)
+        found = re.search(r"https://portal\.example/welcome#(\S+?)<", shown.text)
+        assert found is not None and len(mailbox.letters) == 1
+        form = {"code": found[1], "password": PASSWORD, "again": PASSWORD}
+        assert session.post("/welcome", data=form).headers["location"] == "/sign-in?done=welcome"
+    with parts.catalogue.read() as work:
+        made = work.users.by_username(f"new-{bea}")
+        assert made.status is UserStatus.ACTIVE and made.role is Role.SERVICE
+
+
+def test_a_client_cannot_make_somebody_mightier(url: str, bea: str) -> None:
+    with client(url) as session:
+        sign_in(session, bea)
+        answer = session.post("/users/new", data={"username": f"boss-{bea}", "role": "administrator"})
+        assert answer.status_code in (403, 404)
+
+
+def test_a_pasted_private_key_is_refused_and_comes_back_in_no_answer(
+    url: str, parts: wiring.Parts, bea: str, tmp_path: Path
+) -> None:
+    from tests.acceptance.portal import openssl
+
+    openssl("genrsa", "-out", tmp_path / "key.pem", "2048")
+    key = (tmp_path / "key.pem").read_text()
+    with client(url) as session:
+        sign_in(session, bea)
+        for path in ("/addons/check", "/addons/certificates"):
+            answer = session.post(path, data={"service": "acme", "pasted": key})
+            assert "private key" in answer.text and key.splitlines()[1] not in answer.text
+        assert "Treat this private key as exposed" in session.post("/addons/check", data={"pasted": key}).text
+    with parts.catalogue.read() as work:
+        assert work.of(work.tenants.named("acme").id).certificates.list() == []
+
+
+def test_pending_changes_are_applied_together_or_not_at_all(parts: wiring.Parts) -> None:
+    by = operator("test")
+    tenant = parts.tenants.create(by, "together")
+    pending = PendingChanges(parts.catalogue, parts.clock)
+    with pytest.raises(Conflict, match="disclaimer"):
+        pending.save(by, tenant.id, Kind.RECORDING, {"recording": True})
+    with pytest.raises(Conflict, match="cannot be switched on"):
+        pending.save(by, tenant.id, Kind.ENCRYPTION, {"encryption": True})
+    pending.agree(by, tenant.id)
+    change = pending.save(by, tenant.id, Kind.RECORDING, {"recording": True})
+    assert change is not None
+    # One that is not pending takes the other down with it
+    with pytest.raises(Conflict):
+        pending.apply(by, tenant.id, [change.id, "0" * 32])
+    with parts.catalogue.read() as work:
+        assert work.tenants.get(tenant.id).recording_enabled is False
+    assert pending.apply(by, tenant.id, [change.id]) == 1
+    with parts.catalogue.read() as work:
+        assert work.tenants.get(tenant.id).recording_enabled is True
+    assert [c.applied_by for c in pending.history(by, tenant.id).items] == ["cli:test"]
+
+
+def test_a_setting_that_was_changed_elsewhere_is_not_overrun(parts: wiring.Parts) -> None:
+    by = operator("test")
+    tenant = parts.tenants.create(by, "elsewhere")
+    pending = PendingChanges(parts.catalogue, parts.clock)
+    pending.agree(by, tenant.id)
+    change = pending.save(by, tenant.id, Kind.RECORDING, {"recording": True})
+    assert change is not None
+    parts.tenants.set_recording(by, tenant.id, True)
+    assert pending.apply(by, tenant.id, [change.id]) == 1, "it is what was wished already"
+    off = pending.save(by, tenant.id, Kind.RECORDING, {"recording": False})
+    assert off is not None
+    # What leads back to the old is no change at all
+    assert pending.save(by, tenant.id, Kind.RECORDING, {"recording": True}) is None
+    assert pending.pending(by, tenant.id) == []
