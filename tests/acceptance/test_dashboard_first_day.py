@@ -178,7 +178,7 @@ def play_seek_and_save(page: Page, key: Path, running: Portal, sound: Path) -> N
     page.get_by_label("Position in the recording").press("ArrowLeft")
     at = page.evaluate("document.getElementById('audio').currentTime")
     assert at > 5
-    page.get_by_role("button", name="seconds, back").click()
+    page.get_by_role("button", name="−10 s").click()
     assert page.evaluate("document.getElementById('audio').currentTime") < at
 
     with page.expect_download() as download:
