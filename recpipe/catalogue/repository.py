@@ -83,6 +83,9 @@ def check_limit(limit: int) -> int:
     return limit
 
 
+LONGEST_CURSOR = 4000  # characters; a text of 200 that JSON escapes fits twice
+
+
 def write_cursor(*parts: str | int) -> str:
     """Where a list goes on, as an opaque word safe in a URL."""
     return base64.urlsafe_b64encode(json.dumps(parts, separators=(",", ":")).encode()).decode().rstrip("=")
@@ -95,7 +98,7 @@ def read_cursor(cursor: str, *kinds: type) -> list[Any]:
         QueryInvalid: it was not made by `write_cursor` for such a list.
     """
     try:
-        if len(cursor) > 500:
+        if len(cursor) > LONGEST_CURSOR:
             raise ValueError
         parts = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
         if not isinstance(parts, list) or [type(part) for part in parts] != list(kinds):

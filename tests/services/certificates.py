@@ -55,28 +55,30 @@ def smime_decrypt(envelope: Path, out: Path, key: Path) -> subprocess.CompletedP
 
 
 class KeyPairs:
-    """Makes key pairs on demand, each name once a session."""
+    """Makes key pairs on demand, each kind once a session."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._made: dict[str, KeyPair] = {}
+        self._made: dict[tuple[str | None, ...], KeyPair] = {}
 
     def get(self, name: str, *options: str, key: str = "rsa:2048", subject: str | None = None) -> KeyPair:
-        """`openssl req -newkey KEY -x509` with these further options; the same name gives the same pair.
+        """`openssl req -newkey KEY -x509` with these further options; the same call gives the same pair.
 
         Args:
             key: what -newkey takes; the name of a key type's parameter goes into `options` as -pkeyopt.
             subject: as -subj takes it; default `/CN=NAME`.
         """
-        if name not in self._made:
-            pair = KeyPair(self._folder / f"{name}.key", self._folder / f"{name}.crt")
+        wanted = (name, *options, key, subject)
+        if wanted not in self._made:
+            stem = f"{name}-{len(self._made)}"
+            pair = KeyPair(self._folder / f"{stem}.key", self._folder / f"{stem}.crt")
             openssl(
                 *("req", "-newkey", key, "-nodes", "-keyout", pair.key_path, "-x509", "-days", "1825"),
                 *("-subj", f"/CN={name}" if subject is None else subject, "-out", pair.certificate_path),
                 *options,
             )
-            self._made[name] = pair
-        return self._made[name]
+            self._made[wanted] = pair
+        return self._made[wanted]
 
 
 @pytest.fixture(scope="session")
