@@ -1,0 +1,66 @@
+"""What all of the API's JSON shares."""
+
+from __future__ import annotations
+
+from typing import Annotated, Generic, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+def _clean(text: str) -> str:
+    if any(c < " " or "\ud800" <= c <= "\udfff" or c == "\x7f" for c in text):
+        raise ValueError("control characters and lone surrogates are not taken")
+    return text
+
+
+Line = Annotated[str, Field(max_length=255), AfterValidator(_clean)]  # one line of text
+
+
+class Given(BaseModel):
+    """Base of what is given."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Taken(BaseModel):
+    """Base of what is taken: a field that is not known is an error, not a wish that goes unheard."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Item = TypeVar("Item")
+
+
+class Listed(Given, Generic[Item]):
+    """A list, or one page of it."""
+
+    items: list[Item]
+    next: str | None = Field(None, description="pass it as `cursor` for the next page; null on the last")
+
+
+class ProblemDocument(Given):
+    """Every error. Source: RFC 9457."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "urn:recpipe:problem:not-found",
+                    "title": "Not found",
+                    "status": 404,
+                    "detail": "There is no such recording.",
+                }
+            ]
+        },
+    )
+
+    type: str = Field(description="decide on this: `urn:recpipe:problem:` and a word")
+    title: str
+    status: int
+    detail: str | None = Field(None, description="what happened and what to do next, for a person")
+    reason: str | None = Field(None, description="of a conflict or a refused certificate: a stable word")
+    field: str | None = Field(None, description="which part of the input")
+    advice: str | None = None
+    retry_after_seconds: int | None = None
+    errors: list[dict[str, str]] | None = Field(None, description="of input that does not fit: where, and why")

@@ -1,0 +1,173 @@
+"""Recordings, as the API gives them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from recpipe.model import Direction, Recording
+from recpipe.web.schemas.base import Given, Taken
+
+
+class EnvelopeGiven(Given):
+    """Where the ciphertext lies, so that a range of it can be decrypted."""
+
+    content_offset: int = Field(description="first byte of the ciphertext in the file")
+    content_bytes: int = Field(description="its length")
+    iv: str = Field(description="initialisation vector, lower-case hex")
+    fingerprints: list[str] = Field(description="SHA-256 of each certificate it was sealed for")
+
+
+class RecordingGiven(Given):
+    """One recording. Texts are as the PBX wrote them: treat them as data, never as markup."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "5f0c9a5e3b7d4e1f8a6b2c1d0e9f8a7b",
+                    "tenant": "acme",
+                    "tenant_id": "0b54c3f7a2d94e6f9c1e8d7a6b5c4d3e",
+                    "name": "in-201-02079460958-20250327-092517-1743042317.12.mp3.enc",
+                    "day": "2025-03-27",
+                    "started_at": "2025-03-27T09:25:17Z",
+                    "timezone": "Europe/London",
+                    "duration_seconds": 61.52,
+                    "direction": "inbound",
+                    "caller": "02079460958",
+                    "callee": "201",
+                    "caller_e164": "+442079460958",
+                    "callee_e164": "",
+                    "caller_name": "Erin Doyle",
+                    "callee_name": "",
+                    "extension": "201",
+                    "route": "in",
+                    "call_id": "1743042317.12",
+                    "linked_id": "",
+                    "channels": "",
+                    "sealed": True,
+                    "media_type": "application/octet-stream",
+                    "size_bytes": 124800,
+                    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                    "content_size_bytes": 123928,
+                    "content_sha256": "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752",
+                    "media_url": "/api/v1/recordings/5f0c9a5e3b7d4e1f8a6b2c1d0e9f8a7b/media",
+                    "envelope": {
+                        "content_offset": 872,
+                        "content_bytes": 123928,
+                        "iv": "000102030405060708090a0b0c0d0e0f",
+                        "fingerprints": ["2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"],
+                    },
+                    "flags": [],
+                }
+            ]
+        },
+    )
+
+    id: str
+    tenant: str = Field(description="short name")
+    tenant_id: str
+    name: str = Field(description="file name, `.enc` included when sealed")
+    day: str = Field(description="YYYY-MM-DD: its folder over FTP")
+    started_at: datetime = Field(description="UTC")
+    timezone: str = Field(description="zone of the PBX")
+    duration_seconds: float
+    direction: Direction
+    caller: str = Field(description="as the PBX wrote it")
+    callee: str
+    caller_e164: str = Field(description="E.164 where it is certain, else empty")
+    callee_e164: str
+    caller_name: str
+    callee_name: str
+    extension: str
+    route: str
+    call_id: str
+    linked_id: str = Field(description="the same for all legs of a transferred call")
+    channels: str
+    sealed: bool
+    media_type: str = Field(description="of what `media_url` gives")
+    size_bytes: int = Field(description="of what `media_url` gives")
+    sha256: str = Field(description="of what `media_url` gives")
+    content_size_bytes: int = Field(description="after decrypting; the same as `size_bytes` when not sealed")
+    content_sha256: str
+    media_url: str
+    envelope: EnvelopeGiven | None
+    flags: list[str] = Field(description="such as `repaired-header`, `truncated`")
+
+    @classmethod
+    def of(cls, recording: Recording, tenant: str) -> RecordingGiven:
+        facts, envelope = recording.facts, recording.envelope
+        return cls.model_construct(
+            id=recording.id,
+            tenant=tenant,
+            tenant_id=recording.tenant_id,
+            name=recording.name,
+            day=recording.day,
+            started_at=recording.started_at,
+            timezone=recording.timezone,
+            duration_seconds=recording.duration_ms / 1000,
+            direction=facts.direction,
+            caller=facts.caller,
+            callee=facts.callee,
+            caller_e164=recording.caller_e164,
+            callee_e164=recording.callee_e164,
+            caller_name=facts.caller_name,
+            callee_name=facts.callee_name,
+            extension=facts.extension,
+            route=facts.route,
+            call_id=facts.call_id,
+            linked_id=facts.linked_id,
+            channels=facts.channels,
+            sealed=recording.sealed,
+            media_type=media_type(recording),
+            size_bytes=recording.stored_bytes,
+            sha256=recording.stored_sha256,
+            content_size_bytes=recording.content_bytes,
+            content_sha256=recording.content_sha256,
+            media_url=f"/api/v1/recordings/{recording.id}/media",
+            envelope=None
+            if envelope is None
+            else EnvelopeGiven.model_construct(
+                content_offset=envelope.content_offset,
+                content_bytes=envelope.content_bytes,
+                iv=envelope.iv.hex(),
+                fingerprints=list(envelope.fingerprints),
+            ),
+            flags=list(recording.flags),
+        )
+
+
+def media_type(recording: Recording) -> str:
+    """Of the stored bytes. An envelope stays plain bytes: mail programs must not take the file for a message."""
+    if recording.sealed:
+        return "application/octet-stream"
+    return "audio/mpeg" if recording.audio.container.value == "mp3" else "audio/wav"
+
+
+class RecordingList(Given):
+    """One page of a search."""
+
+    items: list[RecordingGiven]
+    next: str | None = Field(description="pass it as `cursor` for the next page; null on the last")
+    count: int | None = Field(description="how many there are in all, counted no further than 1,000; null if not asked")
+    count_capped: bool = Field(description="true: there are more than `count`")
+
+
+class Selection(Taken):
+    """Recordings to be packed."""
+
+    ids: list[Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]] = Field(
+        min_length=1, max_length=1000, examples=[["5f0c9a5e3b7d4e1f8a6b2c1d0e9f8a7b"]]
+    )
+
+
+class UploadGiven(Given):
+    """A file that is safe in a spool and will be ingested."""
+
+    spool: str
+    name: str = Field(description="path in the spool")
+    size_bytes: int
+    sha256: str
