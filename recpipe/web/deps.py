@@ -98,24 +98,21 @@ class WebContext:
 
     @classmethod
     def of(cls, parts: wiring.Parts, ingest: Ingest | None = None) -> WebContext:
-        settings, catalogue, clock = wiring.with_spools(parts.settings), parts.catalogue, parts.clock
-        trail = Trail(catalogue, clock)
-        accounts = Accounts(catalogue, clock, trail=trail)
         return cls(
-            settings=settings,
-            catalogue=catalogue,
+            settings=parts.settings,
+            catalogue=parts.catalogue,
             store=parts.store,
             access=parts.access,
             reader=parts.reader,
-            keyring=Keyring(catalogue, clock, trail),
-            tenants=Tenants(catalogue, clock, trail),
-            accounts=accounts,
-            tokens=ApiTokens(catalogue, accounts, clock, trail),
-            ftp_accounts=FtpAccounts(catalogue, clock, trail=trail),
-            quarantine=QuarantineDesk(settings, catalogue, clock, trail),
-            trail=trail,
-            clock=clock,
-            names=TenantNames(catalogue),
+            keyring=parts.keyring,
+            tenants=parts.tenants,
+            accounts=parts.accounts,
+            tokens=parts.tokens,
+            ftp_accounts=parts.ftp_accounts,
+            quarantine=parts.quarantine,
+            trail=parts.trail,
+            clock=parts.clock,
+            names=TenantNames(parts.catalogue),
             streams=anyio.CapacityLimiter(READING_THREADS),
             ingest=ingest,
         )
