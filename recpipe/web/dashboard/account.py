@@ -16,7 +16,6 @@ from recpipe.web.errors import Problem, problem_of
 CONTACT = (("phone", "Telephone"), ("company", "Company"), ("address", "Address"))
 NOTIFICATIONS = (
     ("certificates", "A certificate of my services expires (90, 30 and 7 days before)"),
-    ("quarantine", "A recording of my services waits for a person"),
     ("registrations", "Somebody registers (administrators)"),
 )
 

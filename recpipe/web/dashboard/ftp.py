@@ -85,7 +85,9 @@ def _page(
     problem = problem_of(refused) if refused else None
     settings = desk.context.settings
     listening, port = split_listen(settings.ftp_listen)
-    host = settings.ftp_masquerade_address or urlsplit(settings.http_url).hostname or listening or "127.0.0.1"
+    host = settings.ftp_masquerade_address or urlsplit(settings.http_url).hostname or listening
+    if host in ("", "0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        host = request.url.hostname or "127.0.0.1"  # listens everywhere: where this page was reached is right as well
     return desk.page(
         request,
         "ftp.html",
