@@ -18,6 +18,7 @@ from tests.acceptance.portal import (
     PLAYING,
     Portal,
     app_code,
+    choose_key,
     code_in_challenge,
     documented_decrypt,
     portal,
@@ -206,3 +207,34 @@ def fetch_by_ftp(running: Portal, user: str, password: str, name: str) -> Path:
     target = running.home / name
     target.write_bytes(body.getvalue())
     return target
+
+
+@pytest.mark.slow
+def test_a_key_is_proved_in_the_browser_and_a_stranger_key_is_not(running: Portal, new_page: NewPage) -> None:
+    # Given a certificate that owes its proof
+    page = new_page()
+    sent: list[str] = []
+    sign_in(page, running, ADMIN)
+    key, certificate = running.key_pair()
+    stranger, _ = running.key_pair("stranger")
+    page.goto(f"{running.url}/addons?service=globex")
+    page.get_by_label("Contents of mypublickey.pem").fill(certificate.read_text())
+    page.get_by_role("button", name="Add this certificate").click()
+    page.on("request", lambda request: sent.append(request.post_data or ""))
+
+    # When a key that is not its own is chosen, and then the right one
+    choose_key(page, stranger)
+    expect(page.get_by_role("status").filter(has_text="does not belong to the certificate")).to_be_visible()
+    page.get_by_role("button", name="Forget this key").click()
+    choose_key(page, key)
+
+    # Then it is proved, and of the key nothing was sent
+    expect(page.get_by_text("The private key is proven.")).to_be_visible()
+    lines = key.read_text().splitlines()[1:-1]
+    assert sent and not any(line in body for body in sent for line in lines)
+    # And encryption can be saved, but not for a service without a key
+    page.get_by_label("Enable call recording encryption").check()
+    page.locator("form[action='/addons/encryption']").get_by_role("button", name="Save").click()
+    expect(page.get_by_text("It takes effect when you press Apply")).to_be_visible()
+    page.goto(f"{running.url}/addons?service=northwind")
+    expect(page.get_by_label("Enable call recording encryption")).to_be_disabled()

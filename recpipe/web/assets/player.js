@@ -2,7 +2,7 @@
 
 import { EnvelopeError } from "./envelope.js";
 import { KeyBox } from "./keybox.js";
-import { Sealed, factsOf, prepare } from "./sound.js";
+import { NotFetched, Sealed, factsOf, prepare, refusalOf } from "./sound.js";
 
 const at = (id) => document.getElementById(id);
 const audio = at("audio");
@@ -184,8 +184,17 @@ for (const name of ["play", "pause", "ended", "emptied"]) {
   audio.addEventListener(name, () => { at("toggle").textContent = audio.paused ? "Play" : "Pause"; });
 }
 for (const name of ["timeupdate", "durationchange", "seeked"]) audio.addEventListener(name, () => reflect());
-audio.addEventListener("error", () => {
-  if (current && audio.getAttribute("src")) fail(new Error(audio.error?.message));
+audio.addEventListener("error", async () => {
+  if (!current || !audio.getAttribute("src")) return;
+  const mine = opening;
+  let error = new Error(audio.error?.message);
+  if (!current.facts.sealed) {
+    // <audio> does not say why; the server does.
+    const answer = await fetch(current.facts.url, { method: "HEAD" }).catch(() => null);
+    if (!answer) error = new NotFetched("The server or the network is away. Try again.");
+    else if (answer.redirected || !answer.ok) error = new NotFetched(await refusalOf(answer));
+  }
+  if (mine === opening) fail(error);
 });
 addEventListener("soundbroken", (event) => fail(event.detail));
 

@@ -43,13 +43,14 @@ function rangesOf(facts) {
     } catch {
       throw new NotFetched("The server or the network is away. Try again.");
     }
-    if (answer.status !== 206 && answer.status !== 200) throw new NotFetched(await refusalOf(answer));
+    if (answer.redirected || (answer.status !== 206 && answer.status !== 200)) throw new NotFetched(await refusalOf(answer));
     const bytes = new Uint8Array(await answer.arrayBuffer());
     return answer.status === 206 ? bytes : bytes.subarray(start, end);
   };
 }
 
-async function refusalOf(answer) {
+/** Why a recording is not handed out, for a person. */
+export async function refusalOf(answer) {
   if (answer.redirected || answer.status === 401) return "You were signed out. Reload the page and sign in again.";
   if (answer.status === 403) return "This account is not allowed to play this recording.";
   if (answer.status === 404) return "This recording is not there any more.";

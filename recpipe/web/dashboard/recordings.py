@@ -87,6 +87,7 @@ def as_zip(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Resp
 
 
 @router.get("/recordings/{recording_id}/media")
+@router.head("/recordings/{recording_id}/media")
 def media(request: Request, desk: TheDesk, viewer: Looking, recording_id: str, download: bool = False) -> Response:
     """The file as it is stored, or a range of it."""
     action = Action.DOWNLOAD if download else Action.PLAY

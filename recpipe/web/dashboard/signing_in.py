@@ -87,11 +87,10 @@ def second_factor(request: Request, desk: TheDesk, form: Form) -> Response:
 
 @router.post("/sign-out")
 def sign_out(request: Request, desk: TheDesk, viewer: Looking) -> Response:
-    """End this session, and have the browser forget what it kept of us."""
+    """End this session, here and in the browser."""
     desk.context.access.sessions.end(viewer.principal)
     response = redirect(f"{SIGN_IN}?done=signed-out")
     response.delete_cookie(SESSION_COOKIE, path="/")
-    response.headers["clear-site-data"] = '"storage"'
     return response
 
 
