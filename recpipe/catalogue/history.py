@@ -24,6 +24,7 @@ from recpipe.errors import Conflict, NotFound
 from recpipe.model import AuditEvent, AuditQuery, Change, Outcome, Page
 
 _EVERYTHING = AuditQuery()
+_ADD = insert(audit)
 
 
 class Audit(Repository):
@@ -80,7 +81,7 @@ class AuditOfAll(Audit):
         """Append events. In the transaction of what they tell of, they are true together or not at all."""
         rows = [{**row_of(audit, event), "detail": dict(event.detail)} for event in events]
         if rows:
-            self._connection.execute(insert(audit), rows)
+            self._connection.execute(_ADD, rows)
 
 
 class Changes(Scoped):

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, func, literal, or_, select, true, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, func, literal, or_, select, true, tuple_
 
 from recpipe.catalogue.phone import matching_numbers
 from recpipe.catalogue.repository import check_limit, read_cursor, write_cursor
@@ -25,6 +25,11 @@ from recpipe.errors import NotFound, QueryInvalid
 from recpipe.model import CappedCount, Page, Recording, RecordingQuery
 
 _MOST_TO_COUNT = 100_000
+
+# Built once, as putting it together costs more than running it.
+_ONE = select(recording).where(
+    recording.c.id == bindparam("id"), recording.c.tenant_id.in_(bindparam("tenant_ids", expanding=True))
+)
 
 
 class Search:
@@ -38,9 +43,7 @@ class Search:
 
     def get(self, recording_id: str) -> Recording:
         """See `Work.recording`."""
-        c = recording.c
-        mine = select(recording).where(c.id == recording_id, c.tenant_id.in_(self._tenant_ids))
-        row = self._connection.execute(mine).first()
+        row = self._connection.execute(_ONE, {"id": recording_id, "tenant_ids": self._tenant_ids}).first()
         if row is None:
             raise NotFound("recording", recording_id)
         return recording_of(row)
