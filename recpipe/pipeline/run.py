@@ -94,6 +94,7 @@ class Ingest:
         self._queue: FairQueue[Job] = FairQueue()
         self._committer: Committer[Recording, Added] = Committer(self._write)
         self._kept: dict[Path, Attempt] = {}
+        self._undiscarded: list[Attempt] = []
         self._failures: Counter[Path] = Counter()
         self._waiting = WaitingList(catalogue, self._order, clock)
         self._parked: set[Path] = set()  # held: nothing more happens to them in one pass
@@ -144,12 +145,19 @@ class Ingest:
     def _give_up_kept(self) -> bool:
         """Remove what failed uploads may have left in the store; whether something may still be there."""
         unfinished = False
-        for attempt in self._kept.values():
+        for attempt in (*self._kept.values(), *self._undiscarded):
             try:
                 self._order.discard(attempt)
             except StoreError:
                 unfinished = True
         return unfinished
+
+    def _discard(self, attempt: Attempt) -> None:
+        """Give an attempt up; where the store is away just now, that is done at the end, or after the next start."""
+        try:
+            self._order.discard(attempt)
+        except StoreError:
+            self._undiscarded.append(attempt)
 
     def waiting(self) -> dict[str, int]:
         """Files seen and not yet stored, by spool."""
@@ -302,11 +310,19 @@ class Ingest:
             return
         if added.recording.object_key != attempt.object_key:
             # The same file had been stored before, under another key: one object and one row remain.
-            self._order.discard(attempt)
+            self._discard(attempt)
             self._finish(job, "repeated", 0)
             return
         if attempt.scratch is not None:
             attempt.scratch.unlink(missing_ok=True)
+        _log.info(
+            "recording stored",
+            tenant=attempt.tenant.name,
+            recording=attempt.recording_id,
+            spool=job.line.spool.label,
+            bytes=attempt.draft.stored_bytes,
+            sealed=attempt.sealing is not None,
+        )
         self._finish(job, "stored", attempt.draft.stored_bytes)
 
     # --- outcomes -----------------------------------------------------------------------------------------
@@ -356,11 +372,13 @@ class Ingest:
             self._later(job)
             return
         if attempt is not None:
-            self._order.discard(attempt)
+            self._discard(attempt)
         if isinstance(error, SourceChanged) or not unchanged(job.settled):
             self._served[spool].watcher.release(path, 0)
         elif isinstance(error, Held):
-            self._waiting.add(job, error.reason, str(error))
+            if self._waiting.add(job, error.reason, str(error)):
+                # The alarm, once a file: it is good, and waits for somebody.
+                _log.error("recording held", spool=spool, reason=error.reason, advice="recpipe quarantine list")
             with self._lock:
                 self._parked.add(path)
             self._served[spool].watcher.release(path, self._settings.held_retry_seconds)

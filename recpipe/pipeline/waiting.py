@@ -62,8 +62,11 @@ class WaitingList:
                         at=self._clock(),
                     )
 
-    def add(self, job: Job, reason: str, message: str, *, moved_to: Path | None = None) -> None:
+    def add(self, job: Job, reason: str, message: str, *, moved_to: Path | None = None) -> bool:
         """List a file: held where it is, or moved aside to `moved_to`.
+
+        Returns:
+            Whether it is news; a held file that is tried again is not.
 
         Raises:
             CatalogueUnavailable: it is not listed; what `reconcile` finds at the next start is.
@@ -82,10 +85,12 @@ class WaitingList:
                 at=self._clock(),
             )
         with self._lock:
+            news = (label, relative) not in self._held
             if moved_to is None:
                 self._held.add((label, relative))
             else:
                 self._held.discard((label, relative))
+        return news
 
     def clear(self, job: Job) -> None:
         """The file went through after all.

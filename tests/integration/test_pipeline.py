@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from recpipe import samples
+from recpipe import log, samples
 from recpipe.audio import peaks
 from recpipe.errors import SpoolLocked
 from recpipe.model import CertificateState, Container, StoreFormat
@@ -309,3 +310,33 @@ def test_an_import_leaves_a_foreign_folder_as_it_is(rig: Rig, tmp_path: Path) ->
         assert getattr(ingest.counts, expected) == 1
     assert subprocess.run(["ls", "-lAR", foreign], capture_output=True, text=True, check=True).stdout == before
     assert len(rig.store.keys()) == 1
+
+
+def test_a_held_recording_raises_one_alarm_however_often_it_is_tried(
+    rig: Rig, key_pair: KeyPair, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.set_up("json", "info")
+    certificate = rig.add_certificate(key_pair.pem)
+    rig.change_tenant(encryption=True)
+    with rig.catalogue.begin() as work:
+        work.of(TENANT_ID).certificates.decide(certificate, CertificateState.RETIRED, rig.now, "ann")
+    rig.drop()
+    ingest = rig.ingest()
+    ingest.start()
+    until(lambda: ingest.counts.held >= 3)
+    ingest.stop()
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+    alarms = [line for line in lines if line["event"] == "recording held"]
+    assert [(alarm["level"], alarm["reason"]) for alarm in alarms] == [("error", "no-usable-certificate")]
+
+
+def test_an_attempt_that_could_not_be_discarded_is_cleared_in_the_end(rig: Rig) -> None:
+    rig.store.failures_left = 1
+    path = rig.drop()
+    ingest = rig.ingest()
+    ingest.start()
+    until(lambda: ingest.counts.retried == 1)
+    path.unlink()  # the PBX takes the file back: nothing will be stored
+    ingest.stop()
+    assert rig.store.keys() == [] and rig.recordings() == []
+    assert (rig.spool.path / ".recpipe/lock").read_text() == ""
