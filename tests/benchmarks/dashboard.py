@@ -115,13 +115,15 @@ def _searching(running: Portal, rows: int, rounds: int) -> list[bool]:
     with httpx.Client(base_url=running.url, trust_env=False, timeout=60, cookies={SESSION_COOKIE: cookie}) as client:
         for label, query in SEARCHES:
             address = f"/recordings?{urlencode(query)}"
-            client.get(address).raise_for_status()
+            page = client.get(address).raise_for_status().text
+            found = page.count(" data-recording=")
+            what = f"{found} calls" if found else "asks for more digits" if 'class="notice warned"' in page else "none"
             taken = []
             for _ in range(rounds):
                 began = time.perf_counter()
                 client.get(address).raise_for_status()
                 taken.append(time.perf_counter() - began)
-            met.append(_told(f"page of {rows:,} recordings: {label}", taken, 0.2))
+            met.append(_told(f"of {rows:,}: {label} ({what})", taken, 0.2))
     return met
 
 
