@@ -19,8 +19,8 @@ from recpipe.reader import Reader, checksum_line
 
 CHECKSUMS = "SHA256SUMS"
 
-# A client asks SIZE, MDTM and RETR of one file in a row; what it was told stays true that long.
-_REMEMBERED_SECONDS = 2.0
+# A client asks SIZE, MDTM and RETR of one file in a row. Short, so that what was deleted is gone within a second.
+_REMEMBERED_SECONDS = 0.5
 _LONGEST_NAME = 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _YEAR, _PART = re.compile(r"[0-9]{4}", re.ASCII), re.compile(r"[0-9]{2}", re.ASCII)

@@ -31,11 +31,21 @@ from recpipe.numbers import e164
 
 _PAGE = 1000
 
-# Built once: putting it together anew costs more than running it, and every FTP download begins with it.
+# Built once: putting them together anew costs more than running them, and every FTP download begins with one.
 _NAMED = select(recording).where(
     recording.c.tenant_id == bindparam("tenant_id"),
     recording.c.day == bindparam("day"),
     recording.c.name == bindparam("name"),
+)
+_FROM_NAME = (
+    select(*WITHOUT_PEAKS)
+    .where(
+        recording.c.tenant_id == bindparam("tenant_id"),
+        recording.c.day == bindparam("day"),
+        recording.c.name >= bindparam("name"),
+    )
+    .order_by(recording.c.name)
+    .limit(bindparam("count"))
 )
 
 
@@ -129,6 +139,16 @@ class Recordings(Scoped):
         if row is None:
             raise NotFound("recording", name)
         return recording_of(row)
+
+    def from_name(self, day: str, name: str, limit: int) -> list[Recording]:
+        """A folder's recordings from this name on, in name order, peaks left out.
+
+        Args:
+            day: YYYY-MM-DD.
+            limit: at most so many, 1 to 1,000.
+        """
+        asked = {"tenant_id": self._tenant_id, "day": day, "name": name, "count": check_limit(limit)}
+        return [recording_of(row) for row in self._connection.execute(_FROM_NAME, asked)]
 
     def search(self, query: RecordingQuery, cursor: str | None = None, limit: int = 50) -> Page[Recording]:
         """See `Work.search`; of this tenant alone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -77,7 +78,8 @@ def values_of(given: Recording) -> dict[str, Any]:
 
 def recording_of(row: Row[Any]) -> Recording:
     """The recording of a row selected with all columns of its table, or `WITHOUT_PEAKS`."""
-    # By place: looking 38 names up costs more than the rest of a search.
+    values: Sequence[Any] = row
+    # By place: looking 39 names up costs more than the rest of a search.
     (
         recording_id,
         tenant_id,
@@ -119,7 +121,7 @@ def recording_of(row: Row[Any]) -> Recording:
         ingested_at,
         flags,
         *peaks,
-    ) = row
+    ) = values
     return Recording(
         id=recording_id,
         tenant_id=tenant_id,

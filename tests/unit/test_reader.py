@@ -321,6 +321,91 @@ def test_whoever_has_several_tenants_must_say_which(world: World) -> None:
     assert world.reader.years(ann, acme.id) == []
 
 
+def test_fetching_a_folder_in_its_order_asks_the_catalogue_now_and_then_only(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acme = world.tenant()
+    names = [f"call-{n:03}.wav" for n in range(200)]
+    with world.catalogue.begin() as work:
+        work.add_recordings([a_recording(acme, name=name) for name in names])
+    account = _ftp(world, acme)
+    reads = _counted_reads(world, monkeypatch)
+
+    # When: in order, as mirrors fetch
+    assert [world.reader.by_name(account, DAY, name).name for name in names] == names
+    assert len(reads) < 20
+
+    # When: an order in which reading ahead is of no use
+    world.pass_time(seconds=1)
+    reads.clear()
+    assert [world.reader.by_name(account, DAY, name).name for name in names[::-1]] == names[::-1]
+    assert len(reads) <= len(names)
+
+
+def test_names_read_ahead_stay_within_tenant_folder_and_subset(world: World) -> None:
+    acme, other = world.tenant(), world.tenant("other")
+    mine = _stored(world, acme, name="a.wav", facts={"extension": "201"})
+    _stored(world, acme, name="b.wav", facts={"extension": "202"})
+    _stored(world, acme, name="c.wav", day="2025-01-01", facts={"extension": "201"})
+    theirs = _stored(world, other, name="b.wav", facts={"extension": "201"})
+    narrow, foreign = _ftp(world, acme, extension="201"), _ftp(world, other)
+
+    # Given: what comes behind the first name is known by now
+    assert world.reader.by_name(narrow, DAY, "a.wav").id == mine.id
+
+    for name in ("b.wav", "c.wav"):
+        with pytest.raises(NotFound):
+            world.reader.by_name(narrow, DAY, name)
+    assert world.reader.by_name(foreign, DAY, "b.wav").id == theirs.id
+    with pytest.raises(NotFound):
+        world.reader.by_name(foreign, DAY, "a.wav")
+
+
+def test_what_was_deleted_is_gone_within_half_a_second(world: World) -> None:
+    acme = world.tenant()
+    first, second = _stored(world, acme, name="a.wav"), _stored(world, acme, name="b.wav")
+    account, ann = _ftp(world, acme), _may(world, (acme, ["search", "play"]))
+    world.reader.by_name(account, DAY, "a.wav")
+    world.reader.get(ann, second.id, Action.PLAY)
+    with world.catalogue.begin() as work:
+        for gone in (first, second):
+            work.of(acme.id).recordings.delete(gone.id, NOW, "operator")
+
+    with pytest.raises(NotFound):  # people are shown nothing but the truth
+        world.reader.get(ann, second.id)
+    world.pass_time(seconds=0.5)
+
+    for name in ("a.wav", "b.wav"):
+        with pytest.raises(NotFound):
+            world.reader.by_name(account, DAY, name)
+    with pytest.raises(NotFound):
+        world.reader.get(ann, second.id, Action.PLAY)
+
+
+def test_what_one_reads_often_is_nothing_to_another(world: World) -> None:
+    acme, other = world.tenant(), world.tenant("other")
+    stored = _stored(world, acme)
+    ann, bob = _may(world, (acme, ["play"])), _may(world, (other, ["play"]), name="bob")
+    assert world.reader.get(ann, stored.id, Action.PLAY) == world.reader.get(ann, stored.id, Action.PLAY)
+
+    with pytest.raises(NotFound):
+        world.reader.get(bob, stored.id, Action.PLAY)
+    with pytest.raises(Forbidden):  # what is known for playing is not allowed for anything else by that
+        world.reader.get(ann, stored.id, Action.DOWNLOAD)
+
+
+def _counted_reads(world: World, monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    reads: list[None] = []
+    read = world.catalogue.read
+
+    def counted() -> Any:
+        reads.append(None)
+        return read()
+
+    monkeypatch.setattr(world.catalogue, "read", counted)
+    return reads
+
+
 def test_a_long_folder_is_read_in_pieces_without_loss(world: World) -> None:
     acme = world.tenant()
     with world.catalogue.begin() as work:
