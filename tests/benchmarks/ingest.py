@@ -32,6 +32,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from keys import certificate
+from recpipe import log
 from recpipe.catalogue import Catalogue
 from recpipe.model import CertificateState, StoreFormat, Tenant, TenantCertificate
 from recpipe.pipeline.run import Ingest
@@ -72,6 +73,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     files, shell_files, rounds = (150, 20, 2) if options.quick else (400, 40, 5)
 
+    log.set_up("json", "warning")
     with ExitStack() as stack:
         memory = Path(stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm")))
         disk = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=options.dir)))
