@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any, BinaryIO
+from weakref import WeakValueDictionary
 
 from recpipe.access.memory import Briefly, Lately
 from recpipe.access.principal import Action, Principal
@@ -14,7 +13,8 @@ from recpipe.access.trail import Clock, Trail, event, utc_now
 from recpipe.ahead import KNOWN_SECONDS, Ahead
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.work import Work
-from recpipe.errors import Forbidden, InputInvalid, NotFound, ObjectDamaged, StoreError
+from recpipe.errors import Forbidden, InputInvalid, NotFound, StoreError
+from recpipe.given import Noted, recorded, verified
 from recpipe.model import CappedCount, DayEntry, DayTotal, Outcome, Page, Recording, RecordingQuery, Tenant
 from recpipe.store.base import Store
 
@@ -34,6 +34,8 @@ class Reader:
         self._trail = trail or Trail(catalogue, clock)
         self._reads = Lately(SAME_READ_SECONDS)
         self._ahead = Ahead(catalogue, clock)
+        # Ranges of a read whose event is still being written wait for it too.
+        self._being_noted: WeakValueDictionary[tuple[str, ...], Noted] = WeakValueDictionary()
         # Of a principal each, so that nobody learns from the time of an answer what others read.
         self._sought: Briefly[Recording] = Briefly(clock, KNOWN_SECONDS, most=512)
 
@@ -155,7 +157,8 @@ class Reader:
     ) -> BinaryIO:
         """Open (a range of) what is stored, as it is stored. Close the stream.
 
-        One audit event a logical read: further ranges of it within a minute are part of the first.
+        One audit event a logical read: further ranges of it within a minute are part of the first. It is written while
+        bytes flow and is durable before the last of them is given out.
 
         Args:
             start: first byte, 0 to `recording.stored_bytes`.
@@ -169,6 +172,7 @@ class Reader:
             Forbidden: the action is not allowed there.
             InputInvalid: the range starts outside the recording.
             ObjectMissing, StoreUnavailable, StoreRejected: from the store, also while reading.
+            CatalogueUnavailable: while reading: the event is not kept, so the rest is not given out.
             ObjectDamaged: while reading, with `verify`: the bytes are not those that were stored.
         """
         if action not in READING_ACTIONS:
@@ -185,13 +189,11 @@ class Reader:
         try:
             stream = self._store.read(recording.object_key, start, wanted)
         except StoreError as error:
-            self._note(principal, recording, action, address, Outcome.FAILED, type(error).__name__)
+            if failed := self._note(principal, recording, action, address, Outcome.FAILED, type(error).__name__):
+                failed.settle()
             raise
-        try:
-            self._note(principal, recording, action, address, Outcome.OK)
-        except BaseException:
-            stream.close()
-            raise
+        if noted := self._note(principal, recording, action, address, Outcome.OK):
+            stream = recorded(stream, wanted, noted)
         return verified(stream, recording) if verify and wanted == recording.stored_bytes else stream
 
     def presign(
@@ -215,8 +217,8 @@ class Reader:
         url = self._store.presign(
             recording.object_key, seconds=seconds, download_name=recording.name, media_type=media_type
         )
-        if url is not None:
-            self._note(principal, recording, action, address, Outcome.OK)
+        if url is not None and (noted := self._note(principal, recording, action, address, Outcome.OK)):
+            noted.settle()
         return url
 
     # --- folders ------------------------------------------------------------------------------------------
@@ -320,25 +322,19 @@ class Reader:
 
     def _note(
         self, by: Principal, recording: Recording, action: Action, address: str, outcome: Outcome, why: str = ""
-    ) -> None:
+    ) -> Noted | None:
+        """Begin to write down a read; None where it is part of one that is written."""
         now = self._clock()
         same = (by.name, by.credential_id, recording.id, action, outcome)
         if not self._reads.first(same, now):
-            return
+            return self._being_noted.get(same)
         happened = event(
             by, action, now, outcome=outcome, tenant_id=recording.tenant_id, address=address, subject=recording.id
         )
-        try:
-            self._trail.record(replace(happened, detail={"error": why}) if why else happened)
-        except BaseException:
-            self._reads.forget(same)
-            raise
-
-
-def verified(stream: BinaryIO, recording: Recording) -> BinaryIO:
-    """`stream`, which holds the whole stored recording, raising ObjectDamaged at its end when it is another one."""
-    checked: Any = io.BufferedReader(_Verified(stream, recording), buffer_size=256 * 1024)
-    return checked  # type: ignore[no-any-return]
+        writing = self._trail.start(replace(happened, detail={"error": why}) if why else happened)
+        noted = Noted(writing, lambda: self._reads.forget(same))
+        self._being_noted[same] = noted
+        return noted
 
 
 def checksum_line(entry: DayEntry) -> str:
@@ -346,35 +342,6 @@ def checksum_line(entry: DayEntry) -> str:
     escaped = entry.name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
     mark = "\\" if escaped != entry.name else ""
     return f"{mark}{entry.stored_sha256}  {escaped}\n"
-
-
-class _Verified(io.RawIOBase):
-    def __init__(self, stream: BinaryIO, recording: Recording) -> None:
-        self._stream: Any = stream
-        self._recording = recording
-        self._sha256 = hashlib.sha256()
-        self._seen = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int:
-        count = self._stream.readinto(buffer)
-        if count:
-            self._sha256.update(memoryview(buffer)[:count])
-            self._seen += count
-            return int(count)
-        expected = self._recording
-        if len(buffer) and self._seen != expected.stored_bytes:
-            raise ObjectDamaged(expected.object_key, f"{self._seen:,} bytes instead of {expected.stored_bytes:,}")
-        if len(buffer) and self._sha256.hexdigest() != expected.stored_sha256:
-            raise ObjectDamaged(expected.object_key, "its SHA-256 is another one")
-        return 0
-
-    def close(self) -> None:
-        if not self.closed:
-            self._stream.close()
-        super().close()
 
 
 def _find(work: Work, principal: Principal, recording_id: str) -> Recording | None:

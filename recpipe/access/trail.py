@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from recpipe import log
 from recpipe.access.memory import Lately
 from recpipe.access.principal import Action, Principal
 from recpipe.catalogue.catalogue import Catalogue
@@ -14,6 +16,12 @@ from recpipe.model import AuditEvent, Outcome
 
 Clock = Callable[[], datetime]
 Detail = str | int | bool | None
+
+_log = log.get(__name__)
+
+# How long a started event may wait for company, and how long the thread that writes them waits for more.
+_GATHERING_SECONDS = 0.02
+_IDLE_SECONDS = 2.0
 
 LONGEST_SUBJECT = 64  # characters; an id that was asked for may be anything
 
@@ -46,20 +54,35 @@ def event(
     )
 
 
-class _Waiting:
-    __slots__ = ("done", "error", "event")
+class Writing:
+    """One event on its way to the disk."""
 
-    def __init__(self, event: AuditEvent) -> None:
+    __slots__ = ("__weakref__", "_trail", "done", "error", "event")
+
+    def __init__(self, trail: Trail, event: AuditEvent) -> None:
+        self._trail = trail
         self.event = event
         self.done = False
         self.error: BaseException | None = None
+
+    def wait(self) -> None:
+        """Return when the event is durable.
+
+        Raises:
+            CatalogueUnavailable: it is not kept.
+        """
+        if not self.done:
+            self._trail._write(self)
+        if self.error is not None:
+            raise self.error
 
 
 class Trail:
     """Writes audit events that stand alone; those about a change go into the transaction of the change.
 
-    `record` returns when the event is durable. Those that arrive while another is being written share one
-    transaction, so a crowd of downloads costs one fsync, not one each.
+    `record` returns when the event is durable; `start` returns at once, for what takes a while itself and waits at its
+    end. Events that arrive while another is being written share one transaction, so a crowd of downloads costs one
+    fsync, not one each.
     """
 
     def __init__(self, catalogue: Catalogue, clock: Clock = utc_now) -> None:
@@ -67,7 +90,8 @@ class Trail:
         self._clock = clock
         self._lock = threading.Lock()
         self._writing = threading.Lock()
-        self._queue: list[_Waiting] = []
+        self._queue: list[Writing] = []
+        self._clerk: threading.Thread | None = None
         self._lately = Lately(60)
 
     def record(self, happened: AuditEvent) -> None:
@@ -76,14 +100,24 @@ class Trail:
         Raises:
             CatalogueUnavailable: it is not kept.
         """
-        mine = _Waiting(happened)
+        mine = Writing(self, happened)
         with self._lock:
             self._queue.append(mine)
-        with self._writing:
-            if not mine.done:
-                self._write_queue()
-        if mine.error is not None:
-            raise mine.error
+        mine.wait()
+
+    def start(self, happened: AuditEvent) -> Writing:
+        """Keep one event within a moment, also where nobody waits for it.
+
+        Returns:
+            To be waited for before the deed is reported done; an event that is not kept is logged as well.
+        """
+        mine = Writing(self, happened)
+        with self._lock:
+            self._queue.append(mine)
+            if self._clerk is None:
+                self._clerk = threading.Thread(target=self._attend, name="audit", daemon=True)
+                self._clerk.start()
+        return mine
 
     def require(
         self, by: Principal, action: Action, tenant_id: str | None = None, what: str = "tenant", which: str = ""
@@ -117,14 +151,37 @@ class Trail:
             subject = subject or (tenant_id or "")
             self.record(event(by, action, now, outcome=Outcome.DENIED, tenant_id=known, subject=subject, reason=reason))
 
+    def _attend(self) -> None:
+        """Write what is started, until nothing has been for a while."""
+        idle_since = time.monotonic()
+        while True:
+            time.sleep(_GATHERING_SECONDS)
+            with self._lock:
+                if self._queue:
+                    idle_since = time.monotonic()
+                elif time.monotonic() - idle_since > _IDLE_SECONDS:
+                    self._clerk = None
+                    return
+                else:
+                    continue
+            with self._writing:
+                self._write_queue()
+
+    def _write(self, mine: Writing) -> None:
+        with self._writing:
+            if not mine.done:
+                self._write_queue()
+
     def _write_queue(self) -> None:
         with self._lock:
             batch, self._queue = self._queue, []
+        if not batch:
+            return
         try:
             with self._catalogue.begin() as work:
-                for waiting in batch:
-                    work.audit.add(waiting.event)
+                work.audit.add(*(waiting.event for waiting in batch))
         except BaseException as error:
+            _log.error("audit events not kept", events=len(batch), error=type(error).__name__)
             for waiting in batch:
                 waiting.error = error
             if not isinstance(error, Exception):

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from recpipe.access.principal import Action, Principal
-from recpipe.errors import Forbidden, InputInvalid, NotFound, ObjectDamaged, ObjectMissing
+from recpipe.errors import CatalogueUnavailable, Forbidden, InputInvalid, NotFound, ObjectDamaged, ObjectMissing
+from recpipe.given import verified
 from recpipe.model import DayEntry, Direction, Outcome, Recording, RecordingQuery, Role, Tenant
-from recpipe.reader import checksum_line, verified
+from recpipe.reader import checksum_line
 from recpipe.store import layout
 from tests.contracts.catalogue_samples import DAY, NOW, a_recording
 from tests.services.need import tool
@@ -319,6 +320,48 @@ def test_whoever_has_several_tenants_must_say_which(world: World) -> None:
         with pytest.raises(NotFound):
             world.reader.years(who)
     assert world.reader.years(ann, acme.id) == []
+
+
+@pytest.mark.parametrize("piece", [1000, -1])
+def test_the_last_byte_is_given_out_when_the_event_is_durable(
+    world: World, monkeypatch: pytest.MonkeyPatch, piece: int
+) -> None:
+    acme = world.tenant()
+    stored, account = _stored(world, acme), _ftp(world, acme)
+
+    # Given: an audit log that cannot be written
+    def refuse() -> Any:
+        raise CatalogueUnavailable("The disk is full.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(world.catalogue, "begin", refuse)
+        stream = world.reader.open(account, stored, action=Action.DOWNLOAD)
+        # A range of the same read, which has no event of its own, waits for that one
+        tail = world.reader.open(account, stored, len(BYTES) - 10, action=Action.DOWNLOAD)
+        given = b""
+        with pytest.raises(CatalogueUnavailable):
+            while True:
+                given += stream.read(piece)
+        assert len(given) < len(BYTES)
+        for _ in range(2):
+            with pytest.raises(CatalogueUnavailable):
+                tail.read(10)
+        stream.close()
+        tail.close()
+
+    # When: it can be written again, the next try is the first
+    with world.reader.open(account, stored, action=Action.DOWNLOAD) as stream:
+        assert stream.read() == BYTES
+        assert [e.subject for e in world.events("download")] == [stored.id]
+
+
+def test_a_read_that_is_given_up_is_on_the_record(world: World) -> None:
+    acme = world.tenant()
+    stored, account = _stored(world, acme), _ftp(world, acme)
+
+    world.reader.open(account, stored, action=Action.DOWNLOAD).close()
+
+    assert [e.subject for e in world.events("download")] == [stored.id]
 
 
 def test_fetching_a_folder_in_its_order_asks_the_catalogue_now_and_then_only(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -95,3 +96,23 @@ def test_what_happened_lately_is_forgotten_in_time_and_never_fills_the_memory(wo
     for n in range(1000):
         assert lately.first((str(n),), world.now)
     assert len(lately._seen) == 100
+
+
+def test_an_event_that_is_started_is_written_though_nobody_waits(world: World) -> None:
+    started = [world.trail.start(event(world.root, "play", world.now, subject=str(n))) for n in range(20)]
+
+    deadline = time.monotonic() + 10
+    while not all(each.done for each in started) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+    assert {e.subject for e in world.events("play")} == {str(n) for n in range(20)}
+    for each in started:
+        each.wait()
+
+
+def test_waiting_for_a_started_event_makes_it_durable_at_once(world: World) -> None:
+    started = world.trail.start(event(world.root, "play", world.now))
+
+    started.wait()
+
+    assert len(world.events("play")) == 1
