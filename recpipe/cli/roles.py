@@ -9,3 +9,4 @@ class RoleName(StrEnum):
     INGEST = "ingest"
     WEB = "web"
     FTP = "ftp"
+    JOBS = "jobs"

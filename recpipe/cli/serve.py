@@ -17,15 +17,12 @@ import uvicorn
 from recpipe import log, wiring
 from recpipe.cli.roles import RoleName
 from recpipe.errors import RecpipeError, SettingsInvalid
-from recpipe.jobs import reminders, schedule
-from recpipe.mail import Mailer, portal_address
 from recpipe.pipeline.run import Ingest
 from recpipe.settings import Settings, split_listen
 
 _log = log.get(__name__)
 
 _WEB_STOP_SECONDS = 5
-_REMINDERS_SECONDS = 3600
 
 
 @dataclass(slots=True)
@@ -65,7 +62,7 @@ def run(settings: Settings, roles: Sequence[RoleName], when_ready: Callable[[wir
 
 @contextmanager
 def started(settings: Settings, roles: Sequence[RoleName], running: Running) -> Iterator[wiring.Parts]:
-    """Start the roles in the order of the data: ingest, web, ftp. Stop them in the reverse order.
+    """Start the roles in the order of the data: ingest, web, ftp, jobs. Stop them in the reverse order.
 
     Raises:
         RecpipeError: a spool is locked, a port is taken, database or store do not answer; nothing is left running.
@@ -80,7 +77,6 @@ def started(settings: Settings, roles: Sequence[RoleName], running: Running) -> 
         if RoleName.WEB in roles:
             running.http_url = stack.enter_context(_web(parts, running.ingest))
             _log.info("web started", url=running.http_url)
-            stack.enter_context(schedule.every(_REMINDERS_SECONDS, "certificate-reminders", lambda: _remind(parts)))
         if RoleName.FTP in roles:
             # The roof alone knows the gateway; a process without the role does not load it.
             from ftp.server import FtpGateway
@@ -90,12 +86,25 @@ def started(settings: Settings, roles: Sequence[RoleName], running: Running) -> 
             stack.callback(gateway.stop)
             running.ftp_address, running.ftps_address = gateway.address, gateway.tls_address
             _log.info("ftp started", address=gateway.address, implicit_tls=gateway.tls_address)
+        if RoleName.JOBS in roles:
+            stack.enter_context(_jobs(parts))
         yield parts
 
 
-def _remind(parts: wiring.Parts) -> None:
-    settings = parts.settings
-    reminders.send_due(parts.catalogue, Mailer.of(settings), portal_address(settings), parts.clock())
+@contextmanager
+def _jobs(parts: wiring.Parts) -> Iterator[None]:
+    # Its engine costs time and memory; a process without the role does not load it.
+    from recpipe.jobs import upkeep
+    from recpipe.jobs.engine import Engine
+
+    work = upkeep.jobs(parts.settings, parts.catalogue, parts.store, parts.trail, parts.clock)
+    engine = Engine(parts.settings, parts.catalogue, work, clock=parts.clock)
+    engine.start()
+    _log.info("jobs started", node=engine.node)
+    try:
+        yield
+    finally:
+        engine.stop()
 
 
 @contextmanager

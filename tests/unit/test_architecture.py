@@ -20,6 +20,7 @@ HOMES = {
     "boto3": ("recpipe/store/s3",),
     "botocore": ("recpipe/store/s3",),
     "cryptography": ("keys/", "ftp/tls"),
+    "dbos": ("recpipe/jobs/engine",),
     "defusedxml": ("recpipe/spool/",),
     "fastapi": ("recpipe/web/",),
     "jinja2": ("recpipe/web/",),

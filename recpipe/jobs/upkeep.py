@@ -1,0 +1,115 @@
+"""The jobs of recpipe: letters, tidying, and a look at what is stored. Each may be done twice without harm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import BinaryIO
+
+from recpipe import log, metrics
+from recpipe.access.principal import Kind, Principal
+from recpipe.access.trail import Clock, Trail
+from recpipe.catalogue import Catalogue
+from recpipe.jobs import reminders
+from recpipe.jobs.job import Job, Summary, Tick
+from recpipe.mail import Mailer, portal_address
+from recpipe.model import Readable, StoredObject
+from recpipe.settings import Settings
+from recpipe.store.base import Store
+from recpipe.verify import verify
+
+_log = log.get(__name__)
+
+SAMPLE = 1000  # recordings whose bytes are read each night
+KEEP_LOGINS = timedelta(days=7)  # sessions and links, once they expired
+KEEP_FAILURES = timedelta(days=1)  # failed logins; a lock-out lasts minutes
+_MOST_LOGGED = 20
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
+
+
+def jobs(settings: Settings, catalogue: Catalogue, store: Store, trail: Trail, clock: Clock) -> tuple[Job, ...]:
+    """Everything that is due by the clock."""
+
+    def remind(_tick: Tick) -> Summary:
+        mailer, address = Mailer.of(settings), portal_address(settings)
+        return {"reminders": reminders.send_due(catalogue, mailer, address, clock())}
+
+    return (
+        Job("certificate-reminders", "17 * * * *", _HOUR, remind),
+        Job("expired-logins", "41 2 * * *", _DAY, lambda _tick: prune(catalogue, clock)),
+        Job("integrity-sample", "23 3 * * *", _DAY, lambda tick: look(catalogue, store, trail, clock, tick)),
+    )
+
+
+def prune(catalogue: Catalogue, clock: Clock) -> Summary:
+    """Delete sessions, links and failed logins that nobody can use any more."""
+    now = clock()
+    with catalogue.begin() as work:
+        return {
+            "sessions": work.sessions.prune(now - KEEP_LOGINS),
+            "links": work.links.prune(now - KEEP_LOGINS),
+            "failures": work.failures.prune(now - KEEP_FAILURES),
+        }
+
+
+def look(
+    catalogue: Catalogue, store: Store, trail: Trail, clock: Clock, tick: Tick, sample: int = SAMPLE
+) -> dict[str, int | str]:
+    """Compare catalogue and store as `recpipe verify --sample` does, and raise an alarm where they disagree.
+
+    Raises:
+        Interrupted: the process stops.
+        StoreUnavailable, StoreRejected, CatalogueUnavailable: nothing can be said.
+    """
+    by = Principal(kind=Kind.OPERATOR, id="", name=reminders.ACTOR, everything=True)
+    report = verify(catalogue, _Stoppable(store, tick), by, sample=sample, clock=clock, trail=trail)
+    metrics.PROBLEMS.set(len(report.problems))
+    for problem in report.problems[:_MOST_LOGGED]:
+        # The message holds the recording's file name, and so perhaps a phone number.
+        _log.error(
+            "stored recording is not as it should be",
+            kind=problem.kind.value,
+            tenant=problem.tenant,
+            recording=problem.recording_id,
+        )
+    if report.problems:
+        _log.error("catalogue and store disagree: run recpipe verify", problems=len(report.problems))
+    return {
+        "recordings": report.recordings,
+        "objects": report.objects,
+        "read": report.read,
+        "problems": len(report.problems),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Stoppable:
+    """A store to read from until the process stops; a look at millions of objects takes hours."""
+
+    store: Store
+    tick: Tick
+
+    def put(self, key: str, body: Readable, size_bytes: int) -> StoredObject:
+        self.tick.go_on()
+        return self.store.put(key, body, size_bytes)
+
+    def read(self, key: str, start: int = 0, length: int | None = None) -> BinaryIO:
+        self.tick.go_on()
+        return self.store.read(key, start, length)
+
+    def head(self, key: str) -> StoredObject:
+        self.tick.go_on()
+        return self.store.head(key)
+
+    def delete(self, key: str) -> None:
+        self.tick.go_on()
+        self.store.delete(key)
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        for found in self.store.list(prefix):
+            self.tick.go_on()
+            yield found
+
+    def presign(self, key: str, *, seconds: int, download_name: str, media_type: str) -> str | None:
+        return self.store.presign(key, seconds=seconds, download_name=download_name, media_type=media_type)
