@@ -1,4 +1,4 @@
-"""Objects in S3 or a store that speaks it. The only module that knows boto3; its types end here.
+"""Objects in S3 or a store that speaks it. With `s3_get`, the only module that knows boto3; its types end here.
 
 How a `put` is made safe:
 
@@ -42,6 +42,7 @@ from recpipe.settings import Settings
 from recpipe.store.body import check_range, expect_end, expect_length, fill, sha256_of
 from recpipe.store.layout import check_key, check_prefix
 from recpipe.store.s3_errors import RangeBeyondEnd, code_of, translated
+from recpipe.store.s3_get import ShortGet
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -99,15 +100,17 @@ class S3Store:
         options: dict[str, Any] = {}
         if _is_loopback(settings.s3_endpoint):
             options["proxies"] = {}  # no proxy could reach our own loopback
-        self._client: S3Client = boto3.session.Session().client(
+        user_agent = f"recpipe/{__version__}"
+        session = boto3.session.Session(
+            settings.s3_access_key.get_secret_value() or None, settings.s3_secret_key.get_secret_value() or None
+        )
+        self._client: S3Client = session.client(
             "s3",
             region_name=settings.s3_region,
             endpoint_url=settings.s3_endpoint or None,
-            aws_access_key_id=settings.s3_access_key.get_secret_value() or None,
-            aws_secret_access_key=settings.s3_secret_key.get_secret_value() or None,
             config=Config(
                 # Saves composing botocore's own for every request, 7 % of its time.
-                user_agent=f"recpipe/{__version__}",
+                user_agent=user_agent,
                 parameter_validation=False,  # the calls are ours and always alike; the tests make each of them
                 signature_version="s3v4",
                 s3={"addressing_style": settings.s3_addressing},
@@ -121,6 +124,7 @@ class S3Store:
                 **options,
             ),
         )
+        self._short = ShortGet(self._client, session.get_credentials(), bucket, user_agent)
 
     def put(self, key: str, body: Readable, size_bytes: int) -> StoredObject:
         check_key(key)
@@ -156,6 +160,8 @@ class S3Store:
         wanted: dict[str, Any] = {}
         if start or length is not None:
             wanted["Range"] = f"bytes={start}-{'' if length is None else start + length - 1}"
+        if (body := self._short.get(self._prefix + key, wanted.get("Range", ""))) is not None:
+            return _stream(key, body)
         try:
             with translated(key):
                 answer = self._client.get_object(**self._at(key), **wanted)

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.credentials import Credentials
 
 from recpipe.errors import ObjectExists, ObjectMissing, StoreUnavailable
 from recpipe.store.s3 import S3Store
+from recpipe.store.s3_get import ShortGet
 from tests.contracts.store import PART, Trickle, content, get, put
 from tests.services.need import missing
 from tests.services.proxy import FlakyProxy, flaky_proxy
@@ -177,3 +179,27 @@ def test_a_server_that_stops_half_way_is_unavailable_and_nothing_is_taken_for_st
                 ask()
     finally:
         context.__exit__(None, None, None)
+
+
+def test_reading_goes_on_where_the_short_way_is_refused(s3_server: S3Server, prefix: str) -> None:
+    store = S3Store(s3_server.settings(s3_part_bytes=PART), s3_server.bucket, prefix)
+    put(store, "t/r-1", content(1000))
+    assert get(store, "t/r-1") == content(1000)
+    assert store._short._base, "the short way is the usual one"
+
+    # Given: credentials that the store refuses there, as another kind of signature would be
+    store._short = ShortGet(store._client, Credentials("nobody", "nothing"), s3_server.bucket, "test")
+    assert get(store, "t/r-1") == content(1000)
+
+    # Then: it is not tried again
+    assert store._short._base == ""
+    assert get(store, "t/r-1") == content(1000)
+    with pytest.raises(ObjectMissing):
+        get(store, "t/r-2")
+
+
+def test_a_missing_object_does_not_end_the_short_way(s3_server: S3Server, prefix: str) -> None:
+    store = S3Store(s3_server.settings(s3_part_bytes=PART), s3_server.bucket, prefix)
+    with pytest.raises(ObjectMissing):
+        get(store, "t/r-1")
+    assert store._short._base
