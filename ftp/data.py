@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import ipaddress
 import secrets
 import socket
@@ -100,6 +101,9 @@ class Passive(PassiveDTP):  # type: ignore[misc]  # pyftpdlib has no types
             cmd_channel.respond(f"227 Entering passive mode ({numbers}).")
         self.call_later(self.timeout, self.handle_timeout)
 
+    def __repr__(self) -> str:
+        return f"<passive port {self._port}>"  # as for `Session`
+
     def handle_accepted(self, sock: socket.socket, addr: Any) -> None:
         if self.cmd_channel.remote_ip != addr[0]:
             # No reply: it would let strangers write lines into the dialogue of the client.
@@ -144,6 +148,9 @@ class DataChannel(TLS_DTPHandler):  # type: ignore[misc]
         super().__init__(sock, cmd_channel)
         if cmd_channel._prot:
             self.ac_out_buffer_size = _TLS_BYTES
+
+    def __repr__(self) -> str:
+        return "<data connection>"  # as for `Session`
 
     def use_sendfile(self) -> bool:
         return False
@@ -264,6 +271,7 @@ class Blocks:
         return next(self._blocks, b"")
 
 
+@functools.lru_cache(1024)
 def plain_address(host: str) -> str:
     """An address without what a dual-stack socket puts before IPv4. Text that is none stays as it is."""
     try:

@@ -93,6 +93,9 @@ class Session(Transfers):
         name: about for name, about in TLS_FTPHandler.proto_cmds.items() if name not in REFUSED
     } | _EXTRA
 
+    def __repr__(self) -> str:
+        return "<session>"  # pyftpdlib's own is long, and made for debugging lines that nobody reads
+
     def __init__(self, conn: socket.socket, listener: Listener, counted_as: str, ioloop: Any) -> None:
         self.counted_as = counted_as
         self.gateway: FtpGateway = listener.gateway
