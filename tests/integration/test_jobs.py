@@ -8,13 +8,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.message import Message
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -33,6 +34,8 @@ from recpipe.model import CertificateState, Role, StoreFormat, Tenant, TenantCer
 from recpipe.settings import Settings
 from tests.integration.jobs_node import YEAR, Diary, process, yearly
 from tests.services.postgres import PostgresServer
+
+Answer = TypeVar("Answer")
 
 
 def now() -> datetime:
@@ -234,8 +237,14 @@ def test_a_job_that_fails_is_tried_again_and_then_given_up_until_its_next_tick(e
 # --- history, database ----------------------------------------------------------------------------------------
 
 
+def asked(question: Callable[[], Answer]) -> Answer:
+    """Ask DBOS in a thread: it refuses where an event loop runs, as that of a browser of an earlier test does."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(question).result()
+
+
 def statuses(name: str) -> list[str]:
-    return [workflow.status for workflow in DBOS.list_workflows(name=name)]
+    return [workflow.status for workflow in asked(lambda: DBOS.list_workflows(name=name))]
 
 
 def wait_until(true: Any, seconds: float = 10) -> None:
@@ -249,26 +258,26 @@ def test_old_history_is_deleted_and_younger_is_kept(settings: Settings, diary: D
     job = yearly(diary, tmp_path / "none")
     with engine(settings, job):
         wait_until(lambda: statuses("yearly") == ["SUCCESS"])
-        DBOS.trigger_schedule("job-history").get_result()
+        asked(lambda: DBOS.trigger_schedule("job-history").get_result())
         assert statuses("yearly") == ["SUCCESS"]
     # Without the job: one whose history is forgotten is due again
     with engine(settings, clock=lambda: now() + timedelta(days=31)):
-        DBOS.trigger_schedule("job-history").get_result()
+        asked(lambda: DBOS.trigger_schedule("job-history").get_result())
         assert statuses("yearly") == []
 
 
 def test_a_job_of_another_release_is_not_due_any_more(embedded: Settings, diary: Diary, tmp_path: Path) -> None:
     with engine(embedded, yearly(diary, tmp_path / "none")):
-        assert {each["schedule_name"] for each in DBOS.list_schedules()} == {"job-history", "yearly"}
+        assert {each["schedule_name"] for each in asked(DBOS.list_schedules)} == {"job-history", "yearly"}
     with engine(embedded):
-        assert {each["schedule_name"] for each in DBOS.list_schedules()} == {"job-history"}
+        assert {each["schedule_name"] for each in asked(DBOS.list_schedules)} == {"job-history"}
 
 
 def test_nothing_in_the_database_is_pickled(embedded: Settings, diary: Diary, tmp_path: Path) -> None:
     with engine(embedded, yearly(diary, tmp_path / "none")):
         wait_until(lambda: statuses("yearly") == ["SUCCESS"])
-        [workflow] = DBOS.list_workflows(name="yearly")
-        [step] = DBOS.list_workflow_steps(workflow.workflow_id)
+        [workflow] = asked(lambda: DBOS.list_workflows(name="yearly"))
+        [step] = asked(lambda: DBOS.list_workflow_steps(workflow.workflow_id))
     assert step["output"] == {"done": 1}
     assert workflow.input is not None
     assert all(isinstance(each, str | None) for each in workflow.input["args"])
