@@ -1,0 +1,80 @@
+"""Runs the tests so that they end by themselves: `python -m tests.supervise COMMAND...`, as scripts/test does.
+
+A run that takes longer than TEST_MINUTES (default 25) is told by SIGABRT to say where it stands: pytest prints the
+stack of every thread. Then it and all that it started is ended. So is whatever a finished run left behind: it would
+keep the output open, and whoever reads that would wait forever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+
+import psutil
+
+_PR_SET_CHILD_SUBREAPER = 36  # prctl(2): orphans below us become our children, so that we find them
+_LAST_WORDS_SECONDS = 10
+_TIMED_OUT = 124  # as timeout(1)
+
+
+def main(command: list[str]) -> int:
+    """Run the command and return its exit code."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    limit = float(os.environ.get("TEST_MINUTES", "25"))
+    process = subprocess.Popen(command)
+    # Ctrl-C reaches the tests themselves; what remains after them is ended here.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: process.terminate())
+    try:
+        code = process.wait(limit * 60)
+    except subprocess.TimeoutExpired:
+        _say(f"The tests did not end within {limit:g} minutes (TEST_MINUTES); this is where they stand:")
+        _ask_for_stacks()
+        code = _TIMED_OUT
+    _end_leftovers()
+    return code
+
+
+def _ask_for_stacks() -> None:
+    for process in _descendants():
+        with contextlib.suppress(psutil.Error):
+            _say(f"{process.pid} {' '.join(process.cmdline())[:200]}")
+    for process in _descendants():
+        with contextlib.suppress(psutil.Error):
+            if "python" in process.name():
+                process.send_signal(signal.SIGABRT)
+                process.wait(_LAST_WORDS_SECONDS)  # one after the other, or their lines mix
+
+
+def _end_leftovers() -> None:
+    """SIGKILL until nothing is left: what is ended may have children, which become ours."""
+    while left := _descendants():
+        for process in left:
+            with contextlib.suppress(psutil.Error):
+                _say(f"Ended, left behind by the tests: {process.pid} {' '.join(process.cmdline())[:200]}")
+                process.kill()
+        psutil.wait_procs(left, timeout=_LAST_WORDS_SECONDS)
+
+
+def _descendants() -> list[psutil.Process]:
+    return [one for one in psutil.Process().children(recursive=True) if not _is_zombie(one)]
+
+
+def _is_zombie(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return True
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
