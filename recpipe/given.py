@@ -81,6 +81,12 @@ class _Recorded(io.RawIOBase):
                 self._settle()
         super().close()
 
+    def __del__(self) -> None:
+        # Dropped unclosed, perhaps by a collector that runs amid the trail's own writing: to wait for that here would
+        # be to wait forever. The event is written all the same.
+        self._noted = None
+        super().__del__()
+
     def _given(self, count: int, asked: int) -> None:
         self._left -= count
         if self._left <= 0 or (asked and not count):

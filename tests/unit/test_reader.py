@@ -3,14 +3,17 @@ from __future__ import annotations
 import hashlib
 import io
 import subprocess
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from recpipe.access.principal import Action, Principal
+from recpipe.access.trail import event
 from recpipe.errors import CatalogueUnavailable, Forbidden, InputInvalid, NotFound, ObjectDamaged, ObjectMissing
 from recpipe.given import verified
 from recpipe.model import DayEntry, Direction, Outcome, Recording, RecordingQuery, Role, Tenant
@@ -361,6 +364,25 @@ def test_a_read_that_is_given_up_is_on_the_record(world: World) -> None:
 
     world.reader.open(account, stored, action=Action.DOWNLOAD).close()
 
+    assert [e.subject for e in world.events("download")] == [stored.id]
+
+
+def test_a_read_that_is_dropped_unclosed_waits_for_nobody_and_is_on_the_record(world: World) -> None:
+    acme = world.tenant()
+    stored, account = _stored(world, acme), _ftp(world, acme)
+    given_up = threading.Event()
+
+    def give_up_while_events_are_written() -> None:
+        # What the garbage collector does wherever it happens to run
+        stream = world.reader.open(account, stored, action=Action.DOWNLOAD)
+        with world.reader._trail._writing:
+            del stream
+        given_up.set()
+
+    threading.Thread(target=give_up_while_events_are_written, daemon=True).start()
+
+    assert given_up.wait(10)
+    world.reader._trail.record(event(account, "after", datetime.now(UTC)))
     assert [e.subject for e in world.events("download")] == [stored.id]
 
 
