@@ -16,12 +16,13 @@ from OpenSSL import SSL
 from pyftpdlib.exceptions import _FileReadWriteError
 from pyftpdlib.handlers import TLS_DTPHandler
 from pyftpdlib.handlers.ftp.dispatchers import ActiveDTP, PassiveDTP
-from pyftpdlib.ioloop import Acceptor
+from pyftpdlib.ioloop import _ERRNOS_DISCONNECTED, Acceptor
 
 from ftp.replies import reply_to
 from ftp.uploads import Receiving
 from recpipe import log
 from recpipe.errors import RecpipeError
+from recpipe.model import Sendable
 
 if TYPE_CHECKING:
     from ftp.handler import Session
@@ -174,9 +175,28 @@ class DataChannel(TLS_DTPHandler):  # type: ignore[misc]
     def initiate_send(self) -> None:
         for _ in range(_PIECES_A_TURN):
             before = self.tot_bytes_sent
-            super().initiate_send()
+            self._send_piece()
             if self._closed or not self.producer_fifo or self.tot_bytes_sent == before:
                 return
+
+    def _send_piece(self) -> None:
+        first = self.producer_fifo[0] if self.producer_fifo else None
+        if not isinstance(first, Download) or not first.sendable or self._ssl_requested:
+            super().initiate_send()
+            return
+        try:
+            sent = first.send_to(self._fileno, self.ac_out_buffer_size)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno not in _ERRNOS_DISCONNECTED:
+                raise
+            self.handle_close()
+            return
+        self.tot_bytes_sent += sent
+        if not sent:
+            del self.producer_fifo[0]
+            super().initiate_send()
 
     # --- the end ------------------------------------------------------------------------------------------
 
@@ -238,12 +258,32 @@ class DataChannel(TLS_DTPHandler):  # type: ignore[misc]
 
 
 class Download:
-    """A stored file as the data channel takes it: one buffer, filled when it was sent."""
+    """A stored file as the data channel takes it: sent by the kernel, or one buffer, filled when it was sent.
+
+    Attributes:
+        sendable: the kernel can send it.
+    """
 
     def __init__(self, stream: BinaryIO, size_bytes: int) -> None:
         self._stream: Any = stream
         self._left = size_bytes
-        self._buffer = memoryview(bytearray(max(1, min(READ_BYTES, size_bytes))))
+        self._buffer: memoryview | None = None
+        self.sendable = isinstance(stream, Sendable)
+
+    def send_to(self, sock: int, most: int) -> int:
+        """Send the next bytes; 0 at the end.
+
+        Raises:
+            EOFError: the object ends before its size.
+            OSError: from the socket.
+        """
+        if not self._left:
+            return 0
+        sent: int = self._stream.send_to(sock, min(most, self._left))
+        if not sent:
+            raise EOFError(self._left)
+        self._left -= sent
+        return sent
 
     def more(self) -> memoryview:
         """The next bytes; empty at the end.
@@ -254,6 +294,8 @@ class Download:
         """
         if not self._left:
             return memoryview(b"")
+        if self._buffer is None:
+            self._buffer = memoryview(bytearray(min(READ_BYTES, self._left)))
         count = self._stream.readinto(self._buffer[: self._left])
         if not count:
             raise EOFError(self._left)

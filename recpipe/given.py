@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from recpipe.access.trail import Writing
 from recpipe.errors import CatalogueError, ObjectDamaged
-from recpipe.model import Recording
+from recpipe.model import Recording, Sendable
 
 
 class Noted:
@@ -41,7 +41,7 @@ def recorded(stream: BinaryIO, size_bytes: int, noted: Noted) -> BinaryIO:
     Args:
         size_bytes: how many it will give.
     """
-    given: Any = _Recorded(stream, size_bytes, noted)
+    given: Any = (_RecordedFile if isinstance(stream, Sendable) else _Recorded)(stream, size_bytes, noted)
     return given  # type: ignore[no-any-return]
 
 
@@ -96,6 +96,16 @@ class _Recorded(io.RawIOBase):
         if self._noted is not None:
             self._noted.settle()
             self._noted = None
+
+
+class _RecordedFile(_Recorded):
+    def send_to(self, sock: int, most: int) -> int:
+        if self._left <= most:
+            # Once it is sent it is given out, so the last piece waits before.
+            self._settle()
+        count: int = self._stream.send_to(sock, most)
+        self._left -= count
+        return count
 
 
 class _Verified(io.RawIOBase):

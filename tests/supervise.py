@@ -26,6 +26,8 @@ def main(command: list[str]) -> int:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     limit = float(os.environ.get("TEST_MINUTES", "25"))
+    # What a shell runs in the background ignores Ctrl-C, and so would the programs whose Ctrl-C is tested.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command)
     # Ctrl-C reaches the tests themselves; what remains after them is ended here.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

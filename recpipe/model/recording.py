@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class Readable(Protocol):
@@ -17,6 +17,27 @@ class Readable(Protocol):
 
     def readinto(self, buffer: memoryview, /) -> int:
         """Fill `buffer` from the stream; fewer bytes than asked are normal, 0 means the end."""
+        ...
+
+
+@runtime_checkable
+class Sendable(Protocol):
+    """What a stream over a file can also do: go to a socket without passing through this process."""
+
+    def send_to(self, sock: int, most: int) -> int:
+        """Send what comes next, as `readinto` would give it.
+
+        Args:
+            sock: descriptor of a connected socket, which may be non-blocking.
+            most: bytes.
+
+        Returns:
+            Bytes sent; 0 at the end of the stream.
+
+        Raises:
+            BlockingIOError: the socket takes nothing at the moment.
+            OSError: sendfile(2) failed, most likely since the other side is gone.
+        """
         ...
 
 

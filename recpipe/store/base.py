@@ -40,6 +40,9 @@ class Store(Protocol):
             start: first byte, 0 <= start <= size.
             length: number of bytes; None reads to the end. A range past the end is cut there.
 
+        Returns:
+            A stream; one that the kernel can send by itself is `Sendable` too.
+
         Raises:
             ObjectMissing: there is none.
             StoreUnavailable, StoreRejected: as for `put`; also raised by the stream's own reads.

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import io
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from recpipe.errors import ObjectExists, ObjectMissing, StoreRejected, StoreUnavailable
+from recpipe.model import Sendable
 from recpipe.store.directory import DirectoryStore
 from tests.contracts.store import StoreContract, get, put
 from tests.services.need import missing
@@ -236,3 +238,19 @@ def test_content_is_streamed_not_held(root: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], check=True, timeout=60, capture_output=True, text=True)
     assert int(done.stdout) < 16_000  # KiB
+
+
+@pytest.mark.parametrize(("start", "length"), [(0, None), (1000, None), (7, 100_000), (299_999, 5), (300_000, None)])
+def test_the_kernel_sends_the_same_range_as_is_read(root: Path, start: int, length: int | None) -> None:
+    body = bytes(range(251)) * 1196 + b"tail"
+    store = DirectoryStore(root)
+    store.put("t/r-1", io.BytesIO(body), len(body))
+    here, there = socket.socketpair()
+    with here, there, store.read("t/r-1", start, length) as stream:
+        assert isinstance(stream, Sendable)
+        got = b""
+        while sent := stream.send_to(here.fileno(), 50_000):
+            piece = there.recv(sent, socket.MSG_WAITALL)
+            assert len(piece) == sent <= 50_000
+            got += piece
+    assert got == body[start:][:length]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -16,9 +17,10 @@ from recpipe.access.principal import Action, Principal
 from recpipe.access.trail import event
 from recpipe.errors import CatalogueUnavailable, Forbidden, InputInvalid, NotFound, ObjectDamaged, ObjectMissing
 from recpipe.given import verified
-from recpipe.model import DayEntry, Direction, Outcome, Recording, RecordingQuery, Role, Tenant
-from recpipe.reader import checksum_line
+from recpipe.model import DayEntry, Direction, Outcome, Recording, RecordingQuery, Role, Sendable, Tenant
+from recpipe.reader import Reader, checksum_line
 from recpipe.store import layout
+from recpipe.store.directory import DirectoryStore
 from tests.contracts.catalogue_samples import DAY, NOW, a_recording
 from tests.services.need import tool
 from tests.unit.access.world import ADDRESS, World, sqlite_world
@@ -356,6 +358,41 @@ def test_the_last_byte_is_given_out_when_the_event_is_durable(
     with world.reader.open(account, stored, action=Action.DOWNLOAD) as stream:
         assert stream.read() == BYTES
         assert [e.subject for e in world.events("download")] == [stored.id]
+
+
+def test_the_kernel_is_not_given_the_last_byte_before_the_event_is_durable(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acme = world.tenant()
+    stored, account = _stored(world, acme), _ftp(world, acme)
+    on_disk = DirectoryStore(tmp_path / "objects")
+    on_disk.put(stored.object_key, io.BytesIO(BYTES), len(BYTES))
+    reader = Reader(world.catalogue, on_disk, world.clock, world.trail)
+
+    def refuse() -> Any:
+        raise CatalogueUnavailable("The disk is full.")
+
+    def send_all() -> bytes:
+        here, there = socket.socketpair()
+        with here, there, reader.open(account, stored, action=Action.DOWNLOAD) as stream:
+            assert isinstance(stream, Sendable)
+            try:
+                while stream.send_to(here.fileno(), 4000):
+                    pass
+            finally:
+                here.shutdown(socket.SHUT_WR)
+                taken.append(there.makefile("rb").read())
+        return taken[-1]
+
+    taken: list[bytes] = []
+    with monkeypatch.context() as broken:
+        broken.setattr(world.catalogue, "begin", refuse)
+        with pytest.raises(CatalogueUnavailable):
+            send_all()
+    assert len(taken[0]) < len(BYTES)
+
+    assert send_all() == BYTES
+    assert [e.subject for e in world.events("download")] == [stored.id]
 
 
 def test_a_read_that_is_given_up_is_on_the_record(world: World) -> None:
