@@ -50,14 +50,19 @@ SESSIONS = 8
 @dataclass(frozen=True)
 class Scale:
     rounds: int
-    files: int
+    files: int  # fetched at a time, each time others: what is read again within a minute is recorded once
     entries: int  # of the folder that is listed
     stored_entries: int  # of those, how many are real objects, for rclone to list
     logins: int
 
+    @property
+    def all_files(self) -> int:
+        """Plain and over TLS in each round, after one round that is not counted."""
+        return self.files * 2 * (self.rounds + 1)
 
-FULL = Scale(rounds=5, files=64, entries=100_000, stored_entries=100_000, logins=1000)
-QUICK = Scale(rounds=3, files=24, entries=20_000, stored_entries=3_000, logins=300)
+
+FULL = Scale(rounds=5, files=128, entries=100_000, stored_entries=100_000, logins=1000)
+QUICK = Scale(rounds=3, files=48, entries=20_000, stored_entries=3_000, logins=300)
 
 
 @dataclass
@@ -149,7 +154,7 @@ def ours(name: str, root: Path, scale: Scale, body: bytes, settings: Settings) -
         by = operator("bench")
         tenant = parts.tenants.create(by, "bench")
         parts.ftp_accounts.create(by, tenant.id, USER, password=PASSWORD)
-        names = call_names(scale.files)
+        names = call_names(scale.all_files)
 
         def new_key() -> str:
             return new_object_key(tenant.id, os.urandom(16).hex(), "0" * 8)
@@ -222,7 +227,7 @@ def stock(root: Path, scale: Scale, body: bytes, pair: tuple[Path, Path]) -> Ite
     home = root / "stock"
     (home / "files").mkdir(parents=True)
     (home / "crowd").mkdir()
-    names = call_names(scale.files)
+    names = call_names(scale.all_files)
     for name in names:
         (home / "files" / name).write_bytes(body)
     for name in call_names(scale.entries):
@@ -269,10 +274,10 @@ def free_port() -> int:
 # --- what is measured -------------------------------------------------------------------------------------------
 
 
-def retrieve(server: Server, tls: bool) -> float:
+def retrieve(server: Server, files: list[str], tls: bool) -> float:
     """MB/s of `SESSIONS` sessions that share the files between them; logins not counted."""
     sessions = [server.login(tls) for _ in range(SESSIONS)]
-    shares = [server.files[number::SESSIONS] for number in range(SESSIONS)]
+    shares = [files[number::SESSIONS] for number in range(SESSIONS)]
     taken = [0] * SESSIONS
 
     def fetch(number: int) -> None:
@@ -292,7 +297,7 @@ def retrieve(server: Server, tls: bool) -> float:
     seconds = time.perf_counter() - started
     for session in sessions:
         session.close()
-    assert sum(taken) == len(server.files) * FILE_BYTES, (server.name, sum(taken))
+    assert sum(taken) == len(files) * FILE_BYTES, (server.name, sum(taken))
     return sum(taken) / seconds / 1e6
 
 
@@ -368,11 +373,19 @@ def run(scale: Scale, root: Path, only: str) -> int:
             added, total = idle_logins(server, scale.logins)
             server.note("idle", added / scale.logins * 1000)
             server.note("idle total", total)
-        for _ in range(scale.rounds):
-            for server in plain if only in ("", "retr") else []:
-                server.note("retr", retrieve(server, tls=False))
-            for server in [over_s3, peer_tls, over_folder, local] if only in ("", "retr") else []:
-                server.note("retr tls", retrieve(server, tls=True))
+        for number in range(scale.rounds + 1):
+            # Each time files that were not read before, so that ours has each download to record.
+            for what, tls, servers in (
+                ("retr", False, plain),
+                ("retr tls", True, [over_s3, peer_tls, over_folder, local]),
+            ):
+                first = (2 * number + tls) * scale.files
+                for server in servers if only in ("", "retr") else []:
+                    rate = retrieve(server, server.files[first : first + scale.files], tls)
+                    if number:
+                        server.note(what, rate)
+            if not number:
+                continue  # nothing was warm
             for server in plain if only in ("", "mlsd") else []:
                 seconds, latencies = list_crowd(server)
                 server.note("mlsd", seconds / server.crowd_size * 100_000)
