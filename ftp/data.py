@@ -19,6 +19,7 @@ from pyftpdlib.handlers.ftp.dispatchers import ActiveDTP, PassiveDTP
 from pyftpdlib.ioloop import _ERRNOS_DISCONNECTED, Acceptor
 
 from ftp.replies import reply_to
+from ftp.turns import Turn
 from ftp.uploads import Receiving
 from recpipe import log
 from recpipe.errors import RecpipeError
@@ -146,12 +147,31 @@ class DataChannel(TLS_DTPHandler):  # type: ignore[misc]
     def __init__(self, sock: socket.socket, cmd_channel: Session) -> None:
         self.timeout = cmd_channel.gateway.settings.ftp_idle_seconds
         self.busy = False
+        self._turn = cmd_channel.gateway.turn
         super().__init__(sock, cmd_channel)
         if cmd_channel._prot:
             self.ac_out_buffer_size = _TLS_BYTES
 
     def __repr__(self) -> str:
         return "<data connection>"  # as for `Session`
+
+    # --- what may take a while ------------------------------------------------------------------------------
+
+    def send(self, data: Any) -> int:
+        if not self._ssl_requested:
+            return super().send(data)  # type: ignore[no-any-return]
+        with self._turn.aside():
+            return super().send(data)  # type: ignore[no-any-return]
+
+    def handle_read_event(self) -> None:
+        with self._turn.aside():
+            super().handle_read_event()
+
+    def _do_ssl_handshake(self) -> None:
+        with self._turn.aside():
+            super()._do_ssl_handshake()
+
+    # --- how bytes move -------------------------------------------------------------------------------------
 
     def use_sendfile(self) -> bool:
         return False
@@ -176,7 +196,7 @@ class DataChannel(TLS_DTPHandler):  # type: ignore[misc]
         for _ in range(_PIECES_A_TURN):
             before = self.tot_bytes_sent
             self._send_piece()
-            if self._closed or not self.producer_fifo or self.tot_bytes_sent == before:
+            if self._closed or not self.producer_fifo or self.tot_bytes_sent == before or self._turn.is_wanted:
                 return
 
     def _send_piece(self) -> None:
@@ -185,7 +205,8 @@ class DataChannel(TLS_DTPHandler):  # type: ignore[misc]
             super().initiate_send()
             return
         try:
-            sent = first.send_to(self._fileno, self.ac_out_buffer_size)
+            with self._turn.aside():
+                sent = first.send_to(self._fileno, self.ac_out_buffer_size)
         except BlockingIOError:
             return
         except OSError as error:
@@ -251,7 +272,8 @@ class DataChannel(TLS_DTPHandler):  # type: ignore[misc]
                 self._resp = ("426 The upload was cut off: nothing was kept. Send it again.", None)
             return
         try:
-            received.commit(self.cmd_channel.take_announced())
+            with self._turn.aside():
+                received.commit(self.cmd_channel.take_announced())
         except RecpipeError as error:
             self.transfer_finished = False
             self._resp = (reply_to(error), None)
@@ -264,9 +286,10 @@ class Download:
         sendable: the kernel can send it.
     """
 
-    def __init__(self, stream: BinaryIO, size_bytes: int) -> None:
+    def __init__(self, stream: BinaryIO, size_bytes: int, turn: Turn) -> None:
         self._stream: Any = stream
         self._left = size_bytes
+        self._turn = turn
         self._buffer: memoryview | None = None
         self.sendable = isinstance(stream, Sendable)
 
@@ -296,7 +319,8 @@ class Download:
             return memoryview(b"")
         if self._buffer is None:
             self._buffer = memoryview(bytearray(min(READ_BYTES, self._left)))
-        count = self._stream.readinto(self._buffer[: self._left])
+        with self._turn.aside():
+            count = self._stream.readinto(self._buffer[: self._left])
         if not count:
             raise EOFError(self._left)
         self._left -= count

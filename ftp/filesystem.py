@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import io
+import itertools
 import posixpath
 import re
 import time
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from typing import BinaryIO, Protocol
 
 from ftp.listing import Entry
+from ftp.turns import Turn
 from recpipe.access.principal import Action, Principal
 from recpipe.errors import InputInvalid, NotFound
 from recpipe.model import DayEntry, Recording
@@ -22,6 +24,7 @@ CHECKSUMS = "SHA256SUMS"
 # A client asks SIZE, MDTM and RETR of one file in a row. Short, so that what was deleted is gone within a second.
 _REMEMBERED_SECONDS = 0.5
 _LONGEST_NAME = 1024
+_ENTRIES_AT_ONCE = 200  # read from the catalogue before other sessions have their turn
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _YEAR, _PART = re.compile(r"[0-9]{4}", re.ASCII), re.compile(r"[0-9]{2}", re.ASCII)
 _HOSTILE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
@@ -56,9 +59,10 @@ class Tree(Protocol):
 class Recordings:
     """The recordings of one reader account. For one session: not thread-safe."""
 
-    def __init__(self, reader: Reader, principal: Principal) -> None:
+    def __init__(self, reader: Reader, principal: Principal, turn: Turn) -> None:
         self._reader = reader
         self._principal = principal
+        self._turn = turn
         self._last: tuple[str, float, Recording] | None = None
 
     def stat(self, path: str) -> Entry:
@@ -75,12 +79,13 @@ class Recordings:
         self._require_folder(parts)
         if len(parts) == 3:
             return self._day_entries(_day(parts))
-        if not parts:
-            return (_folder(year, [year]) for year in self._reader.years(self._principal))
-        if len(parts) == 1:
-            found = self._reader.months(self._principal, parts[0])
-        else:
-            found = self._reader.days(self._principal, "-".join(parts))
+        with self._turn.aside():
+            if not parts:
+                return iter([_folder(year, [year]) for year in self._reader.years(self._principal)])
+            if len(parts) == 1:
+                found = self._reader.months(self._principal, parts[0])
+            else:
+                found = self._reader.days(self._principal, "-".join(parts))
         return (_folder(each[-2:], each.split("-")) for each in found)
 
     def open(self, path: str, start: int) -> tuple[BinaryIO, int]:
@@ -91,7 +96,8 @@ class Recordings:
         if parts[3] == CHECKSUMS:
             return self._open_checksums(_day(parts), start)
         recording = self._recording(path, parts)
-        stream = self._reader.open(self._principal, recording, start, action=Action.DOWNLOAD)
+        with self._turn.aside():
+            stream = self._reader.open(self._principal, recording, start, action=Action.DOWNLOAD)
         return stream, recording.stored_bytes - start
 
     def sha256(self, path: str) -> str:
@@ -106,36 +112,50 @@ class Recordings:
         now = time.monotonic()
         if self._last is not None and self._last[0] == path and now - self._last[1] < _REMEMBERED_SECONDS:
             return self._last[2]
-        found = self._reader.by_name(self._principal, _day(parts), parts[3])
+        with self._turn.aside():
+            found = self._reader.by_name(self._principal, _day(parts), parts[3])
         self._last = (path, now, found)
         return found
 
     def _require_folder(self, parts: list[str]) -> None:
         """Raise NotFound unless this folder holds something that the account may see."""
-        if len(parts) == 1:
-            known = parts[0] in self._reader.years(self._principal)
-        elif len(parts) == 2:
-            known = "-".join(parts) in self._reader.months(self._principal, parts[0])
-        elif len(parts) == 3:
-            known = "-".join(parts) in self._reader.days(self._principal, "-".join(parts[:2]))
-        else:
-            known = not parts
+        with self._turn.aside():
+            if len(parts) == 1:
+                known = parts[0] in self._reader.years(self._principal)
+            elif len(parts) == 2:
+                known = "-".join(parts) in self._reader.months(self._principal, parts[0])
+            elif len(parts) == 3:
+                known = "-".join(parts) in self._reader.days(self._principal, "-".join(parts[:2]))
+            else:
+                known = not parts
         if not known:
             raise NotFound("folder")
 
     def _day_entries(self, day: str) -> Iterator[Entry]:
         total = _Checksums()
-        for found in self._reader.in_day(self._principal, day):
-            total.add(found)
-            yield Entry(found.name, found.stored_bytes, found.started_at, unique=found.id)
+        for some in self._in_day(day):
+            total.add(some)
+            for id, name, stored_bytes, _, started_at in some:
+                yield Entry(name, stored_bytes, started_at, False, "r", id)
         # Last, since only now its size is known without having read the folder twice.
         if total.size_bytes:
             yield total.entry(day)
 
+    def _in_day(self, day: str) -> Iterator[list[DayEntry]]:
+        """The recordings of a folder, some at a time."""
+        with self._turn.aside():
+            found = self._reader.in_day(self._principal, day)
+        while True:
+            with self._turn.aside():
+                some = list(itertools.islice(found, _ENTRIES_AT_ONCE))
+            if not some:
+                return
+            yield some
+
     def _checksums_entry(self, day: str) -> Entry:
         total = _Checksums()
-        for found in self._reader.in_day(self._principal, day):
-            total.add(found)
+        for some in self._in_day(day):
+            total.add(some)
         if not total.size_bytes:
             raise NotFound("folder")
         return total.entry(day)
@@ -144,7 +164,9 @@ class Recordings:
         size = self._checksums_entry(day).size_bytes
         if start > size:
             raise InputInvalid("offset", f"The file has {size} bytes; the offset is outside it.")
-        stream = io.BufferedReader(_Lines(self._reader.sha256sums(self._principal, day)), 64 * 1024)
+        stream = io.BufferedReader(
+            _Lines(checksum_line(each) for some in self._in_day(day) for each in some), 64 * 1024
+        )
         left = start
         while left > 0 and (skipped := len(stream.read(min(left, 64 * 1024)))):
             left -= skipped
@@ -158,13 +180,14 @@ class _Checksums:
         self.size_bytes = 0
         self._latest = _EPOCH
 
-    def add(self, found: DayEntry) -> None:
-        name = found.name
-        # 64 hex digits, two spaces, the name, a line break; names that need escaping are left to who writes them.
-        plain = name.isascii() and "\\" not in name and name.isprintable()
-        self.size_bytes += 67 + len(name) if plain else len(checksum_line(found).encode("utf-8", "replace"))
-        if found.started_at > self._latest:
-            self._latest = found.started_at
+    def add(self, some: list[DayEntry]) -> None:
+        names = "".join([found.name for found in some])
+        if names.isascii() and names.isprintable() and "\\" not in names:
+            # 64 hex digits, two spaces, the name, a line break.
+            self.size_bytes += 67 * len(some) + len(names)
+        else:  # names that need escaping are left to who writes them
+            self.size_bytes += sum(len(checksum_line(found).encode("utf-8", "replace")) for found in some)
+        self._latest = max(self._latest, max(found.started_at for found in some))
 
     def entry(self, day: str) -> Entry:
         return Entry(CHECKSUMS, self.size_bytes, self._latest, unique=f"sums-{day}")

@@ -132,6 +132,10 @@ class Session(Transfers):
         else:
             self.handle()
 
+    def _do_ssl_handshake(self) -> None:
+        with self.gateway.turn.aside():
+            super()._do_ssl_handshake()
+
     def handle_ssl_established(self) -> None:
         if self.implicit:
             self.handle()
@@ -206,7 +210,8 @@ class Session(Transfers):
             return True
         assert self.principal is not None
         try:
-            valid = self.gateway.access.still_valid(self.principal)
+            with self.gateway.turn.aside():
+                valid = self.gateway.access.still_valid(self.principal)
         except CatalogueUnavailable as error:
             self.respond(reply_to(error))
             return False
@@ -247,8 +252,9 @@ class Session(Transfers):
             return
         username, self.username = self.username, ""
         try:
-            principal = self.gateway.access.ftp(username, line, plain_address(self.remote_ip))
-            tree = self._tree_of(principal)
+            with self.gateway.turn.aside():
+                principal = self.gateway.access.ftp(username, line, plain_address(self.remote_ip))
+                tree = self._tree_of(principal)
         except (CredentialsRejected, LockedOut) as error:
             self.attempted_logins += 1
             self.respond(reply_to(error))
@@ -269,7 +275,7 @@ class Session(Transfers):
     def _tree_of(self, principal: Principal) -> Tree:
         if principal.spools:
             return self.gateway.drop_box(principal)
-        return Recordings(self.gateway.reader, principal)
+        return Recordings(self.gateway.reader, principal, self.gateway.turn)
 
     def flush_account(self) -> None:
         self.drop_pending()

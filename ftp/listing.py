@@ -10,7 +10,7 @@ FACTS = ("type", "size", "modify", "perm", "unique")
 DEFAULT_FACTS = ("type", "size", "modify", "perm")
 
 # A block is what one send carries. Small enough that a listing of 100,000 lets other sessions in between.
-LINES_A_BLOCK = 128
+LINES_A_BLOCK = 64
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _YEAR_INSTEAD_OF_TIME = timedelta(days=180)
@@ -70,8 +70,11 @@ def _default_mlsd_line(entry: Entry) -> str:
     name, size, at, is_folder, perm, _ = entry
     if is_folder or at.tzinfo is not UTC:
         return f"{mlsx_facts(entry, DEFAULT_FACTS)} {name}\r\n"
-    when = f"{at.year:04}{at.month:02}{at.day:02}{at.hour:02}{at.minute:02}{at.second:02}"
-    return f"type=file;size={size};modify={when};perm={perm}; {name}\r\n"
+    # As `timestamp`, in one go.
+    return (
+        f"type=file;size={size};modify={at.year:04}{at.month:02}{at.day:02}{at.hour:02}{at.minute:02}{at.second:02};"
+        f"perm={perm}; {name}\r\n"
+    )
 
 
 def _unix_line(entry: Entry, now: datetime) -> str:

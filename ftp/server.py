@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 import threading
 import time
 from collections import Counter
@@ -17,6 +18,7 @@ from ftp import tls
 from ftp.data import PassivePorts, plain_address
 from ftp.handler import Session
 from ftp.threads import Parking, Threads, attend, take_up
+from ftp.turns import Turn
 from ftp.uploads import DropBox, UploadTarget
 from recpipe import log, wiring
 from recpipe.access.login import Access
@@ -33,6 +35,8 @@ _FAREWELL_SECONDS = 2.0  # for a thread to say it; then the sockets are shut dow
 _UNSURE_SECONDS = 3.0  # how long a login counts on while the catalogue cannot say whether it does
 _STOP_SECONDS = 5.0
 _BACKLOG = 512
+# Python's own 5 ms is how long a session would wait while another one's folder is read from the catalogue.
+_SWITCH_SECONDS = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,8 @@ class FtpGateway:
         self._listeners: dict[int, Listener] = {}
         self._plain: Listener | None = None
         self._implicit: Listener | None = None
-        self._threads = Threads()
+        self.turn = Turn()
+        self._threads = Threads(self.turn)
         self._parking = Parking()
         self._stopping = threading.Event()
         self._own_threads: list[threading.Thread] = []
@@ -113,6 +118,7 @@ class FtpGateway:
         Raises:
             SettingsInvalid: an address is taken, a certificate or range cannot be used; nothing is left open.
         """
+        sys.setswitchinterval(_SWITCH_SECONDS)
         self.tls = tls.context(self.settings)
         if self._uploads is None:
             self._uploads = {spool.label: UploadTarget.of(spool) for spool in wiring.spools(self.settings)}

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import pyftpdlib.ioloop
 
+from ftp.turns import Poller, Turn
 from recpipe import log
 
 _log = log.get(__name__)
@@ -53,7 +54,8 @@ class Attended(Protocol):
 class Threads:
     """Threads that come when they are needed and go when they are not. Each has an event loop of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
         self._ready = threading.Condition()
         self._tasks: deque[Task] = deque()
         self._spare = 0
@@ -87,13 +89,18 @@ class Threads:
 
     def _work(self) -> None:
         loop = pyftpdlib.ioloop.IOLoop()
+        loop._poller = Poller(loop._poller, self._turn)
         try:
             while (task := self._next()) is not None:
+                self._turn.take()
                 try:
-                    task(loop)
-                except Exception:
-                    _log.exception("ftp thread failed")
-                _leave_clean(loop)
+                    try:
+                        task(loop)
+                    except Exception:
+                        _log.exception("ftp thread failed")
+                    _leave_clean(loop)
+                finally:
+                    self._turn.give()
         finally:
             loop.close()
             loop._poller.close()

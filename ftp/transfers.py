@@ -42,9 +42,11 @@ class Transfers(Commands):
         start, self._restart_position = self._restart_position, 0
         if not self.ready_for_data():
             return
-        stream, size_bytes = self.tree.open(path, start)
+        turn = self.gateway.turn
+        with turn.aside():
+            stream, size_bytes = self.tree.open(path, start)
         try:
-            self.push_dtp_data(Download(stream, size_bytes), isproducer=True, file=_Named(stream), cmd="RETR")
+            self.push_dtp_data(Download(stream, size_bytes, turn), isproducer=True, file=_Named(stream), cmd="RETR")
         except BaseException:
             stream.close()
             raise
@@ -57,7 +59,8 @@ class Transfers(Commands):
         if not self.ready_for_data():
             return
         assert isinstance(self.tree, DropBox), "anybody else was refused"
-        received = self.tree.store(path, self._arrived)
+        with self.gateway.turn.aside():
+            received = self.tree.store(path, self._arrived)
         if self.data_channel is not None:
             self.respond("125 Send it.")
             self.data_channel.file_obj = received

@@ -273,14 +273,6 @@ class Reader:
             raise NotFound("recording", name)
         return found
 
-    def sha256sums(self, principal: Principal, day: str, tenant_id: str | None = None) -> Iterator[str]:
-        r"""The lines of a folder's SHA256SUMS, as `sha256sum -c` reads them.
-
-        Source: GNU coreutils manual, "cksum output modes": a name with a backslash or line break is escaped, and its
-        line starts with a backslash.
-        """
-        return (checksum_line(entry) for entry in self.in_day(principal, day, tenant_id))
-
     # --- rules --------------------------------------------------------------------------------------------
 
     def _entries(self, principal: Principal, tenant_id: str, day: str) -> Iterator[DayEntry]:

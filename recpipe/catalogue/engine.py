@@ -77,20 +77,21 @@ def _sqlite(url: URL) -> Engine:
         for pragma in ("foreign_keys=ON", "synchronous=FULL", "cache_size=-16000", "temp_store=MEMORY"):
             connection.execute(f"PRAGMA {pragma}")
 
-    @event.listens_for(engine, "begin")
-    def _begun(connection: Connection) -> None:
-        reads = connection.get_execution_options().get(_READS, False)
-        # Past SQLAlchemy's own execution, which takes ten times as long as these words.
-        driver: Any = connection.connection.driver_connection
-        if connection.info.get(_READS) is not reads:
-            driver.execute(f"PRAGMA query_only={'ON' if reads else 'OFF'}")
-            connection.info[_READS] = reads
-        try:
-            driver.execute("BEGIN" if reads else "BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            raise OperationalError("BEGIN", None, error, hide_parameters=True) from error
-
     return engine
+
+
+def _begin_sqlite(connection: Connection, *, reads: bool) -> None:
+    """Begin for real: the driver does not by itself, see `_connected`."""
+    # Not as an event of SQLAlchemy: one listener slows down every statement. And past its execution, which takes ten
+    # times as long as these words.
+    driver: Any = connection.connection.driver_connection
+    if connection.info.get(_READS) is not reads:
+        driver.execute(f"PRAGMA query_only={'ON' if reads else 'OFF'}")
+        connection.info[_READS] = reads
+    try:
+        driver.execute("BEGIN" if reads else "BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        raise OperationalError("BEGIN", None, error, hide_parameters=True) from error
 
 
 def create_file(url: URL) -> None:
@@ -116,13 +117,14 @@ def transaction(engine: Engine, lock: WriterLock | None, *, reads: bool) -> Iter
         CatalogueUnavailable: no connection, a lock held too long, a deadlock: the whole block may be repeated.
         Conflict: a rule of the schema was broken.
     """
-    options: dict[str, Any] = {_READS: reads}
-    if engine.dialect.name == "postgresql" and reads:
-        options["postgresql_readonly"] = True
     with mapped_errors(), lock if lock and not reads else contextlib.nullcontext(), engine.connect() as connection:
-        connection = connection.execution_options(**options)
-        with connection.begin():
-            yield connection
+        if engine.dialect.name == "sqlite":
+            with connection.begin():
+                _begin_sqlite(connection, reads=reads)
+                yield connection
+        else:
+            with connection.execution_options(postgresql_readonly=reads).begin():
+                yield connection
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, inspect, text
 
-from recpipe.catalogue.engine import BUSY_SECONDS, create_file, mapped_errors
+from recpipe.catalogue.engine import BUSY_SECONDS, create_file, mapped_errors, transaction
 from recpipe.errors import CatalogueError, CatalogueUnavailable
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def upgrade(engine: Engine) -> None:
         with engine.connect() as connection:
             if current(connection) == HEAD:
                 return
-        with engine.begin() as connection:
+        with transaction(engine, None, reads=False) as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
             _refuse_newer(current(connection))

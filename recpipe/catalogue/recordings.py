@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, delete, exists, func, i
 
 from recpipe.catalogue import adding
 from recpipe.catalogue.repository import Scoped, check_limit
-from recpipe.catalogue.rows import OF_A_LISTING, WITHOUT_PEAKS, entry_of, recording_of, values_of_facts
+from recpipe.catalogue.rows import OF_A_LISTING, WITHOUT_PEAKS, recording_of, values_of_facts
 from recpipe.catalogue.search import Search
 from recpipe.catalogue.tables import day_total, recording, recording_number, tenant, tombstone
 from recpipe.catalogue.types import Utc
@@ -201,8 +201,7 @@ class Recordings(Scoped):
             size = _PAGE if left is None else min(left, _PAGE)
             page = wanted if after_name is None else wanted.where(recording.c.name > after_name)
             rows = self._connection.execute(page.limit(size)).all()
-            for row in rows:
-                yield entry_of(row)
+            yield from map(DayEntry._make, rows)
             if len(rows) < size:
                 return
             after_name = rows[-1].name

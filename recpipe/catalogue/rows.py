@@ -13,13 +13,7 @@ from recpipe.model import AudioFacts, CallFacts, Container, DayEntry, Direction,
 
 _AUDIO = tuple(field.name for field in fields(AudioFacts))
 WITHOUT_PEAKS = tuple(column for column in recording.columns if column.name != "peaks")
-OF_A_LISTING = (
-    recording.c.id,
-    recording.c.name,
-    recording.c.stored_bytes,
-    recording.c.stored_sha256,
-    recording.c.started_at,
-)
+OF_A_LISTING = tuple(recording.c[field] for field in DayEntry._fields)
 
 
 def values_of_facts(facts: CallFacts) -> dict[str, Any]:
@@ -165,8 +159,3 @@ def recording_of(row: Row[Any]) -> Recording:
         flags=tuple(flags),
         peaks=peaks[0] if peaks else b"",
     )
-
-
-def entry_of(row: Row[*tuple[Any, ...]]) -> DayEntry:
-    """What a folder listing shows of a row selected with `OF_A_LISTING`."""
-    return DayEntry(row.id, row.name, row.stored_bytes, row.stored_sha256, row.started_at)

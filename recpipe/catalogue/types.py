@@ -34,7 +34,7 @@ def micros(moment: datetime) -> int:
 
 def moment(microseconds: int) -> datetime:
     """The time of `micros`."""
-    return _EPOCH + timedelta(microseconds=microseconds)
+    return _EPOCH + timedelta(0, 0, microseconds)
 
 
 class Utc(TypeDecorator[datetime]):

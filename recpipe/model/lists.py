@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from recpipe.model.recording import Direction, Recording
 
@@ -64,9 +64,8 @@ class Added:
         return "" if self.deleted else self.recording.object_key
 
 
-@dataclass(frozen=True, slots=True)
-class DayEntry:
-    """What a folder listing needs of a recording."""
+class DayEntry(NamedTuple):
+    """What a folder listing needs of a recording. A tuple: 100,000 of them are made for one folder."""
 
     id: str
     name: str

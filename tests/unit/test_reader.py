@@ -266,7 +266,9 @@ def test_an_ftp_account_with_a_subset_sees_its_calls_alone(world: World) -> None
     account = _ftp(world, acme, extension="201")
 
     assert [e.name for e in world.reader.in_day(account, DAY)] == ["mine.wav"]
-    assert list(world.reader.sha256sums(account, DAY)) == [f"{mine.stored_sha256}  mine.wav\n"]
+    assert [checksum_line(entry) for entry in world.reader.in_day(account, DAY)] == [
+        f"{mine.stored_sha256}  mine.wav\n"
+    ]
     assert world.reader.days(account, "2026-03") == [DAY]
     assert world.reader.days(world.root, "2026-03", acme.id) == [DAY, "2026-03-15"]
     assert world.reader.by_name(account, DAY, "mine.wav").id == mine.id
