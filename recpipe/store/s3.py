@@ -1,4 +1,4 @@
-"""Objects in S3 or a store that speaks it. With `s3_get`, the only module that knows boto3; its types end here.
+"""Objects in S3 or a store that speaks it. With `s3_short`, the only module that knows boto3; its types end here.
 
 How a `put` is made safe:
 
@@ -42,7 +42,7 @@ from recpipe.settings import Settings
 from recpipe.store.body import check_range, expect_end, expect_length, fill, sha256_of
 from recpipe.store.layout import check_key, check_prefix
 from recpipe.store.s3_errors import RangeBeyondEnd, code_of, translated
-from recpipe.store.s3_get import ShortGet
+from recpipe.store.s3_short import CHECKSUM, ShortWay
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -124,7 +124,7 @@ class S3Store:
                 **options,
             ),
         )
-        self._short = ShortGet(self._client, session.get_credentials(), bucket, user_agent)
+        self._short = ShortWay(self._client, session.get_credentials(), bucket, user_agent)
 
     def put(self, key: str, body: Readable, size_bytes: int) -> StoredObject:
         check_key(key)
@@ -136,7 +136,13 @@ class S3Store:
         digest = hashlib.sha256(buffer)
         sent = _Sent(size_bytes, digest.hexdigest(), _wire(digest.digest()))
 
+        headers = {"Content-Type": MEDIA_TYPE} | ({CHECKSUM: sent.checksum} if self._sends_checksums else {})
+
         def send(condition: dict[str, Any]) -> Mapping[str, Any]:
+            conditions = {"If-None-Match": "*"} if condition else {}
+            answer = self._short.put(self._prefix + key, buffer, sent.sha256, headers | conditions)
+            if answer is not None:
+                return answer
             return self._client.put_object(
                 **self._at(key),
                 Body=_as_body(buffer),
@@ -367,6 +373,8 @@ class S3Store:
         return answer, sha256_of(_stream(key, answer["Body"]))
 
     def _head(self, key: str) -> Any:
+        if (answer := self._short.head(self._prefix + key)) is not None:
+            return answer
         with translated(key):
             return self._client.head_object(**self._at(key), ChecksumMode="ENABLED")
 

@@ -17,7 +17,7 @@ from botocore.credentials import Credentials
 
 from recpipe.errors import ObjectExists, ObjectMissing, StoreUnavailable
 from recpipe.store.s3 import S3Store
-from recpipe.store.s3_get import ShortGet
+from recpipe.store.s3_short import ShortWay
 from tests.contracts.store import PART, Trickle, content, get, put
 from tests.services.need import missing
 from tests.services.proxy import FlakyProxy, flaky_proxy
@@ -137,7 +137,7 @@ def test_a_store_that_says_501_to_conditions_is_looked_at_first_instead(
     put(store, "t/r-1", content(300_000))
     put(store, "t/r-2", content(PART + 1))
     put(store, "t/r-3", b"x")
-    assert proxy.refused == 1, "remembered"
+    assert proxy.refused == 2, "once on the short way and once by the client; then it is remembered"
     with pytest.raises(ObjectExists):
         put(store, "t/r-1", content(300_000, 1))
     assert get(store, "t/r-1") == content(300_000)
@@ -181,15 +181,21 @@ def test_a_server_that_stops_half_way_is_unavailable_and_nothing_is_taken_for_st
         context.__exit__(None, None, None)
 
 
-def test_reading_goes_on_where_the_short_way_is_refused(s3_server: S3Server, prefix: str) -> None:
+@pytest.mark.parametrize("first", ["read", "head", "put"])
+def test_work_goes_on_where_the_short_way_is_refused(s3_server: S3Server, prefix: str, first: str) -> None:
     store = S3Store(s3_server.settings(s3_part_bytes=PART), s3_server.bucket, prefix)
     put(store, "t/r-1", content(1000))
     assert get(store, "t/r-1") == content(1000)
     assert store._short._base, "the short way is the usual one"
 
     # Given: credentials that the store refuses there, as another kind of signature would be
-    store._short = ShortGet(store._client, Credentials("nobody", "nothing"), s3_server.bucket, "test")
-    assert get(store, "t/r-1") == content(1000)
+    store._short = ShortWay(store._client, Credentials("nobody", "nothing"), s3_server.bucket, "test")
+    if first == "read":
+        assert get(store, "t/r-1") == content(1000)
+    elif first == "head":
+        assert store.head("t/r-1").size_bytes == 1000
+    else:
+        assert put(store, "t/r-3", content(1000)).size_bytes == 1000
 
     # Then: it is not tried again
     assert store._short._base == ""
