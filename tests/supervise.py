@@ -1,6 +1,6 @@
 """Runs the tests so that they end by themselves: `python -m tests.supervise COMMAND...`, as scripts/test does.
 
-A run that takes longer than TEST_MINUTES (default 25) is told by SIGABRT to say where it stands: pytest prints the
+A run that takes longer than TEST_MINUTES (default 45) is told by SIGABRT to say where it stands: pytest prints the
 stack of every thread. Then it and all that it started is ended. So is whatever a finished run left behind: it would
 keep the output open, and whoever reads that would wait forever.
 """
@@ -25,7 +25,7 @@ def main(command: list[str]) -> int:
     """Run the command and return its exit code."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    limit = float(os.environ.get("TEST_MINUTES", "25"))
+    limit = float(os.environ.get("TEST_MINUTES", "45"))
     # What a shell runs in the background ignores Ctrl-C, and so would the programs whose Ctrl-C is tested.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command)

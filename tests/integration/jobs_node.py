@@ -37,7 +37,7 @@ class Diary:
         lines = self.path.read_text().splitlines() if self.path.exists() else []
         return [line.split() for line in lines if line.startswith(first)]
 
-    def wait_for(self, first: str, count: int = 1, seconds: float = 15) -> list[list[str]]:
+    def wait_for(self, first: str, count: int = 1, seconds: float = 60) -> list[list[str]]:
         deadline = time.monotonic() + seconds
         while len(found := self.lines(first)) < count:
             assert time.monotonic() < deadline, f"no {count} of {first!r} in {self.lines()}"
