@@ -23,7 +23,7 @@ from ftp.turns import Turn
 from ftp.uploads import Receiving
 from recpipe import log
 from recpipe.errors import RecpipeError
-from recpipe.model import Sendable
+from recpipe.model import is_sendable
 
 if TYPE_CHECKING:
     from ftp.handler import Session
@@ -291,7 +291,7 @@ class Download:
         self._left = size_bytes
         self._turn = turn
         self._buffer: memoryview | None = None
-        self.sendable = isinstance(stream, Sendable)
+        self.sendable = is_sendable(stream)
 
     def send_to(self, sock: int, most: int) -> int:
         """Send the next bytes; 0 at the end.

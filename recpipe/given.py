@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from recpipe.access.trail import Writing
 from recpipe.errors import CatalogueError, ObjectDamaged
-from recpipe.model import Recording, Sendable
+from recpipe.model import Recording, is_sendable
 
 
 class Noted:
@@ -41,7 +41,7 @@ def recorded(stream: BinaryIO, size_bytes: int, noted: Noted) -> BinaryIO:
     Args:
         size_bytes: how many it will give.
     """
-    given: Any = (_RecordedFile if isinstance(stream, Sendable) else _Recorded)(stream, size_bytes, noted)
+    given: Any = (_RecordedFile if is_sendable(stream) else _Recorded)(stream, size_bytes, noted)
     return given  # type: ignore[no-any-return]
 
 

@@ -41,6 +41,7 @@ from recpipe.model.recording import (
     Settled,
     Splice,
     StoredObject,
+    is_sendable,
 )
 from recpipe.model.tenant import CertificateState, StoreFormat, Tenant, TenantCertificate
 
@@ -85,4 +86,5 @@ __all__ = [
     "User",
     "UserStatus",
     "WebSession",
+    "is_sendable",
 ]
