@@ -6,20 +6,20 @@ import difflib
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo
 
 import typer
 
+from recpipe import moments
 from recpipe.errors import InputInvalid, NotFound
 
 if TYPE_CHECKING:
     from recpipe.model import Tenant
     from recpipe.wiring import Parts
 
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 # As `keys.challenge` writes it; people paste the whole text around it.
 _CODE = re.compile(r"(?<![0-9A-Za-z])[0-9A-Za-z]{4}(?:-[0-9A-Za-z]{4}){5}(?![0-9A-Za-z])", re.ASCII)
 MOST_STDIN = 1 << 20
@@ -78,14 +78,9 @@ def moment(field: str, written: str | None, timezone: str, *, whole_day: bool = 
     """
     if not written:
         return None
-    zone = ZoneInfo(timezone)
     try:
-        if _DATE.fullmatch(written):
-            day = date.fromisoformat(written) + timedelta(days=1 if whole_day else 0)
-            return datetime.combine(day, time(), zone).astimezone(UTC)
-        given = datetime.fromisoformat(written)
-        return (given if given.tzinfo else given.replace(tzinfo=zone)).astimezone(UTC)
-    except (ValueError, OverflowError):
+        return moments.read(written, ZoneInfo(timezone), whole_day=whole_day)
+    except ValueError:
         raise InputInvalid(
             field, f"{written[:60]!r} is no time ({field}). Write 2025-03-27, 2025-03-27T09:25 or 2025-03-27T09:25:17Z."
         ) from None

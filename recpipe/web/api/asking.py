@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from fastapi import Query
 
+from recpipe import moments
 from recpipe.access.principal import Principal
 from recpipe.errors import QueryInvalid
 from recpipe.model import Direction, NumberMatch, RecordingQuery
@@ -17,7 +17,6 @@ from recpipe.settings import check_timezone
 from recpipe.web.deps import WebContext, tenant_of
 from recpipe.web.schemas import Line
 
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 MOST_TENANTS = 50
 
 
@@ -113,12 +112,8 @@ def _moment(field: str, written: str, zone: ZoneInfo, *, whole_day: bool) -> dat
     if not written:
         return None
     try:
-        if _DATE.fullmatch(written):
-            day = date.fromisoformat(written) + timedelta(days=1 if whole_day else 0)
-            return datetime.combine(day, time(), zone).astimezone(UTC)
-        moment = datetime.fromisoformat(written)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
-    except (ValueError, OverflowError):
+        return moments.read(written, zone, whole_day=whole_day)
+    except ValueError:
         raise QueryInvalid(
             f"`{field}` is no time. Write a date such as 2025-03-27, or 2025-03-27T09:25:17+01:00 (in a URL, + is %2B)."
         ) from None

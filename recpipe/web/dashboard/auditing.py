@@ -6,12 +6,13 @@ import csv
 import io
 import json
 from collections.abc import Generator
-from datetime import date, datetime, time, timedelta
+from datetime import datetime
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request, Response
 
+from recpipe import moments
 from recpipe.access.principal import Action
 from recpipe.errors import NotFound, QueryInvalid
 from recpipe.model import AuditEvent, AuditQuery, Outcome, Page
@@ -59,8 +60,8 @@ def _asked(request: Request, desk: Desk, viewer: Viewer) -> tuple[dict[str, str]
     zone = ZoneInfo(tenant.timezone if tenant else "UTC")
     outcome = values.get("outcome", "")
     query = AuditQuery(
-        at_from=_moment(values.get("from"), zone, 0),
-        at_before=_moment(values.get("to"), zone, 1),
+        at_from=_moment(values.get("from"), zone),
+        at_before=_moment(values.get("to"), zone, whole_day=True),
         actor=values.get("actor", ""),
         action=values.get("action", ""),
         outcome=Outcome(outcome) if outcome in list(Outcome) else None,
@@ -68,12 +69,10 @@ def _asked(request: Request, desk: Desk, viewer: Viewer) -> tuple[dict[str, str]
     return values, tenant.id if tenant else None, query
 
 
-def _moment(typed: str | None, zone: ZoneInfo, days: int) -> datetime | None:
-    if not typed:
-        return None
+def _moment(typed: str | None, zone: ZoneInfo, *, whole_day: bool = False) -> datetime | None:
     try:
-        return datetime.combine(date.fromisoformat(typed) + timedelta(days=days), time(), zone)
-    except (ValueError, OverflowError):
+        return moments.read(typed, zone, whole_day=whole_day) if typed else None
+    except ValueError:
         raise QueryInvalid("A date is written as 2025-03-27.") from None
 
 
