@@ -256,7 +256,11 @@ class DataChannel(TLS_DTPHandler):  # type: ignore[misc]
         received = self.file_obj if isinstance(self.file_obj, Receiving) else None
         if received is not None and not received.closed:
             self._finish(received)
-        super().close()
+        if self.transfer_finished:
+            super().close()
+        else:
+            with self._turn.aside():  # what is given up half-way may wait for the audit log
+                super().close()
 
     def _said_goodbye(self) -> bool:
         """Whether TLS ended as it should; without that, the last bytes may have been taken away on the way."""
