@@ -13,7 +13,7 @@ from recpipe.catalogue.repository import Repository, check_limit, new_id, read_c
 from recpipe.catalogue.tables import node, quarantine
 from recpipe.catalogue.types import Utc, micros, moment
 from recpipe.errors import NotFound
-from recpipe.model import Node, Page, Quarantined
+from recpipe.model import Node, Page, Quarantined, QuarantineTotal
 
 
 class Quarantine(Repository):
@@ -71,6 +71,12 @@ class QuarantineOfAll(Quarantine):
     """What the write path puts in, and an administrator takes out."""
 
     __slots__ = ()
+
+    def totals(self) -> Sequence[QuarantineTotal]:
+        """How many files of each tenant there are, and since when; none of a tenant without any."""
+        c = quarantine.c
+        totals = select(c.tenant_id, func.count().label("files"), func.min(c.first_seen_at).label("since"))
+        return [QuarantineTotal(**row._asdict()) for row in self._connection.execute(totals.group_by(c.tenant_id))]
 
     def record(
         self,

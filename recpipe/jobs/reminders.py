@@ -128,7 +128,7 @@ def _recipients(work: Work, tenant: Tenant, people: Sequence[User]) -> tuple[Use
         for person in people
         if person.status is UserStatus.ACTIVE
         and person.email
-        and person.notifications.get("certificates", True)
+        and person.wants("certificates")
         and identity.of_user(person, work.users.grants(person.id), "").may(Action.KEYS, tenant.id)
     )
 

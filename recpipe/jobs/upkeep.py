@@ -11,7 +11,7 @@ from recpipe import log, metrics
 from recpipe.access.principal import Kind, Principal
 from recpipe.access.trail import Clock, Trail
 from recpipe.catalogue import Catalogue
-from recpipe.jobs import reminders
+from recpipe.jobs import quarantine, reminders
 from recpipe.jobs.job import Job, Summary, Tick
 from recpipe.mail import Mailer, portal_address
 from recpipe.model import Readable, StoredObject
@@ -35,8 +35,13 @@ def jobs(settings: Settings, catalogue: Catalogue, store: Store, trail: Trail, c
         mailer, address = Mailer.of(settings), portal_address(settings)
         return {"reminders": reminders.send_due(catalogue, mailer, address, clock())}
 
+    def tell_of_quarantine(_tick: Tick) -> Summary:
+        mailer, address = Mailer.of(settings), portal_address(settings)
+        return {"letters": quarantine.send_due(catalogue, mailer, address, clock())}
+
     return (
         Job("certificate-reminders", "17 * * * *", _HOUR, remind),
+        Job("quarantine-letters", "37 * * * *", _HOUR, tell_of_quarantine),
         Job("expired-logins", "41 2 * * *", _DAY, lambda _tick: prune(catalogue, clock)),
         Job("integrity-sample", "23 3 * * *", _DAY, lambda tick: look(catalogue, store, trail, clock, tick)),
     )

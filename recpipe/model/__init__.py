@@ -16,7 +16,7 @@ from recpipe.model.lists import (
     RecordingQuery,
     Tombstone,
 )
-from recpipe.model.operation import AuditEvent, AuditQuery, Change, Node, Outcome, Quarantined
+from recpipe.model.operation import AuditEvent, AuditQuery, Change, Node, Outcome, Quarantined, QuarantineTotal
 from recpipe.model.people import (
     FtpAccount,
     FtpAccountKind,
@@ -69,6 +69,7 @@ __all__ = [
     "OneTimeLink",
     "Outcome",
     "Page",
+    "QuarantineTotal",
     "Quarantined",
     "Readable",
     "Recording",

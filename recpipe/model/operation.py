@@ -26,6 +26,15 @@ class Quarantined:
     size_bytes: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class QuarantineTotal:
+    """How many files of one tenant wait for a person, and since when."""
+
+    tenant_id: str | None  # None: nobody knows yet whose they are
+    files: int
+    since: datetime  # when the oldest was first seen
+
+
 class Outcome(StrEnum):
     OK = "ok"
     DENIED = "denied"

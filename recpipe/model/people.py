@@ -45,6 +45,9 @@ class UserStatus(StrEnum):
     PENDING = "pending"  # registered or invited, not approved yet
 
 
+ON_REQUEST = frozenset({"quarantine"})  # letters that nobody gets unasked
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     id: str
@@ -61,6 +64,10 @@ class User:
     totp_step: int = 0  # the last time step whose code was used: none is good twice
     recovery_hashes: tuple[str, ...] = field(default=(), repr=False)  # of the codes not used yet
     last_login_at: datetime | None = None
+
+    def wants(self, letter: str) -> bool:
+        """Whether to send letters of this kind: some on request only, others unless declined."""
+        return self.notifications.get(letter, letter not in ON_REQUEST)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import pytest
 from recpipe.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.errors import CatalogueError, NotFound, QueryInvalid
-from recpipe.model import AuditEvent, AuditQuery, Node, Outcome
+from recpipe.model import AuditEvent, AuditQuery, Node, Outcome, QuarantineTotal
 from tests.contracts.catalogue_samples import NOW, a_recording, a_tenant, keep, kept_tenant
 
 
@@ -103,6 +103,19 @@ class RunningContract:
             entry = work.quarantine.record(**quarantined(name, message=f"{name} is not understood"))
             assert (entry.path, entry.relative) == (f"/spool/{name}", name)
             work.quarantine.record(**quarantined("a" * 4000))
+
+    def test_quarantine_is_summed_up_by_tenant_since_its_oldest_file(self, catalogue: Catalogue) -> None:
+        tenant = kept_tenant(catalogue)
+        with catalogue.begin() as work:
+            assert work.quarantine.totals() == []
+            for number, owner in enumerate((None, tenant.id, tenant.id)):
+                at = NOW - timedelta(hours=number)
+                work.quarantine.record(**quarantined(f"{number}.wav", tenant_id=owner, at=at))
+            totals = {total.tenant_id: total for total in work.quarantine.totals()}
+            assert totals == {
+                None: QuarantineTotal(None, 1, NOW),
+                tenant.id: QuarantineTotal(tenant.id, 2, NOW - timedelta(hours=2)),
+            }
 
     def test_quarantine_pages_go_from_old_to_new(self, catalogue: Catalogue) -> None:
         tenant = kept_tenant(catalogue)

@@ -51,6 +51,10 @@ def registration(desk: Desk, username: str) -> None:
         f"Approve or delete it under My Admin > Portal Users:\n\n    {portal_address(desk.context.settings)}/users\n"
     )
     for person in people:
-        wants = person.notifications.get("registrations", True)
-        if person.role is Role.ADMINISTRATOR and person.status is UserStatus.ACTIVE and person.email and wants:
+        if (
+            person.role is Role.ADMINISTRATOR
+            and person.status is UserStatus.ACTIVE
+            and person.email
+            and person.wants("registrations")
+        ):
             desk.mail.try_to_send(person.email, "A registration waits for approval", text)

@@ -1,0 +1,129 @@
+"""Letters about files that wait in quarantine, to whoever asked for them: how many, since when, where to look.
+
+Names of files may hold telephone numbers, so no letter has any. What was sent is known by its audit event, as with
+reminders of certificates: of two processes one sends, and what the mail server refused is tried at the next run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from recpipe import log
+from recpipe.access import identity
+from recpipe.access.principal import Action
+from recpipe.catalogue import Catalogue
+from recpipe.catalogue.work import Work
+from recpipe.jobs.reminders import ACTOR
+from recpipe.mail import Mailer
+from recpipe.model import AuditEvent, AuditQuery, Outcome, QuarantineTotal, Tenant, User, UserStatus
+
+_log = log.get(__name__)
+
+EVENT = "quarantine.reminded"
+# Less than a day, so that a run at the same minute of the next day is not too early by a second.
+AGAIN_AFTER = timedelta(hours=23, minutes=30)
+MOST_LISTED = 20  # services in one letter
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One letter that is due."""
+
+    to: User
+    waiting: Sequence[tuple[Tenant | None, QuarantineTotal]]  # oldest first; None: of no known service
+    may_decide: bool  # to retry and discard them
+
+
+def due(work: Work, now: datetime) -> list[Letter]:
+    """What should be sent now. Reads, and changes nothing."""
+    totals = sorted(work.quarantine.totals(), key=lambda total: total.since)
+    if not totals:
+        return []
+    tenants = {tenant.id: tenant for tenant in work.tenants.list()}
+    found = []
+    for person in work.users.list():
+        asked = person.status is UserStatus.ACTIVE and person.email and person.wants("quarantine")
+        if not asked or _was_sent(work, person, now):
+            continue
+        who = identity.of_user(person, work.users.grants(person.id), "")
+        may_decide = who.may(Action.QUARANTINE)
+        waiting = [
+            (tenants.get(total.tenant_id or ""), total)
+            for total in totals
+            if (may_decide if total.tenant_id is None else who.knows(total.tenant_id))
+        ]
+        if waiting:
+            found.append(Letter(person, waiting, may_decide))
+    return found
+
+
+def send_due(catalogue: Catalogue, mailer: Mailer, address: str, now: datetime) -> int:
+    """Send what is due; how many letters went out.
+
+    Args:
+        address: where people reach the portal.
+
+    Raises:
+        CatalogueUnavailable: the database does not answer; nothing is lost, the next run does it.
+    """
+    with catalogue.read() as work:
+        letters = due(work, now)
+    if letters and not mailer.able:
+        _log.warning("files wait in quarantine and no mail can be sent", letters=len(letters))
+        return 0
+    return sum(_send(catalogue, mailer, address, letter, now) for letter in letters)
+
+
+def text_of(letter: Letter, address: str) -> tuple[str, str]:
+    """Subject and text."""
+    every = sum(total.files for _, total in letter.waiting)
+    lines = [_line(tenant, total) for tenant, total in letter.waiting[:MOST_LISTED]]
+    if (more := len(letter.waiting) - MOST_LISTED) > 0:
+        lines.append(f"    and more in {more} other {'service' if more == 1 else 'services'}\n")
+    if letter.may_decide:
+        look = f"See why, and try them again or discard them, under Operation > System:\n\n    {address}/system\n\n"
+    else:
+        look = f"My Services > Voice counts them; an administrator can try them again:\n\n    {address}/services\n\n"
+    text = (
+        "Files that could not be ingested wait for a person. None of them is lost.\n\n"
+        f"{''.join(lines)}\n{look}"
+        f"You asked for this letter, once a day at most, under My Admin > My Account:\n\n    {address}/account\n"
+    )
+    return f"{_files(every)} {'waits' if every == 1 else 'wait'} in quarantine", text
+
+
+def _files(count: int) -> str:
+    return f"{count:,} {'file' if count == 1 else 'files'}"
+
+
+def _line(tenant: Tenant | None, total: QuarantineTotal) -> str:
+    title, zone = (tenant.title, tenant.timezone) if tenant else ("Of no known service", "UTC")
+    since = total.since.astimezone(ZoneInfo(zone))
+    return f"    {title}: {_files(total.files)}, since {since:%-d %b %Y, %H:%M} ({zone})\n"
+
+
+def _send(catalogue: Catalogue, mailer: Mailer, address: str, letter: Letter, now: datetime) -> bool:
+    # Claimed before it is sent: of two processes one gets it.
+    with catalogue.begin() as work:
+        if _was_sent(work, letter.to, now):
+            return False
+        work.audit.add(_event(letter, Outcome.OK, now))
+    sent = mailer.try_to_send(letter.to.email, *text_of(letter, address))
+    if not sent:
+        with catalogue.begin() as work:
+            work.audit.add(_event(letter, Outcome.FAILED, now))
+    return sent
+
+
+def _was_sent(work: Work, person: User, now: datetime) -> bool:
+    """Whether one went out within the last day; the latest word counts, so a failure means again."""
+    latest = work.audit.list(AuditQuery(action=EVENT, subject=person.id, at_from=now - AGAIN_AFTER), limit=1).items
+    return bool(latest) and latest[0].outcome is Outcome.OK
+
+
+def _event(letter: Letter, outcome: Outcome, now: datetime) -> AuditEvent:
+    files = sum(total.files for _, total in letter.waiting)
+    return AuditEvent(at=now, actor=ACTOR, action=EVENT, outcome=outcome, subject=letter.to.id, detail={"files": files})
