@@ -8,10 +8,12 @@ import itertools
 import re
 import socket
 import struct
+import time
 import wave
 from collections.abc import Iterator
 from pathlib import Path
 
+import lameenc
 import pytest
 from playwright.sync_api import Page, Request, Response, expect
 
@@ -24,13 +26,14 @@ TIME = "document.getElementById('audio').currentTime"
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
-    """One sealed tenant with a short call and one of an hour and three quarters."""
+    """One sealed tenant with a short call, one of an hour and three quarters, and a long MP3."""
     with portal(tmp_path_factory.mktemp("sealed")) as made:
         made.user("carl", Role.CLIENT, {made.northwind.id: []})
         made.seal_from_now_on(made.northwind)
         made.drop("order-inquiry.wav")
         made.drop(tone(made.home / "long.wav", 100 * 60), by="02079460111", ago=200)
-        made.recordings(2)
+        made.drop(quiet_then_loud(made.home / "long.mp3", 2 * 550), by="02079460222", ago=400)
+        made.recordings(3)
         yield made
 
 
@@ -42,6 +45,46 @@ def tone(path: Path, seconds: int, rate: int = 8000) -> Path:
         for _ in range(seconds):
             sound.writeframes(second)
     return path
+
+
+def quiet_then_loud(path: Path, seconds: int, rate: int = 8000) -> Path:
+    """An MP3 of 64 kbit/s whose second half is four times as loud as its first."""
+    encoder = lameenc.Encoder()
+    encoder.silence()
+    encoder.set_in_sample_rate(rate)
+    encoder.set_channels(1)
+    encoder.set_bit_rate(64)
+    with path.open("wb") as sound:
+        for level in (2000, 8000):
+            second = struct.pack(f"<{rate}h", *(level if n // 20 % 2 else -level for n in range(rate)))
+            for _ in range(seconds // 2):
+                sound.write(encoder.encode(second))
+        sound.write(encoder.flush())
+    return path
+
+
+def drawn(page: Page, start: float, end: float) -> float:
+    """How high the waveform is between two places of the recording, from 0 to 1."""
+    return float(
+        page.evaluate(
+            """([start, end]) => {
+                const wave = document.getElementById("wave");
+                const [from, to] = [start, end].map((place) => Math.floor(place * wave.width));
+                const { data } = wave.getContext("2d").getImageData(from, 0, to - from, wave.height);
+                const row = (to - from) * 4;
+                const rows = Array.from({ length: wave.height }, (_, y) => data.subarray(y * row, (y + 1) * row));
+                return rows.filter((pixels) => pixels.some((value) => value)).length / wave.height;
+            }""",
+            [start, end],
+        )
+    )
+
+
+def until_drawn(page: Page, start: float, end: float) -> None:
+    deadline = time.monotonic() + 15
+    while drawn(page, start, end) < 0.5:
+        assert time.monotonic() < deadline, f"nothing was drawn from {start} to {end}"
+        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -84,6 +127,33 @@ def test_a_long_recording_plays_and_seeks_without_being_fetched_whole(carl: Page
     expect(carl.get_by_text("every byte is the same")).to_be_visible()
 
 
+@pytest.mark.slow
+def test_a_long_recording_is_drawn_where_it_was_heard_and_nowhere_else(carl: Page, running: Portal) -> None:
+    choose_key(carl, running.home / "myprivatekey.pem")
+    play(carl, "0111")
+    until_drawn(carl, 0, 0.005)
+    assert drawn(carl, 0.25, 0.26) < 0.1
+    # When the person jumps, it grows there
+    carl.evaluate("document.getElementById('audio').currentTime = 3000")
+    until_drawn(carl, 0.5, 0.505)
+    assert drawn(carl, 0.25, 0.26) < 0.1 and drawn(carl, 0, 0.005) > 0.5
+
+
+@pytest.mark.slow
+def test_a_long_mp3_is_drawn_as_loud_as_it_is(carl: Page, running: Portal) -> None:
+    assert running.recordings(3)[2].stored_bytes > 8.4e6
+    choose_key(carl, running.home / "myprivatekey.pem")
+    play(carl, "0222")
+    until_drawn(carl, 0, 0.01)
+    carl.evaluate("document.getElementById('audio').currentTime = 825")
+    until_drawn(carl, 0.755, 0.76)
+    assert 0.1 < drawn(carl, 0, 0.01) < 0.5
+    # And another recording begins with a waveform of its own
+    play(carl, "0958")
+    until(carl, PLAYING)
+    assert drawn(carl, 0.9, 1) > 0.1
+
+
 def test_no_request_carries_any_part_of_the_private_key(carl: Page, running: Portal) -> None:
     # Given everything that the browser sends
     sent: list[Request] = []
@@ -97,8 +167,9 @@ def test_no_request_carries_any_part_of_the_private_key(carl: Page, running: Por
     carl.get_by_role("navigation", name="Main").get_by_role("link", name="Voice").click()
     expect(carl.get_by_role("heading", name="Voice")).to_be_visible()
 
-    # Then none of it holds sixteen bytes of the key in a row, in any of the forms that bytes travel in
-    assert len(sent) > 10
+    # Then nothing was posted, of the sound or of its waveform, and none of it holds sixteen bytes of the key in a row,
+    # in any of the forms that bytes travel in
+    assert len(sent) > 10 and not any(request.post_data_buffer for request in sent)
     traffic = b"".join(
         f"{request.url}\n{sorted(request.all_headers().items())}\n".encode() + (request.post_data_buffer or b"")
         for request in sent

@@ -54,11 +54,9 @@ async function play(row) {
     let url = facts.url;
     if (facts.sealed) {
       const sealed = await Sealed.open(facts, keyBox.key);
-      const source = await sealed.source();
+      url = await sealed.source((found) => show(found, mine));
       if (mine !== opening) return sealed.close();
       current.sealed = sealed;
-      ({ url } = source);
-      if (source.blob) drawFrom(source.blob, mine);
       tellCheck();
     } else {
       drawKept(facts, mine);
@@ -239,38 +237,16 @@ async function drawKept(facts, mine) {
   try {
     const answer = await fetch(`/recordings/${facts.id}/waveform`);
     const { channels } = answer.ok ? await answer.json() : { channels: [] };
-    if (mine !== opening) return;
-    peaks = channels.map((values) => values.map((value) => value / 128));
-    draw();
+    show(channels.map((values) => values.map((value) => value / 128)), mine);
   } catch {
     // Without a waveform there is the line to seek on.
   }
 }
 
-/** The server cannot draw what it cannot hear: of a sealed recording the page does it. */
-async function drawFrom(blob, mine) {
-  try {
-    const decoded = await new OfflineAudioContext(1, 1, 8000).decodeAudioData(await blob.arrayBuffer());
-    if (mine !== opening) return;
-    peaks = Array.from({ length: Math.min(2, decoded.numberOfChannels) }, (_, channel) => {
-      const samples = decoded.getChannelData(channel);
-      const points = Math.min(1000, samples.length);
-      const drawn = [];
-      for (let point = 0; point < points; point++) {
-        let low = 1, high = -1;
-        const end = Math.floor(((point + 1) * samples.length) / points);
-        for (let n = Math.floor((point * samples.length) / points); n < end; n++) {
-          if (samples[n] < low) low = samples[n];
-          if (samples[n] > high) high = samples[n];
-        }
-        drawn.push(low, high);
-      }
-      return drawn;
-    });
-    draw();
-  } catch {
-    // It may be a format that plays and does not decode here.
-  }
+function show(found, mine) {
+  if (mine !== opening) return;
+  peaks = found;
+  draw();
 }
 
 function draw() {

@@ -9,6 +9,7 @@
 import { EnvelopeDamaged, EnvelopeError, RangeDecryptor, fetchHeader, unwrapKey } from "./envelope.js";
 import { policy } from "./search.js";
 import { Sha256 } from "./sha256.js";
+import { GrowingPeaks, peaksOf } from "./waveform.js";
 
 export const WHOLE_LIMIT = 8 * 1024 * 1024;
 const PIECE = 2 * 1024 * 1024; // saved at a time; a multiple of the AES block
@@ -81,22 +82,25 @@ export class Sealed {
     return this.#facts.size > WHOLE_LIMIT;
   }
 
-  /** @returns {Promise<{url: string, blob: Blob|null}>} */
-  async source() {
+  /**
+   * @param {(peaks: import("./waveform.js").Peaks) => void} draw called when there is a waveform, and when it has grown
+   * @returns {Promise<string>} what <audio> plays
+   */
+  async source(draw) {
     if (!this.inParts) {
       const blob = await this.whole(() => {});
-      this.#url = URL.createObjectURL(blob);
-      return { url: this.#url, blob };
+      peaksOf(blob).then(draw, () => {});
+      return (this.#url = URL.createObjectURL(blob));
     }
     const worker = await playerWorker();
     if (!worker) throw new NotFetched("This browser cannot play long sealed recordings in place. Save it, then play the file.");
     const size = await this.#parts.plainLength();
     // A wrong place or a wrong key would show here: what comes out must be the audio file that was noted.
-    const start = await this.#parts.read(0, 16);
+    const start = await this.#parts.read(0, 4096);
     if (size !== this.#facts.contentSize || !looksRight(start, this.#facts.kind)) throw new Altered();
     this.#token = crypto.randomUUID();
-    open.set(this.#token, { parts: this.#parts, size, kind: this.#facts.kind });
-    return { url: `/recordings/opened/${this.#token}`, blob: null };
+    open.set(this.#token, { parts: this.#parts, size, kind: this.#facts.kind, peaks: new GrowingPeaks(start, size, draw) });
+    return `/recordings/opened/${this.#token}`;
   }
 
   /**
@@ -147,6 +151,7 @@ navigator.serviceWorker?.addEventListener("message", async ({ data, ports: [port
   if (data.what === "facts") return port.postMessage({ size: found.size, kind: found.kind });
   try {
     const piece = (await found.parts.read(data.start, data.end)).slice();
+    await found.peaks.add(data.start, piece);
     port.postMessage({ piece }, [piece.buffer]);
   } catch (error) {
     const damaged = error instanceof EnvelopeDamaged;

@@ -28,6 +28,7 @@ _TYPES = {
             "envelope-base.js",
             "envelope-key.js",
             "sha256.js",
+            "waveform.js",
         ),
         "text/javascript",
     ),
