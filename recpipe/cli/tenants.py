@@ -200,7 +200,7 @@ def _print(parts: Parts, tenant: Tenant, certificates: object) -> None:
             ("Timezone", tenant.timezone),
             ("Region", tenant.region),
             ("Store format", tenant.store_format),
-            ("Recording", _on(tenant.recording_enabled)),
+            ("Recording", _addon(tenant)),
             ("Encryption", _on(tenant.encryption)),
             ("Sealed for", ", ".join(f"{c.subject} ({c.id[:8]})" for c in usable)),
             ("Created", f"{tenant.created_at:%Y-%m-%d %H:%M} UTC"),
@@ -209,6 +209,13 @@ def _print(parts: Parts, tenant: Tenant, certificates: object) -> None:
     if tenant.encryption and not usable:
         why = seal.why_not(held, parts.clock())
         frame.err.print(f"[bold red]New recordings are held:[/] {frame.shown(why)}.")
+
+
+def _addon(tenant: Tenant) -> str:
+    """The add-on, in words that do not deny what is ingested."""
+    if tenant.recording_enabled:
+        return "on"
+    return f"{'off' if tenant.disclaimer_agreed_at else 'not agreed to yet'}; files that arrive are ingested"
 
 
 def _on(value: bool) -> str:

@@ -23,7 +23,7 @@ class Tenant:
     store_format: StoreFormat
     created_at: datetime
     aliases: tuple[str, ...] = ()  # domains, account ids that mean this tenant
-    recording_enabled: bool = False  # the call recording add-on; its disclaimer comes first
+    recording_enabled: bool = False  # the add-on, as agreed to; what arrives is ingested either way
     disclaimer_agreed_at: datetime | None = None
     disclaimer_agreed_by: str = ""
 

@@ -22,7 +22,7 @@ class TenantGiven(Given):
     encryption: bool = Field(description="new recordings are sealed")
     store_format: StoreFormat
     aliases: list[str] = Field(description="domains and account ids that mean this tenant")
-    recording_enabled: bool
+    recording_enabled: bool = Field(description="the call recording add-on; files that arrive are ingested either way")
     disclaimer_agreed_at: datetime | None
     disclaimer_agreed_by: str
     created_at: datetime
