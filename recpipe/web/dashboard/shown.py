@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -127,6 +127,21 @@ def in_names(key: str, names: Mapping[str, str]) -> str:
     return names.get(key, "another service")
 
 
+def actions(granted: Iterable[str]) -> str:
+    """What was granted, in words; in the order of the words that people are shown everywhere."""
+    named = set(granted)
+    return ", ".join(word for name, word in WORDS.items() if name in named)
+
+
+def by_service(grants: str, names: Mapping[str, str]) -> str:
+    """Grants as the audit log keeps them (`ID: search,play; ID: all`), each under the name of its service."""
+    shown = []
+    for grant in filter(None, grants.split("; ")):
+        tenant_id, _, granted = grant.partition(": ")
+        shown.append(f"{in_names(tenant_id, names)}: {actions(granted.split(',')) or 'all that the role allows'}")
+    return "; ".join(shown) or "none"
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "local": local,
     "machine": machine,
@@ -137,4 +152,6 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "brief": brief,
     "fingerprint": fingerprint,
     "in_names": in_names,
+    "actions": actions,
+    "by_service": by_service,
 }

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from fastapi import APIRouter, BackgroundTasks, Request, Response
 
 from recpipe.access.accounts import Account
 from recpipe.access.links import LinkFor
 from recpipe.access.principal import GRANTABLE_ACTIONS, Action
-from recpipe.errors import RecpipeError
+from recpipe.errors import InputInvalid, RecpipeError
 from recpipe.model import Role, UserStatus
 from recpipe.web.dashboard import letters
 from recpipe.web.dashboard.account import NOTIFICATIONS
@@ -81,7 +81,7 @@ def change(request: Request, desk: TheDesk, viewer: Looking, user_id: str, form:
             notifications={name: form.on(f"notify-{name}") for name, _ in NOTIFICATIONS},
         )
     except RecpipeError as refused:
-        return _form(request, desk, viewer, before, refused=refused)
+        return _form(request, desk, viewer, before, refused=refused, typed=form)
     return redirect("/users?done=saved")
 
 
@@ -150,12 +150,21 @@ def _role(form: Fields) -> Role:
 
 
 def _grants(form: Fields, viewer: Viewer, role: Role) -> dict[str, list[str]]:
-    """Tenant id -> actions, from ticks; an administrator needs none."""
+    """Tenant id -> actions, from ticks; an administrator needs none.
+
+    Raises:
+        InputInvalid: a service user lacks actions in one of them.
+    """
     if role is Role.ADMINISTRATOR:
         return {}
-    wanted = set(form.all("tenant"))
-    actions = [word for word in form.all("action") if word in {a.value for a in ACTIONS}]
-    return {t.id: actions for t in viewer.tenants if t.id in wanted}
+    ticked = set(form.all("tenant"))
+    grants = {t: form.all(f"action-{t.id}") for t in viewer.tenants if t.id in ticked}
+    for tenant, actions in grants.items():
+        if role is Role.SERVICE and not actions:
+            raise InputInvalid(
+                "grants", f"Tick what this Service User may do in {tenant.title}, such as Search and Play."
+            )
+    return {tenant.id: actions for tenant, actions in grants.items()}
 
 
 def _beyond(before: Account, viewer: Viewer) -> dict[str, list[str]]:
@@ -183,14 +192,15 @@ def _form(
     shown_as: str = "",
 ) -> Response:
     problem = problem_of(refused) if refused else None
-    grants = {grant.tenant_id: grant.actions for grant in account.grants} if account else {}
-    values: dict[str, Any] = {"username": "", "email": "", "role": "client"}
+    values: dict[str, str] = {"username": "", "email": "", "role": "client"}
+    # A user without a service is of no use, so the only one there is needs no tick.
+    granted: dict[str, Sequence[str]] = {t.id: () for t in viewer.tenants if len(viewer.tenants) == 1}
+    if account is not None:
+        values = {name: str(getattr(account.user, name)) for name in (*values, "display_name", "status")}
+        granted = {grant.tenant_id: grant.actions for grant in account.grants}
     if typed is not None:
-        values = {name: typed.text(name) for name in values}
-        grants = dict.fromkeys(typed.all("tenant"), ())
-    elif account is not None:
-        values = {"username": account.user.username, "email": account.user.email, "role": account.user.role.value}
-    chosen = set(typed.all("action")) if typed else {word for words in grants.values() for word in words}
+        values = {name: typed.text(name, value) for name, value in values.items()}
+        granted = {tenant_id: typed.all(f"action-{tenant_id}") for tenant_id in typed.all("tenant")}
     return desk.page(
         request,
         "user-edit.html",
@@ -199,9 +209,7 @@ def _form(
         problem=problem,
         account=account,
         values=values,
-        granted=grants,
-        chosen_actions=chosen,
-        mixed=len({tuple(words) for words in grants.values()}) > 1,
+        granted=granted,
         actions=ACTIONS,
         scopes=SCOPES,
         roles=[r for r in Role if r is not Role.ADMINISTRATOR or viewer.principal.unlimited],

@@ -85,6 +85,15 @@ def test_ages_read_as_people_say_them() -> None:
     assert shown.ago(None, now) == "never"
 
 
+def test_grants_of_the_audit_log_are_told_by_service_and_an_unseen_one_by_no_name() -> None:
+    names = {"1" * 32: "Acme"}
+    kept = f"{'1' * 32}: search,keys; {'2' * 32}: all"
+    assert shown.by_service(kept, names) == (
+        "Acme: Search, Add-ons and keys; another service: all that the role allows"
+    )
+    assert shown.by_service("", names) == "none"
+
+
 def test_a_time_is_told_on_the_clock_of_its_zone() -> None:
     assert shown.local(datetime(2026, 7, 1, 23, 30, tzinfo=UTC), "Europe/Berlin") == "2 Jul 2026, 01:30:00"
 
