@@ -168,7 +168,7 @@ def test_letters_about_quarantine_are_for_those_who_tick_them(running: Portal, n
     carl = new_page()
     sign_in(carl, running, "carl")
     carl.goto(f"{running.url}/account")
-    tick = carl.get_by_label("Files of my services wait in quarantine")
+    tick = carl.get_by_label("Files wait in quarantine")
     expect(tick).not_to_be_checked()
     expect(carl.get_by_label("A certificate of my services expires")).to_be_checked()
     tick.check()

@@ -17,7 +17,7 @@ CONTACT = (("phone", "Telephone"), ("company", "Company"), ("address", "Address"
 NOTIFICATIONS = (
     ("certificates", "A certificate of my services expires (90, 30 and 7 days before)"),
     ("registrations", "Somebody registers (administrators)"),
-    ("quarantine", "Files of my services wait in quarantine (once a day at most)"),
+    ("quarantine", "Files wait in quarantine (once a day at most)"),
 )
 
 router = APIRouter(include_in_schema=False)
