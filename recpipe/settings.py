@@ -120,6 +120,8 @@ class Settings(BaseSettings):
     http_media: Literal["proxy", "redirect"] = Field(
         "proxy", description="send media ourselves, or redirect to a short-lived S3 URL"
     )
+    http_max_streams: int = Field(256, ge=1, description="downloads and exports under way at once, in total")
+    http_max_streams_per_user: int = Field(24, ge=1, description="for one user, with all sessions and tokens")
     trusted_proxies: tuple[str, ...] = Field((), description="addresses whose X-Forwarded-For is believed")
 
     ftp_listen: str = Field("127.0.0.1:2121", description="address:port of FTP and explicit FTPS")

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
-import anyio
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 
@@ -32,12 +31,12 @@ from recpipe.reader import Reader
 from recpipe.settings import Settings
 from recpipe.store.base import Store
 from recpipe.web.security import address_of
+from recpipe.web.streams import Streams
 
 if TYPE_CHECKING:
     from recpipe.pipeline.run import Ingest
 
 ENDPOINT_THREADS = 32
-READING_THREADS = 32
 API = "/api/v1"
 SESSION_COOKIE = "recpipe_session"
 
@@ -93,7 +92,7 @@ class WebContext:
     trail: Trail
     clock: Callable[[], datetime]
     names: TenantNames
-    streams: anyio.CapacityLimiter  # threads that read what is being sent
+    streams: Streams
     ingest: Ingest | None = field(default=None)  # None where this process does not ingest
 
     @classmethod
@@ -113,7 +112,7 @@ class WebContext:
             trail=parts.trail,
             clock=parts.clock,
             names=TenantNames(parts.catalogue),
-            streams=anyio.CapacityLimiter(READING_THREADS),
+            streams=Streams(parts.settings.http_max_streams, parts.settings.http_max_streams_per_user),
             ingest=ingest,
         )
 

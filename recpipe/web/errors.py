@@ -54,12 +54,30 @@ class CrossSite(errors.RecpipeError):
         super().__init__("This request came from another site. Open the page here and repeat what you were doing.")
 
 
+class TooManyStreams(errors.RecpipeError):
+    """One user has as many files on their way as one may; nothing was begun."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"You have {most} downloads under way, which is the most. Let one end, then try again.")
+        self.retry_after_seconds = 5
+
+
+class ServerBusy(errors.RecpipeError):
+    """As many files are on their way as the server sends at once; nothing was begun."""
+
+    def __init__(self) -> None:
+        super().__init__("The server sends as many files as it can. Nothing was begun; try again in a few seconds.")
+        self.retry_after_seconds = 5
+
+
 _401 = {"www-authenticate": 'Bearer realm="recpipe"'}
 
 # The first row whose class fits wins: subclasses stand before their bases.
 _TABLE: tuple[tuple[type[Exception], int, str, str], ...] = (
     (errors.CredentialsRejected, 401, "credentials-rejected", "Not signed in"),
     (errors.LockedOut, 429, "locked-out", "Too many failed logins"),
+    (TooManyStreams, 429, "too-many-streams", "Too many downloads at once"),
+    (ServerBusy, 503, "busy", "Too many downloads at once"),
     (errors.Forbidden, 403, "forbidden", "Not allowed"),
     (CrossSite, 403, "cross-site", "Sent from another site"),
     (errors.NotFound, 404, "not-found", "Not found"),
@@ -134,7 +152,7 @@ def _more(error: Exception) -> dict[str, Any]:
 def _headers(error: Exception) -> dict[str, str]:
     if isinstance(error, errors.CredentialsRejected):
         return dict(_401)
-    if isinstance(error, errors.LockedOut):
+    if isinstance(error, (errors.LockedOut, TooManyStreams, ServerBusy)):
         return {"retry-after": str(error.retry_after_seconds)}
     if isinstance(error, (errors.CatalogueUnavailable, errors.StoreUnavailable)):
         return {"retry-after": "5"}

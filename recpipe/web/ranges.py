@@ -1,6 +1,6 @@
 """Conditional and range requests, decided without any I/O.
 
-Source: RFC 9110 sections 13 (conditions), 14 (ranges) and 8.8 (validators); RFC 9530 (digests).
+Source: RFC 9110 sections 13 (conditions), 14 (ranges) and 8.8 (validators); RFC 9530 and RFC 3230 (digests).
 """
 
 from __future__ import annotations
@@ -42,7 +42,16 @@ class Representation:
     @property
     def repr_digest(self) -> str:
         """The value of `Repr-Digest`. Source: RFC 9530 section 3."""
-        return f"sha-256=:{base64.b64encode(bytes.fromhex(self.sha256)).decode()}:"
+        return f"sha-256=:{self._base64}:"
+
+    @property
+    def digest(self) -> str:
+        """The value of `Digest`, which older clients know. Source: RFC 3230 section 4.3.2, RFC 5843 (SHA-256)."""
+        return f"SHA-256={self._base64}"
+
+    @property
+    def _base64(self) -> str:
+        return base64.b64encode(bytes.fromhex(self.sha256)).decode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,22 +7,26 @@ import email
 import email.policy
 import hashlib
 import os
+import re
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from tests.integration.api import World, world
+from tests.services.need import tool
 from tests.services.s3 import S3Server
 
 
 @pytest.fixture(scope="module")
 def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world(tmp_path_factory.mktemp("media")) as made:
+    with world(tmp_path_factory.mktemp("media"), http_max_streams_per_user=100) as made:
         yield made
 
 
@@ -56,11 +60,36 @@ def test_the_headers_say_what_the_bytes_are(there: World, key: str) -> None:
     assert answer.headers["content-type"] == ("application/octet-stream" if key == "two" else "audio/wav")
 
 
+@pytest.mark.parametrize("asked", [(), ("--range", "100-199"), ("--range", "0-9,500-599"), ("--head",)])
+def test_openssl_computes_the_digest_that_curl_is_told_of_the_whole_file_whatever_part_was_asked_for(
+    there: World, tmp_path: Path, asked: tuple[str, ...]
+) -> None:
+    url, token = there.url + media(there, "two"), f"Authorization: Bearer {there.tokens['client']}"
+    curl = (tool("curl"), "-sSf", "--noproxy", "*", "-H", token)
+    whole, head = tmp_path / "whole", tmp_path / "head"
+    subprocess.run([*curl, "-o", whole, url], check=True)
+    subprocess.run([*curl, *asked, "-D", head, "-o", tmp_path / "part", url], check=True)
+    digest = subprocess.run([tool("openssl"), "dgst", "-sha256", "-binary", whole], check=True, capture_output=True)
+    expected = base64.b64encode(digest.stdout).decode()
+    said = head.read_text()
+    assert re.search(r"^HTTP/1.1 (\d+)", said)[1] == ("206" if "--range" in asked else "200")  # type: ignore[index]
+    assert re.search(r"^digest: (.*)$", said, re.MULTILINE)[1] == f"SHA-256={expected}"  # type: ignore[index]
+    assert re.search(r"^repr-digest: (.*)$", said, re.MULTILINE)[1] == f"sha-256=:{expected}:"  # type: ignore[index]
+
+
 def test_head_says_the_same_without_the_bytes(there: World) -> None:
     whole = there.client("client").get(media(there, "one"))
     head = there.client("client").head(media(there, "one"))
     assert head.status_code == 200 and head.content == b""
-    for name in ("content-length", "etag", "repr-digest", "content-type", "last-modified", "content-disposition"):
+    for name in (
+        "content-length",
+        "etag",
+        "repr-digest",
+        "digest",
+        "content-type",
+        "last-modified",
+        "content-disposition",
+    ):
         assert head.headers[name] == whole.headers[name]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from contextlib import ExitStack
 from typing import BinaryIO, Protocol
 from urllib.parse import quote
 
@@ -25,6 +26,7 @@ from recpipe.web.deps import WebContext
 from recpipe.web.errors import Problem
 from recpipe.web.schemas import media_type
 from recpipe.web.security import address_of, route_of
+from recpipe.web.streams import Streams
 
 _log = log.get(__name__)
 
@@ -61,24 +63,26 @@ class Generated:
 
 
 class Streamed(StreamingResponse):
-    """A body from a source, which is closed however the answer ends."""
+    """A body from a source, which is closed and gives its place back however the answer ends."""
 
     def __init__(
         self,
         source: Source,
-        limiter: anyio.CapacityLimiter,
+        streams: Streams,
+        place: ExitStack,
         status: int,
         headers: Mapping[str, str],
         first: bytes = b"",
     ) -> None:
         super().__init__(self._pieces(first), status, headers)
         self._source = source
-        self._limiter = limiter
+        self._threads = streams.threads
+        self._place = place
 
     async def _pieces(self, first: bytes) -> AsyncIterator[bytes]:
         if first:
             yield first
-        while piece := await anyio.to_thread.run_sync(self._source.read, limiter=self._limiter):
+        while piece := await anyio.to_thread.run_sync(self._source.read, limiter=self._threads):
             yield piece
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,8 +96,8 @@ class Streamed(StreamingResponse):
             # Nothing can be said any more: an answer that stays incomplete makes the server cut the connection.
             _log.warning("answer broken off", error=type(error).__name__, route=route_of(scope))
         finally:
-            with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(self._source.close, limiter=self._limiter)
+            with self._place, anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self._source.close, limiter=self._threads)
 
 
 def deliver(
@@ -101,7 +105,7 @@ def deliver(
 ) -> Response:
     """The media of one recording, as asked for: whole, ranges, only its headers, not at all, or from the store itself.
 
-    Source: RFC 9110, RFC 6266 (Content-Disposition), RFC 9530 (Repr-Digest).
+    Source: RFC 9110, RFC 6266 (Content-Disposition), RFC 9530 (Repr-Digest), RFC 3230 (Digest).
     """
     file = ranges.Representation(recording.stored_bytes, recording.stored_sha256, recording.ingested_at)
     asked = {name: ", ".join(request.headers.getlist(name)) for name in set(request.headers.keys())}
@@ -114,6 +118,7 @@ def deliver(
         "etag": file.etag,
         "last-modified": file.last_modified,
         "repr-digest": file.repr_digest,
+        "digest": file.digest,
     }
     if plan.status == 304:
         return Response(status_code=304, headers={name: headers[name] for name in ("cache-control", "etag")})
@@ -140,19 +145,20 @@ def deliver(
 
     check = still(context, principal)
     whole = ranges.Span(0, file.size_bytes)
-    if len(plan.spans) > 1:
-        layout = ranges.multipart(plan.spans, kind, file.size_bytes)
-        headers |= {"content-type": layout.media_type, "content-length": str(layout.size_bytes)}
-        return Streamed(_Parts(layout, open_span, check), context.streams, 206, headers)
-    span = plan.spans[0] if plan.spans else whole
-    headers |= {"content-type": kind, "content-length": str(span.length)}
-    if plan.status == 206:
-        headers["content-range"] = span.content_range(file.size_bytes)
-    source = _Span(open_span(span), span.length, check)
-    first = source.read()
-    if source.left == 0:  # the usual telephone call, or what a player asks for: one thread for all of it
-        return Response(first, plan.status, headers)
-    return Streamed(source, context.streams, plan.status, headers, first)
+    with context.streams.place(principal) as place:
+        if len(plan.spans) > 1:
+            layout = ranges.multipart(plan.spans, kind, file.size_bytes)
+            headers |= {"content-type": layout.media_type, "content-length": str(layout.size_bytes)}
+            return Streamed(_Parts(layout, open_span, check), context.streams, place.pop_all(), 206, headers)
+        span = plan.spans[0] if plan.spans else whole
+        headers |= {"content-type": kind, "content-length": str(span.length)}
+        if plan.status == 206:
+            headers["content-range"] = span.content_range(file.size_bytes)
+        source = _Span(open_span(span), span.length, check)
+        first = source.read()
+        if source.left == 0:  # the usual telephone call, or what a player asks for: one thread for all of it
+            return Response(first, plan.status, headers)
+        return Streamed(source, context.streams, place.pop_all(), plan.status, headers, first)
 
 
 def still(context: WebContext, principal: Principal) -> Callable[[], None]:

@@ -83,15 +83,16 @@ def export(
 ) -> Response:
     """The whole search, however many. In CSV an apostrophe stands before what a spreadsheet would calculate."""
     tenants, query = understood(context, principal, what)
-    first = context.reader.search(principal, tenants, query, None, _PAGE, action=Action.EXPORT)
-    _note(context, principal, tenants, form)
-    rows = _rows(context, principal, tenants, query, first)
-    pieces = _csv(rows) if form is Format.CSV else _json_lines(rows)
     headers = {
         "content-type": _MEDIA_TYPES[form],
         "content-disposition": disposition("attachment", f"recordings.{form.value}"),
     }
-    return Streamed(Generated(pieces), context.streams, 200, headers)
+    with context.streams.place(principal) as place:
+        first = context.reader.search(principal, tenants, query, None, _PAGE, action=Action.EXPORT)
+        _note(context, principal, tenants, form)
+        rows = _rows(context, principal, tenants, query, first)
+        pieces = _csv(rows) if form is Format.CSV else _json_lines(rows)
+        return Streamed(Generated(pieces), context.streams, place.pop_all(), 200, headers)
 
 
 @router.post(
@@ -119,7 +120,7 @@ def zipped(request: Request, context: Context, principal: Caller, wanted: Select
             "attachment", f"recordings-{context.clock().astimezone(UTC):%Y%m%d-%H%M%S}.zip"
         ),
     }
-    return Streamed(Generated(pieces), context.streams, 200, headers)
+    return Streamed(Generated(pieces), context.streams, context.streams.place(principal), 200, headers)
 
 
 def _note(context: WebContext, principal: Principal, tenants: Collection[str] | None, form: Format) -> None:

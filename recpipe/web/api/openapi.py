@@ -22,9 +22,9 @@ _MEANING = {
     413: "The request is too large.",
     416: "No byte of the range exists.",
     422: "The input cannot be understood; `errors` or `field` says which part.",
-    429: "Too many failed logins from this address; see `Retry-After`.",
+    429: "Too many failed logins from this address, or too many downloads of one user; see `Retry-After`.",
     502: "The stored file is missing or damaged.",
-    503: "The database or the store does not answer; try again.",
+    503: "The database or the store does not answer, or too many downloads are under way; see `Retry-After`.",
 }
 _ALWAYS = (400, 401, 403, 413, 422, 429, 503)
 

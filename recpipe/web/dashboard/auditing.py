@@ -48,7 +48,9 @@ def export(request: Request, desk: TheDesk, viewer: Looking) -> Response:
     """Every event of the filter."""
     _, tenant_id, query = _asked(request, desk, viewer)
     headers = {"content-type": "text/csv; charset=utf-8", "content-disposition": disposition("attachment", "audit.csv")}
-    return Streamed(Generated(_csv(desk, tenant_id, query)), desk.context.streams, 200, headers)
+    streams = desk.context.streams
+    pieces = Generated(_csv(desk, tenant_id, query))
+    return Streamed(pieces, streams, streams.place(viewer.principal), 200, headers)
 
 
 def _asked(request: Request, desk: Desk, viewer: Viewer) -> tuple[dict[str, str], str | None, AuditQuery]:
