@@ -22,7 +22,7 @@ from ftp.filesystem import Recordings, Tree
 from ftp.replies import one_line, reply_to
 from ftp.transfers import Transfers
 from ftp.uploads import DropBox
-from recpipe import log
+from recpipe import log, metrics
 from recpipe.access.principal import Principal
 from recpipe.errors import CatalogueUnavailable, CredentialsRejected, LockedOut, RecpipeError
 
@@ -256,15 +256,18 @@ class Session(Transfers):
                 principal = self.gateway.access.ftp(username, line, plain_address(self.remote_ip))
                 tree = self._tree_of(principal)
         except (CredentialsRejected, LockedOut) as error:
+            metrics.FTP_LOGINS.labels("locked-out" if isinstance(error, LockedOut) else "rejected").inc()
             self.attempted_logins += 1
             self.respond(reply_to(error))
             if self.attempted_logins >= self.max_login_attempts:
                 self.close_when_done()
             return
         if not self.gateway.admit(self, principal):
+            metrics.FTP_LOGINS.labels("too-many-sessions").inc()
             self.respond("421 This account has too many sessions. Close some, then log in again.")
             self.close_when_done()
             return
+        metrics.FTP_LOGINS.labels("ok").inc()
         self.principal, self.account, self.username = principal, principal.name, username
         self._checked_at = time.monotonic()
         self.fs = Place(tree)

@@ -20,7 +20,7 @@ from ftp.handler import Session
 from ftp.threads import Parking, Threads, attend, take_up
 from ftp.turns import Turn
 from ftp.uploads import DropBox, UploadTarget
-from recpipe import log, wiring
+from recpipe import log, metrics, wiring
 from recpipe.access.login import Access
 from recpipe.access.principal import Principal
 from recpipe.access.trail import Trail, event
@@ -129,6 +129,9 @@ class FtpGateway:
         except BaseException:
             self._close_listeners()
             raise
+        metrics.FTP_SESSIONS.set_function(lambda: self.status().sessions)
+        metrics.FTP_LOGGED_IN.set_function(lambda: self.status().logged_in)
+        metrics.FTP_TRANSFERRING.set_function(lambda: self.status().transfers)
         for name, work in (("ftp-door", self._door), ("ftp-guard", self._guard)):
             thread = threading.Thread(target=work, name=name, daemon=True)
             thread.start()
@@ -350,6 +353,7 @@ class FtpGateway:
 
 
 def _turn_away(sock: socket.socket, listener: Listener, who: str) -> None:
+    metrics.FTP_TURNED_AWAY.labels(who).inc()
     with contextlib.suppress(OSError):
         sock.setblocking(False)
         if not listener.implicit_tls:

@@ -13,6 +13,7 @@ from OpenSSL import SSL
 from ftp.commands import Commands
 from ftp.data import Download, plain_address
 from ftp.uploads import DropBox
+from recpipe import metrics
 from recpipe.access.principal import Principal
 
 if TYPE_CHECKING:
@@ -143,6 +144,11 @@ class Transfers(Commands):
         super()._make_eport(ip, port)
 
     def _on_dtp_close(self) -> None:
+        channel = self.data_channel
+        if channel is not None and channel.cmd:  # else nothing was asked for over it
+            labels = channel.cmd, "complete" if channel.transfer_finished else "broken"
+            metrics.FTP_TRANSFERS.labels(*labels).inc()
+            metrics.FTP_BYTES.labels(*labels).inc(channel.get_transmitted_bytes())
         super()._on_dtp_close()
         self.last_active = time.monotonic()
 

@@ -23,6 +23,24 @@ LATENCY = Histogram(
     buckets=(0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 900, 3600),
     registry=REGISTRY,
 )
+FTP_SESSIONS = Gauge("recpipe_ftp_sessions", "Connected FTP clients", registry=REGISTRY)
+FTP_LOGGED_IN = Gauge("recpipe_ftp_sessions_logged_in", "FTP clients that are logged in", registry=REGISTRY)
+FTP_TRANSFERRING = Gauge("recpipe_ftp_sessions_transferring", "FTP clients with a data connection", registry=REGISTRY)
+FTP_TRANSFERS = Counter(
+    "recpipe_ftp_transfers", "Transfers that ended: complete or broken off", ["verb", "outcome"], registry=REGISTRY
+)
+FTP_BYTES = Counter(
+    "recpipe_ftp_transfer_bytes", "Bytes of these transfers, both ways", ["verb", "outcome"], registry=REGISTRY
+)
+FTP_LOGINS = Counter(
+    "recpipe_ftp_logins", "Logins: ok, rejected, locked-out or too-many-sessions", ["outcome"], registry=REGISTRY
+)
+FTP_TURNED_AWAY = Counter(
+    "recpipe_ftp_connections_refused",
+    "Connections over the limit of an address or the server",
+    ["limit"],
+    registry=REGISTRY,
+)
 
 
 def exposition() -> bytes:

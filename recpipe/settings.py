@@ -144,6 +144,9 @@ class Settings(BaseSettings):
     )
     mail_from: str = Field("", description="sender of mail")
 
+    metrics_listen: str = Field(
+        "", description="address:port of /metrics, /healthz and /readyz in a process without the role web; empty: off"
+    )
     ingest_workers: int = Field(4, ge=1, le=64, description="files in work at the same time")
     held_retry_seconds: float = Field(60.0, gt=0, description="how often held files are tried again")
     log_format: Literal["console", "json"] = Field("console", description="for people or for machines")

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
@@ -30,6 +30,7 @@ class Running:
     """What a caller (the demo, a test) needs to know of what was started."""
 
     http_url: str = ""
+    monitor_url: str = ""
     ftp_address: tuple[str, int] | None = None
     ftps_address: tuple[str, int] | None = None
     ingest: Ingest | None = None
@@ -77,6 +78,9 @@ def started(settings: Settings, roles: Sequence[RoleName], running: Running) -> 
         if RoleName.WEB in roles:
             running.http_url = stack.enter_context(_web(parts, running.ingest))
             _log.info("web started", url=running.http_url)
+        elif parts.settings.metrics_listen:
+            running.monitor_url = stack.enter_context(_monitor(parts, running.ingest))
+            _log.info("monitor started", url=running.monitor_url)
         if RoleName.FTP in roles:
             # The roof alone knows the gateway; a process without the role does not load it.
             from ftp.server import FtpGateway
@@ -112,16 +116,30 @@ def _web(parts: wiring.Parts, ingest: Ingest | None) -> Iterator[str]:
     from recpipe.web.app import create_app
     from recpipe.web.deps import WebContext
 
-    host, port = split_listen(parts.settings.http_listen)
-    listening = _bind(host, port, "RECPIPE_HTTP_LISTEN")
     app = create_app(WebContext.of(parts, ingest))
+    with _served(app, parts.settings, parts.settings.http_listen, "RECPIPE_HTTP_LISTEN") as url:
+        yield parts.settings.http_url or url
+
+
+def _monitor(parts: wiring.Parts, ingest: Ingest | None) -> AbstractContextManager[str]:
+    from recpipe.web.app import create_monitor
+    from recpipe.web.deps import WebContext
+
+    app = create_monitor(WebContext.of(parts, ingest))
+    return _served(app, parts.settings, parts.settings.metrics_listen, "RECPIPE_METRICS_LISTEN")
+
+
+@contextmanager
+def _served(app: Callable[..., object], settings: Settings, listen: str, setting: str) -> Iterator[str]:
+    host, port = split_listen(listen)
+    listening = _bind(host, port, setting)
     config = uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=_WEB_STOP_SECONDS,
-        proxy_headers=bool(parts.settings.trusted_proxies),
-        forwarded_allow_ips=list(parts.settings.trusted_proxies),
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
         server_header=False,
     )
     server = uvicorn.Server(config)
@@ -129,11 +147,11 @@ def _web(parts: wiring.Parts, ingest: Ingest | None) -> Iterator[str]:
     thread.start()
     while not server.started:
         if not thread.is_alive():
-            raise RecpipeError("The web server could not start; the log above says why.")
+            raise RecpipeError("The HTTP server could not start; the log above says why.")
         time.sleep(0.01)
     try:
         shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared, not bound
-        yield parts.settings.http_url or f"http://{shown}:{listening.getsockname()[1]}"
+        yield f"http://{shown}:{listening.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join()

@@ -15,6 +15,17 @@ from recpipe.web.deps import API, ENDPOINT_THREADS, WebContext
 from recpipe.web.security import Guard, origin_of
 
 
+def create_monitor(context: WebContext) -> FastAPI:
+    """/healthz, /readyz and /metrics alone, for a process that serves no other page."""
+    app = FastAPI(openapi_url=None, redirect_slashes=False)
+    app.state.context = context
+    app.state.readiness = health.Readiness(context)
+    errors.install(app)
+    app.include_router(health.router)
+    app.add_middleware(Guard, limits={}, origins=frozenset())
+    return app
+
+
 def create_app(context: WebContext) -> FastAPI:
     """Everything that HTTP serves, over parts that are open and stay the caller's to close."""
 
