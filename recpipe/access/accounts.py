@@ -209,7 +209,9 @@ class Accounts:
             if user.status is not UserStatus.ACTIVE or user.role is not before.user.role:
                 work.sessions.revoke_all(user_id, now)
             account = Account(user, wanted)
-            self._audit(work, by, "user.change", account, **_difference(before, account))
+            # Tenants that it had before count as well: what was granted there is not for the log of another.
+            of_both = Account(user, [*before.grants, *wanted])
+            self._audit(work, by, "user.change", of_both, **_difference(before, account))
         return account
 
     def remove(self, by: Principal, user_id: str) -> None:
@@ -365,7 +367,8 @@ class Accounts:
         raise denial
 
     def _audit(self, work: Work, by: Principal, action: str, account: Account, **detail: Detail) -> None:
-        tenant_id = account.grants[0].tenant_id if len(account.grants) == 1 else None
+        tenants = {grant.tenant_id for grant in account.grants}
+        tenant_id = tenants.pop() if len(tenants) == 1 else None
         happened = event(by, action, self._clock(), tenant_id=tenant_id, subject=account.user.id)
         work.audit.add(replace(happened, detail=detail))
 

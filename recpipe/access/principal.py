@@ -40,11 +40,12 @@ TENANT_ACTIONS = frozenset(
         Action.KEYS,
         Action.FTP,
         Action.USERS,
+        Action.AUDIT,
     }
 )
 # May be granted by name, but comes with no role: whoever may upload decides what counts as a recording.
 GRANTABLE_ACTIONS = TENANT_ACTIONS | {Action.UPLOAD}
-ADMINISTRATIVE_ACTIONS = frozenset({Action.TENANTS, Action.QUARANTINE, Action.AUDIT, Action.SYSTEM})
+ADMINISTRATIVE_ACTIONS = frozenset({Action.TENANTS, Action.QUARANTINE, Action.SYSTEM})
 
 _IN_WORDS = {
     Action.SEARCH: "search recordings",

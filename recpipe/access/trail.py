@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 
 from recpipe import log
@@ -132,6 +132,24 @@ class Trail:
         except (Forbidden, NotFound) as denial:
             self.denied(by, action, denial, tenant_id=tenant_id, subject=which)
             raise
+
+    def readable(self, by: Principal, tenant_id: str | None = None) -> Collection[str] | None:
+        """Whose log `by` reads: of the tenant that is asked for, or without one of every tenant where it may.
+
+        Returns:
+            Ids of tenants; None: everything, also what is no tenant's.
+
+        Raises:
+            NotFound: the tenant is nothing to `by`.
+            Forbidden: it may not read the log there, or anywhere.
+        """
+        if tenant_id is not None:
+            self.require(by, Action.AUDIT, tenant_id)
+            return [tenant_id]
+        tenants = by.tenants(Action.AUDIT)
+        if tenants is not None and not tenants:
+            self.require(by, Action.AUDIT)
+        return tenants
 
     def denied(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -28,13 +28,13 @@ _ADD = insert(audit)
 
 
 class Audit(Repository):
-    """The audit log: of everything, or of one tenant. Events are added and read, never changed."""
+    """The audit log: of everything, or of some tenants. Events are added and read, never changed."""
 
-    __slots__ = ("_tenant_id",)
+    __slots__ = ("_tenant_ids",)
 
-    def __init__(self, connection: Connection, tenant_id: str | None = None) -> None:
+    def __init__(self, connection: Connection, tenant_ids: Collection[str] | None = None) -> None:
         super().__init__(connection)
-        self._tenant_id = tenant_id
+        self._tenant_ids = tenant_ids
 
     def list(self, query: AuditQuery = _EVERYTHING, cursor: str | None = None, limit: int = 100) -> Page[AuditEvent]:
         """Events, newest first.
@@ -57,9 +57,9 @@ class Audit(Repository):
 
     def _conditions(self, query: AuditQuery) -> Sequence[ColumnElement[bool]]:
         c = audit.c
-        conditions = []
-        if self._tenant_id is not None:
-            conditions.append(c.tenant_id == self._tenant_id)
+        conditions: list[ColumnElement[bool]] = []
+        if self._tenant_ids is not None:
+            conditions.append(c.tenant_id.in_(sorted(self._tenant_ids)))
         if query.at_from is not None:
             conditions.append(c.at >= query.at_from)
         if query.at_before is not None:

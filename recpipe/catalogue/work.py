@@ -43,7 +43,7 @@ class TenantScope:
 
     @cached_property
     def audit(self) -> Audit:
-        return Audit(self._connection, self.tenant_id)
+        return Audit(self._connection, [self.tenant_id])
 
     @cached_property
     def quarantine(self) -> Quarantine:
@@ -66,7 +66,7 @@ class Work:
             raise ValueError("a scope needs a tenant")
         return TenantScope(self._connection, tenant_id)
 
-    # --- recordings of several tenants --------------------------------------------------------------------
+    # --- things of several tenants ------------------------------------------------------------------------
 
     def add_recordings(self, batch: Sequence[Recording]) -> list[Added]:
         """`Recordings.add_many` for recordings of any tenants, all of them in this one transaction.
@@ -115,6 +115,10 @@ class Work:
             QueryInvalid, TooManyMatches: as for `search`.
         """
         return Search(self._connection, tenant_ids).count(query, cap)
+
+    def audit_of(self, tenant_ids: Collection[str]) -> Audit:
+        """The audit log of these tenants and of nobody else."""
+        return Audit(self._connection, tenant_ids)
 
     # --- the installation ---------------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ Grants = Annotated[
     typer.Option(
         metavar="TENANT[:ACTION,...]",
         help="A tenant, and what may be done with it: search, play, download, export, delete, keys, ftp, users, "
-        "upload. Without actions: what the role allows. May be repeated.",
+        "audit, upload. Without actions: what the role allows. May be repeated.",
     ),
 ]
 Email = Annotated[

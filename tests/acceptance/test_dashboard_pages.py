@@ -25,17 +25,19 @@ LONG = "Ünendlich " * 1000  # ten thousand characters
 EVERYBODY = ("/services", "/account")
 SEARCHING = ("/recordings", "/recordings?number=0958", "/recordings?number=9&match=containing", "/recordings?number=77")
 MANAGING = ("/addons", "/ftp", "/changes", "/history", "/users", "/users/new")
-RUNNING = ("/audit", "/system", "/services/new", "/services/northwind/edit")
+AUDITING = ("/audit", "/audit?service=northwind")
+RUNNING = ("/system", "/services/new", "/services/northwind/edit")
 OUTSIDE = ("/sign-in", "/register", "/recover", "/recover/link", "/welcome")
 
 # What each role may open; everything else of the list answers 403 or 404.
 MAY = {
-    ADMIN: EVERYBODY + SEARCHING + MANAGING + RUNNING,
-    "carl": EVERYBODY + SEARCHING + MANAGING,
+    ADMIN: EVERYBODY + SEARCHING + MANAGING + AUDITING + RUNNING,
+    "carl": EVERYBODY + SEARCHING + MANAGING + AUDITING,
     "sue": EVERYBODY + SEARCHING,
+    "ada": EVERYBODY + AUDITING,
     "nobody": EVERYBODY,
 }
-ALL = EVERYBODY + SEARCHING + MANAGING + RUNNING
+ALL = EVERYBODY + SEARCHING + MANAGING + AUDITING + RUNNING
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
     with portal(tmp_path_factory.mktemp("pages")) as made:
         made.user("carl", Role.CLIENT, {made.northwind.id: []})
         made.user("sue", Role.SERVICE, {made.northwind.id: ["search", "play"]})
+        made.user("ada", Role.SERVICE, {made.northwind.id: ["audit"]})
         made.user("nobody", Role.CLIENT)
         made.user("gil", Role.CLIENT, {made.globex.id: []})
         made.parts.accounts.register("hopeful@example.com", PASSWORD, "192.0.2.7", display_name="Hope Full")
@@ -107,6 +110,29 @@ def test_buttons_follow_the_rights(running: Portal, states: dict[str, Any], new_
     gil.goto(f"{running.url}/recordings")
     expect(gil.locator("#results tbody tr")).to_have_count(1)
     expect(gil.get_by_text("Northwind")).to_have_count(0)
+
+
+def test_an_auditor_is_made_with_one_tick_and_sees_the_log_of_its_service_alone(
+    running: Portal, states: dict[str, Any], new_page: NewPage
+) -> None:
+    carl = as_role(running, states, new_page, "carl")
+    carl.goto(f"{running.url}/users/new")
+    carl.get_by_label("E-mail address or user name").fill("auditor@northwind.example")
+    carl.get_by_label("Role").select_option(label="Service User")
+    carl.get_by_label("Northwind").check()
+    carl.get_by_label("Audit log", exact=True).first.check()
+    carl.get_by_role("button", name="Create and invite").click()
+    expect(carl.get_by_text("auditor@northwind.example").first).to_be_visible()
+    made = running.parts.accounts.named(operator("test"), "auditor@northwind.example")
+    assert [(grant.tenant_id, grant.actions) for grant in made.grants] == [(running.northwind.id, ("audit",))]
+
+    ada = as_role(running, states, new_page, "ada")
+    ada.goto(f"{running.url}/audit")
+    expect(ada.get_by_role("row", name="user.create").first).to_be_visible()
+    services = ada.locator("td[data-label=Service]").all_inner_texts()
+    assert set(services) == {running.northwind.title}
+    exported = ada.request.get(f"{running.url}/audit/export.csv").text()
+    assert running.northwind.id in exported and running.globex.id not in exported
 
 
 def test_another_tenants_recording_looks_like_none(running: Portal, states: dict[str, Any], new_page: NewPage) -> None:

@@ -200,6 +200,8 @@ class RunningContract:
             scope = work.of(two.id)
             assert not scope.changes.pending()
             assert not scope.audit.list().items
+            assert not work.audit_of([two.id]).list().items and not work.audit_of([]).list().items
+            assert [event.tenant_id for event in work.audit_of([one.id, two.id]).list().items] == [one.id]
             for missing in (
                 lambda: scope.changes.discard(change.id),
                 lambda: scope.quarantine.get(entry.id),

@@ -16,7 +16,7 @@ from recpipe.web.app import create_app
 from tests.integration.api import World, world
 from tests.integration.api_cases import CASES, NOBODYS, globex_things
 
-OUTSIDERS = ("api", "client", "service", "limited")
+OUTSIDERS = ("api", "client", "service", "auditor", "limited")
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,7 @@ def made_in(root: Path) -> Iterator[World]:
     with world(root, spool=spools) as made:
         # An administrator's token that is limited to one tenant is an outsider to all others, too.
         everything = ("search", "play", "download", "export", "keys", "ftp", "users", "upload", "tenants", "audit")
+        made.token("auditor", Role.SERVICE, everything, {made.acme.id: ["audit"]})
         made.token("limited", Role.ADMINISTRATOR, (*everything, f"tenant:{made.acme.id}"), {})
         yield made
 
@@ -112,12 +113,59 @@ def test_nobody_is_served_without_a_token(tmp_path_factory: pytest.TempPathFacto
                     assert response.headers["cache-control"] == "no-store"
 
 
-@pytest.mark.parametrize("who", ["api", "client", "service", "stranger"])
+@pytest.mark.parametrize("who", ["api", "client", "service", "auditor", "stranger"])
 @pytest.mark.parametrize("operation", ["create_tenant", "list_quarantine", "discard_quarantined", "retry_quarantined"])
 def test_what_is_the_administrators_alone_is_refused(
     there: World, foreign: dict[str, str], operation: str, who: str
 ) -> None:
     assert CASES[operation].call(there.client(who), foreign).status_code == 403
+
+
+@pytest.mark.parametrize("who", ["api", "client", "auditor", "limited"])
+def test_a_tenants_own_auditor_reads_its_log_and_nothing_of_another(
+    there: World, foreign: dict[str, str], who: str
+) -> None:
+    # Given: somebody of each tenant looks at a recording, and the administrator's work concerns no tenant
+    for person, key in (("client", "one"), ("stranger", "foreign")):
+        there.client(person).get(f"/api/v1/recordings/{there.recordings[key].id}/media").raise_for_status()
+    assert there.client().get("/api/v1/audit", params={"tenant": "globex"}).json()["items"]
+    for asked in ({}, {"tenant": "acme"}, {"tenant": there.acme.id}, {"actor": "client/" + there.tokens["client"][:8]}):
+        answer = there.client(who).get("/api/v1/audit", params=asked)
+        assert answer.status_code == 200, answer.text
+        events = answer.json()["items"]
+        assert there.recordings["one"].id in {event["subject"] for event in events}
+        assert {event["tenant_id"] for event in events} == {there.acme.id}
+    about_foreign = {"subject": foreign["recording"]}
+    assert there.client(who).get("/api/v1/audit", params=about_foreign).json()["items"] == []
+
+
+def test_an_auditor_does_nothing_but_read_the_log(there: World) -> None:
+    own = NOBODYS | {"tenant": there.acme.id, "recording": there.recordings["one"].id}
+    done = {
+        name
+        for name, case in CASES.items()
+        if name not in ("who_am_i", "list_tenants", "check_certificate", "get_tenant")
+        and case.call(there.client("auditor"), own).status_code < 300
+    }
+    assert done == {"list_audit"}
+
+
+def test_a_log_is_refused_to_who_may_read_none(there: World) -> None:
+    for asked in ({}, {"tenant": "acme"}):
+        answer = there.client("service").get("/api/v1/audit", params=asked)
+        assert answer.status_code == 403 and "read the audit log" in answer.json()["detail"]
+
+
+def test_a_client_appoints_an_auditor_but_gives_no_more_than_it_has(there: World) -> None:
+    def create(who: str, name: str) -> int:
+        grants = [{"tenant": "acme", "actions": ["audit"]}]
+        wanted = {"username": name, "role": "service", "grants": grants}
+        return there.client(who).post("/api/v1/users", json=wanted).status_code
+
+    assert create("client", "ada") == 201
+    assert create("auditor", "abel") == 403
+    there.token("people", Role.CLIENT, ("users", "audit"), {there.acme.id: ["users"]})
+    assert create("people", "abel") == 403
 
 
 def test_the_cases_are_right_an_administrator_reaches_each_of_these_things(

@@ -7,7 +7,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from recpipe.access.principal import Action
 from recpipe.model import AuditQuery, Outcome
 from recpipe.web.api.openapi import declared
 from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, tenant_of
@@ -52,7 +51,7 @@ def discard(context: Context, principal: Caller, entry_id: EntryId) -> None:
 def audit(
     context: Context,
     principal: Caller,
-    tenant: Annotated[Line, Query(description="name or id; default: everything")] = "",
+    tenant: Annotated[Line, Query(description="name or id; default: all whose log you may read")] = "",
     from_: Annotated[datetime | None, Query(alias="from", description="inclusive")] = None,
     to: Annotated[datetime | None, Query(description="exclusive")] = None,
     actor: Line = "",
@@ -64,10 +63,10 @@ def audit(
 ) -> Listed[AuditGiven]:
     """Who did what, from where, when and how it ended; newest first."""
     owner = tenant_of(context, principal, tenant).id if tenant else None
-    context.trail.require(principal, Action.AUDIT, owner)
+    readable = context.trail.readable(principal, owner)
     query = AuditQuery(_utc(from_), _utc(to), actor, action, outcome, subject)
     with context.catalogue.read() as work:
-        log = work.audit if owner is None else work.of(owner).audit
+        log = work.audit if readable is None else work.audit_of(readable)
         page = log.list(query, cursor, limit)
     return Listed(items=[AuditGiven.of(happened) for happened in page.items], next=page.next_cursor)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from datetime import datetime
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -29,14 +29,15 @@ router = APIRouter(include_in_schema=False)
 @router.get("/audit")
 def audit(request: Request, desk: TheDesk, viewer: Looking, cursor: str = "") -> Response:
     """The log, newest first."""
-    values, tenant_id, query = _asked(request, desk, viewer)
-    found = _page(desk, tenant_id, query, cursor or None, _PAGE)
+    values, tenant_ids, query = _asked(request, desk, viewer)
+    found = _page(desk, tenant_ids, query, cursor or None, _PAGE)
     return desk.page(
         request,
         "audit.html",
         viewer,
         values=values,
         found=found,
+        services=viewer.with_right(Action.AUDIT),
         names={t.id: t.title for t in viewer.tenants},
         address=lambda path, **more: f"{path}?{urlencode(values | more)}",
         outcomes=list(Outcome),
@@ -46,19 +47,20 @@ def audit(request: Request, desk: TheDesk, viewer: Looking, cursor: str = "") ->
 @router.get("/audit/export.csv")
 def export(request: Request, desk: TheDesk, viewer: Looking) -> Response:
     """Every event of the filter."""
-    _, tenant_id, query = _asked(request, desk, viewer)
+    _, tenant_ids, query = _asked(request, desk, viewer)
     headers = {"content-type": "text/csv; charset=utf-8", "content-disposition": disposition("attachment", "audit.csv")}
     streams = desk.context.streams
-    pieces = Generated(_csv(desk, tenant_id, query))
+    pieces = Generated(_csv(desk, tenant_ids, query))
     return Streamed(pieces, streams, streams.place(viewer.principal), 200, headers)
 
 
-def _asked(request: Request, desk: Desk, viewer: Viewer) -> tuple[dict[str, str], str | None, AuditQuery]:
+def _asked(request: Request, desk: Desk, viewer: Viewer) -> tuple[dict[str, str], Collection[str] | None, AuditQuery]:
+    """The filter as typed, whose log it is (None: everything), and the query."""
     values = {name: value[:100] for name in _NAMES if (value := request.query_params.get(name, "").strip())}
     tenant = next((t for t in viewer.tenants if t.name == values.get("service")), None)
     if "service" in values and tenant is None:
         raise NotFound("service")
-    desk.context.trail.require(viewer.principal, Action.AUDIT, tenant.id if tenant else None)
+    tenant_ids = desk.context.trail.readable(viewer.principal, tenant.id if tenant else None)
     zone = ZoneInfo(tenant.timezone if tenant else "UTC")
     outcome = values.get("outcome", "")
     query = AuditQuery(
@@ -68,7 +70,7 @@ def _asked(request: Request, desk: Desk, viewer: Viewer) -> tuple[dict[str, str]
         action=values.get("action", ""),
         outcome=Outcome(outcome) if outcome in list(Outcome) else None,
     )
-    return values, tenant.id if tenant else None, query
+    return values, tenant_ids, query
 
 
 def _moment(typed: str | None, zone: ZoneInfo, *, whole_day: bool = False) -> datetime | None:
@@ -78,20 +80,22 @@ def _moment(typed: str | None, zone: ZoneInfo, *, whole_day: bool = False) -> da
         raise QueryInvalid("A date is written as 2025-03-27.") from None
 
 
-def _page(desk: Desk, tenant_id: str | None, query: AuditQuery, cursor: str | None, limit: int) -> Page[AuditEvent]:
+def _page(
+    desk: Desk, tenant_ids: Collection[str] | None, query: AuditQuery, cursor: str | None, limit: int
+) -> Page[AuditEvent]:
     with desk.context.catalogue.read() as work:
-        log = work.audit if tenant_id is None else work.of(tenant_id).audit
+        log = work.audit if tenant_ids is None else work.audit_of(tenant_ids)
         return log.list(query, cursor, limit)
 
 
-def _csv(desk: Desk, tenant_id: str | None, query: AuditQuery) -> Generator[bytes, None, None]:
+def _csv(desk: Desk, tenant_ids: Collection[str] | None, query: AuditQuery) -> Generator[bytes, None, None]:
     out = io.StringIO("\ufeff")
     out.seek(0, io.SEEK_END)
     writer = csv.writer(out)
     writer.writerow(("at", "actor", "action", "outcome", "tenant_id", "address", "subject", "detail"))
     cursor: str | None = None
     while True:
-        page = _page(desk, tenant_id, query, cursor, 1000)
+        page = _page(desk, tenant_ids, query, cursor, 1000)
         for one in page.items:
             detail = json.dumps(dict(one.detail), sort_keys=True, ensure_ascii=False)
             row = (one.at.isoformat(), one.actor, one.action, one.outcome.value, one.tenant_id or "", one.address)

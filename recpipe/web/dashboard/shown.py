@@ -60,6 +60,7 @@ WORDS: Mapping[str, str] = {
     "ftp": "FTP accounts",
     "users": "Portal users",
     "upload": "Upload",
+    "audit": "Audit log",
     "ok": "Done",
     "denied": "Denied",
     "failed": "Failed",

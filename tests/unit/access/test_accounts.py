@@ -328,3 +328,15 @@ def test_an_administrator_helps_somebody_who_lost_the_phone(world: World) -> Non
     assert world.log_in().name == "ann"
     with pytest.raises(Conflict):
         world.second_factor.new_recovery_codes(world.log_in(), PASSWORD)
+
+
+def test_what_was_granted_with_one_tenant_is_not_in_the_log_of_another(world: World) -> None:
+    acme, globex = world.tenant(), world.tenant("globex")
+    user = world.user(grants={acme.id: [], globex.id: []})
+
+    world.accounts.change(world.root, user.id, grants={acme.id: []})
+    world.accounts.change(world.root, user.id, grants={acme.id: ["play"]})
+
+    before, after = world.events("user.change")[-2:]
+    assert globex.id in str(before.detail) and before.tenant_id is None
+    assert globex.id not in str(after.detail) and after.tenant_id == acme.id
