@@ -21,10 +21,10 @@ from recpipe.access.trail import Clock, Trail, event, utc_now
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.work import Work
 from recpipe.errors import NotFound, ObjectMissing
-from recpipe.model import Outcome, Recording, StoredObject, Tenant
+from recpipe.model import Outcome, Recording, StoredObject, Tenant, Tombstone
 from recpipe.store.base import Store
 
-# An object is stored before its row is written; younger than this without one it belongs to a file in work.
+# An object is stored before its row is written, and removed after it; younger than this without one it is in work.
 IN_WORK = timedelta(minutes=10)
 MOST_AT_ONCE = 8
 _BATCH = 500
@@ -37,6 +37,7 @@ class ProblemKind(StrEnum):
     OBJECT_MISSING = "object-missing"
     OBJECT_DAMAGED = "object-damaged"
     OBJECT_WITHOUT_ROW = "object-without-row"
+    OBJECT_OF_DELETED = "object-of-deleted"  # safe to remove: no recording ever has this id again
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Report:
     objects: int = 0
     read: int = 0  # recordings whose bytes were compared with their checksum
     read_bytes: int = 0
-    in_work: int = 0  # objects so young that their row may still come
+    in_work: int = 0  # objects so young that their row may still come, or so lately deleted that they may still go
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -179,6 +180,17 @@ class _Looks:
         with self._catalogue.read() as work:
             return [stored for stored in objects if not self._known(work, stored.key)]
 
+    def tombstone(self, key: str) -> Tombstone | None:
+        """Of the deleted recording that an object was stored for; None where it was for no such recording."""
+        tenant, recording_id = self.owner(key)
+        if tenant is None:
+            return None
+        with self._catalogue.read() as work:
+            try:
+                return work.of(tenant.id).recordings.tombstone(recording_id)
+            except NotFound:
+                return None
+
     def _known(self, work: Work, key: str) -> bool:
         tenant, recording_id = self.owner(key)
         if tenant is None:
@@ -236,21 +248,26 @@ def _objects(report: Report, looks: _Looks, started: datetime) -> None:
     for stored in looks.without_row(orphans):
         if not _is_there(looks.store, stored.key):
             continue
-        if stored.modified_at is not None and started - stored.modified_at < IN_WORK:
+        left = looks.tombstone(stored.key)
+        changed = (stored.modified_at, left.deleted_at if left else None)
+        if any(at is not None and started - at < IN_WORK for at in changed):
             report.in_work += 1
             continue
-        tenant, recording_id = looks.owner(stored.key)
-        report.problems.append(
-            Problem(
-                ProblemKind.OBJECT_WITHOUT_ROW,
-                stored.key,
+        if left is not None:
+            kind = ProblemKind.OBJECT_OF_DELETED
+            message = (
+                f"Recording {left.id} was deleted ({left.deleted_at:%Y-%m-%d %H:%M} UTC), but the store still has its "
+                f"object {stored.key} ({stored.size_bytes:,} bytes). The nightly look of the role jobs removes it."
+            )
+        else:
+            kind = ProblemKind.OBJECT_WITHOUT_ROW
+            message = (
                 f"No recording knows the object {stored.key} ({stored.size_bytes:,} bytes, "
                 f"{'unknown date' if stored.modified_at is None else f'{stored.modified_at:%Y-%m-%d %H:%M} UTC'}). "
-                "It is left of an interrupted upload or a deletion; remove it when no ingest has been running since.",
-                "" if tenant is None else tenant.name,
-                recording_id,
+                "It is left of an interrupted upload; remove it when no ingest has been running since."
             )
-        )
+        tenant, recording_id = looks.owner(stored.key)
+        report.problems.append(Problem(kind, stored.key, message, "" if tenant is None else tenant.name, recording_id))
 
 
 def _is_there(store: Store, key: str) -> bool:

@@ -17,6 +17,7 @@ from recpipe.access.passwords import Passwords
 from recpipe.access.tenants import Tenants
 from recpipe.access.trail import Trail
 from recpipe.catalogue import Catalogue
+from recpipe.disposal import Disposal
 from recpipe.keyring import Keyring
 from recpipe.quarantine import QuarantineDesk
 from recpipe.reader import Reader
@@ -41,6 +42,7 @@ class Parts:
     trail: Trail
     access: Access
     reader: Reader
+    disposal: Disposal
     keyring: Keyring
     tenants: Tenants
     accounts: Accounts
@@ -78,13 +80,15 @@ def open_parts(settings: Settings, clock: Clock = utc_now) -> Iterator[Parts]:
         store = open_store(settings)
         trail, passwords = Trail(catalogue, clock), Passwords()
         accounts = Accounts(catalogue, clock, passwords, trail)
+        reader = Reader(catalogue, store, clock, trail)
         yield Parts(
             settings=settings,
             catalogue=catalogue,
             store=store,
             trail=trail,
             access=Access(catalogue, clock, passwords, trail),
-            reader=Reader(catalogue, store, clock, trail),
+            reader=reader,
+            disposal=Disposal(catalogue, store, reader, clock),
             keyring=Keyring(catalogue, clock, trail),
             tenants=Tenants(catalogue, clock, trail),
             accounts=accounts,

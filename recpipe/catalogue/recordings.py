@@ -251,17 +251,29 @@ class Recordings(Scoped):
         self._connection.execute(insert(tombstone).values(values))
         return left
 
+    def tombstone(self, recording_id: str) -> Tombstone:
+        """What is left of a deleted recording.
+
+        Raises:
+            NotFound: it was not deleted, or it is another tenant's.
+        """
+        row = self._connection.execute(self._tombstones().where(tombstone.c.id == recording_id)).first()
+        if row is None:
+            raise NotFound("deleted recording", recording_id)
+        return Tombstone(**row._asdict())
+
     def tombstones(self, after_id: str = "", limit: int = _PAGE) -> list[Tombstone]:
         """What was deleted, in the order of the ids."""
-        c = tombstone.c
-        wanted = select(*(column for column in c if column.name != "name_sha256")).where(
-            c.tenant_id == self._tenant_id, c.id > after_id
-        )
-        rows = self._connection.execute(wanted.order_by(c.id).limit(check_limit(limit)))
+        wanted = self._tombstones().where(tombstone.c.id > after_id)
+        rows = self._connection.execute(wanted.order_by(tombstone.c.id).limit(check_limit(limit)))
         return [Tombstone(**row._asdict()) for row in rows]
 
     def _is(self, recording_id: str) -> ColumnElement[bool]:
         return (recording.c.id == recording_id) & (recording.c.tenant_id == self._tenant_id)
+
+    def _tombstones(self) -> Select[tuple[object, ...]]:
+        columns = [column for column in tombstone.c if column.name != "name_sha256"]
+        return select(*columns).where(tombstone.c.tenant_id == self._tenant_id)
 
     def _all(self) -> Select[tuple[object, ...]]:
         return select(*WITHOUT_PEAKS).where(recording.c.tenant_id == self._tenant_id)

@@ -1,4 +1,4 @@
-"""`recpipe recordings`: find them, look at one, write them into a folder."""
+"""`recpipe recordings`: find them, look at one, write them into a folder, delete them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import typer
 from recpipe.cli import frame
 from recpipe.cli.frame import AsJson
 from recpipe.cli.words import moment, tenant_named
-from recpipe.errors import InputInvalid
+from recpipe.errors import InputInvalid, NotFound
 from recpipe.model import Direction, NumberMatch, Recording, RecordingQuery
 
 if TYPE_CHECKING:
     from recpipe.model import Tenant
     from recpipe.wiring import Parts
 
-group = typer.Typer(no_args_is_help=True, help="Stored recordings: find, show and export them.")
+group = typer.Typer(no_args_is_help=True, help="Stored recordings: find, show, export and delete them.")
 
 From = Annotated[
     str, typer.Option("--from", metavar="TIME", help="Calls from then on: a date, or ISO 8601.", show_default=False)
@@ -229,6 +229,50 @@ def export(
         for one in done.failures:
             frame.err.print(f"[bold red]Not exported:[/] {frame.shown(one.path)}: {frame.shown(one.message)}")
     raise typer.Exit(frame.FAILED if done.failures else frame.DONE)
+
+
+@group.command()
+def delete(
+    context: typer.Context,
+    recordings: Annotated[list[str], typer.Argument(metavar="ID...", help="Of recordings, as search prints them.")],
+    tenant: Annotated[
+        str, typer.Option("--tenant", "-t", metavar="TENANT", help="Whose they are.", show_default=False)
+    ],
+    reason: Annotated[
+        str,
+        typer.Option(metavar="TEXT", help="Why; kept on the audit log: no name or number in it.", show_default=False),
+    ],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Delete recordings for good, or none of them when one is not there.
+
+    They are gone from FTP, API and dashboard at once, and their files are not stored again when they come into a spool
+    once more. Copies that were made elsewhere stay: archived originals, backups, old versions in the bucket.
+
+    [bold]recpipe recordings delete 5f0c… --tenant acme --reason "erasure request 4711"[/]
+    """
+    from recpipe.access.principal import Action, operator
+
+    if not reason.strip():
+        raise InputInvalid("--reason", "Say why they may be deleted (--reason); it is kept on the audit log.")
+    with frame.opened(context) as parts:
+        owner = tenant_named(parts, tenant)
+        wanted = dict.fromkeys(word.strip().lower() for word in recordings)
+        found = [parts.reader.get(operator(), one, Action.DELETE) for one in wanted]
+        for one in found:
+            if one.tenant_id != owner.id:
+                raise NotFound(f"recording of {owner.name}", one.id)
+        if not yes:
+            for one in found:
+                started = f"{_local(one.started_at, owner.timezone):%Y-%m-%d %H:%M:%S}"
+                frame.err.print(f"{one.id}  {started}  {_lasted(one.duration_ms)}  {frame.shown(one.name)}")
+            typer.confirm(f"Delete {len(found):,} recording(s) for good?", abort=True, err=True)
+        done = parts.disposal.delete(operator(), wanted, reason)
+    if json:
+        frame.print_json({"items": [{"id": one.id} for one in done]})
+    else:
+        frame.say(f"Deleted {len(done):,} for good.")
 
 
 def _query(

@@ -65,7 +65,7 @@ def _tell(report: Report) -> None:
         f"{report.read:,} read and compared ({report.read_bytes / 1e6:,.1f} MB)."
     )
     if report.in_work:
-        frame.say(f"{report.in_work:,} objects are so new that their recording may still be on its way.")
+        frame.say(f"{report.in_work:,} objects are so new, or so lately deleted, that they are still in work.")
     if not report.problems:
         frame.say("[bold green]Everything is there and as it was stored.[/]")
     for problem in report.problems:

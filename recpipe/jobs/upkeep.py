@@ -11,13 +11,14 @@ from recpipe import log, metrics
 from recpipe.access.principal import Kind, Principal
 from recpipe.access.trail import Clock, Trail
 from recpipe.catalogue import Catalogue
+from recpipe.errors import StoreError
 from recpipe.jobs import quarantine, reminders
 from recpipe.jobs.job import Job, Summary, Tick
 from recpipe.mail import Mailer, portal_address
 from recpipe.model import Readable, StoredObject
 from recpipe.settings import Settings
 from recpipe.store.base import Store
-from recpipe.verify import verify
+from recpipe.verify import Problem, ProblemKind, verify
 
 _log = log.get(__name__)
 
@@ -63,14 +64,17 @@ def look(
 ) -> dict[str, int | str]:
     """Compare catalogue and store as `recpipe verify --sample` does, and raise an alarm where they disagree.
 
+    What the store still has of deleted recordings is removed.
+
     Raises:
         Interrupted: the process stops.
         StoreUnavailable, StoreRejected, CatalogueUnavailable: nothing can be said.
     """
     by = Principal(kind=Kind.OPERATOR, id="", name=reminders.ACTOR, everything=True)
     report = verify(catalogue, _Stoppable(store, tick), by, sample=sample, clock=clock, trail=trail)
-    metrics.PROBLEMS.set(len(report.problems))
-    for problem in report.problems[:_MOST_LOGGED]:
+    problems = [problem for problem in report.problems if not _removed(store, problem, tick)]
+    metrics.PROBLEMS.set(len(problems))
+    for problem in problems[:_MOST_LOGGED]:
         # The message holds the recording's file name, and so perhaps a phone number.
         _log.error(
             "stored recording is not as it should be",
@@ -78,14 +82,28 @@ def look(
             tenant=problem.tenant,
             recording=problem.recording_id,
         )
-    if report.problems:
-        _log.error("catalogue and store disagree: run recpipe verify", problems=len(report.problems))
+    if problems:
+        _log.error("catalogue and store disagree: run recpipe verify", problems=len(problems))
     return {
         "recordings": report.recordings,
         "objects": report.objects,
         "read": report.read,
-        "problems": len(report.problems),
+        "problems": len(problems),
+        "removed": len(report.problems) - len(problems),
     }
+
+
+def _removed(store: Store, problem: Problem, tick: Tick) -> bool:
+    """Remove the object of a deleted recording; whether that was the problem, and is one no more."""
+    if problem.kind is not ProblemKind.OBJECT_OF_DELETED:
+        return False
+    tick.go_on()
+    try:
+        store.delete(problem.object_key)
+    except StoreError:
+        return False
+    _log.info("object of a deleted recording removed", tenant=problem.tenant, recording=problem.recording_id)
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from recpipe.access.principal import Principal
 from recpipe.access.tenants import Tenants
 from recpipe.access.trail import Trail
 from recpipe.catalogue import Catalogue
+from recpipe.disposal import Disposal
 from recpipe.errors import CredentialsRejected, NotFound
 from recpipe.keyring import Keyring
 from recpipe.model import Tenant
@@ -83,6 +84,7 @@ class WebContext:
     store: Store
     access: Access
     reader: Reader
+    disposal: Disposal
     keyring: Keyring
     tenants: Tenants
     accounts: Accounts
@@ -103,6 +105,7 @@ class WebContext:
             store=parts.store,
             access=parts.access,
             reader=parts.reader,
+            disposal=parts.disposal,
             keyring=parts.keyring,
             tenants=parts.tenants,
             accounts=parts.accounts,

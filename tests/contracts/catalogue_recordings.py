@@ -270,6 +270,7 @@ class RecordingContract:
         tenant = kept_tenant(catalogue)
         given = a_recording(tenant, caller="030901820", facts={"call_id": "x", "awaits_cdr": True})
         keep(catalogue, given)
+        other_id = kept_tenant(catalogue).id
         with catalogue.begin() as work:
             stone = work.of(tenant.id).recordings.delete(given.id, NOW, "anna", "asked for")
         assert (stone.object_key, stone.deleted_by, stone.reason) == (given.object_key, "anna", "asked for")
@@ -288,6 +289,10 @@ class RecordingContract:
                 assert recordings.count(query).count == 0
             assert recordings.years() == recordings.awaiting_cdr() == recordings.after() == recordings.totals() == []
             assert recordings.tombstones() == [stone]
+            assert recordings.tombstone(given.id) == stone
+            for scope, asked in ((recordings, "0" * 32), (work.of(other_id).recordings, given.id)):
+                with pytest.raises(NotFound):
+                    scope.tombstone(asked)
             [again] = recordings.add_many([given])
             assert (again.new, again.deleted, again.object_key) == (False, True, "")
             assert not recordings.exists(given.id)

@@ -99,6 +99,7 @@ CASES: dict[str, Case] = {
     "create_token": Case("/users/{user}/tokens", "POST", json={"label": "taken", "scopes": ["search"]}),
     "revoke_token": Case("/tokens/{token}", "DELETE"),
     "remove_user": Case("/users/{user}", "DELETE"),
+    "delete_recording": Case("/recordings/{recording}", "DELETE", json={"reason": "nobody asked"}),
     "list_quarantine": Case("/quarantine", names_nobody=True),
     "list_audit": Case("/audit", params={"tenant": "{tenant}"}),
     "retry_quarantined": Case("/quarantine/{quarantined}/retry", "POST"),

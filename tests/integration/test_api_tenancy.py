@@ -10,6 +10,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from recpipe.access.principal import TENANT_ACTIONS, Action
 from recpipe.model import Role
 from recpipe.settings import Spool
 from recpipe.web.app import create_app
@@ -32,7 +33,7 @@ def made_in(root: Path) -> Iterator[World]:
         spool.path.mkdir()
     with world(root, spool=spools) as made:
         # An administrator's token that is limited to one tenant is an outsider to all others, too.
-        everything = ("search", "play", "download", "export", "keys", "ftp", "users", "upload", "tenants", "audit")
+        everything = tuple(action.value for action in TENANT_ACTIONS | {Action.UPLOAD, Action.TENANTS})
         made.token("auditor", Role.SERVICE, everything, {made.acme.id: ["audit"]})
         made.token("limited", Role.ADMINISTRATOR, (*everything, f"tenant:{made.acme.id}"), {})
         yield made

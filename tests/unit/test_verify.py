@@ -150,11 +150,27 @@ def test_an_object_of_an_unknown_tenant_or_attempt_or_shape_has_no_row(world: Wo
     assert {problem.kind for problem in report.problems} == {ProblemKind.OBJECT_WITHOUT_ROW}
 
 
-def test_a_deleted_recording_whose_object_is_left_is_found(world: World, acme: Tenant) -> None:
+def test_what_is_left_of_a_deleted_recording_is_named_as_such(world: World, acme: Tenant) -> None:
+    # Given its object, and one of another attempt at it that a crash left
+    recording = stored(world, acme)
+    attempt = new_object_key(acme.id, recording.id, "s2")
+    world.store.put(attempt, io.BytesIO(b"content"), 7)
+    with world.catalogue.begin() as work:
+        work.of(acme.id).recordings.delete(recording.id, NOW, "ann", "asked for by a caller")
+    report = looked(world)
+    assert kinds(report) == [(ProblemKind.OBJECT_OF_DELETED, recording.id)] * 2
+    assert {problem.object_key for problem in report.problems} == {recording.object_key, attempt}
+    for problem in report.problems:
+        assert problem.tenant == "acme" and f"{NOW:%Y-%m-%d %H:%M} UTC" in problem.message
+        assert "asked for" not in problem.message
+
+
+def test_an_object_that_may_still_be_removed_after_its_row_is_no_problem_yet(world: World, acme: Tenant) -> None:
     recording = stored(world, acme)
     with world.catalogue.begin() as work:
-        work.of(acme.id).recordings.delete(recording.id, NOW, "ann")
-    assert kinds(looked(world)) == [(ProblemKind.OBJECT_WITHOUT_ROW, recording.id)]
+        work.of(acme.id).recordings.delete(recording.id, later() - timedelta(minutes=1), "ann")
+    report = looked(world)
+    assert (report.in_work, report.problems) == (1, [])
 
 
 # --- beside a running ingest --------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Finding recordings and getting them."""
+"""Finding recordings, getting them, and deleting them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from recpipe.web.api.asking import Asked, asked, understood
 from recpipe.web.api.delivery import deliver
 from recpipe.web.api.openapi import declared
 from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, caller_of
-from recpipe.web.schemas import Line, RecordingGiven, RecordingList
+from recpipe.web.schemas import Deletion, Line, RecordingGiven, RecordingList
 
 MOST_COUNTED = 1000
 
@@ -52,6 +52,12 @@ def get(context: Context, principal: Caller, recording_id: RecordingId) -> Recor
     """One recording: the facts of the call and the checksums of the file."""
     found = context.reader.get(principal, recording_id)
     return RecordingGiven.of(found, context.names.of([found.tenant_id])[found.tenant_id])
+
+
+@router.delete("/{recording_id}", operation_id="delete_recording", status_code=204, responses=declared(404))
+def delete(context: Context, principal: Caller, recording_id: RecordingId, wanted: Deletion | None = None) -> None:
+    """Delete it for good. Its file is not stored again when it is ingested anew."""
+    context.disposal.delete(principal, [recording_id], wanted.reason if wanted else "")
 
 
 @router.get(

@@ -119,13 +119,15 @@ addEventListener("popstate", () => {
 // --- selecting ------------------------------------------------------------------------------------------------
 
 function reflectSelection() {
-  const zip = document.getElementById("zip");
-  if (!zip) return;
+  const all = document.getElementById("all");
+  if (!all) return;
   const boxes = [...results.querySelectorAll("input[name=id]")];
   const chosen = boxes.filter((box) => box.checked).length;
-  zip.disabled = chosen === 0;
-  zip.querySelector(".label").textContent = chosen ? `Download ${chosen} as ZIP` : "Download as ZIP";
-  const all = document.getElementById("all");
+  for (const button of results.querySelectorAll("[data-needs-selection]")) {
+    button.disabled = chosen === 0;
+    const label = button.querySelector("[data-some]");
+    label.textContent = chosen ? label.dataset.some.replace("#", chosen) : label.dataset.none;
+  }
   all.checked = chosen === boxes.length;
   all.indeterminate = chosen > 0 && chosen < boxes.length;
 }

@@ -1,4 +1,4 @@
-"""Reports > Call Recordings: find, play, download, select, export."""
+"""Reports > Call Recordings: find, play, download, select, export, delete."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from starlette.responses import JSONResponse
 
 from recpipe.access.principal import Action
 from recpipe.audio.peaks import PeaksMalformed, decode
+from recpipe.disposal import LONGEST_REASON
 from recpipe.errors import InputInvalid, QueryInvalid, TooManyMatches
 from recpipe.model import Direction, NumberMatch, Page, Recording, RecordingQuery, Tenant
 from recpipe.web.api import export
 from recpipe.web.api.asking import Asked, understood
 from recpipe.web.api.delivery import deliver
-from recpipe.web.dashboard.desk import Desk, Form, Looking, TheDesk, Viewer
+from recpipe.web.dashboard.desk import Desk, Form, Looking, TheDesk, Viewer, redirect
 from recpipe.web.errors import problem_of
 from recpipe.web.schemas import Selection, media_type
 
@@ -78,12 +79,26 @@ def as_csv(request: Request, desk: TheDesk, viewer: Looking) -> Response:
 @router.post("/recordings/zip")
 def as_zip(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Response:
     """The chosen recordings as they are stored."""
-    ids = form.all("id")
-    if not ids:
-        raise InputInvalid("id", "Choose at least one recording, then download.")
-    if len(ids) > 1000 or not all(len(one) == 32 and set(one) <= set("0123456789abcdef") for one in ids):
-        raise InputInvalid("id", "Choose at most 1,000 recordings at a time.")
-    return export.zipped(request, desk.context, viewer.principal, Selection(ids=ids))
+    return export.zipped(request, desk.context, viewer.principal, Selection(ids=_chosen(form.all("id"))))
+
+
+@router.get("/recordings/delete")
+def deletion(request: Request, desk: TheDesk, viewer: Looking) -> Response:
+    """What would go, and the question why. The address says whereto one comes back: the search."""
+    return _deletion(request, desk, viewer, request.query_params.getlist("id"))
+
+
+@router.post("/recordings/delete")
+def delete(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Response:
+    """Delete the chosen recordings for good."""
+    ids, reason = _chosen(form.all("id")), form.text("reason")
+    try:
+        if not reason.strip():
+            raise InputInvalid("reason", "Say why they may be deleted; the reason is kept on the audit log.")
+        desk.context.disposal.delete(viewer.principal, ids, reason)
+    except InputInvalid as refused:
+        return _deletion(request, desk, viewer, ids, refused, reason)
+    return redirect(_as_typed(request, desk, viewer).address(done="deleted"))
 
 
 @router.get("/recordings/{recording_id}/media")
@@ -125,7 +140,6 @@ def _answer(request: Request, desk: Desk, viewer: Viewer, template: str) -> Resp
             count = reader.count(who, wanted.tenant_ids, wanted.query, MOST_COUNTED) if _cheap(wanted) else None
         except (QueryInvalid, TooManyMatches) as refused:
             problem = problem_of(refused)
-    tenants = {t.id: t for t in viewer.tenants}
     return desk.page(
         request,
         template,
@@ -133,13 +147,14 @@ def _answer(request: Request, desk: Desk, viewer: Viewer, template: str) -> Resp
         problem=problem,
         wanted=wanted,
         found=found,
-        rows=list(_rows(found, tenants, viewer)),
+        rows=list(_rows(found.items, viewer)),
         count=count,
         searchable=viewer.with_right(Action.SEARCH),
         sizes=PAGE_SIZES,
         presets=_presets(desk, wanted.zone),
         narrowed=bool(set(wanted.values) - {"size", "match", "service"}),
         may_export=viewer.may("export", wanted.tenant),
+        may_delete=viewer.may("delete", wanted.tenant),
         any_sealed=any(t.encryption for t in viewer.tenants) or any(r.sealed for r in found.items),
     )
 
@@ -180,6 +195,40 @@ def _wanted(request: Request, desk: Desk, viewer: Viewer) -> Wanted:
     asked = Asked([tenant.name] if tenant else [], values.get("from", ""), values.get("to", ""), zone, query)
     tenant_ids, understood_query = understood(desk.context, viewer.principal, asked)
     return Wanted(values, request.query_params.get("cursor", "")[:500], tenant, zone, understood_query, tenant_ids)
+
+
+def _chosen(ids: list[str]) -> list[str]:
+    if not ids:
+        raise InputInvalid("id", "Choose at least one recording first.")
+    if len(ids) > 1000 or not all(len(one) == 32 and set(one) <= set("0123456789abcdef") for one in ids):
+        raise InputInvalid("id", "Choose at most 1,000 recordings at a time.")
+    return ids
+
+
+def _deletion(
+    request: Request,
+    desk: Desk,
+    viewer: Viewer,
+    ids: list[str],
+    refused: InputInvalid | None = None,
+    reason: str = "",
+) -> Response:
+    context, who = desk.context, viewer.principal
+    found = [context.reader.get(who, one, Action.DELETE) for one in _chosen(ids)]
+    for recording in found:  # the page shows what a search does
+        context.trail.require(who, Action.SEARCH, recording.tenant_id, "recording", recording.id)
+    problem = problem_of(refused) if refused else None
+    return desk.page(
+        request,
+        "delete.html",
+        viewer,
+        status=problem.status if problem else 200,
+        problem=problem,
+        wanted=_as_typed(request, desk, viewer),
+        rows=list(_rows(found, viewer)),
+        reason=reason,
+        longest=LONGEST_REASON,
+    )
 
 
 def _dates(wanted: Wanted) -> tuple[str, str]:
@@ -223,6 +272,7 @@ class Row:
     kind: str  # media type of what is inside
     may_play: bool
     may_download: bool
+    may_delete: bool
 
     @property
     def plain_name(self) -> str:
@@ -230,12 +280,14 @@ class Row:
         return name.removesuffix(".enc") if self.recording.sealed else name
 
 
-def _rows(found: Page[Recording], tenants: dict[str, Tenant], viewer: Viewer) -> Iterable[Row]:
-    for recording in found.items:
+def _rows(found: Iterable[Recording], viewer: Viewer) -> Iterable[Row]:
+    tenants = {t.id: t for t in viewer.tenants}
+    for recording in found:
         tenant = tenants[recording.tenant_id]
         inside = "audio/mpeg" if recording.audio.container.value == "mp3" else "audio/wav"
         kind = inside if recording.sealed else media_type(recording)
-        yield Row(recording, tenant, kind, viewer.may("play", tenant), viewer.may("download", tenant))
+        may_play, may_download, may_delete = (viewer.may(action, tenant) for action in ("play", "download", "delete"))
+        yield Row(recording, tenant, kind, may_play, may_download, may_delete)
 
 
 def _presets(desk: Desk, zone: str) -> list[tuple[str, str, str]]:

@@ -32,6 +32,7 @@ NOTES: Mapping[str, str] = {
     "retired": "The certificate was retired. What was sealed for it stays readable with its key.",
     "retried": "The file is tried again.",
     "discarded-file": "The file was deleted.",
+    "deleted": "Deleted for good. Who did it, when and why is on the audit log.",
     "tenant-created": "The service was created.",
 }
 

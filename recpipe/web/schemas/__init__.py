@@ -26,6 +26,7 @@ from recpipe.web.schemas.people import (
     UserWanted,
 )
 from recpipe.web.schemas.recordings import (
+    Deletion,
     EnvelopeGiven,
     RecordingGiven,
     RecordingList,
@@ -55,6 +56,7 @@ __all__ = [
     "CertificateGiven",
     "CertificateWanted",
     "CheckedGiven",
+    "Deletion",
     "Ended",
     "EnvelopeGiven",
     "FtpAccountChange",

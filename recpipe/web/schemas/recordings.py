@@ -7,8 +7,9 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
+from recpipe.disposal import LONGEST_REASON
 from recpipe.model import Direction, Recording
-from recpipe.web.schemas.base import Given, Taken
+from recpipe.web.schemas.base import Given, Line, Taken
 
 
 class EnvelopeGiven(Given):
@@ -161,6 +162,14 @@ class Selection(Taken):
 
     ids: list[Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]] = Field(
         min_length=1, max_length=1000, examples=[["5f0c9a5e3b7d4e1f8a6b2c1d0e9f8a7b"]]
+    )
+
+
+class Deletion(Taken):
+    """Why a recording is deleted. In the body, since addresses are logged by proxies."""
+
+    reason: Annotated[Line, Field(max_length=LONGEST_REASON)] = Field(
+        "", description="kept on the audit log: no name or number belongs in it", examples=["erasure request 4711"]
     )
 
 

@@ -11,11 +11,13 @@ import pytest
 
 from recpipe import metrics
 from recpipe.catalogue.repository import new_id
+from recpipe.errors import StoreRejected
 from recpipe.jobs import upkeep
 from recpipe.jobs.job import Interrupted, Job, Tick
 from recpipe.model import AuditQuery, LinkPurpose, OneTimeLink, Outcome, Recording, Tenant, User, WebSession
 from recpipe.settings import Settings
 from recpipe.store.layout import new_object_key
+from recpipe.store.memory import MemoryStore
 from recpipe.verify import IN_WORK
 from tests.contracts.catalogue_samples import a_recording
 from tests.unit.access.world import World, sqlite_world
@@ -60,7 +62,7 @@ def look(world: World, at: Tick | None = None) -> dict[str, int | str]:
 
 def test_a_sound_store_raises_no_alarm_and_the_look_is_on_the_record(world: World) -> None:
     stored(world, world.tenant())
-    assert look(world) == {"recordings": 1, "objects": 1, "read": 1, "problems": 0}
+    assert look(world) == {"recordings": 1, "objects": 1, "read": 1, "problems": 0, "removed": 0}
     assert metrics.REGISTRY.get_sample_value("recpipe_verify_problems") == 0
     with world.catalogue.read() as work:
         [event] = work.audit.list(AuditQuery(action="verify")).items
@@ -78,6 +80,38 @@ def test_a_lost_object_raises_the_alarm_without_its_file_name(world: World, caps
     told = "".join(capsys.readouterr())
     assert recording.id in told
     assert recording.name not in told
+
+
+def test_what_the_store_still_has_of_a_deleted_recording_is_removed_without_an_alarm(world: World) -> None:
+    tenant = world.tenant()
+    kept, gone = stored(world, tenant), stored(world, tenant)
+    with world.catalogue.begin() as work:
+        work.of(tenant.id).recordings.delete(gone.id, world.now, "ann")
+    assert look(world) == {"recordings": 1, "objects": 2, "read": 1, "problems": 0, "removed": 1}
+    assert world.store.keys() == [kept.object_key]
+    assert metrics.REGISTRY.get_sample_value("recpipe_verify_problems") == 0
+
+
+def test_what_cannot_be_removed_raises_the_alarm(world: World) -> None:
+    class Refusing(MemoryStore):
+        def delete(self, key: str) -> None:
+            raise StoreRejected("These credentials may not delete.")
+
+    world.store = Refusing()
+    tenant = world.tenant()
+    gone = stored(world, tenant)
+    with world.catalogue.begin() as work:
+        work.of(tenant.id).recordings.delete(gone.id, world.now, "ann")
+    told = look(world)
+    assert (told["problems"], told["removed"]) == (1, 0)
+    assert metrics.REGISTRY.get_sample_value("recpipe_verify_problems") == 1
+
+
+def test_an_object_that_no_recording_ever_knew_is_not_removed(world: World) -> None:
+    key = new_object_key(world.tenant().id, new_id(), "s1")
+    world.store.put(key, io.BytesIO(b"content"), 7)
+    assert look(world)["problems"] == 1
+    assert world.store.keys() == [key]
 
 
 def test_a_look_ends_when_the_process_stops(world: World) -> None:
