@@ -13,10 +13,13 @@ import pytest
 import soundfile
 
 from recpipe import log, samples
+from recpipe.access.principal import operator
 from recpipe.audio import peaks
+from recpipe.disposal import Disposal
 from recpipe.errors import SpoolLocked
 from recpipe.model import CertificateState, Container, StoreFormat
 from recpipe.pipeline.order import TENANT_CACHE_SECONDS, derived_id
+from recpipe.reader import Reader
 from recpipe.settings import Spool
 from recpipe.spool.folder import SpoolFolder
 from recpipe.store import layout
@@ -128,9 +131,8 @@ def test_a_deleted_recording_does_not_come_back_by_itself(rig: Rig) -> None:
     rig.drop()
     rig.drain()
     (recording,) = rig.recordings()
-    with rig.catalogue.begin() as work:
-        work.of(TENANT_ID).recordings.delete(recording.id, rig.now, "ann", "requested")
-    rig.store.delete(recording.object_key)
+    reader = Reader(rig.catalogue, rig.store, lambda: rig.now)
+    Disposal(rig.catalogue, rig.store, reader, lambda: rig.now).delete(operator(), [recording.id], "requested")
     rig.drop()
     rig.drain()
     assert rig.recordings() == [] and rig.store.keys() == []

@@ -22,6 +22,7 @@ from recpipe.access.second_factor import SecondFactor
 from recpipe.access.tenants import Tenants
 from recpipe.access.trail import Trail
 from recpipe.catalogue import Catalogue
+from recpipe.disposal import Disposal
 from recpipe.keyring import Keyring
 from recpipe.model import AuditEvent, Role, Tenant, User
 from recpipe.reader import Reader
@@ -62,6 +63,7 @@ class World:
         self.tenants = Tenants(self.catalogue, self.clock, self.trail)
         self.keyring = Keyring(self.catalogue, self.clock, self.trail)
         self.reader = Reader(self.catalogue, self.store, self.clock, self.trail)
+        self.disposal = Disposal(self.catalogue, self.store, self.reader, self.clock)
 
     def clock(self) -> datetime:
         return self.now

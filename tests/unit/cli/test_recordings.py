@@ -158,6 +158,55 @@ def test_a_folder_that_cannot_be_made_is_misuse(cli: Cli, acme: Any) -> None:
     assert "--out" in cli.run(*EXPORT, cli.home / "file" / "out", code=2).err
 
 
+# --- deleting ---------------------------------------------------------------------------------------------------
+
+BECAUSE = ("--tenant", "acme", "--reason", "erasure request 4711")
+
+
+def test_a_deletion_names_what_will_go_and_asks_first(cli: Cli, calls: list[Any]) -> None:
+    done = cli.run("recordings", "delete", calls[0]["id"], *BECAUSE, stdin="n\n", code=1)
+    assert calls[0]["id"] in done.err and calls[0]["name"] in done.err and "2025-03-27 09:25:17" in done.err
+    assert len(found(cli)) == 3
+    cli.run("recordings", "delete", calls[0]["id"], *BECAUSE, stdin="y\n")
+    assert found(cli) == ["202", "201"]
+    cli.run("recordings", "show", calls[0]["id"], code=2)
+
+
+def test_a_deletion_is_for_good_and_audited(cli: Cli, calls: list[Any]) -> None:
+    ids = [call["id"] for call in calls[:2]]
+    assert cli.json("recordings", "delete", *ids, *BECAUSE, "--yes") == {"items": [{"id": one} for one in ids]}
+    objects = [p.name for p in (cli.home / "recpipe-data/objects").rglob("*-*") if p.is_file()]
+    assert [name.partition("-")[0] for name in objects] == [calls[2]["id"]]
+    events = cli.audited("delete")
+    assert {event["subject"] for event in events} == set(ids)
+    assert {event["detail"]["reason"] for event in events} == {"erasure request 4711"}
+    cli.run("verify")
+    # The same file once more waits for a person instead of coming back
+    cli.drop(calls[0]["name"])
+    cli.run("ingest", "--once", code=1)
+    assert [entry["reason"] for entry in cli.json("quarantine", "list")["items"]] == ["was-deleted"]
+    assert found(cli) == ["201"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--tenant", "acme", "--reason", " "),
+        ("--tenant", "acme", "--reason", "x" * 201),
+        ("--tenant", "acme"),
+        ("--reason", "x"),
+        ("--tenant", "globex", "--reason", "x"),
+        ("0" * 32, "--tenant", "acme", "--reason", "x"),
+    ],
+)
+def test_a_deletion_that_is_not_meant_clearly_deletes_nothing(
+    cli: Cli, calls: list[Any], words: tuple[str, ...]
+) -> None:
+    cli.run("tenant", "create", "globex")
+    cli.run("recordings", "delete", calls[0]["id"], *words, "--yes", code=2)
+    assert len(found(cli)) == 3
+
+
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "..", ".", "a\0b", "..\\..\\x", ""])
 def test_no_name_leads_out_of_the_folder(name: str) -> None:
     path = path_of(a_recording(a_tenant(), name=name, day="2026-03-14"))

@@ -1,0 +1,58 @@
+"""Deleting while the object store cannot be reached."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from recpipe.disposal import Disposal
+from recpipe.errors import NotFound, ObjectMissing
+from recpipe.jobs import upkeep
+from recpipe.jobs.job import Tick
+from recpipe.store.layout import new_object_key
+from recpipe.store.s3 import S3Store
+from recpipe.verify import IN_WORK
+from tests.contracts.catalogue_samples import a_recording
+from tests.contracts.store import put
+from tests.services.proxy import flaky_proxy
+from tests.services.s3 import S3Server
+from tests.unit.access.world import sqlite_world
+
+
+@pytest.mark.parametrize("fault", ["stall", "cut_requests"])
+def test_a_deletion_stands_while_the_store_is_away_and_the_object_goes_later(
+    s3_server: S3Server, tmp_path: Path, fault: str
+) -> None:
+    made, prefix = sqlite_world(tmp_path), secrets.token_hex(8)
+    direct = S3Store(s3_server.settings(), s3_server.bucket, prefix)
+    tenant = made.tenant()
+    recording = a_recording(tenant)
+    recording = replace(recording, object_key=new_object_key(tenant.id, recording.id, "s1"))
+    put(direct, recording.object_key, b"what was said")
+    with made.catalogue.begin() as work:
+        work.add_recordings([recording])
+
+    # When a recording is deleted while the store takes requests and never answers, or does not even take them
+    with flaky_proxy(s3_server.endpoint) as proxy:
+        setattr(proxy, fault, 1000)
+        settings = replace(s3_server, endpoint=proxy.endpoint).settings()
+        away = S3Store(settings, s3_server.bucket, prefix, attempts=2, read_seconds=0.5)
+        disposal = Disposal(made.catalogue, away, made.reader, made.clock)
+        assert [left.id for left in disposal.delete(made.root, [recording.id], "asked for")] == [recording.id]
+
+    # Then the recording is gone all the same
+    with pytest.raises(NotFound):
+        made.reader.get(made.root, recording.id)
+    # And the next look removes the object, whether the store had done so already or not
+    put(direct, recording.object_key, b"what was said")
+    after = datetime.now(UTC) + 2 * IN_WORK
+    look = upkeep.look(made.catalogue, direct, made.trail, lambda: after, Tick(after, threading.Event()), sample=0)
+    assert (look["removed"], look["problems"]) == (1, 0)
+    with pytest.raises(ObjectMissing):
+        direct.head(recording.object_key)
+    made.catalogue.close()
