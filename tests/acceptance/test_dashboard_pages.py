@@ -105,7 +105,7 @@ def test_buttons_follow_the_rights(running: Portal, states: dict[str, Any], new_
     sue = as_role(running, states, new_page, "sue")
     sue.goto(f"{running.url}/recordings")
     expect(sue.get_by_role("button", name="Play").first).to_be_visible()
-    expect(sue.locator(".download, #zip, input[name=id]")).to_have_count(0)
+    expect(sue.locator(".download, #zip, .delete, #delete, input[name=id]")).to_have_count(0)
     gil = as_role(running, states, new_page, "gil")
     gil.goto(f"{running.url}/recordings")
     expect(gil.locator("#results tbody tr")).to_have_count(1)
@@ -161,6 +161,7 @@ def test_no_page_has_a_serious_barrier(
     more = (
         f"/addons/certificates/{certificate}?service=northwind",
         f"/users/{user_id(running, 'carl')}",
+        deletion_of(running),
         "/nothing-here",
     )
     complaints.expect("status of 404")
@@ -180,6 +181,11 @@ def test_no_page_has_a_serious_barrier(
     assert found == []
 
 
+def deletion_of(running: Portal) -> str:
+    """Where all the recordings of northwind could be deleted."""
+    return "/recordings/delete?number=9&" + "&".join(f"id={found.id}" for found in running.recordings(5))
+
+
 def user_id(running: Portal, name: str) -> str:
     with running.parts.catalogue.read() as work:
         return work.users.by_username(name).id
@@ -195,7 +201,7 @@ def test_every_page_fits_the_screen(running: Portal, states: dict[str, Any], new
     )
     page = as_role(running, states, new_page, ADMIN, viewport={"width": width, "height": 740})
     too_wide = []
-    for path in (*ALL, f"/users/{user_id(running, 'carl')}"):
+    for path in (*ALL, f"/users/{user_id(running, 'carl')}", deletion_of(running)):
         page.goto(running.url + path)
         page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
         if page.evaluate(
