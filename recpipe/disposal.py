@@ -15,7 +15,7 @@ from recpipe.access.principal import Action, Principal
 from recpipe.access.trail import Clock, event
 from recpipe.catalogue import Catalogue
 from recpipe.errors import NotFound, StoreError
-from recpipe.model import Recording, Tombstone
+from recpipe.model import Tombstone
 from recpipe.reader import Reader
 from recpipe.store.base import Store
 
@@ -34,10 +34,10 @@ class Disposal:
         self._clock = clock
 
     def delete(self, by: Principal, recording_ids: Iterable[str], reason: str = "") -> list[Tombstone]:
-        """Delete recordings, each of them by itself, after a look at all of them.
+        """Delete recordings, all of them or none.
 
         Args:
-            reason: why, on one line; kept on the audit log and in the tombstone, so no name or number belongs in it.
+            reason: why, on one line; kept on the audit log and in the tombstones, so no name or number belongs in it.
 
         Returns:
             What is left of them; of one that another deleted at the same time, nothing.
@@ -45,28 +45,31 @@ class Disposal:
         Raises:
             InputInvalid: the reason is longer than `LONGEST_REASON` or holds control characters. Nothing was deleted.
             NotFound, Forbidden: as `Reader.get`, for any of them. Nothing was deleted.
-            CatalogueUnavailable: those that came before are deleted, the others are not. May be repeated with them.
+            CatalogueUnavailable: nothing was deleted.
         """
         reason = check_text("reason", reason, LONGEST_REASON)
-        found = [self._reader.get(by, one, Action.DELETE) for one in dict.fromkeys(recording_ids)]
-        return [left for recording in found if (left := self._forget(by, recording, reason)) is not None]
+        # In order, so that two people who delete the same ones do not wait for each other.
+        found = [self._reader.get(by, one, Action.DELETE) for one in sorted(set(recording_ids))]
+        now, done = self._clock(), []
+        with self._catalogue.begin() as work:
+            for recording in found:
+                try:
+                    left = work.of(recording.tenant_id).recordings.delete(recording.id, now, by.name, reason)
+                except NotFound:  # another was quicker
+                    continue
+                done.append(left)
+                work.audit.add(event(by, Action.DELETE, now, tenant_id=left.tenant_id, subject=left.id, reason=reason))
+        for left in done:
+            self._remove_object(left)
+        return done
 
-    def _forget(self, by: Principal, recording: Recording, reason: str) -> Tombstone | None:
-        now, tenant_id = self._clock(), recording.tenant_id
-        happened = event(by, Action.DELETE, now, tenant_id=tenant_id, subject=recording.id, reason=reason)
-        try:
-            with self._catalogue.begin() as work:
-                left = work.of(tenant_id).recordings.delete(recording.id, now, by.name, reason)
-                work.audit.add(happened)
-        except NotFound:  # another was quicker
-            return None
+    def _remove_object(self, left: Tombstone) -> None:
         try:
             self._store.delete(left.object_key)
         except StoreError as error:
             _log.warning(
                 "object of a deleted recording is left, the nightly look removes it",
-                tenant=tenant_id,
-                recording=recording.id,
+                tenant=left.tenant_id,
+                recording=left.id,
                 error=type(error).__name__,
             )
-        return left

@@ -57,7 +57,7 @@ def test_a_tenant_goes_from_registering_to_a_call_opened_with_openssl(
     ann = new_page()
     sign_in(ann, running, ADMIN)
     ann.get_by_role("link", name="Portal Users").click()
-    ann.get_by_role("link", name=f"Look at and approve {BEA}").click()
+    ann.get_by_role("link", name=f"Approve {BEA}").click()
     ann.get_by_label("Status").select_option("Active")
     ann.get_by_label("Northwind Bicycles").check()
     ann.get_by_role("button", name="Save", exact=True).click()
