@@ -52,6 +52,11 @@ class Transfers(Commands):
             stream.close()
             raise
 
+    def push_dtp_data(self, data: Any, isproducer: bool = False, file: Any = None, cmd: str | None = None) -> None:
+        if self.data_channel is not None:
+            self.data_channel.cmd = cmd  # pyftpdlib says it afterwards, when all may be over
+        super().push_dtp_data(data, isproducer, file, cmd)
+
     def ftp_STOR(self, path: str, mode: str = "w") -> None:
         if self._restart_position:
             self._restart_position = 0

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from recpipe import log
+
 pytest_plugins = [
     name
     for name in (
@@ -30,10 +32,19 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+# Loggers keep the form that they meet first: that of the product, so `caplog` has every event, whatever ran before.
+log.set_up()
+
+
 @pytest.fixture(autouse=True)
 def _no_log_of_another_test() -> Iterator[None]:
     """A command that a test ran has pointed the log at that test's captured output, which is closed afterwards."""
+    _stop_printing()
     yield
+    _stop_printing()
+
+
+def _stop_printing() -> None:
     root = logging.getLogger()
     for handler in list(root.handlers):
         if isinstance(handler.formatter, structlog.stdlib.ProcessorFormatter):

@@ -69,7 +69,7 @@ def test_a_sound_store_raises_no_alarm_and_the_look_is_on_the_record(world: Worl
     assert (event.actor, event.outcome) == ("system", Outcome.OK)
 
 
-def test_a_lost_object_raises_the_alarm_without_its_file_name(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_lost_object_raises_the_alarm_without_its_file_name(world: World, caplog: pytest.LogCaptureFixture) -> None:
     recording = stored(world, world.tenant())
     world.store.delete(recording.object_key)
     assert look(world)["problems"] == 1
@@ -77,9 +77,8 @@ def test_a_lost_object_raises_the_alarm_without_its_file_name(world: World, caps
     with world.catalogue.read() as work:
         [event] = work.audit.list(AuditQuery(action="verify")).items
     assert (event.outcome, event.detail["problems"]) == (Outcome.FAILED, 1)
-    told = "".join(capsys.readouterr())
-    assert recording.id in told
-    assert recording.name not in told
+    assert recording.id in caplog.text
+    assert recording.name not in caplog.text
 
 
 def test_what_the_store_still_has_of_a_deleted_recording_is_removed_without_an_alarm(world: World) -> None:
