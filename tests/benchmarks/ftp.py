@@ -1,8 +1,8 @@
 """The FTP gateway beside `rclone serve ftp` over the same S3 server, and beside stock pyftpdlib over a local folder.
 
 Every server is a process of its own; all are asked the same by the same client, in interleaved rounds, and the median
-of the rounds is shown. `ours, folder` has the embedded store and is compared with pyftpdlib (which may use sendfile on
-files it finds by name); `ours, S3` is compared with rclone. Ours records every download in its audit log first.
+of the rounds is shown. `ours, folder` has the embedded store and is compared with pyftpdlib, both with sendfile; `ours,
+S3` is compared with rclone. Ours records every download in its audit log before its last byte leaves.
 
 Goals: faster than rclone in everything; RETR at least 0.7 of stock pyftpdlib; MLSD no slower than stock pyftpdlib over
 a local folder of the same size.
