@@ -21,6 +21,7 @@ from sqlalchemy import insert, text
 
 from recpipe.catalogue import Catalogue
 from recpipe.catalogue.adding import link_numbers
+from recpipe.catalogue.engine import transaction
 from recpipe.catalogue.repository import new_id
 from recpipe.catalogue.rows import values_of
 from recpipe.catalogue.tables import day_total, recording
@@ -93,9 +94,8 @@ def load(catalogue: Catalogue, tenant_ids: Sequence[str], rows: int, seed: int) 
     """Fill an empty catalogue with `calls`, without the checks of `add_many`, and let the planner look at them."""
     totals: dict[tuple[str, str], list[int]] = {}
     made = calls(tenant_ids, rows, seed)
-    engine = catalogue._engine
     while chunk := [given for _, given in zip(range(_CHUNK), made, strict=False)]:
-        with engine.begin() as connection:
+        with transaction(catalogue._engine, None, reads=False) as connection:
             connection.execute(insert(recording), [values_of(given) for given in chunk])
             for tenant_id in tenant_ids:
                 link_numbers(connection, tenant_id, [given for given in chunk if given.tenant_id == tenant_id])
@@ -104,7 +104,7 @@ def load(catalogue: Catalogue, tenant_ids: Sequence[str], rows: int, seed: int) 
             total[0] += 1
             total[1] += given.stored_bytes
             total[2] += given.duration_ms
-    with engine.begin() as connection:
+    with transaction(catalogue._engine, None, reads=False) as connection:
         connection.execute(
             insert(day_total),
             [
