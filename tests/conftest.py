@@ -19,6 +19,7 @@ pytest_plugins = [
         "tests.services.postgres",
         "tests.services.certificates",
         "tests.services.browser",
+        "tests.services.mail",
     )
     if importlib.util.find_spec(name)
 ]

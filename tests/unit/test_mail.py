@@ -14,7 +14,7 @@ from recpipe.mail import Mailer, MailNotSent, portal_address
 from recpipe.settings import Settings
 from tests.acceptance.portal import free_port
 from tests.services import need
-from tests.unit.jobs.test_reminders import Mailbox, mail_server
+from tests.services.mail import Mailbox, mail_server
 
 
 def test_a_letter_arrives_as_it_was_written() -> None:

@@ -13,21 +13,10 @@ from recpipe.catalogue.repository import new_id
 from recpipe.jobs import quarantine
 from recpipe.mail import Mailer
 from recpipe.model import Grant, Role, StoreFormat, Tenant, User, UserStatus
-from tests.unit.jobs.test_reminders import Mailbox, mail_server
+from tests.services.mail import Mailbox
 
 NOW = datetime(2026, 3, 14, 12, tzinfo=UTC)
 NUMBER = "02079460958"
-
-
-@pytest.fixture
-def mailbox() -> Mailbox:
-    return Mailbox()
-
-
-@pytest.fixture
-def mailer(mailbox: Mailbox) -> Iterator[Mailer]:
-    with mail_server(mailbox) as made:
-        yield made
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from recpipe.pending import Kind, PendingChanges
 from recpipe.settings import Settings
 from recpipe.web.deps import SESSION_COOKIE, WebContext
 from tests.integration.api import served
-from tests.unit.jobs.test_reminders import Mailbox
+from tests.services.mail import Mailbox
 
 PASSWORD = "correct horse battery"
 
