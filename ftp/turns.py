@@ -13,6 +13,7 @@ import time
 from collections import deque
 from typing import Any
 
+# Who has waited longer than the one, or behind a turn that was longer than the other, is handed the next turn.
 _PATIENCE_SECONDS = 0.002
 _SHORT_SECONDS = 0.0003
 
@@ -23,7 +24,7 @@ class Turn:
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._whose = 0  # a thread's identifier; 0: nobody's
-        self._since = 0.0
+        self._since = 0.0  # monotonic seconds: when this turn began
         self._waiting: deque[_Waiting] = deque()
 
     def take(self) -> None:
