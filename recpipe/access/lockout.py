@@ -8,6 +8,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from recpipe.access.tokens import fingerprint
+from recpipe.catalogue.people import name_key
 from recpipe.catalogue.work import Work
 from recpipe.errors import LockedOut
 
@@ -16,11 +17,11 @@ WINDOW = timedelta(minutes=5)
 
 
 def account_key(username: str) -> str:
-    """The counter of an account, whether there is such an account or not.
+    """The counter of an account, whether there is such an account or not; every spelling of a name has the same one.
 
     Hashed: people type passwords where the user name belongs, and those must not lie in a table.
     """
-    return "account:" + fingerprint(username.strip().casefold())[:32]
+    return "account:" + fingerprint(name_key(username))[:32]
 
 
 def address_key(address: str) -> str:

@@ -28,7 +28,7 @@ class Users(Repository):
         Raises:
             AlreadyExists: the user name is taken.
         """
-        values = {**row_of(portal_user, new), "username_key": _key(new.username)}
+        values = {**row_of(portal_user, new), "username_key": name_key(new.username)}
         if not inserted(self._connection, portal_user, values):
             raise AlreadyExists("user", new.username)
         return self.get(new.id)
@@ -47,17 +47,17 @@ class Users(Repository):
         Raises:
             NotFound: there is none.
         """
-        return self._one(portal_user.c.username_key == _key(username), username)
+        return self._one(portal_user.c.username_key == name_key(username), username)
 
     def by_email(self, email: str) -> Sequence[User]:
         """Users with this address, upper and lower case alike. There may be several: it proves nothing."""
         rows = self._connection.execute(select(*_OF_USER).where(portal_user.c.email != "")).all()
-        return [_user_of(row) for row in rows if _key(row.email) == _key(email)]
+        return [_user_of(row) for row in rows if name_key(row.email) == name_key(email)]
 
     def list(self, after_username: str = "", limit: int = 1000) -> Sequence[User]:
         """Users by name, those behind `after_username`."""
         key = portal_user.c.username_key
-        wanted = select(*_OF_USER).where(key > _key(after_username)).order_by(key).limit(check_limit(limit))
+        wanted = select(*_OF_USER).where(key > name_key(after_username)).order_by(key).limit(check_limit(limit))
         return [_user_of(row) for row in self._connection.execute(wanted)]
 
     def update(self, changed: User) -> User:
@@ -69,7 +69,7 @@ class Users(Repository):
         """
         before = self.get(changed.id)
         values = row_of(portal_user, replace(changed, created_at=before.created_at))
-        values["username_key"] = _key(changed.username)
+        values["username_key"] = name_key(changed.username)
         try:
             with self._connection.begin_nested():
                 self._connection.execute(update(portal_user).where(portal_user.c.id == changed.id).values(values))
@@ -208,7 +208,8 @@ class Tokens(Repository):
 _OF_USER = tuple(column for column in portal_user.columns if column.name != "username_key")
 
 
-def _key(name: str) -> str:
+def name_key(name: str) -> str:
+    """What spellings of a user name or address that mean the same have in common."""
     return unicodedata.normalize("NFKC", name.strip()).casefold()
 
 

@@ -95,6 +95,17 @@ def test_a_password_changed_meanwhile_lets_nobody_in(world: World) -> None:
 # --- lock-out ---------------------------------------------------------------------------------------------
 
 
+def test_another_spelling_of_a_name_is_the_same_account_to_the_lock_out(world: World) -> None:
+    world.user("admin")
+    # Given: names that all mean this user, as full-width letters do for each of the five
+    wide = [chr(ord(letter) + 0xFEE0) for letter in "admin"]
+    spellings = ["".join(wide[n] if chosen >> n & 1 else "admin"[n] for n in range(5)) for chosen in range(11)]
+    for n, spelling in enumerate(spellings[:10]):
+        assert isinstance(_answer(world, spelling, address=f"198.51.100.{n}"), CredentialsRejected)
+
+    assert isinstance(_answer(world, spellings[10], PASSWORD, ELSEWHERE), LockedOut)
+
+
 def test_ten_failures_lock_an_account_for_five_minutes_whatever_is_tried(any_world: World) -> None:
     world = any_world
     world.user()
