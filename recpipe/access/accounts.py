@@ -311,7 +311,7 @@ class Accounts:
             LockedOut: too many from this address.
         """
         name = check_username(username)
-        kept = self._passwords.hash(check_chosen(password, name))
+        check_chosen(password, name)
         now = self._clock()
         new = User(
             id=new_id(),
@@ -321,7 +321,6 @@ class Accounts:
             created_at=now,
             email=check_email(name if "@" in name else ""),
             display_name=check_text("display name", display_name),
-            password_hash=kept,
         )
         nobody = Principal(kind=Kind.USER, id="", name="unknown", address=address)
         try:
@@ -330,6 +329,8 @@ class Accounts:
         except LockedOut:
             self._trail.record(event(nobody, "user.register", now, outcome=Outcome.DENIED, reason="too-many"))
             raise
+        # Only now: whoever was refused must not have cost a computation.
+        new = replace(new, password_hash=self._passwords.hash(password))
         try:
             with self._catalogue.begin() as work:
                 work.users.add(new)

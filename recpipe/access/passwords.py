@@ -22,7 +22,7 @@ SHORTEST_CHOSEN = 12  # characters
 LONGEST = 256  # characters; a longer one is refused before it costs anything
 REMEMBERED_SECONDS = 60.0
 MOST_REMEMBERED = 4096
-# Every verification in flight takes the memory of its cost: a flood of logins must not take all there is.
+# Every computation in flight takes the memory of its cost: a flood of logins must not take all there is.
 MOST_AT_ONCE = 4
 
 # Lower-case letters and digits that nobody confuses: 32 of them, so 5 bits each. No l, o, 0 or 1.
@@ -62,7 +62,8 @@ class Passwords:
         """
         if len(password) > LONGEST:
             raise InputInvalid("password", f"A password may have at most {LONGEST} characters.")
-        return self._argon2.hash(_bytes(password))
+        with self.turn():
+            return self._argon2.hash(_bytes(password))
 
     def verify(self, password: str, kept: str | None) -> bool:
         """Whether `password` is the one behind `kept`; the same work is done when there is no hash.
@@ -95,7 +96,7 @@ class Passwords:
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
-        """Wait for one of the few places in which verifications run."""
+        """Wait for one of the few places in which verifications run; `hash` waits for one itself."""
         with self._slots:
             yield
 

@@ -281,6 +281,23 @@ def test_registering_a_taken_name_tells_nothing_and_changes_nothing(world: World
     assert world.events("user.register")[-1].detail == {"reason": "taken"}
 
 
+def test_a_refused_registration_costs_no_computation(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed = []
+    hash_really = world.passwords.hash
+
+    def counted(password: str) -> str:
+        hashed.append(password)
+        return hash_really(password)
+
+    monkeypatch.setattr(world.passwords, "hash", counted)
+    for n in range(10):
+        world.accounts.register(f"user{n}", PASSWORD, ADDRESS)
+    with pytest.raises(LockedOut):
+        world.accounts.register("user11", PASSWORD, ADDRESS)
+
+    assert len(hashed) == 10
+
+
 def test_an_address_registers_ten_times_in_five_minutes(world: World) -> None:
     for n in range(10):
         world.accounts.register(f"user{n}", PASSWORD, ADDRESS)

@@ -1,9 +1,19 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
 import argon2
 import pytest
 
-from recpipe.access.passwords import RFC_9106_LOW_MEMORY, Passwords, _hash_of_nothing, check_chosen, generate
+from recpipe.access.passwords import (
+    MOST_AT_ONCE,
+    RFC_9106_LOW_MEMORY,
+    Passwords,
+    _hash_of_nothing,
+    check_chosen,
+    generate,
+)
 from recpipe.errors import InputInvalid
 from tests.unit.access.world import CHEAP, CountingPasswords
 
@@ -21,6 +31,19 @@ def test_only_the_right_password_fits() -> None:
     assert passwords.verify("three quiet lamps", kept)
     assert not passwords.verify("three quiet lamp", kept)
     assert not passwords.verify("", kept)
+
+
+def test_hashing_waits_for_one_of_the_few_places_as_verifying_does() -> None:
+    passwords = Passwords(CHEAP)
+    with ThreadPoolExecutor(1) as pool, ExitStack() as places:
+        for _ in range(MOST_AT_ONCE):
+            places.enter_context(passwords.turn())
+        waiting = pool.submit(passwords.hash, "three quiet lamps")
+        with pytest.raises(TimeoutError):
+            waiting.result(0.3)
+        places.close()
+
+        assert passwords.verify("three quiet lamps", waiting.result(30))
 
 
 def test_an_unknown_user_costs_the_same_work_because_the_stand_in_is_a_real_hash() -> None:
