@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from recpipe.access import lockout, passwords
 from recpipe.access.authority import (
@@ -22,7 +23,7 @@ from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.catalogue.work import Work
 from recpipe.errors import AlreadyExists, Conflict, CredentialsRejected, Forbidden, InputInvalid, LockedOut, NotFound
-from recpipe.model import Grant, Outcome, Role, User, UserStatus
+from recpipe.model import Grant, LinkPurpose, Outcome, Role, User, UserStatus
 
 _PAGE = 500
 
@@ -204,6 +205,8 @@ class Accounts:
             for grant in wanted if grants is not None else ():
                 work.tenants.get(grant.tenant_id)
             user = work.users.update(after)
+            if user.email != before.user.email:  # a letter that went to the old address opens nothing any more
+                work.links.drop(user_id, LinkPurpose.RECOVERY)
             if grants is not None:
                 work.users.set_grants(user_id, wanted)
             if user.status is not UserStatus.ACTIVE or user.role is not before.user.role:
@@ -244,8 +247,11 @@ class Accounts:
         secret, kept = self._chosen(account.user.role, password, password is None, account.user.username)
         now = self._clock()
         with self._catalogue.begin() as work:
-            user = work.users.update(replace(work.users.get(user_id), password_hash=kept))
-            work.sessions.revoke_all(user_id, now)
+            # Looked at once more: hashing takes long enough for somebody to make an administrator of this user.
+            account = _account(work, user_id)
+            require_cover(by, account.user, account.grants)
+            user = work.users.update(replace(account.user, password_hash=kept))
+            _end_ways_in(work, user_id, now)
             self._audit(work, by, "user.password", account)
         return NewPassword(user, secret)
 
@@ -265,7 +271,7 @@ class Accounts:
         _, kept = self._chosen(account.user.role, new, False, account.user.username)
         with self._catalogue.begin() as work:
             user = work.users.update(replace(work.users.get(by.id), password_hash=kept))
-            work.sessions.revoke_all(by.id, now, but=by.credential_id)
+            _end_ways_in(work, by.id, now, but=by.credential_id)
             self._audit(work, by, "user.password", account)
         return user
 
@@ -376,6 +382,12 @@ class Accounts:
 
 def _account(work: Work, user_id: str) -> Account:
     return Account(work.users.get(user_id), work.users.grants(user_id))
+
+
+def _end_ways_in(work: Work, user_id: str, now: datetime, *, but: str = "") -> None:
+    """With a new password end the sessions, `but` one, and what letters and half a sign-in left open."""
+    work.sessions.revoke_all(user_id, now, but=but)
+    work.links.drop(user_id, LinkPurpose.RECOVERY, LinkPurpose.SECOND_FACTOR)
 
 
 def _is_self(by: Principal, user_id: str) -> bool:

@@ -104,6 +104,8 @@ class Links:
             for user in _meant(work, name_or_email):
                 found.append(LinkFor(user, self._new(work, user, LinkPurpose.RECOVERY, RECOVERY_TIME)))
                 work.audit.add(event(asker, "user.recover", now, subject=user.id))
+            if not found:  # also so that an answer takes as long as where there is an account
+                work.audit.add(event(asker, "user.recover", now, outcome=Outcome.DENIED, reason="unknown"))
         return found
 
     def peek(self, secret: str, purpose: LinkPurpose) -> User:
@@ -153,7 +155,7 @@ class Links:
                     display_name=display_name or user.display_name,
                 )
                 work.users.update(changed)
-                work.links.drop(user.id, purpose)
+                work.links.drop(user.id, purpose, LinkPurpose.SECOND_FACTOR)
                 work.sessions.revoke_all(user.id, now)
                 done = Principal(kind=Kind.USER, id=user.id, name=user.username, address=address)
                 work.audit.add(event(done, "user.accept" if invited else "user.reset", now, subject=user.id))

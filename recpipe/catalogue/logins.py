@@ -115,10 +115,10 @@ class Links(Repository):
             raise NotFound("link that is still good")
         return found
 
-    def drop(self, user_id: str, purpose: LinkPurpose) -> None:
-        """Forget a user's links of one purpose, so that only the newest one is ever good."""
+    def drop(self, user_id: str, *purposes: LinkPurpose) -> None:
+        """Forget a user's links of some purposes, so that only the newest one is ever good."""
         c = one_time_link.c
-        self._connection.execute(delete(one_time_link).where(c.user_id == user_id, c.purpose == purpose))
+        self._connection.execute(delete(one_time_link).where(c.user_id == user_id, c.purpose.in_(purposes)))
 
     def prune(self, before: datetime) -> int:
         """Delete links that expired before; how many."""

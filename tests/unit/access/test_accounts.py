@@ -256,6 +256,25 @@ def test_a_stolen_session_cannot_guess_the_password(world: World) -> None:
     assert world.passwords.verifications == 11  # the login and ten guesses
 
 
+def test_a_password_is_not_given_to_who_became_an_administrator_meanwhile(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acme = world.tenant()
+    manager = world.principal(world.user("manager", grants={acme.id: []}))
+    ann = world.user("ann", grants={acme.id: []})
+    hash_really = world.passwords.hash
+
+    def hash_while_ann_is_promoted(password: str) -> str:
+        world.accounts.change(world.root, ann.id, role=Role.ADMINISTRATOR, grants={})
+        return hash_really(password)
+
+    monkeypatch.setattr(world.passwords, "hash", hash_while_ann_is_promoted)
+    with pytest.raises(NotFound):
+        world.accounts.set_password(manager, ann.id, "taken over by me")
+
+    assert world.log_in("ann", PASSWORD)
+
+
 # --- registering ------------------------------------------------------------------------------------------
 
 

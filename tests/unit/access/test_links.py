@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from recpipe.errors import CredentialsRejected, Forbidden, InputInvalid, LockedOut
-from recpipe.model import LinkPurpose, Role, UserStatus
+from recpipe.model import LinkPurpose, Outcome, Role, UserStatus
 from tests.unit.access.world import ADDRESS, PASSWORD, World
 
 
@@ -79,6 +79,35 @@ def test_a_recovery_link_is_good_for_an_hour(world: World) -> None:
     world.pass_time(minutes=60)
     with pytest.raises(CredentialsRejected):
         world.links.reset(link.secret, "another good one", ADDRESS)
+
+
+@pytest.mark.parametrize("how", ["by oneself", "by another", "another address"])
+def test_a_recovery_link_ends_with_a_new_password_or_address(world: World, how: str) -> None:
+    user = world.user("ann@example.com")
+    (link,) = world.links.recover("ann@example.com", ADDRESS)
+
+    if how == "by oneself":
+        world.accounts.change_own_password(world.principal(user), PASSWORD, "another good one")
+    elif how == "by another":
+        world.accounts.set_password(world.root, user.id, "another good one")
+    else:
+        world.accounts.change(world.root, user.id, email="ann@elsewhere.example")
+
+    with pytest.raises(CredentialsRejected):
+        world.links.reset(link.secret, "the third good one", ADDRESS)
+
+
+def test_asking_for_an_unknown_name_is_written_down_as_well(world: World) -> None:
+    # Otherwise the commit that is not needed tells by its time who has no account.
+    world.links.recover("nobody@example.com", ADDRESS)
+
+    (event,) = world.events("user.recover")
+    assert (event.outcome, event.actor, event.subject, event.detail) == (
+        Outcome.DENIED,
+        "unknown",
+        "",
+        {"reason": "unknown"},
+    )
 
 
 def test_nobody_floods_a_mailbox(world: World) -> None:

@@ -240,6 +240,18 @@ def test_a_code_is_asked_for_after_the_password_and_ends_the_login(any_world: Wo
     assert world.events("login")[-1].detail == {"door": "http", "second_factor": True}
 
 
+def test_half_a_sign_in_ends_with_a_new_password(world: World) -> None:
+    secret, _ = _with_second_factor(world)
+    ticket = world.access.password("ann", PASSWORD, ADDRESS, Door.HTTP).ticket or ""
+    with world.catalogue.read() as work:
+        ann = work.users.by_username("ann")
+
+    world.accounts.set_password(world.root, ann.id, "another good one")
+
+    with pytest.raises(CredentialsRejected):
+        world.access.second_factor(ticket, _code(world, secret), ADDRESS)
+
+
 def test_a_code_is_good_once_even_with_a_fresh_ticket(any_world: World) -> None:
     world = any_world
     secret, _ = _with_second_factor(world)
