@@ -16,7 +16,7 @@ MOST_DETAILS = 30
 # No colon, no slash: `cli:root`, `ftp:acme` and `ann/rp_3fXk9` in the audit log are never a user's own name.
 _USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@-]{1,99}", re.ASCII)
 _RESERVED = frozenset({"unknown", "pipeline", "system"})
-_EMAIL = re.compile(r"[^\s@<>\",;:\\]+@[^\s@<>\",;:\\]+")
+_EMAIL = re.compile(r"[^\s@<>()\[\]\",;:\\]+@[^\s@<>()\[\]\",;:\\]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 

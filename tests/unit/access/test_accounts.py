@@ -70,7 +70,9 @@ def test_a_name_is_taken_whatever_its_case(world: World) -> None:
         world.user("ann@example.COM")
 
 
-@pytest.mark.parametrize("email", ["nobody", "a@b@c", "a b@c.de", "a@c\r\nBcc: x@y", "<a@b>", "a@" + "b" * 300])
+@pytest.mark.parametrize(
+    "email", ["nobody", "a@b@c", "a b@c.de", "a@c\r\nBcc: x@y", "<a@b>", "a@[", "a@b(", "a@" + "b" * 300]
+)
 def test_an_address_that_could_break_a_mail_is_refused(world: World, email: str) -> None:
     with pytest.raises(InputInvalid):
         world.accounts.create(world.root, "ann", Role.CLIENT, email=email)
