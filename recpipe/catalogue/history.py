@@ -19,7 +19,7 @@ from recpipe.catalogue.repository import (
     write_cursor,
 )
 from recpipe.catalogue.tables import audit, change
-from recpipe.catalogue.types import Utc, micros, moment
+from recpipe.catalogue.types import Utc, micros
 from recpipe.errors import Conflict, NotFound
 from recpipe.model import AuditEvent, AuditQuery, Change, Outcome, Page
 
@@ -45,8 +45,8 @@ class Audit(Repository):
         c = audit.c
         wanted = select(audit).where(*self._conditions(query))
         if cursor is not None:
-            microseconds, last = read_cursor(cursor, int, int)
-            place = tuple_(literal(moment(microseconds), Utc()), literal(last))
+            at, last = read_cursor(cursor, datetime, int)
+            place = tuple_(literal(at, Utc()), literal(last))
             wanted = wanted.where(tuple_(c.at, c.id) < place)
         wanted = wanted.order_by(c.at.desc(), c.id.desc()).limit(check_limit(limit) + 1)
         rows = self._connection.execute(wanted).all()
@@ -167,8 +167,8 @@ class Changes(Scoped):
         c = change.c
         wanted = select(change).where(c.tenant_id == self._tenant_id, c.applied_at.is_not(None))
         if cursor is not None:
-            microseconds, last = read_cursor(cursor, int, str)
-            place = tuple_(literal(moment(microseconds), Utc()), literal(last))
+            at, last = read_cursor(cursor, datetime, str)
+            place = tuple_(literal(at, Utc()), literal(last))
             wanted = wanted.where(tuple_(c.applied_at, c.id) < place)
         wanted = wanted.order_by(c.applied_at.desc(), c.id.desc()).limit(check_limit(limit) + 1)
         rows = self._connection.execute(wanted).all()

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, lit
 
 from recpipe.catalogue.repository import Repository, check_limit, new_id, read_cursor, row_of, upsert, write_cursor
 from recpipe.catalogue.tables import node, quarantine
-from recpipe.catalogue.types import Utc, micros, moment
+from recpipe.catalogue.types import Utc, micros
 from recpipe.errors import NotFound
 from recpipe.model import Node, Page, Quarantined, QuarantineTotal
 
@@ -34,8 +34,8 @@ class Quarantine(Repository):
         c = quarantine.c
         wanted = self._wanted()
         if cursor is not None:
-            microseconds, last = read_cursor(cursor, int, str)
-            place = tuple_(literal(moment(microseconds), Utc()), literal(last))
+            at, last = read_cursor(cursor, datetime, str)
+            place = tuple_(literal(at, Utc()), literal(last))
             wanted = wanted.where(tuple_(c.first_seen_at, c.id) > place)
         wanted = wanted.order_by(c.first_seen_at, c.id).limit(check_limit(limit) + 1)
         found = [_quarantined_of(row) for row in self._connection.execute(wanted)]

@@ -7,11 +7,13 @@ import binascii
 import json
 import secrets
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Insert, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
+from recpipe.catalogue.types import moment
 from recpipe.errors import QueryInvalid
 
 MOST_A_PAGE = 1000
@@ -94,6 +96,9 @@ def write_cursor(*parts: str | int) -> str:
 def read_cursor(cursor: str, *kinds: type) -> list[Any]:
     """The parts of `write_cursor`.
 
+    Args:
+        kinds: of each part; `datetime` where the microseconds of a time were written.
+
     Raises:
         QueryInvalid: it was not made by `write_cursor` for such a list.
     """
@@ -101,10 +106,11 @@ def read_cursor(cursor: str, *kinds: type) -> list[Any]:
         if len(cursor) > LONGEST_CURSOR:
             raise ValueError
         parts = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
-        if not isinstance(parts, list) or [type(part) for part in parts] != list(kinds):
+        written = [int if kind is datetime else kind for kind in kinds]
+        if not isinstance(parts, list) or [type(part) for part in parts] != written:
             raise ValueError
         if any(isinstance(part, int) and not -(2**62) < part < 2**62 for part in parts):
             raise ValueError
-    except (ValueError, binascii.Error, RecursionError):
+        return [moment(part) if kind is datetime else part for part, kind in zip(parts, kinds, strict=True)]
+    except (ValueError, OverflowError, binascii.Error, RecursionError):
         raise QueryInvalid("This page link is damaged or belongs to another list. Start from the first page.") from None
-    return parts

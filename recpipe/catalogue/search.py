@@ -20,7 +20,7 @@ from recpipe.catalogue.phone import matching_numbers
 from recpipe.catalogue.repository import check_limit, read_cursor, write_cursor
 from recpipe.catalogue.rows import WITHOUT_PEAKS, recording_of
 from recpipe.catalogue.tables import phone_number, recording, recording_number, tenant
-from recpipe.catalogue.types import Utc, micros, moment
+from recpipe.catalogue.types import Utc, micros
 from recpipe.errors import NotFound, QueryInvalid
 from recpipe.model import CappedCount, Page, Recording, RecordingQuery
 
@@ -138,10 +138,10 @@ class Search:
         return hashlib.sha256(asked.encode("utf-8", "replace")).hexdigest()[:16]
 
     def _place(self, query: RecordingQuery, cursor: str) -> tuple[datetime, str]:
-        fingerprint, microseconds, recording_id = read_cursor(cursor, str, int, str)
+        fingerprint, started_at, recording_id = read_cursor(cursor, str, datetime, str)
         if fingerprint != self._fingerprint(query):
             raise QueryInvalid("This page link belongs to another search. Start from the first page.")
-        return moment(microseconds), recording_id
+        return started_at, recording_id
 
 
 def _page_of(
@@ -190,8 +190,11 @@ def _filters(query: RecordingQuery) -> list[ColumnElement[bool]]:
     if query.sealed is not None:
         conditions.append(c.envelope_iv.is_not(None) if query.sealed else c.envelope_iv.is_(None))
     if query.text:
+        # Databases know the two cases of A to Z only: of the others here, a text in capitals or as a name is written.
+        spellings = sorted({query.text, query.text.lower(), query.text.upper(), query.text.title()})
         columns = (c.name, c.caller_name, c.callee_name)
-        conditions.append(or_(*(column.icontains(query.text, autoescape=True) for column in columns)))
+        wanted = [column.icontains(text, autoescape=True) for column in columns for text in spellings]
+        conditions.append(or_(*wanted))
     return conditions
 
 

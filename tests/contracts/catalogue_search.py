@@ -12,6 +12,7 @@ import pytest
 
 from recpipe.catalogue import Catalogue
 from recpipe.catalogue.phone import MOST_NUMBERS
+from recpipe.catalogue.repository import read_cursor, write_cursor
 from recpipe.errors import QueryInvalid, TooManyMatches
 from recpipe.model import Direction, NumberMatch, Recording, RecordingQuery, Tenant
 from recpipe.numbers import digits, e164
@@ -224,6 +225,33 @@ class SearchContract:
             for limit in (0, -1, 1001):
                 with pytest.raises(QueryInvalid):
                     work.of(one.id).recordings.search(RecordingQuery(), limit=limit)
+
+    def test_a_page_link_to_a_time_that_no_calendar_has_is_refused(self, catalogue: Catalogue) -> None:
+        tenant = kept_tenant(catalogue)
+        keep(catalogue, *(a_recording(tenant, minutes=minute) for minute in range(2)))
+        with catalogue.read() as work:
+            mine = work.of(tenant.id)
+            cursor = mine.recordings.search(RecordingQuery(), limit=1).next_cursor
+            assert cursor is not None
+            fingerprint, _, _ = read_cursor(cursor, str, int, str)
+            for far in (2**61, -(2**61)):
+                with pytest.raises(QueryInvalid):
+                    mine.recordings.search(RecordingQuery(), write_cursor(fingerprint, far, "a"))
+                with pytest.raises(QueryInvalid):
+                    work.audit.list(cursor=write_cursor(far, 1))
+                with pytest.raises(QueryInvalid):
+                    work.quarantine.list(write_cursor(far, "a"))
+                with pytest.raises(QueryInvalid):
+                    mine.changes.history(write_cursor(far, "a"))
+
+    def test_text_is_found_in_either_case_beyond_a_to_z(self, catalogue: Catalogue) -> None:
+        tenant = kept_tenant(catalogue)
+        written = ("Müller Überland", "MÜLLER ÜBERLAND", "müller überland")
+        kept = keep(catalogue, *(a_recording(tenant, facts={"caller_name": name}) for name in written))
+        with catalogue.read() as work:
+            for typed in written:
+                found = work.of(tenant.id).recordings.search(RecordingQuery(text=typed)).items
+                assert {one.id for one in found} == {one.id for one in kept}
 
     def test_pages_keep_their_place_while_calls_come_in(self, catalogue: Catalogue) -> None:
         tenant = kept_tenant(catalogue)
