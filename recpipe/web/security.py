@@ -153,7 +153,7 @@ def is_cross_site(method: str, headers: Mapping[str, str], origins: frozenset[st
     origin = headers.get("origin")
     if origin is None:
         return False  # no browser: those send one of the two with every change
-    return origin not in origins and urlsplit(origin).netloc != headers.get("host")
+    return origin not in origins and origin.partition("://")[2] != headers.get("host")
 
 
 def address_of(scope: Scope) -> str:

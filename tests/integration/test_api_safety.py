@@ -67,6 +67,8 @@ def test_a_user_who_is_disabled_is_out_within_a_second(tmp_path: Path) -> None:
         ("GET", "/api/v1/recordings?number=1&number_match=containing", 422, "query-invalid"),
         ("GET", "/api/v1/recordings?direction=up", 422, "invalid"),
         ("GET", "/api/v1/recordings?text=%00", 422, "invalid"),
+        ("GET", "/api/v1/audit?from=0001-01-01T00:00:00%2B23:00", 422, "invalid"),
+        ("GET", "/api/v1/audit?to=9999-12-31T23:59:59-23:00", 422, "invalid"),
         ("POST", "/api/v1/tenants", 422, "invalid"),
     ],
 )
@@ -76,6 +78,14 @@ def test_every_error_is_a_problem_document(there: World, method: str, path: str,
     assert answer.headers["content-type"] == "application/problem+json"
     body = answer.json()
     assert body["type"] == f"urn:recpipe:problem:{kind}" and body["status"] == status and body["title"]
+
+
+def test_a_token_cannot_expire_when_no_calendar_has_a_day(there: World) -> None:
+    user = there.client().get("/api/v1/users").json()["items"][0]["id"]
+    wanted = {"label": "x", "scopes": ["search"], "expires_at": "9999-12-31T23:59:59-23:00"}
+    answer = there.client().post(f"/api/v1/users/{user}/tokens", json=wanted)
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["errors"][0]["where"] == "body.expires_at"
 
 
 def test_a_refused_input_is_not_repeated_to_anybody(there: World) -> None:
@@ -128,6 +138,7 @@ def session(there: World) -> str:
         ({"sec-fetch-site": "same-site"}, 403),
         ({"origin": "https://evil.example"}, 403),
         ({"origin": "null"}, 403),
+        ({"origin": "http://["}, 403),
         ({"sec-fetch-site": "cross-site", "origin": "SELF"}, 403),
         ({"sec-fetch-site": "same-origin"}, 422),
         ({"sec-fetch-site": "none"}, 422),

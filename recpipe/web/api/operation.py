@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
@@ -10,7 +9,7 @@ from fastapi import APIRouter, Path, Query
 from recpipe.model import AuditQuery, Outcome
 from recpipe.web.api.openapi import declared
 from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, tenant_of
-from recpipe.web.schemas import AuditGiven, Line, Listed, QuarantinedGiven, RetriedGiven
+from recpipe.web.schemas import AuditGiven, Line, Listed, Moment, QuarantinedGiven, RetriedGiven
 
 router = APIRouter(prefix=API, dependencies=AUTHENTICATED)
 
@@ -52,8 +51,8 @@ def audit(
     context: Context,
     principal: Caller,
     tenant: Annotated[Line, Query(description="name or id; default: all whose log you may read")] = "",
-    from_: Annotated[datetime | None, Query(alias="from", description="inclusive")] = None,
-    to: Annotated[datetime | None, Query(description="exclusive")] = None,
+    from_: Annotated[Moment | None, Query(alias="from", description="inclusive")] = None,
+    to: Annotated[Moment | None, Query(description="exclusive")] = None,
     actor: Line = "",
     action: Line = "",
     outcome: Outcome | None = None,
@@ -64,14 +63,8 @@ def audit(
     """Who did what, from where, when and how it ended; newest first."""
     owner = tenant_of(context, principal, tenant).id if tenant else None
     readable = context.trail.readable(principal, owner)
-    query = AuditQuery(_utc(from_), _utc(to), actor, action, outcome, subject)
+    query = AuditQuery(from_, to, actor, action, outcome, subject)
     with context.catalogue.read() as work:
         log = work.audit if readable is None else work.audit_of(readable)
         page = log.list(query, cursor, limit)
     return Listed(items=[AuditGiven.of(happened) for happened in page.items], next=page.next_cursor)
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    if moment is None or moment.tzinfo is not None:
-        return moment
-    return moment.replace(tzinfo=UTC)

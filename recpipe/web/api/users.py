@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC
 from typing import Annotated
 
 from fastapi import APIRouter, Path
@@ -135,10 +134,7 @@ def tokens_of(context: Context, principal: Caller, user_id: UserId) -> Listed[To
 )
 def create_token(context: Context, principal: Caller, user_id: UserId, wanted: TokenWanted) -> NewTokenGiven:
     """Make a token for a user. `secret` is in this answer and nowhere else."""
-    expires = wanted.expires_at
-    if expires is not None and expires.tzinfo is None:
-        expires = expires.replace(tzinfo=UTC)
-    made = context.tokens.create(principal, user_id, wanted.label, wanted.scopes, expires)
+    made = context.tokens.create(principal, user_id, wanted.label, wanted.scopes, wanted.expires_at)
     return NewTokenGiven(token=TokenGiven.of(made.token), secret=made.secret)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recpipe.web.schemas.base import Given, Item, Line, Listed, ProblemDocument, Taken
+from recpipe.web.schemas.base import Given, Item, Line, Listed, Moment, ProblemDocument, Taken
 from recpipe.web.schemas.people import (
     AuditGiven,
     Ended,
@@ -71,6 +71,7 @@ __all__ = [
     "Listed",
     "MayGiven",
     "MeGiven",
+    "Moment",
     "NewTokenGiven",
     "PasswordWanted",
     "Pasted",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -13,6 +14,14 @@ def _clean(text: str) -> str:
     return text
 
 
+def _utc(moment: datetime) -> datetime:
+    try:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a time lies between the years 1 and 9999") from None
+
+
+Moment = Annotated[datetime, AfterValidator(_utc)]  # in UTC, which it means where it names no offset
 Line = Annotated[str, Field(max_length=255), AfterValidator(_clean)]  # one line of text
 
 

@@ -20,7 +20,7 @@ from recpipe.model import (
     Token,
     UserStatus,
 )
-from recpipe.web.schemas.base import Given, Line, Taken
+from recpipe.web.schemas.base import Given, Line, Moment, Taken
 
 
 class AuditGiven(Given):
@@ -228,7 +228,7 @@ class TokenWanted(Taken):
         description="actions, and optionally `tenant:ID` and `spool:NAME`",
         examples=[["search"]],
     )
-    expires_at: datetime | None = None
+    expires_at: Moment | None = None
 
 
 class TokenGiven(Given):
