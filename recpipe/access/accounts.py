@@ -25,8 +25,6 @@ from recpipe.catalogue.work import Work
 from recpipe.errors import AlreadyExists, Conflict, CredentialsRejected, Forbidden, InputInvalid, LockedOut, NotFound
 from recpipe.model import Grant, LinkPurpose, Outcome, Role, User, UserStatus
 
-_PAGE = 500
-
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -71,15 +69,10 @@ class Accounts:
             denial = Forbidden("manage users")
             self._trail.denied(by, Action.USERS, denial)
             raise denial
-        found: list[Account] = []
-        last = ""
-        while True:
-            with self._catalogue.read() as work:
-                page = work.users.list(last, _PAGE)
-                found += [Account(user, work.users.grants(user.id)) for user in page]
-            if len(page) < _PAGE:
-                return [a for a in found if covers(by, a.user.role, a.grants)]
-            last = page[-1].username
+        with self._catalogue.read() as work:
+            grants = work.users.every_grant()
+            found = [Account(user, grants.get(user.id, ())) for user in work.users.every()]
+        return [a for a in found if covers(by, a.user.role, a.grants)]
 
     def get(self, by: Principal, user_id: str) -> Account:
         """One user that `by` may manage, or itself.

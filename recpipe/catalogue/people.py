@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -59,6 +59,13 @@ class Users(Repository):
         key = portal_user.c.username_key
         wanted = select(*_OF_USER).where(key > name_key(after_username)).order_by(key).limit(check_limit(limit))
         return [_user_of(row) for row in self._connection.execute(wanted)]
+
+    def every(self) -> Iterator[User]:
+        """All of them, by name."""
+        last = ""
+        while page := self.list(last):
+            yield from page
+            last = page[-1].username
 
     def update(self, changed: User) -> User:
         """Replace everything about a user but its id and creation time.
@@ -117,6 +124,13 @@ class Users(Repository):
         c = user_grant.c
         rows = self._connection.execute(select(user_grant).where(c.user_id == user_id).order_by(c.tenant_id))
         return [Grant(row.user_id, row.tenant_id, tuple(row.actions)) for row in rows]
+
+    def every_grant(self) -> Mapping[str, Sequence[Grant]]:
+        """What each user is granted, by its id; none of a user who is granted nothing."""
+        found: dict[str, list[Grant]] = {}
+        for row in self._connection.execute(select(user_grant).order_by(user_grant.c.user_id, user_grant.c.tenant_id)):
+            found.setdefault(row.user_id, []).append(Grant(row.user_id, row.tenant_id, tuple(row.actions)))
+        return found
 
     def set_grants(self, user_id: str, grants: Iterable[Grant]) -> None:
         """Replace all grants of a user.

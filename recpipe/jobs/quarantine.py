@@ -44,7 +44,7 @@ def due(work: Work, now: datetime) -> list[Letter]:
         return []
     tenants = {tenant.id: tenant for tenant in work.tenants.list()}
     found = []
-    for person in work.users.list():
+    for person in work.users.every():
         asked = person.status is UserStatus.ACTIVE and person.email and person.wants("quarantine")
         if not asked or _was_sent(work, person, now):
             continue

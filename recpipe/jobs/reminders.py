@@ -38,7 +38,7 @@ class Reminder:
 
 def due(work: Work, now: datetime) -> list[Reminder]:
     """What should be sent now. Reads, and changes nothing."""
-    people = work.users.list()
+    people = list(work.users.every())
     found = []
     for tenant in work.tenants.list():
         if not tenant.encryption:

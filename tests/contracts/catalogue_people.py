@@ -70,6 +70,19 @@ class PeopleContract:
             with pytest.raises(NotFound):
                 work.users.update(a_user())
 
+    def test_every_user_is_every_user(self, catalogue: Catalogue) -> None:
+        acme = kept_tenant(catalogue)
+        with catalogue.begin() as work:
+            users = [work.users.add(a_user()) for _ in range(1001)]
+            work.users.set_grants(users[0].id, [Grant(users[0].id, acme.id, ("search",))])
+        with catalogue.read() as work:
+            found = [user.id for user in work.users.every()]
+            granted = work.users.every_grant()
+        assert len(found) == len(set(found))
+        assert set(found) >= {user.id for user in users}
+        assert granted[users[0].id] == [Grant(users[0].id, acme.id, ("search",))]
+        assert users[1].id not in granted
+
     def test_grants_are_replaced_whole_and_go_with_their_user(self, catalogue: Catalogue) -> None:
         user, one, two = kept_user(catalogue), kept_tenant(catalogue), kept_tenant(catalogue)
         with catalogue.begin() as work:

@@ -45,7 +45,7 @@ def registration(desk: Desk, username: str) -> None:
                 return  # the name was taken: nothing to approve
         except NotFound:
             return
-        people = work.users.list()
+        people = list(work.users.every())
     text = (
         f"{username} asks for an account.\n\n"
         f"Approve or delete it under My Admin > Portal Users:\n\n    {portal_address(desk.context.settings)}/users\n"

@@ -90,6 +90,18 @@ def test_a_reminder_reaches_whoever_can_act_and_wants_it_once(
     assert len(mailbox.letters) == 2
 
 
+def test_nobody_is_forgotten_because_there_are_many_users(
+    catalogue: Catalogue, mailer: Mailer, mailbox: Mailbox
+) -> None:
+    certificate(catalogue, days_left=25)
+    with catalogue.begin() as work:
+        for n in range(1000):  # all of them before bea, by name
+            work.users.add(User(new_id(), f"a{n}", Role.SERVICE, UserStatus.ACTIVE, NOW))
+
+    assert reminders.send_due(catalogue, mailer, "https://p.example", NOW) == 1
+    assert [to for to, _ in mailbox.letters] == [["bea@example.com"]]
+
+
 def test_a_letter_that_was_refused_is_tried_again(catalogue: Catalogue, mailer: Mailer, mailbox: Mailbox) -> None:
     certificate(catalogue, days_left=5)
     mailbox.refuse = True
