@@ -15,6 +15,9 @@ LONDON = ZoneInfo("Europe/London")
     [
         ("2025-03-27", False, datetime(2025, 3, 27, tzinfo=UTC)),
         ("2025-03-27", True, datetime(2025, 3, 28, tzinfo=UTC)),
+        # Other ways to write a date are dates as well, and no midnights
+        ("20250327", True, datetime(2025, 3, 28, tzinfo=UTC)),
+        ("2025-W13-4", True, datetime(2025, 3, 28, tzinfo=UTC)),
         # The day on which summer time begins has 23 hours
         ("2025-03-30", False, datetime(2025, 3, 30, tzinfo=UTC)),
         ("2025-03-30", True, datetime(2025, 3, 30, 23, tzinfo=UTC)),
