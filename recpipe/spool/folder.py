@@ -359,13 +359,27 @@ class Upload:
                 try:
                     moving.transfer(self._temporary, moving.Expected.of(self._temporary), self._target, self._claims)
                 except FileExistsError:
-                    if self._target.is_symlink() or not moving.same_bytes(self._temporary, self._target):
-                        raise SpoolRefused(
-                            f"There already is another file {safe_text(self._target.name)}. Send it under a new name."
-                        ) from None
+                    self._compare()
             finally:
                 self.abort()
         return self._target
+
+    def check(self) -> None:
+        """Before what is to lie beside it is written: return where the name is free or has the same bytes.
+
+        Raises:
+            SpoolRefused: another file has this name.
+        """
+        with _refusals(f"{safe_text(self._target.name)} cannot be put into the spool"):
+            if os.path.lexists(self._target):
+                self._stream.flush()
+                self._compare()
+
+    def _compare(self) -> None:
+        if self._target.is_symlink() or not moving.same_bytes(self._temporary, self._target):
+            raise SpoolRefused(
+                f"There already is another file {safe_text(self._target.name)}. Send it under a new name."
+            )
 
     def abort(self) -> None:
         """Throw away what was not committed."""

@@ -101,6 +101,16 @@ def test_the_same_file_sent_again_is_a_success_and_no_second_file(there: World, 
     assert files(root / "kazoo") == {NAME: AUDIO}
 
 
+def test_a_refused_file_leaves_no_facts_beside_the_one_that_has_its_name(there: World, root: Path) -> None:
+    url = f"/api/v1/uploads/kazoo/{NAME}"
+    assert there.client("pbx").put(url, content=AUDIO).status_code == 201
+
+    answer = there.client("pbx").put(url, params={"caller": "4711"}, content=AUDIO[::-1])
+
+    assert answer.status_code == 409 and answer.json()["type"].endswith("spool-refused"), answer.text
+    assert files(root / "kazoo") == {NAME: AUDIO}
+
+
 def test_a_key_gets_the_same_answer_even_after_the_file_was_ingested(there: World, root: Path) -> None:
     headers = {"idempotency-key": "call-4711"}
     first = there.client("pbx").put(f"/api/v1/uploads/kazoo/{NAME}", content=AUDIO, headers=headers)

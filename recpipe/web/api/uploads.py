@@ -184,7 +184,8 @@ class Taking:
         if self._upload is None or not self._size_bytes:
             raise InputInvalid("body", "The body is empty. Send the recording in it.")
         if self._facts:
-            # First: the recording must not be found without what is known of it.
+            # First: the recording must not be found without what is known of it, nor another get what is known of this.
+            self._upload.check()
             with SpoolFolder(self._spool).accept_upload(f"{self._name}.json") as beside:
                 beside.write(self._facts)
                 beside.commit()
