@@ -204,7 +204,8 @@ def _inside(error: Exception) -> str:
 def install(app: FastAPI) -> None:
     """Answer every error of ours and of the framework with a problem."""
 
-    async def handle(request: Request, error: Exception) -> Response:
+    # No coroutine, so in a thread of its own: a page asks the database who looks at it, and may have to wait for it.
+    def handle(request: Request, error: Exception) -> Response:
         return respond(request, error)
 
     for kind in (errors.RecpipeError, keys_errors.KeysError, HTTPException, RequestValidationError):

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+import anyio.to_thread
 from fastapi import Request
 from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
@@ -83,7 +84,8 @@ class Guard:
                 raise
             if not isinstance(error, (CrossSite, HTTPException)):
                 _log.exception("request failed", route=route_of(scope))
-            await respond(Request(scope), error)(scope, receive, answer)
+            told = await anyio.to_thread.run_sync(respond, Request(scope), error)
+            await told(scope, receive, answer)
         finally:
             self._note(scope, answer, time.perf_counter() - started)
 

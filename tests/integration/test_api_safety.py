@@ -6,6 +6,8 @@ import json
 import logging
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -14,7 +16,7 @@ import pytest
 from recpipe import log
 from recpipe.access import identity
 from recpipe.access.principal import operator
-from recpipe.access.tokens import new_token
+from recpipe.access.tokens import fingerprint, new_token
 from recpipe.catalogue.repository import new_id
 from recpipe.errors import LockedOut
 from recpipe.model import Role
@@ -129,6 +131,25 @@ def session(there: World) -> str:
     user = accounts.create(by, f"person-{new_id()}", Role.CLIENT, grants={there.acme.id: []}).user
     principal = identity.of_user(user, accounts.get(by, user.id).grants, "")
     return there.parts.access.sessions.start(principal, "127.0.0.1", "test")
+
+
+@pytest.mark.parametrize(("method", "site"), [("GET", "same-origin"), ("POST", "cross-site")])
+def test_a_page_about_an_error_that_waits_for_the_database_holds_up_nobody_else(
+    there: World, method: str, site: str
+) -> None:
+    # Given: a session last seen so long ago that seeing it again is written down, and somebody else who writes
+    secret = session(there)
+    with there.parts.catalogue.begin() as work:
+        seen = work.sessions.by_hash(fingerprint(secret))
+        work.sessions.touch(seen.id, seen.last_seen_at - timedelta(minutes=5), seen.address)
+    headers = {"cookie": f"{SESSION_COOKIE}={secret}", "sec-fetch-site": site}
+    with ThreadPoolExecutor(1) as pool:
+        with there.parts.catalogue.begin():
+            page = pool.submit(httpx.request, method, f"{there.url}/no-such-page", headers=headers, trust_env=False)
+            time.sleep(0.3)
+            assert httpx.get(f"{there.url}/healthz", timeout=4, trust_env=False).status_code == 200
+            assert not page.done()
+        assert page.result(30).status_code in (403, 404)
 
 
 @pytest.mark.parametrize(
