@@ -13,10 +13,10 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Request, Response
 
 from recpipe import moments
-from recpipe.access.principal import Action
+from recpipe.access.principal import Action, Principal
 from recpipe.errors import NotFound, QueryInvalid
 from recpipe.model import AuditEvent, AuditQuery, Outcome, Page
-from recpipe.web.api.delivery import Generated, Streamed, disposition
+from recpipe.web.api.delivery import Generated, Streamed, disposition, still
 from recpipe.web.api.export import cell
 from recpipe.web.dashboard.desk import Desk, Looking, TheDesk, Viewer
 
@@ -29,13 +29,14 @@ router = APIRouter(include_in_schema=False)
 @router.get("/audit")
 def audit(request: Request, desk: TheDesk, viewer: Looking, cursor: str = "") -> Response:
     """The log, newest first."""
-    values, tenant_ids, query = _asked(request, desk, viewer)
+    values, tenant_ids, query, zone = _asked(request, desk, viewer)
     found = _page(desk, tenant_ids, query, cursor or None, _PAGE)
     return desk.page(
         request,
         "audit.html",
         viewer,
         values=values,
+        zone=zone,
         found=found,
         services=viewer.with_right(Action.AUDIT),
         names={t.id: t.title for t in viewer.tenants},
@@ -47,30 +48,33 @@ def audit(request: Request, desk: TheDesk, viewer: Looking, cursor: str = "") ->
 @router.get("/audit/export.csv")
 def export(request: Request, desk: TheDesk, viewer: Looking) -> Response:
     """Every event of the filter."""
-    _, tenant_ids, query = _asked(request, desk, viewer)
+    _, tenant_ids, query, _ = _asked(request, desk, viewer)
     headers = {"content-type": "text/csv; charset=utf-8", "content-disposition": disposition("attachment", "audit.csv")}
     streams = desk.context.streams
-    pieces = Generated(_csv(desk, tenant_ids, query))
+    pieces = Generated(_csv(desk, viewer.principal, tenant_ids, query))
     return Streamed(pieces, streams, streams.place(viewer.principal), 200, headers)
 
 
-def _asked(request: Request, desk: Desk, viewer: Viewer) -> tuple[dict[str, str], Collection[str] | None, AuditQuery]:
-    """The filter as typed, whose log it is (None: everything), and the query."""
+def _asked(
+    request: Request, desk: Desk, viewer: Viewer
+) -> tuple[dict[str, str], Collection[str] | None, AuditQuery, str]:
+    """The filter as typed, whose log it is (None: everything), the query, and the zone in which dates are meant."""
     values = {name: value[:100] for name in _NAMES if (value := request.query_params.get(name, "").strip())}
     tenant = next((t for t in viewer.tenants if t.name == values.get("service")), None)
     if "service" in values and tenant is None:
         raise NotFound("service")
     tenant_ids = desk.context.trail.readable(viewer.principal, tenant.id if tenant else None)
-    zone = ZoneInfo(tenant.timezone if tenant else "UTC")
+    zones = {tenant.timezone} if tenant else {t.timezone for t in viewer.with_right(Action.AUDIT)}
+    zone = zones.pop() if len(zones) == 1 else "UTC"
     outcome = values.get("outcome", "")
     query = AuditQuery(
-        at_from=_moment(values.get("from"), zone),
-        at_before=_moment(values.get("to"), zone, whole_day=True),
+        at_from=_moment(values.get("from"), ZoneInfo(zone)),
+        at_before=_moment(values.get("to"), ZoneInfo(zone), whole_day=True),
         actor=values.get("actor", ""),
         action=values.get("action", ""),
         outcome=Outcome(outcome) if outcome in list(Outcome) else None,
     )
-    return values, tenant_ids, query
+    return values, tenant_ids, query, zone
 
 
 def _moment(typed: str | None, zone: ZoneInfo, *, whole_day: bool = False) -> datetime | None:
@@ -88,7 +92,10 @@ def _page(
         return log.list(query, cursor, limit)
 
 
-def _csv(desk: Desk, tenant_ids: Collection[str] | None, query: AuditQuery) -> Generator[bytes, None, None]:
+def _csv(
+    desk: Desk, by: Principal, tenant_ids: Collection[str] | None, query: AuditQuery
+) -> Generator[bytes, None, None]:
+    check = still(desk.context, by)
     out = io.StringIO("\ufeff")
     out.seek(0, io.SEEK_END)
     writer = csv.writer(out)
@@ -106,3 +113,4 @@ def _csv(desk: Desk, tenant_ids: Collection[str] | None, query: AuditQuery) -> G
         cursor = page.next_cursor
         if cursor is None:
             return
+        check()

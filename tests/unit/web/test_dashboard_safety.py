@@ -6,6 +6,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -13,11 +14,14 @@ import pytest
 from aiosmtpd.controller import Controller
 
 from recpipe import wiring
+from recpipe.access.identity import of_user
 from recpipe.access.principal import operator
-from recpipe.errors import Conflict
-from recpipe.model import Role, Tenant, UserStatus
+from recpipe.errors import Conflict, CredentialsRejected
+from recpipe.model import AuditEvent, AuditQuery, Outcome, Role, Tenant, UserStatus
 from recpipe.pending import Kind, PendingChanges
 from recpipe.settings import Settings
+from recpipe.web.dashboard import auditing
+from recpipe.web.dashboard.desk import Desk
 from recpipe.web.deps import SESSION_COOKIE, WebContext
 from tests.integration.api import served
 from tests.services.mail import Mailbox
@@ -249,3 +253,34 @@ def test_a_setting_that_was_changed_elsewhere_is_not_overrun(parts: wiring.Parts
     # What leads back to the old is no change at all
     assert pending.save(by, tenant.id, Kind.RECORDING, {"recording": True}) is None
     assert pending.pending(by, tenant.id) == []
+
+
+def test_the_audit_log_shows_times_of_the_zone_in_which_its_dates_are_meant(
+    url: str, parts: wiring.Parts, acme: Tenant, bea: str
+) -> None:
+    auckland = parts.tenants.create(operator("test"), "kiwi", timezone="Pacific/Auckland")
+    carl = f"carl-{bea}"
+    parts.accounts.create(operator("test"), carl, Role.CLIENT, password=PASSWORD, grants={auckland.id: [], acme.id: []})
+    at = datetime(2025, 3, 26, 20, 30, tzinfo=UTC)  # in Auckland half past nine of the next morning
+    with parts.catalogue.begin() as work:
+        work.audit.add(AuditEvent(at, "eve", "play", Outcome.OK, auckland.id, "192.0.2.7"))
+    with client(url) as browser:
+        sign_in(browser, carl)
+        theirs = browser.get("/audit", params={"service": "kiwi", "from": "2025-03-27", "to": "2025-03-27"}).text
+        every = browser.get("/audit", params={"from": "2025-03-26", "to": "2025-03-26"}).text
+    assert "When (Pacific/Auckland)" in theirs and "27 Mar 2025, 09:30:00" in theirs
+    assert "When (UTC)" in every and "26 Mar 2025, 20:30:00" in every
+
+
+def test_an_export_of_the_audit_log_ends_with_the_session_that_asked_for_it(parts: wiring.Parts, bea: str) -> None:
+    user = parts.accounts.named(operator("test"), bea).user
+    principal = parts.access.sessions.open(parts.access.sessions.start(of_user(user, [], ""), "", ""), "")
+    with parts.catalogue.begin() as work:
+        work.audit.add(*(AuditEvent(user.created_at, "eve", "play", Outcome.OK, None, "") for _ in range(1001)))
+    pieces = auditing._csv(Desk.of(WebContext.of(parts)), principal, None, AuditQuery(actor="eve"))
+    assert next(pieces)
+
+    parts.access.sessions.end(principal)
+
+    with pytest.raises(CredentialsRejected):
+        next(pieces)
