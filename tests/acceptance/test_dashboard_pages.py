@@ -255,6 +255,7 @@ def test_search_works_as_one_types_and_its_address_can_be_shared(
     expect(page.get_by_role("heading", name="No call matches")).to_be_visible()
     page.locator("#clear").click()
     expect(page.locator("#results tbody tr")).to_have_count(5)
+    expect(page).to_have_url(f"{running.url}/recordings")
 
 
 def test_pages_keep_their_place(running: Portal, states: dict[str, Any], new_page: NewPage) -> None:

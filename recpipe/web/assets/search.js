@@ -90,12 +90,16 @@ function reflectPresets() {
 
 // --- pages, back and forth ------------------------------------------------------------------------------------
 
+/** Make the form say what an address says; what that leaves out is as it was in the beginning. */
+function fill(query) {
+  for (const field of form.elements) {
+    if (field.name) field.value = query.get(field.name) ?? (field.name === "match" ? "ending" : "");
+  }
+}
+
 document.getElementById("clear").addEventListener("click", (event) => {
   event.preventDefault();
-  for (const field of form.elements) {
-    if (field.tagName === "SELECT") field.selectedIndex = 0;
-    else if (field.tagName === "INPUT") field.value = "";
-  }
+  fill(new URLSearchParams());
   now();
   form.elements.number.focus();
 });
@@ -109,10 +113,7 @@ results.addEventListener("click", (event) => {
 });
 
 addEventListener("popstate", () => {
-  const query = new URLSearchParams(location.search);
-  for (const field of form.elements) {
-    if (field.name) field.value = query.get(field.name) ?? (field.name === "match" ? "ending" : "");
-  }
+  fill(new URLSearchParams(location.search));
   show(location.pathname + location.search);
 });
 
