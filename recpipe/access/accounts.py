@@ -14,6 +14,7 @@ from recpipe.access.authority import (
     check_username,
     covers,
     grants_of,
+    own_tenant,
     require_cover,
 )
 from recpipe.access.passwords import Passwords, check_chosen
@@ -367,8 +368,7 @@ class Accounts:
         raise denial
 
     def _audit(self, work: Work, by: Principal, action: str, account: Account, **detail: Detail) -> None:
-        tenants = {grant.tenant_id for grant in account.grants}
-        tenant_id = tenants.pop() if len(tenants) == 1 else None
+        tenant_id = own_tenant(account.grants)
         happened = event(by, action, self._clock(), tenant_id=tenant_id, subject=account.user.id)
         work.audit.add(replace(happened, detail=detail))
 

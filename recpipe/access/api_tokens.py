@@ -8,7 +8,7 @@ from datetime import datetime
 
 from recpipe.access import tokens
 from recpipe.access.accounts import Accounts
-from recpipe.access.authority import check_text
+from recpipe.access.authority import check_text, own_tenant
 from recpipe.access.identity import check_scopes, read_scopes
 from recpipe.access.principal import Action, Kind, Principal
 from recpipe.access.trail import Clock, Trail, event, utc_now
@@ -58,7 +58,8 @@ class ApiTokens:
             Conflict: `too-many-tokens`.
             NotFound, Forbidden: `by` may not manage this user, or is itself a token with narrower scopes.
         """
-        user = self._accounts.get(by, user_id).user
+        account = self._accounts.get(by, user_id)
+        user = account.user
         chosen = check_scopes(scopes)
         _require_within(by, chosen)
         now = self._clock()
@@ -80,7 +81,17 @@ class ApiTokens:
             if len(live) >= MOST_LIVE:
                 raise Conflict("too-many-tokens", f"This user has {len(live)} live tokens. Revoke some first.")
             kept = work.tokens.add(new)
-            work.audit.add(event(by, "token.create", now, subject=kept.id, user=user.username, scopes=" ".join(chosen)))
+            work.audit.add(
+                event(
+                    by,
+                    "token.create",
+                    now,
+                    tenant_id=own_tenant(account.grants),
+                    subject=kept.id,
+                    user=user.username,
+                    scopes=" ".join(chosen),
+                )
+            )
         return NewToken(kept, secret)
 
     def list(self, by: Principal, user_id: str | None = None) -> Sequence[Token]:
@@ -114,7 +125,8 @@ class ApiTokens:
         now = self._clock()
         with self._catalogue.begin() as work:
             revoked = work.tokens.revoke(token_id, now)
-            work.audit.add(event(by, "token.revoke", now, subject=token_id, prefix=token.prefix))
+            tenant_id = own_tenant(work.users.grants(token.user_id))
+            work.audit.add(event(by, "token.revoke", now, tenant_id=tenant_id, subject=token_id, prefix=token.prefix))
         return revoked
 
 

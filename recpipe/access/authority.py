@@ -55,6 +55,12 @@ def require_cover(by: Principal, user: User, grants: Collection[Grant], asked_fo
     raise NotFound("user", asked_for or user.id)
 
 
+def own_tenant(grants: Collection[Grant]) -> str | None:
+    """The tenant in whose own log it belongs what is done to a user with these grants; None where that is in doubt."""
+    tenants = {grant.tenant_id for grant in grants}
+    return tenants.pop() if len(tenants) == 1 else None
+
+
 def grants_of(user_id: str, role: Role, wanted: Mapping[str, Collection[str]]) -> Sequence[Grant]:
     """Grants as they are kept, from tenant id -> actions (none: whatever the role allows).
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from recpipe.access import lockout, tokens
 from recpipe.access.accounts import Accounts
-from recpipe.access.authority import check_text
+from recpipe.access.authority import check_text, own_tenant
 from recpipe.access.passwords import Passwords, check_chosen
 from recpipe.access.principal import Kind, Principal
 from recpipe.access.trail import Clock, Trail, event, utc_now
@@ -74,12 +74,14 @@ class Links:
             InputInvalid: the user is not pending.
             NotFound, Forbidden: as `Accounts.get`.
         """
-        user = self._accounts.get(by, user_id).user
+        account = self._accounts.get(by, user_id)
+        user = account.user
         if user.status is not UserStatus.PENDING:
             raise InputInvalid("user", "Only a pending user can be invited. Send a recovery link instead.")
         with self._catalogue.begin() as work:
             secret = self._new(work, user, LinkPurpose.INVITATION, INVITATION_TIME)
-            work.audit.add(event(by, "user.invite", self._clock(), subject=user.id))
+            tenant_id = own_tenant(account.grants)
+            work.audit.add(event(by, "user.invite", self._clock(), tenant_id=tenant_id, subject=user.id))
         return LinkFor(user, secret)
 
     def recover(self, name_or_email: str, address: str) -> Collection[LinkFor]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from recpipe.access import totp
 from recpipe.access.accounts import Accounts
+from recpipe.access.authority import own_tenant
 from recpipe.access.principal import Kind, Principal
 from recpipe.access.trail import Clock, event, utc_now
 from recpipe.catalogue.catalogue import Catalogue
+from recpipe.catalogue.work import Work
 from recpipe.errors import Conflict, Forbidden, InputInvalid
 from recpipe.model import User
 
@@ -67,7 +70,7 @@ class SecondFactor:
             hashes = tuple(totp.recovery_hash(c) for c in codes)
             work.users.update(replace(user, totp_secret=secret, recovery_hashes=hashes, totp_step=step))
             work.sessions.revoke_all(by.id, now, but=by.credential_id)
-            work.audit.add(event(by, "user.second-factor-on", now, subject=by.id))
+            self._audit(work, by, "user.second-factor-on", now, by.id)
         return codes
 
     def new_recovery_codes(self, by: Principal, password: str) -> Sequence[str]:
@@ -84,7 +87,7 @@ class SecondFactor:
         with self._catalogue.begin() as work:
             hashes = tuple(totp.recovery_hash(c) for c in codes)
             work.users.update(replace(work.users.get(by.id), recovery_hashes=hashes))
-            work.audit.add(event(by, "user.recovery-codes", self._clock(), subject=by.id))
+            self._audit(work, by, "user.recovery-codes", self._clock(), by.id)
         return codes
 
     def switch_off(self, by: Principal, password: str) -> None:
@@ -111,4 +114,8 @@ class SecondFactor:
         with self._catalogue.begin() as work:
             work.users.update(replace(work.users.get(user.id), totp_secret="", recovery_hashes=()))
             work.sessions.revoke_all(user.id, now, but=by.credential_id)
-            work.audit.add(event(by, "user.second-factor-off", now, subject=user.id))
+            self._audit(work, by, "user.second-factor-off", now, user.id)
+
+    @staticmethod
+    def _audit(work: Work, by: Principal, action: str, now: datetime, user_id: str) -> None:
+        work.audit.add(event(by, action, now, tenant_id=own_tenant(work.users.grants(user_id)), subject=user_id))

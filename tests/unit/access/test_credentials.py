@@ -76,6 +76,23 @@ def test_another_users_token_is_not_found(world: World) -> None:
     assert world.tokens.list(clerk) == []
 
 
+def test_what_becomes_of_its_people_is_in_the_log_of_their_tenant(world: World) -> None:
+    acme, globex = world.tenant("acme"), world.tenant("globex")
+    ann = world.user("ann", grants={acme.id: []})
+    both = world.user("both", grants={acme.id: [], globex.id: []})
+
+    for user in (ann, both):
+        made = world.tokens.create(world.root, user.id, "laptop", ["search"])
+        world.tokens.revoke(world.root, made.token.id)
+        world.second_factor.reset(world.root, user.id)
+    world.links.invite(world.root, "new@example.com", Role.CLIENT, grants={acme.id: []})
+
+    with world.catalogue.read() as work:
+        theirs = [event.action for event in work.of(acme.id).audit.list().items]
+    assert theirs.count("token.create") == theirs.count("token.revoke") == 1
+    assert theirs.count("user.second-factor-off") == theirs.count("user.invite") == 1
+
+
 def test_a_leaked_token_can_end_itself(world: World) -> None:
     user = world.user(role=Role.API)
     made = world.tokens.create(world.root, user.id, "", ["search"])
