@@ -329,6 +329,12 @@ class Reader:
         return noted
 
 
+def path_of(recording: Recording) -> str:
+    """Where a recording goes below a folder: as over FTP. No part of a hostile name leads out of it."""
+    name = recording.name.replace("/", "_").replace("\\", "_").replace("\0", "_")
+    return "/".join((*recording.day.split("-"), name if name.strip(". ") else "_"))
+
+
 def checksum_line(entry: DayEntry) -> str:
     """One line of SHA256SUMS, line break included."""
     escaped = entry.name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")

@@ -15,7 +15,7 @@ from pathlib import Path
 from recpipe.access.principal import Action, Principal
 from recpipe.errors import InputInvalid, StoreError
 from recpipe.model import DayEntry, Recording, RecordingQuery
-from recpipe.reader import Reader, checksum_line
+from recpipe.reader import Reader, checksum_line, path_of
 
 SUMS = "SHA256SUMS"
 MOST_AT_ONCE = 8
@@ -42,12 +42,6 @@ class Exported:
     written_bytes: int = 0
     unchanged: int = 0  # there already, whole and the same
     failures: list[Failure] = field(default_factory=list)
-
-
-def path_of(recording: Recording) -> str:
-    """Where a recording goes below the folder: as over FTP. No part of a hostile name leads out of it."""
-    name = recording.name.replace("/", "_").replace("\\", "_").replace("\0", "_")
-    return "/".join((*recording.day.split("-"), name if name.strip(". ") else "_"))
 
 
 def export(

@@ -50,8 +50,7 @@ def create_app(context: WebContext) -> FastAPI:
     app.include_router(health.router)
     for part in (export, recordings, uploads, tenants, ftp_accounts, users, operation):
         app.include_router(part.router)
-    if mount := getattr(dashboard, "mount", None):
-        mount(app, context)
+    dashboard.mount(app, context)
     app.add_middleware(
         Guard,
         limits={uploads.PREFIX: uploads.MOST_BYTES},

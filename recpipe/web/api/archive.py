@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from recpipe.errors import ObjectMissing
 from recpipe.model import DayEntry, Recording
-from recpipe.reader import checksum_line
+from recpipe.reader import checksum_line, path_of
 from recpipe.web.schemas import RecordingGiven
 
 _PIECE_BYTES = 256 * 1024
@@ -67,7 +67,7 @@ def archive(
         for recording in recordings:
             still()
             tenant = tenants[recording.tenant_id]
-            path = _path(recording, tenant if several else "")
+            path = f"{tenant}/{path_of(recording)}" if several else path_of(recording)
             row = json.loads(RecordingGiven.of(recording, tenant).model_dump_json()) | {"path": path, "problem": None}
             manifest.append(row)
             try:
@@ -92,10 +92,3 @@ def archive(
         out.writestr("SHA256SUMS", "".join(sums))
         yield sink.take()
     yield sink.take()
-
-
-def _path(recording: Recording, folder: str) -> str:
-    """Its path over FTP. Names are hostile: no part of one leads out of the folder it is unpacked into."""
-    name = recording.name.replace("/", "_").replace("\\", "_").replace("\0", "_")
-    name = name if name.strip(". ") else "_"
-    return "/".join(part for part in (folder, *recording.day.split("-"), name) if part)

@@ -17,8 +17,6 @@ from recpipe.web.dashboard.desk import Desk, Fields, Form, Looking, TheDesk, Vie
 from recpipe.web.errors import problem_of
 
 ACTIONS = tuple(action for action in Action if action in GRANTABLE_ACTIONS)
-# What a program may be given: its user's rights still bound it.
-SCOPES = tuple(action for action in Action if action in GRANTABLE_ACTIONS)
 
 router = APIRouter(include_in_schema=False)
 
@@ -75,7 +73,7 @@ def change(request: Request, desk: TheDesk, viewer: Looking, user_id: str, form:
             user_id,
             role=role,
             status=UserStatus(form.text("status")) if form.text("status") in list(UserStatus) else None,
-            grants=_grants(form, viewer, role) | _beyond(before, viewer),
+            grants=_grants(form, viewer, role),
             email=form.text("email"),
             display_name=form.text("display_name"),
             notifications={name: form.on(f"notify-{name}") for name, _ in NOTIFICATIONS},
@@ -167,12 +165,6 @@ def _grants(form: Fields, viewer: Viewer, role: Role) -> dict[str, list[str]]:
     return {tenant.id: actions for tenant, actions in grants.items()}
 
 
-def _beyond(before: Account, viewer: Viewer) -> dict[str, list[str]]:
-    """Grants for services this person does not see: not theirs to take away."""
-    seen = {t.id for t in viewer.tenants}
-    return {grant.tenant_id: list(grant.actions) for grant in before.grants if grant.tenant_id not in seen}
-
-
 def _invited(request: Request, desk: Desk, viewer: Viewer, link: LinkFor) -> Response:
     sent = letters.invitation(desk, link)
     return desk.page(
@@ -210,8 +202,7 @@ def _form(
         account=account,
         values=values,
         granted=granted,
-        actions=ACTIONS,
-        scopes=SCOPES,
+        actions=ACTIONS,  # also of tokens: the rights of their user still bound them
         roles=[r for r in Role if r is not Role.ADMINISTRATOR or viewer.principal.unlimited],
         notifications=NOTIFICATIONS,
         tokens=desk.context.tokens.list(viewer.principal, account.user.id) if account else [],

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from recpipe.cli.export import path_of
+from recpipe.reader import path_of
 from recpipe.web.schemas import RecordingGiven
 from tests.contracts.catalogue_samples import a_recording, a_tenant
 from tests.services.need import tool
