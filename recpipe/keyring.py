@@ -13,11 +13,12 @@ from keys import challenge as challenges
 from keys.certificate import Certificate, vet
 from keys.errors import CertificateRejected, ChallengeFailed
 from recpipe import seal
+from recpipe.access.authority import check_text
 from recpipe.access.principal import Action, Principal
 from recpipe.access.trail import Clock, Trail, event, utc_now
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
-from recpipe.errors import Conflict, Forbidden, InputInvalid
+from recpipe.errors import Conflict, Forbidden
 from recpipe.model import CertificateState, Outcome, Tenant, TenantCertificate
 
 LONGEST_LABEL = 100
@@ -74,7 +75,7 @@ class Keyring:
             CertificateRejected: it cannot serve; nothing of it was kept.
             AlreadyExists: the tenant has this very certificate.
             Conflict: `too-many-certificates`.
-            InputInvalid: the label is too long.
+            InputInvalid: the label is too long, or no single line.
             NotFound, Forbidden: `by` may not manage its keys, or not vouch.
         """
         self._trail.require(by, Action.KEYS, tenant_id)
@@ -82,8 +83,7 @@ class Keyring:
             denial = Forbidden("vouch for a key in place of the proof")
             self._trail.denied(by, "certificate.vouch", denial, tenant_id=tenant_id)
             raise denial
-        if len(label) > LONGEST_LABEL:
-            raise InputInvalid("label", f"The label is too long. Use at most {LONGEST_LABEL} characters.")
+        label = check_text("label", label, LONGEST_LABEL)
         now = self._clock()
         try:
             vetted = vet(pasted, now=now)
@@ -96,7 +96,7 @@ class Keyring:
         new = TenantCertificate(
             id=new_id(),
             tenant_id=tenant_id,
-            label=label.strip(),
+            label=label,
             der=vetted.der,
             fingerprint=vetted.fingerprint,
             subject=vetted.subject,

@@ -222,6 +222,7 @@ def test_a_foreign_tenants_keys_do_not_exist(world: World, acme: Tenant, key_pai
     assert [c.state for c in world.keyring.list(world.root, other.id)] == [CertificateState.UNPROVEN]
 
 
-def test_an_overlong_label_is_refused(world: World, acme: Tenant, key_pair: KeyPair) -> None:
+@pytest.mark.parametrize("label", ["x" * 101, "office\n\nDear customer, pay here"])
+def test_a_label_that_is_no_short_line_is_refused(world: World, acme: Tenant, key_pair: KeyPair, label: str) -> None:
     with pytest.raises(InputInvalid):
-        world.keyring.add(world.root, acme.id, key_pair.pem, label="x" * 101)
+        world.keyring.add(world.root, acme.id, key_pair.pem, label=label)
