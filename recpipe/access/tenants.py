@@ -118,7 +118,7 @@ class Tenants:
             if on and not agreed and before.disclaimer_agreed_at is None:
                 raise Conflict("disclaimer-not-agreed", "Call recording starts once the disclaimer is agreed to.")
             after = replace(before, recording_enabled=on)
-            if on and agreed:
+            if on and agreed and before.disclaimer_agreed_at is None:
                 after = replace(after, disclaimer_agreed_at=now, disclaimer_agreed_by=by.name)
             kept = work.tenants.update(after)
             work.audit.add(

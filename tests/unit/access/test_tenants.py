@@ -83,6 +83,8 @@ def test_recording_starts_once_somebody_agreed_and_who_it_was_is_kept(world: Wor
     assert (kept.recording_enabled, kept.disclaimer_agreed_at, kept.disclaimer_agreed_by) == (True, world.now, "ann")
     assert world.tenants.set_recording(ann, acme.id, False).recording_enabled is False
     assert world.tenants.set_recording(ann, acme.id, True).disclaimer_agreed_by == "ann"
+    # Who agreed first stays, whoever says it once more
+    assert world.tenants.set_recording(world.root, acme.id, True, agreed=True).disclaimer_agreed_by == "ann"
 
 
 def test_only_administrators_make_and_change_tenants(world: World) -> None:
