@@ -7,6 +7,7 @@ ignored is how recordings end up unencrypted. Secrets never print.
 from __future__ import annotations
 
 import difflib
+import itertools
 import os
 import re
 from pathlib import Path
@@ -43,7 +44,9 @@ class Spool(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: Path = Field(description="the folder to watch; made when it is missing")
-    name: str = Field("", description="short name used in logs and listings; default: the folder's name")
+    name: str = Field(
+        "", description="short name in logs and listings, unique among all machines; default: the folder's name"
+    )
     tenant: str = Field(
         "from-path",
         description='a tenant\'s name, "from-path" (first folder), or "from-facts" (domain, account id)',
@@ -153,6 +156,20 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is written")
 
     spool: tuple[Spool, ...] = Field((), description="folders to ingest")
+
+    @field_validator("spool")
+    @classmethod
+    def _apart(cls, spools: tuple[Spool, ...]) -> tuple[Spool, ...]:
+        """Of two spools with one name only one would be served; one inside another would have its files taken by it."""
+        for one, other in itertools.permutations(spools, 2):
+            if one.label == other.label:
+                raise ValueError(f'two spools are called {one.label!r}. Give each a name of its own: name = "pbx-1"')
+            for folder in (other.path, other.archive):
+                if folder is not None and Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(one.path)):
+                    raise ValueError(
+                        f"{folder} lies inside the spool {one.path}, which would take its files. Move one of them"
+                    )
+        return spools
 
     @classmethod
     def settings_customise_sources(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from pathlib import Path
 
 from rich.console import Console
@@ -45,13 +46,21 @@ def foreign(paths: list[Path], tenant: str, layout: str, timezone: str) -> tuple
         SettingsInvalid: a path is not a folder, or a word is not known.
     """
     spools = []
+    names = Counter(path.name for path in paths)
     for path in paths:
         if not path.is_dir():
             raise SettingsInvalid(f"{path} is not a folder; import takes folders, whose layout gives the call facts.")
         try:
             spools.append(
                 Spool.model_validate(
-                    {"path": path, "tenant": tenant, "layout": layout, "timezone": timezone, "settle_seconds": 0}
+                    {
+                        "path": path,
+                        "name": path.name if names[path.name] == 1 else str(path.absolute()),
+                        "tenant": tenant,
+                        "layout": layout,
+                        "timezone": timezone,
+                        "settle_seconds": 0,
+                    }
                 )
             )
         except ValueError as error:

@@ -11,6 +11,7 @@ What goes wrong with a file decides what becomes of it, and the table is here:
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import socket
@@ -71,6 +72,7 @@ class Ingest:
     Args:
         spools: which to serve; each is locked, so a second process with one of them fails at once.
         keep_source: leave the files where they are (import of a foreign folder).
+        state_dir: holds a control folder for each spool, in place of `.recpipe` in the spool.
         settled_hook: called with each outcome, for progress bars: ("stored" | "repeated" | ..., bytes).
     """
 
@@ -106,9 +108,9 @@ class Ingest:
         self.counts = Counts()
         self._served: dict[str, _Served] = {}
         for spool in settings.spool if spools is None else spools:
-            folder = SpoolFolder(spool, state_dir)
-            line = Line(spool, folder, Describer(spool), keep_source)
-            self._served[spool.label] = _Served(line, Watcher(spool, state_dir))
+            state = state_dir and state_dir / hashlib.sha256(os.fsencode(spool.path.absolute())).hexdigest()[:16]
+            line = Line(spool, SpoolFolder(spool, state), Describer(spool), keep_source)
+            self._served[spool.label] = _Served(line, Watcher(spool, state))
 
     # --- life ---------------------------------------------------------------------------------------------
 

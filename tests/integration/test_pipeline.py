@@ -15,6 +15,7 @@ import soundfile
 from recpipe import log, samples
 from recpipe.access.principal import operator
 from recpipe.audio import peaks
+from recpipe.cli.ingest import foreign
 from recpipe.disposal import Disposal
 from recpipe.errors import SpoolLocked
 from recpipe.model import CertificateState, Container, StoreFormat
@@ -312,6 +313,19 @@ def test_an_import_leaves_a_foreign_folder_as_it_is(rig: Rig, tmp_path: Path) ->
         assert getattr(ingest.counts, expected) == 1
     assert subprocess.run(["ls", "-lAR", foreign], capture_output=True, text=True, check=True).stdout == before
     assert len(rig.store.keys()) == 1
+
+
+@pytest.mark.parametrize("names", [("monitor", "monitor"), ("one", "two")])
+def test_several_foreign_folders_are_imported_at_once(rig: Rig, tmp_path: Path, names: tuple[str, str]) -> None:
+    folders = [tmp_path / str(number) / name for number, name in enumerate(names)]
+    for number, folder in enumerate(folders):
+        folder.mkdir(parents=True)
+        original = rig.drop(number=number)
+        original.rename(folder / original.name)
+    spools = foreign(folders, "acme", "freepbx", "UTC")
+    ingest = rig.ingest(spools=spools, keep_source=True, state_dir=tmp_path / "state")
+    assert ingest.drain(patience_seconds=10)
+    assert ingest.counts.stored == 2
 
 
 def test_a_held_recording_raises_one_alarm_however_often_it_is_tried(

@@ -39,6 +39,12 @@ def test_a_misspelt_variable_is_an_error_with_a_proposal(monkeypatch: pytest.Mon
         ('[[spool]]\npath = "/x"\nlayout = "generic"', "needs a pattern with named groups"),
         ('[[spool]]\npath = "/x"\nafter = "archive"', 'needs archive = "/a/folder"'),
         ('[[spool]]\npath = "/x"\nafter = "archive"\narchive = "/x/y"', "must lie outside the spool"),
+        ('[[spool]]\npath = "/a/x"\n[[spool]]\npath = "/b/x"', "two spools are called 'x'"),
+        ('[[spool]]\npath = "/a"\n[[spool]]\npath = "/a/b/../c"', "/a/b/../c lies inside the spool /a"),
+        (
+            '[[spool]]\npath = "/a"\n[[spool]]\npath = "/b"\nafter = "archive"\narchive = "/a/old"',
+            "/a/old lies inside the spool /a",
+        ),
         ("data_dir = ", "cannot be read"),
     ],
 )
