@@ -21,7 +21,16 @@ from recpipe import numbers, seal
 from recpipe.audio import probe, tags
 from recpipe.audio.splice import SpliceReader
 from recpipe.catalogue import Catalogue
-from recpipe.errors import Held, NotFound, ObjectDamaged, ObjectMissing, SourceChanged, Unfit
+from recpipe.errors import (
+    CatalogueError,
+    Held,
+    NotFound,
+    ObjectDamaged,
+    ObjectMissing,
+    SourceChanged,
+    StoreError,
+    Unfit,
+)
 from recpipe.model import (
     AudioFacts,
     CallFacts,
@@ -102,14 +111,14 @@ class Order:
             Unfit: quarantine it.
             Held: leave it in the spool and tell somebody.
             SourceChanged: let it settle again.
-            CatalogueUnavailable, StoreError: try again later.
+            CatalogueUnavailable, StoreError, SpoolRefused, OSError: try again later.
         """
         line, settled = job.line, job.settled
         facts = line.describer.describe(settled)
         tenant, certificates = self.tenant(line.describer.tenant_of(settled, facts))
         transcodes = tenant.store_format is StoreFormat.MP3
         seal.require(tenant, certificates, 0 if transcodes else settled.size_bytes, self._clock())
-        source_sha256 = _hash_unchanged(settled)
+        source_sha256 = hash_unchanged(settled)
         recording_id = derived_id(tenant.id, settled.relative, source_sha256)
         leftovers = settled.inherited and line.folder.crashed
         if (leftovers or job.look_first) and self._stored_before(tenant.id, recording_id, line.folder.spool_id):
@@ -205,10 +214,33 @@ class Order:
         return tenant.encryption and wanted == set(attempt.sealing.fingerprints)
 
     def discard(self, attempt: Attempt) -> None:
-        """Give an attempt up: nothing of it stays, neither in the store nor in the spool."""
+        """Give an attempt up: nothing of it stays, neither in the store nor in the spool.
+
+        The object of a row stays: the answer to its commit may have been lost on the way.
+
+        Raises:
+            CatalogueUnavailable, StoreError: its object may still be there.
+        """
         if attempt.scratch is not None:
             attempt.scratch.unlink(missing_ok=True)
-        self._store.delete(attempt.object_key)
+        if self._committed_key(attempt.tenant.id, attempt.recording_id) != attempt.object_key:
+            self._store.delete(attempt.object_key)
+
+    def confirm(self, recording_id: str, object_key: str) -> None:
+        """Return when the store has the object of a row, without which its source must not be removed.
+
+        Raises:
+            Held: `object-missing`.
+            StoreError: nothing can be said.
+        """
+        try:
+            self._store.head(object_key)
+        except ObjectMissing as error:
+            raise Held(
+                "object-missing",
+                f"Recording {recording_id} is in the catalogue, but its object is gone from the store. The file is "
+                "kept: restore the object from a backup or a former version (recpipe verify names it), then retry.",
+            ) from error
 
     # --- what the stages need -----------------------------------------------------------------------------
 
@@ -237,25 +269,21 @@ class Order:
 
     def _stored_before(self, tenant_id: str, recording_id: str, spool_id: str) -> bool:
         """Whether the row is there; also clears away what a crashed attempt of this spool left in the store."""
-        with self._catalogue.read() as work:
-            try:
-                kept = work.of(tenant_id).recordings.get(recording_id).object_key
-            except NotFound:
-                kept = ""
+        kept = self._committed_key(tenant_id, recording_id)
         for leftover in list(self._store.list(layout.attempt_prefix(tenant_id, recording_id, spool_id))):
             if leftover.key != kept:
                 self._store.delete(leftover.key)
-        if not kept:
-            return False
-        try:
-            self._store.head(kept)
-        except ObjectMissing as error:
-            raise Held(
-                "object-missing",
-                f"Recording {recording_id} is in the catalogue, but its object is gone from the store. The file is "
-                "kept: restore the object from a backup or a former version (recpipe verify names it), then retry.",
-            ) from error
-        return True
+        if kept:
+            self.confirm(recording_id, kept)
+        return bool(kept)
+
+    def _committed_key(self, tenant_id: str, recording_id: str) -> str:
+        """The object of a recording's row; "" where there is no row."""
+        with self._catalogue.read() as work:
+            try:
+                return work.of(tenant_id).recordings.get(recording_id).object_key
+            except NotFound:
+                return ""
 
 
 def _waveform(path: Path, audio: AudioFacts) -> bytes:
@@ -264,16 +292,30 @@ def _waveform(path: Path, audio: AudioFacts) -> bytes:
     return peaks.compute(path, audio)
 
 
+def in_log(error: Exception) -> str:
+    """What an error may say in the log: not the name of a file, which may hold a telephone number."""
+    if isinstance(error, (StoreError, CatalogueError)):
+        return str(error)
+    cause = error if isinstance(error, OSError) else error.__cause__
+    return (isinstance(cause, OSError) and cause.strerror) or type(error).__name__
+
+
 def unchanged(settled: Settled) -> bool:
     """Whether the file is still the one that settled: same inode, size and time of last write."""
     try:
         now = settled.path.stat()
-    except FileNotFoundError:
+    except OSError:  # gone, or out of reach: the watcher looks which
         return False
     return (now.st_ino, now.st_size, now.st_mtime_ns) == (settled.inode, settled.size_bytes, settled.mtime_ns)
 
 
-def _hash_unchanged(settled: Settled) -> str:
+def hash_unchanged(settled: Settled) -> str:
+    """SHA-256, in hex, of the file that settled.
+
+    Raises:
+        SourceChanged: it is another one by now, or gone.
+        Held: `unreadable`.
+    """
     digest = hashlib.sha256()
     buffer = bytearray(min(_HASH_BLOCK_BYTES, max(settled.size_bytes, 1)))
     view = memoryview(buffer)
@@ -283,6 +325,12 @@ def _hash_unchanged(settled: Settled) -> str:
                 digest.update(view[:count])
     except FileNotFoundError as error:
         raise SourceChanged(settled.path) from error
+    except PermissionError as error:
+        raise Held(
+            "unreadable",
+            f"{safe_text(settled.relative)} may not be read. Let the user that runs recpipe read and remove the files "
+            "of this spool; it is tried again by itself.",
+        ) from error
     if not unchanged(settled):
         raise SourceChanged(settled.path)
     return digest.hexdigest()

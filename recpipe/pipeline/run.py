@@ -2,11 +2,11 @@
 
 What goes wrong with a file decides what becomes of it, and the table is here:
 
-    Unfit            moved to quarantine with the reason
-    Held             stays where it is, listed with the reason, tried again every `held_retry_seconds`
-    SourceChanged    settles again
-    store, database  stays where it is, tried again with growing pauses; the sealed bytes are kept for that
-    anything else    the same, and after five times it is quarantined as `internal-error`, with a log entry
+    Unfit                  moved to quarantine with the reason
+    Held                   stays where it is, listed with the reason, tried again every `held_retry_seconds`
+    SourceChanged          settles again
+    store, database, disk  stays where it is, tried again with growing pauses; the sealed bytes are kept for that
+    anything else          the same, and after five times it is quarantined as `internal-error`, with a log entry
 """
 
 from __future__ import annotations
@@ -26,12 +26,21 @@ from pathlib import Path
 
 from recpipe import log, metrics
 from recpipe.catalogue import Added, Catalogue
-from recpipe.errors import CatalogueError, Held, RecpipeError, SourceChanged, StoreError, Unfit
+from recpipe.errors import (
+    CatalogueError,
+    Held,
+    ObjectExists,
+    RecpipeError,
+    SourceChanged,
+    SpoolRefused,
+    StoreError,
+    Unfit,
+)
 from recpipe.model import Node, Recording
 from recpipe.pipeline import late
 from recpipe.pipeline.commit import Committer
 from recpipe.pipeline.fair import FairQueue
-from recpipe.pipeline.order import AlreadyStored, Attempt, Job, Line, Order, unchanged
+from recpipe.pipeline.order import AlreadyStored, Attempt, Job, Line, Order, in_log, unchanged
 from recpipe.pipeline.waiting import WaitingList
 from recpipe.settings import Settings, Spool
 from recpipe.spool.describe import Describer
@@ -146,19 +155,18 @@ class Ingest:
 
     def _give_up_kept(self) -> bool:
         """Remove what failed uploads may have left in the store; whether something may still be there."""
-        unfinished = False
-        for attempt in (*self._kept.values(), *self._undiscarded):
-            try:
+        try:
+            for attempt in (*self._kept.values(), *self._undiscarded):
                 self._order.discard(attempt)
-            except StoreError:
-                unfinished = True
-        return unfinished
+        except (StoreError, CatalogueError):
+            return True  # one that does not answer is not asked a thousand times more: the next start looks
+        return False
 
     def _discard(self, attempt: Attempt) -> None:
-        """Give an attempt up; where the store is away just now, that is done at the end, or after the next start."""
+        """Give an attempt up; what is away just now is asked again at the end, or after the next start."""
         try:
             self._order.discard(attempt)
-        except StoreError:
+        except (StoreError, CatalogueError):
             self._undiscarded.append(attempt)
 
     def waiting(self) -> dict[str, int]:
@@ -209,7 +217,7 @@ class Ingest:
                 self._waiting.reconcile(served.line)
         except RecpipeError:
             for folder in locked:
-                folder.unlock()
+                folder.unlock(in_order=not folder.crashed)
             raise
 
     def _spawn(self, name: str, target: Callable[[], None]) -> None:
@@ -312,6 +320,11 @@ class Ingest:
             return
         if added.recording.object_key != attempt.object_key:
             # The same file had been stored before, under another key: one object and one row remain.
+            try:
+                self._order.confirm(added.recording.id, added.recording.object_key)
+            except RecpipeError as error:
+                self._failed(job, attempt, error)
+                return
             self._discard(attempt)
             self._finish(job, "repeated", 0)
             return
@@ -340,7 +353,7 @@ class Ingest:
                 return
             except RecpipeError as error:
                 # Stored and committed, but it cannot be removed: found again by its id, never stored twice.
-                _log.warning("stored file stays in the spool", spool=spool, why=str(error))
+                _log.warning("stored file stays in the spool", spool=spool, why=in_log(error))
                 self._later(job)
                 return
         with self._lock:
@@ -362,15 +375,18 @@ class Ingest:
             self._decide(job, attempt, error)
         except RecpipeError as second:
             # Even saying so failed, as when database and store are away together: the file just waits.
-            _log.warning("file waits", spool=job.line.spool.label, why=str(second))
+            _log.warning("file waits", spool=job.line.spool.label, why=in_log(second))
             self._later(job)
 
     def _decide(self, job: Job, attempt: Attempt | None, error: Exception) -> None:
         spool, path = job.line.spool.label, job.settled.path
-        if isinstance(error, (StoreError, CatalogueError)):
-            if attempt is not None:
+        if isinstance(error, (StoreError, CatalogueError, SpoolRefused, OSError)):
+            if isinstance(error, ObjectExists) and attempt is not None:
+                # Damage under our own key that could not be removed: the next attempt gets another key.
+                self._discard(attempt)
+            elif attempt is not None:
                 self._kept[path] = attempt
-            _log.warning("file waits", spool=spool, why=str(error))
+            _log.warning("file waits", spool=spool, why=in_log(error))
             self._later(job)
             return
         if attempt is not None:
@@ -412,8 +428,7 @@ class Ingest:
 
     def _quarantine(self, job: Job, reason: str, message: str) -> None:
         spool, settled = job.line.spool.label, job.settled
-        moved_to = None if job.line.keep_source else job.line.folder.quarantine(settled, reason)
-        self._waiting.add(job, reason, message, moved_to=moved_to)
+        self._waiting.set_aside(job, reason, message)
         self._served[spool].watcher.done(settled.path)
         self._failures.pop(settled.path, None)
         _log.warning("file quarantined", spool=spool, reason=reason)

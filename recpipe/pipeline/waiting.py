@@ -10,10 +10,10 @@ from pathlib import Path
 
 from recpipe import log
 from recpipe.catalogue import Catalogue, Work
-from recpipe.errors import RecpipeError
+from recpipe.errors import CatalogueError, RecpipeError
 from recpipe.model import CallFacts, Quarantined
 from recpipe.pipeline.order import Job, Line, Order
-from recpipe.spool.files import Kind, kind_of, safe_text
+from recpipe.spool.files import Kind, from_safe_text, kind_of, safe_text
 
 _log = log.get(__name__)
 
@@ -42,7 +42,7 @@ class WaitingList:
             for entry in entries:
                 if not entry.held:
                     continue
-                if Path(entry.path).exists():
+                if os.path.exists(from_safe_text(entry.path)):  # noqa: PTH110 - Path.exists raises where it may not look
                     self._held.add((label, entry.relative))
                 else:
                     work.quarantine.forget(spool=label, relative=entry.relative)
@@ -69,7 +69,7 @@ class WaitingList:
             Whether it is news; a held file that is tried again is not.
 
         Raises:
-            CatalogueUnavailable: it is not listed; what `reconcile` finds at the next start is.
+            CatalogueUnavailable: it is not listed.
         """
         label, relative = job.line.spool.label, safe_text(job.settled.relative)
         with self._catalogue.begin() as work:
@@ -91,6 +91,24 @@ class WaitingList:
             else:
                 self._held.discard((label, relative))
         return news
+
+    def set_aside(self, job: Job, reason: str, message: str) -> None:
+        """Move a file to quarantine and list it, or neither; an import leaves it where it is.
+
+        A crash in between leaves it for `reconcile` to find.
+
+        Raises:
+            CatalogueUnavailable: it is back in the spool, or nobody would know of it.
+            SourceChanged, SpoolRefused: as `SpoolFolder.quarantine`.
+        """
+        folder = job.line.folder
+        moved_to = None if job.line.keep_source else folder.quarantine(job.settled, reason)
+        try:
+            self.add(job, reason, message, moved_to=moved_to)
+        except CatalogueError:
+            if moved_to is not None:
+                folder.restore(moved_to, job.settled.relative)
+            raise
 
     def clear(self, job: Job) -> None:
         """The file went through after all.

@@ -1,0 +1,208 @@
+"""What becomes of a spool file when database, store or disk fail at the worst moment. None may be lost or forgotten."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from recpipe.catalogue import Catalogue, Work
+from recpipe.errors import CatalogueUnavailable, Held, ObjectDamaged
+from recpipe.model import Readable, Settled, StoredObject, StoreFormat
+from recpipe.pipeline.order import Job, Order, hash_unchanged, in_log
+from recpipe.spool.folder import SpoolFolder
+from tests.integration.pipeline_rig import FaultyStore, Rig, until
+from tests.services.certificates import KeyPair
+
+
+class FaultyCatalogue(Catalogue):
+    """Goes away when it is told to: before a transaction, or in the very commit, whose answer is then lost."""
+
+    away = answers_lost = False
+
+    @contextlib.contextmanager
+    def begin(self) -> Iterator[Work]:
+        if self.away:
+            raise CatalogueUnavailable("The database does not answer.")
+        with super().begin() as work:
+            yield work
+        if self.answers_lost:
+            raise CatalogueUnavailable("The connection broke.")
+
+
+class DamagingStore(FaultyStore):
+    """Damages the first object, and cannot remove it again."""
+
+    damaged = False
+
+    def put(self, key: str, body: Readable, size_bytes: int) -> StoredObject:
+        if self.damaged:
+            return super().put(key, body, size_bytes)
+        self.damaged = True
+        super().put(key, io.BytesIO(b"x"), 1)
+        raise ObjectDamaged(key, "other bytes are there; removing it failed too")
+
+
+@pytest.fixture
+def catalogue(rig: Rig) -> FaultyCatalogue:
+    assert isinstance(rig.catalogue, FaultyCatalogue)
+    return rig.catalogue
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    made = Rig.make(tmp_path)
+    made.catalogue.close()
+    made.catalogue = FaultyCatalogue.open(made.settings.database)
+    yield made
+    made.catalogue.close()
+
+
+# --- the database ---------------------------------------------------------------------------------------------
+
+
+def test_a_row_whose_commit_was_not_answered_keeps_its_object(rig: Rig, catalogue: FaultyCatalogue) -> None:
+    # Given a commit that was made and not answered, and a stop before it could be tried again
+    ingest = rig.ingest()
+    ingest.start()
+    catalogue.answers_lost = True
+    rig.drop()
+    until(lambda: ingest.counts.retried >= 1)
+    ingest.stop()
+    catalogue.answers_lost = False
+    # Then the recording is whole, and the next start only removes the source
+    (recording,) = rig.recordings()
+    assert rig.store.keys() == [recording.object_key] and len(rig.files()) == 1
+    assert rig.drain().counts.repeated == 1
+    assert rig.store.keys() == [recording.object_key] and rig.files() == []
+
+
+def test_a_file_is_not_put_aside_while_nobody_could_be_told(rig: Rig, catalogue: FaultyCatalogue) -> None:
+    ingest = rig.ingest()
+    ingest.start()
+    catalogue.away = True
+    rig.drop(name="nonsense.wav")
+    until(lambda: ingest.counts.retried >= 2)
+    ingest.stop()
+    assert rig.files() == ["nonsense.wav"]
+    catalogue.away = False
+    rig.drain()
+    assert [entry.reason for entry in rig.waiting()] == ["name-not-understood"] and rig.files() == []
+
+
+def test_a_start_that_fails_does_not_hide_the_crash_before_it(rig: Rig, catalogue: FaultyCatalogue) -> None:
+    rig.crash()
+    catalogue.away = True
+    with pytest.raises(CatalogueUnavailable):
+        rig.ingest().start()
+    folder = SpoolFolder(rig.spool)
+    folder.lock()
+    assert folder.crashed
+
+
+def test_a_held_file_stays_listed_whatever_its_name(rig: Rig, key_pair: KeyPair) -> None:
+    rig.add_certificate(key_pair.pem, expired=True)
+    rig.change_tenant(encryption=True)
+    rig.drop(name="out-0301234\\0-201-20260901-092500-1790000000.0.wav")
+    rig.drain()
+    (entry,) = rig.waiting()
+    rig.drain()
+    assert [again.id for again in rig.waiting()] == [entry.id]
+
+
+# --- the store ------------------------------------------------------------------------------------------------
+
+
+def test_a_file_whose_object_was_lost_is_kept_when_it_comes_again(rig: Rig) -> None:
+    rig.drop()
+    rig.drain()
+    (recording,) = rig.recordings()
+    rig.store.delete(recording.object_key)
+    rig.drop()
+    rig.drain()
+    assert [entry.reason for entry in rig.waiting()] == ["object-missing"] and len(rig.files()) == 1
+    assert rig.store.keys() == []
+
+
+def test_a_damaged_object_that_cannot_be_removed_is_not_tried_for_ever(rig: Rig) -> None:
+    rig.store = DamagingStore()
+    rig.drop()
+    rig.drain()
+    (recording,) = rig.recordings()
+    assert rig.store.keys() == [recording.object_key]
+
+
+# --- the disk -------------------------------------------------------------------------------------------------
+
+
+def test_a_full_disk_makes_good_recordings_wait(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = rig.root / "full"
+
+    def scratch(_folder: SpoolFolder) -> Path:
+        full.symlink_to("/dev/full")
+        return full
+
+    monkeypatch.setattr("recpipe.pipeline.run._GIVE_UP_AFTER", 2)
+    monkeypatch.setattr(SpoolFolder, "scratch", scratch)
+    rig.change_tenant(store_format=StoreFormat.MP3)
+    rig.drop()
+    ingest = rig.ingest()
+    ingest.start()
+    until(lambda: ingest.counts.retried >= 3)
+    ingest.stop()
+    monkeypatch.undo()
+    assert rig.waiting() == [] and rig.drain().counts.stored == 1
+
+
+def test_a_folder_that_cannot_be_looked_into_for_a_while_is_no_end(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = rig.drop(name="day/out-03012340000-201-20260901-092500-1790000000.0.wav")
+    away, hidden, prepare = rig.root / "away", threading.Event(), Order.prepare
+
+    def hide(order: Order, job: Job) -> object:
+        if not hidden.is_set():
+            path.parent.rename(away)
+            path.parent.write_bytes(b"a file where the folder should be")
+            hidden.set()
+        return prepare(order, job)
+
+    monkeypatch.setattr(Order, "prepare", hide)
+    ingest = rig.ingest()
+    ingest.start()
+    until(hidden.is_set)
+    time.sleep(0.5)  # long enough to fail
+    path.parent.unlink()
+    shutil.move(away, path.parent)
+    until(lambda: ingest.counts.stored == 1)
+    ingest.stop()
+
+
+def test_a_file_that_may_not_be_read_is_held(tmp_path: Path) -> None:
+    path = tmp_path / "call.wav"
+    path.write_bytes(b"audio")
+    path.chmod(0)
+    status = path.stat()
+    settled = Settled(path, path.name, status.st_size, status.st_mtime_ns, status.st_ino)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)  # root reads everything
+    try:
+        with pytest.raises(Held, match="may not be read") as caught:
+            hash_unchanged(settled)
+    finally:
+        os.seteuid(user)
+    assert caught.value.reason == "unreadable"
+
+
+def test_no_file_name_reaches_the_log_with_an_error(rig: Rig) -> None:
+    path = rig.drop()
+    with pytest.raises(FileNotFoundError) as caught:
+        path.with_name("out-0301234.wav").open()
+    assert in_log(caught.value) == "No such file or directory"
+    assert in_log(Held("x", f"{path} is held")) == "Held"
