@@ -37,7 +37,7 @@ class NodeLock:
 
         Raises:
             JobsLocked: another live process holds it.
-            RecpipeError: the file cannot be made.
+            RecpipeError: the file cannot be made or locked.
         """
         path = self._data_dir / FILE
         try:
@@ -46,9 +46,11 @@ class NodeLock:
             raise RecpipeError(f"{path} cannot be made: {error.strerror}. Check data_dir.") from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
             os.close(handle)
-            raise JobsLocked(self._data_dir) from None
+            if isinstance(error, BlockingIOError):
+                raise JobsLocked(self._data_dir) from None
+            raise RecpipeError(f"{path} cannot be locked: {error.strerror}. Check data_dir.") from error
         self._handle = handle
         name = os.pread(handle, 200, 0).decode("utf-8", "replace").strip()
         if not _NAME.fullmatch(name):

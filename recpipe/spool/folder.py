@@ -65,20 +65,24 @@ class SpoolFolder:
         """
         self._prepare()
         path = self.control / "lock"
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            owner = os.pread(handle, 200, 0).decode("utf-8", "replace").strip() or "another process"
-            os.close(handle)
-            raise SpoolLocked(self.root, safe_text(owner)) from None
-        # Whoever left in good order has taken its name out of the file.
-        self._crashed = os.fstat(handle).st_size > 0
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-        os.fsync(handle)
-        self._lock_handle = handle
-        self._tidy()
+        with _refusals(f"The spool {self.root} cannot be locked"):
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                owner = os.pread(handle, 200, 0).decode("utf-8", "replace").strip() or "another process"
+                os.close(handle)
+                raise SpoolLocked(self.root, safe_text(owner)) from None
+            except OSError:
+                os.close(handle)
+                raise
+            # Whoever left in good order has taken its name out of the file.
+            self._crashed = os.fstat(handle).st_size > 0
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+            os.fsync(handle)
+            self._lock_handle = handle
+            self._tidy()
 
     @property
     def crashed(self) -> bool:

@@ -79,7 +79,7 @@ def transfer(source: Path, expected: Expected, target: Path, claims: Path) -> No
         check(source, expected)
         sync_folder(target.parent)
         remove(source, expected, claims)
-    except BaseException:
+    except Exception:  # no interruption: the source may be gone by then
         target.unlink(missing_ok=True)
         raise
 
@@ -135,8 +135,7 @@ def put_back(claim: Path, original: Path) -> Path:
         except FileExistsError:
             continue
         except OSError:
-            _reserve(target)
-            claim.rename(target)
+            _rename_to_free(claim, target)
             return target
         claim.unlink()
         return target
@@ -204,15 +203,16 @@ def _copy(source: Path, target: Path) -> None:
         except FileExistsError:
             raise
         except OSError:
-            _reserve(target)
-            temporary.rename(target)
+            _rename_to_free(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def _rename_without_links(source: Path, expected: Expected, target: Path) -> None:
-    _reserve(target)
-    source.rename(target)
+    try:
+        _rename_to_free(source, target)
+    except FileNotFoundError:
+        raise SourceChanged(source) from None
     try:
         check(target, expected)
     except SourceChanged:
@@ -221,9 +221,18 @@ def _rename_without_links(source: Path, expected: Expected, target: Path) -> Non
     sync_folder(target.parent)
 
 
-def _reserve(target: Path) -> None:
-    """Take a name for ourselves, where the file system has no hard links to do it in one step."""
+def _rename_to_free(source: Path, target: Path) -> None:
+    """Rename to a name that is taken for ourselves first, where no hard link can do it in one step.
+
+    Raises:
+        FileExistsError: something is called `target`.
+    """
     os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    try:
+        source.rename(target)
+    except OSError:
+        target.unlink(missing_ok=True)
+        raise
 
 
 def prune_dated(root: Path, folder: Path, now: datetime | None = None) -> None:

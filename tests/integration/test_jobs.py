@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import signal
 import socket
 import subprocess
@@ -166,6 +169,17 @@ def test_a_second_process_on_the_same_data_dir_is_refused(embedded: Settings) ->
     lock.release()
     with engine(embedded) as started:
         assert started.node == name
+
+
+def test_a_lock_that_cannot_be_had_is_not_blamed_on_another_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(RecpipeError, match="cannot be locked: No locks available"):
+        NodeLock(tmp_path).acquire()
 
 
 # --- interrupted ----------------------------------------------------------------------------------------------

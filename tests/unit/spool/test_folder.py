@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -59,6 +61,24 @@ def test_a_spool_has_one_owner_at_a_time(folder: SpoolFolder) -> None:
     folder.unlock()
     other.lock()
     other.unlock()
+
+
+def test_a_lock_that_cannot_be_had_is_not_blamed_on_another_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    folder = SpoolFolder(Spool(path=tmp_path / "spool"))
+    with monkeypatch.context() as nfs:
+        nfs.setattr(fcntl, "flock", no_locks)
+        with pytest.raises(SpoolRefused, match="cannot be locked: No locks available"):
+            folder.lock()
+    (folder.control / "lock").unlink()
+    (folder.control / "lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SpoolRefused, match="cannot be locked"):
+        folder.lock()
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_the_lock_of_a_killed_owner_is_free(tmp_path: Path) -> None:
@@ -388,3 +408,33 @@ def test_a_move_without_hard_links_overwrites_nothing_either(
     with pytest.raises(SourceChanged):
         transfer(settled.path, Expected(1, 2, 3), folder.root / "z.wav", folder.control / "removing")
     assert not (folder.root / "z.wav").exists()
+
+
+def test_a_move_without_hard_links_that_fails_leaves_nothing_behind(
+    folder: SpoolFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled = drop(folder)
+
+    def no_links(*_args: object, **_named: object) -> None:
+        settled.path.unlink()  # the PBX takes the file back in this moment
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    with pytest.raises(SourceChanged):
+        folder.quarantine(settled, "x")
+    assert files_in(folder.control / "quarantine") == []
+
+
+def test_an_interruption_after_a_move_does_not_undo_it(folder: SpoolFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    settled, unlink = drop(folder), Path.unlink
+    claims = folder.control / "removing"
+
+    def interrupted(path: Path, missing_ok: bool = False) -> None:
+        unlink(path, missing_ok)
+        if path.parent == claims:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "unlink", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        folder.quarantine(settled, "x")
+    assert (folder.quarantine_root / NAME).read_bytes() == b"audio"
