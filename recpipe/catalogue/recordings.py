@@ -104,9 +104,12 @@ class Recordings(Scoped):
         adding.link_numbers(self._connection, self._tenant_id, [after])
         return self.get(recording_id)
 
-    def awaiting_cdr(self, limit: int = 100) -> list[Recording]:
-        """Recordings whose call detail record has not come yet, oldest first."""
-        waiting = self._all().where(recording.c.awaits_cdr)
+    def awaiting_cdr(self, spool: str, previous: Recording | None = None, limit: int = 100) -> list[Recording]:
+        """The next recordings of a spool whose call detail record has not come yet, oldest first."""
+        waiting = self._all().where(recording.c.awaits_cdr, recording.c.spool == spool)
+        if previous is not None:
+            place = tuple_(literal(previous.ingested_at, Utc()), literal(previous.id))
+            waiting = waiting.where(tuple_(recording.c.ingested_at, recording.c.id) > place)
         return self._list(waiting.order_by(recording.c.ingested_at, recording.c.id).limit(check_limit(limit)))
 
     # --- reading ------------------------------------------------------------------------------------------

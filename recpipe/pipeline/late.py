@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from recpipe import log
 from recpipe.catalogue import Catalogue
 from recpipe.model import CallFacts, Recording
-from recpipe.pipeline.order import Line
+from recpipe.pipeline.order import START_GUESSED, Line
 from recpipe.spool.describe import fill
 
 _log = log.get(__name__)
@@ -18,40 +18,47 @@ GIVE_UP_AFTER = timedelta(days=1)
 _BATCH = 200
 
 
-def join(catalogue: Catalogue, line: Line, now: datetime) -> int:
-    """Fill in what call detail records say by now of recordings of this spool that still wait for them.
+class LateRecords:
+    """Joins one spool's recordings with call detail records that come after them."""
 
-    Returns:
-        How many recordings were completed.
+    def __init__(self, catalogue: Catalogue, line: Line) -> None:
+        self._catalogue = catalogue
+        self._line = line
+        # How far the last round came, by tenant: those that wait in vain must not keep the others from their turn.
+        self._looked_at: dict[str, Recording | None] = {}
 
-    Raises:
-        CatalogueUnavailable: try again later; what was joined before stays.
-    """
-    with catalogue.read() as work:
-        tenants = work.tenants.list()
-    joined = 0
-    for tenant in tenants:
-        with catalogue.read() as work:
-            waiting = work.of(tenant.id).recordings.awaiting_cdr(_BATCH)
-        changes = {
-            recording.id: facts
-            for recording in waiting
-            if recording.spool == line.spool.label and (facts := _better(line, recording, now)) is not None
-        }
-        if not changes:
-            continue
-        with catalogue.begin() as work:
-            for recording_id, facts in changes.items():
-                work.of(tenant.id).recordings.set_facts(recording_id, facts)
-        joined += len(changes)
-        _log.info("call detail records joined", tenant=tenant.name, spool=line.spool.label, recordings=len(changes))
-    return joined
+    def join(self, now: datetime) -> int:
+        """Fill in what call detail records say by now of the next recordings that wait for them.
 
+        Returns:
+            How many recordings were completed.
 
-def _better(line: Line, recording: Recording, now: datetime) -> CallFacts | None:
-    late = line.describer.late_facts(recording.facts.call_id)
-    if late is not None:
-        return replace(fill(recording.facts, late), awaits_cdr=False)
-    if now - recording.ingested_at > GIVE_UP_AFTER:
-        return replace(recording.facts, awaits_cdr=False)
-    return None
+        Raises:
+            CatalogueUnavailable: try again later; what was joined before stays.
+        """
+        label = self._line.spool.label
+        with self._catalogue.read() as work:
+            tenants = work.tenants.list()
+        joined = 0
+        for tenant in tenants:
+            previous = self._looked_at.get(tenant.id)
+            with self._catalogue.read() as work:
+                waiting = work.of(tenant.id).recordings.awaiting_cdr(label, previous, _BATCH)
+            found = {one.id: facts for one in waiting if (facts := self._better(one, now)) is not None}
+            if found:
+                with self._catalogue.begin() as work:
+                    for recording_id, facts in found.items():
+                        work.of(tenant.id).recordings.set_facts(recording_id, facts)
+                joined += len(found)
+                _log.info("call detail records joined", tenant=tenant.name, spool=label, recordings=len(found))
+            self._looked_at[tenant.id] = waiting[-1] if len(waiting) == _BATCH else None
+        return joined
+
+    def _better(self, recording: Recording, now: datetime) -> CallFacts | None:
+        known, late = recording.facts, self._line.describer.late_facts(recording.facts.call_id)
+        if late is not None:
+            guessed = START_GUESSED in recording.flags and late.started_at is not None
+            return replace(fill(replace(known, started_at=None) if guessed else known, late), awaits_cdr=False)
+        if now - recording.ingested_at > GIVE_UP_AFTER:
+            return replace(known, awaits_cdr=False)
+        return None

@@ -52,6 +52,7 @@ from recpipe.store.base import Store
 
 # The pipeline's view of a tenant is at most this old: what a switch to "sealed" may lag behind.
 TENANT_CACHE_SECONDS = 0.5
+START_GUESSED = "start-from-mtime"  # flag of a recording
 _HASH_BLOCK_BYTES = 1 << 20
 
 
@@ -348,4 +349,4 @@ def _dated(facts: CallFacts, settled: Settled, audio: AudioFacts) -> tuple[CallF
         return facts, ()
     ended_at = datetime.fromtimestamp(settled.mtime_ns / 1e9, UTC)
     started_at = (ended_at - timedelta(milliseconds=audio.duration_ms)).replace(microsecond=0)
-    return replace(facts, started_at=started_at), ("start-from-mtime",)
+    return replace(facts, started_at=started_at), (START_GUESSED,)

@@ -37,9 +37,9 @@ from recpipe.errors import (
     Unfit,
 )
 from recpipe.model import Node, Recording
-from recpipe.pipeline import late
 from recpipe.pipeline.commit import Committer
 from recpipe.pipeline.fair import FairQueue
+from recpipe.pipeline.late import LateRecords
 from recpipe.pipeline.order import AlreadyStored, Attempt, Job, Line, Order, in_log, unchanged
 from recpipe.pipeline.waiting import WaitingList
 from recpipe.settings import Settings, Spool
@@ -240,9 +240,10 @@ class Ingest:
                 self._stopping.wait(line.spool.rescan_seconds)
 
     def _join_late(self, line: Line) -> None:
+        records = LateRecords(self._catalogue, line)
         while not self._stopping.wait(line.spool.rescan_seconds):
             try:
-                late.join(self._catalogue, line, self._clock())
+                records.join(self._clock())
             except Exception:
                 _log.exception("call detail records could not be joined", spool=line.spool.label)
 

@@ -249,9 +249,10 @@ class RecordingContract:
         )
         with catalogue.begin() as work:
             recordings = work.of(tenant.id).recordings
-            assert [waiting.id for waiting in recordings.awaiting_cdr()] == [given.id]
+            assert [waiting.id for waiting in recordings.awaiting_cdr(given.spool)] == [given.id]
+            assert not recordings.awaiting_cdr("another") and not recordings.awaiting_cdr(given.spool, given)
             after = recordings.set_facts(given.id, late)
-            assert not recordings.awaiting_cdr()
+            assert not recordings.awaiting_cdr(given.spool)
         assert after == replace(
             given,
             facts=late,
@@ -287,7 +288,9 @@ class RecordingContract:
             for query in (RecordingQuery(), RecordingQuery(number="030901820"), RecordingQuery(call_id="x")):
                 assert recordings.search(query).items == ()
                 assert recordings.count(query).count == 0
-            assert recordings.years() == recordings.awaiting_cdr() == recordings.after() == recordings.totals() == []
+            assert (
+                recordings.years() == recordings.awaiting_cdr("pbx") == recordings.after() == recordings.totals() == []
+            )
             assert recordings.tombstones() == [stone]
             assert recordings.tombstone(given.id) == stone
             for scope, asked in ((recordings, "0" * 32), (work.of(other_id).recordings, given.id)):
