@@ -196,7 +196,7 @@ class Keyring:
         self._trail.require(by, Action.KEYS, tenant_id)
         now = self._clock()
         with self._catalogue.begin() as work:
-            tenant = work.tenants.get(tenant_id)
+            tenant = work.tenants.to_change(tenant_id)
             certificates = work.of(tenant_id).certificates
             certificates.get(certificate_id)
             usable = {c.id for c in seal.usable(certificates.list(), now)}
@@ -229,7 +229,7 @@ class Keyring:
         self._trail.require(by, Action.KEYS, tenant_id)
         now = self._clock()
         with self._catalogue.begin() as work:
-            tenant = work.tenants.get(tenant_id)
+            tenant = work.tenants.to_change(tenant_id)
             if on:
                 certificates = work.of(tenant_id).certificates.list()
                 if not seal.usable(certificates, now):

@@ -72,7 +72,7 @@ class PendingChanges:
         self._trail.require(by, Action.KEYS, tenant_id)
         now = self._clock()
         with self._catalogue.begin() as work:
-            tenant = work.tenants.get(tenant_id)
+            tenant = work.tenants.to_change(tenant_id)
             if tenant.disclaimer_agreed_at is not None:
                 return tenant
             agreed = work.tenants.update(replace(tenant, disclaimer_agreed_at=now, disclaimer_agreed_by=by.name))
@@ -124,7 +124,7 @@ class PendingChanges:
             chosen = [c for c in changes.pending() if c.id in set(change_ids)]
             for change in chosen:
                 handling = _KINDS[Kind(change.kind)]
-                tenant = work.tenants.get(tenant_id)
+                tenant = work.tenants.to_change(tenant_id)
                 found = dict(handling.read(work, tenant, change.subject))
                 if found not in (dict(change.old), dict(change.new)):
                     raise Conflict(

@@ -89,7 +89,7 @@ class Tenants:
         """
         self._trail.require(by, Action.TENANTS, tenant_id)
         with self._catalogue.begin() as work:
-            before = work.tenants.get(tenant_id)
+            before = work.tenants.to_change(tenant_id)
             kept = work.tenants.update(
                 replace(
                     before,
@@ -114,7 +114,7 @@ class Tenants:
         self._trail.require(by, Action.KEYS, tenant_id)
         now = self._clock()
         with self._catalogue.begin() as work:
-            before = work.tenants.get(tenant_id)
+            before = work.tenants.to_change(tenant_id)
             if on and not agreed and before.disclaimer_agreed_at is None:
                 raise Conflict("disclaimer-not-agreed", "Call recording starts once the disclaimer is agreed to.")
             after = replace(before, recording_enabled=on)

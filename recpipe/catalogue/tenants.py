@@ -41,6 +41,18 @@ class Tenants(Repository):
         """
         return self._one(tenant.c.id == tenant_id, tenant_id)
 
+    def to_change(self, tenant_id: str) -> Tenant:
+        """The tenant with this id, which nobody else changes before this transaction ends.
+
+        `update` replaces everything: of two that read the same state, the later would undo what the other had changed,
+        and were it the encryption, store recordings in the clear.
+
+        Raises:
+            NotFound: there is none.
+        """
+        self._connection.execute(select(tenant.c.id).where(tenant.c.id == tenant_id).with_for_update())
+        return self.get(tenant_id)
+
     def named(self, name: str) -> Tenant:
         """The tenant that a name or alias (domain, account id) means, upper and lower case alike.
 
@@ -60,7 +72,7 @@ class Tenants(Repository):
         return [_tenant_of(row, tuple(aliases.get(row.id, ()))) for row in rows]
 
     def update(self, changed: Tenant) -> Tenant:
-        """Replace everything about a tenant but its id and creation time.
+        """Replace everything about a tenant, read with `to_change`, but its id and creation time.
 
         Raises:
             NotFound: there is none with this id.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
@@ -59,6 +61,22 @@ class TenantContract:
         kept_tenant(catalogue, aliases=("old.example",))
         with catalogue.begin() as work, pytest.raises(NotFound):
             work.tenants.update(a_tenant())
+
+    def test_two_changes_at_the_same_time_both_stay(self, catalogue: Catalogue) -> None:
+        tenant = kept_tenant(catalogue)
+
+        def change(**values: object) -> None:
+            with catalogue.begin() as work:
+                before = work.tenants.to_change(tenant.id)
+                time.sleep(0.3)  # the other comes meanwhile
+                work.tenants.update(replace(before, **values))  # type: ignore[arg-type]
+
+        with ThreadPoolExecutor(2) as pool:
+            for done in [pool.submit(change, recording_enabled=True), pool.submit(change, title="Renamed")]:
+                done.result()
+        with catalogue.read() as work:
+            after = work.tenants.get(tenant.id)
+        assert after.recording_enabled and after.title == "Renamed"
 
     def test_encryption_is_not_switched_on_before_a_key_is_proven(self, catalogue: Catalogue) -> None:
         tenant = kept_tenant(catalogue)
