@@ -9,7 +9,7 @@ from recpipe.access.principal import Action, Principal
 from recpipe.access.trail import Clock, Trail, event, utc_now
 from recpipe.catalogue import Catalogue
 from recpipe.errors import Conflict
-from recpipe.model import Page, Quarantined
+from recpipe.model import AuditEvent, Page, Quarantined
 from recpipe.settings import Settings, Spool
 from recpipe.spool.files import from_safe_text
 from recpipe.spool.folder import SpoolFolder
@@ -54,13 +54,14 @@ class QuarantineDesk:
             SpoolRefused: a file of that name is in the spool, or the file system said no.
         """
         entry = self._entry(by, entry_id)
-        if entry.held:
-            self._audit(by, "quarantine.retry", entry)
-            return Retried(entry, back_in_spool=False)
-        folder = SpoolFolder(self._spool(entry))
-        folder.restore(Path(from_safe_text(entry.path)), from_safe_text(entry.relative))
-        self._audit(by, "quarantine.retry", entry, remove=True)
-        return Retried(entry, back_in_spool=True)
+        folder = None if entry.held else SpoolFolder(self._spool(entry))
+        with self._catalogue.begin() as work:
+            work.audit.add(self._event(by, "quarantine.retry", entry))
+            if folder is not None:
+                # Off the list first: the file may be back in quarantine, and on it, in the next moment.
+                work.quarantine.remove(entry.id)
+                folder.restore(Path(from_safe_text(entry.path)), from_safe_text(entry.relative))
+        return Retried(entry, back_in_spool=folder is not None)
 
     def discard(self, by: Principal, entry_id: str) -> Quarantined:
         """Delete a waiting file for good.
@@ -71,7 +72,8 @@ class QuarantineDesk:
         entry = self._entry(by, entry_id)
         folder = SpoolFolder(self._spool(entry))
         # On the record before the deed: a deletion that nobody can account for must not be possible.
-        self._audit(by, "quarantine.discard", entry)
+        with self._catalogue.begin() as work:
+            work.audit.add(self._event(by, "quarantine.discard", entry))
         folder.discard(Path(from_safe_text(entry.path)))
         with self._catalogue.begin() as work:
             work.quarantine.remove(entry.id)
@@ -91,10 +93,5 @@ class QuarantineDesk:
             )
         return spool
 
-    def _audit(self, by: Principal, action: str, entry: Quarantined, *, remove: bool = False) -> None:
-        with self._catalogue.begin() as work:
-            work.audit.add(
-                event(by, action, self._clock(), tenant_id=entry.tenant_id, subject=entry.id, reason=entry.reason)
-            )
-            if remove:
-                work.quarantine.remove(entry.id)
+    def _event(self, by: Principal, action: str, entry: Quarantined) -> AuditEvent:
+        return event(by, action, self._clock(), tenant_id=entry.tenant_id, subject=entry.id, reason=entry.reason)

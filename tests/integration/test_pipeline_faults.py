@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from recpipe.access.principal import operator
 from recpipe.catalogue import Catalogue, Work
 from recpipe.errors import CatalogueUnavailable, Held, ObjectDamaged
 from recpipe.model import Readable, Settled, StoredObject, StoreFormat
 from recpipe.pipeline.order import Job, Order, hash_unchanged, in_log
+from recpipe.quarantine import QuarantineDesk
 from recpipe.spool.folder import SpoolFolder
 from tests.integration.pipeline_rig import FaultyStore, Rig, until
 from tests.services.certificates import KeyPair
@@ -115,6 +117,25 @@ def test_a_held_file_stays_listed_whatever_its_name(rig: Rig, key_pair: KeyPair)
     (entry,) = rig.waiting()
     rig.drain()
     assert [again.id for again in rig.waiting()] == [entry.id]
+
+
+def test_a_retried_file_that_is_put_aside_again_at_once_stays_listed(rig: Rig) -> None:
+    class Overtaken(Catalogue):
+        """Another process ingests what is in the spool before each transaction."""
+
+        @contextlib.contextmanager
+        def begin(self) -> Iterator[Work]:
+            rig.drain()
+            with super().begin() as work:
+                yield work
+
+    rig.drop(name="nonsense.wav")
+    rig.drain()
+    overtaken = Overtaken.open(rig.settings.database)
+    QuarantineDesk(rig.settings, overtaken).retry(operator(), rig.waiting()[0].id)
+    overtaken.close()
+    rig.drain()
+    assert [entry.reason for entry in rig.waiting()] == ["name-not-understood"] and rig.files() == []
 
 
 # --- the store ------------------------------------------------------------------------------------------------
