@@ -202,7 +202,7 @@ def _leg(row: list[str], timezone: str) -> Leg:
     started_at: datetime | None
     try:
         started_at = to_utc(datetime.strptime(row[9], "%Y-%m-%d %H:%M:%S"), timezone, began)
-    except ValueError:
+    except (ValueError, OverflowError):
         started_at = datetime.fromtimestamp(began, UTC) if began is not None else None
     name = _CLID.search(row[4])
     return Leg(

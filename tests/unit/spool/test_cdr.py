@@ -180,3 +180,14 @@ def test_a_call_id_is_no_path(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     for call_id in ("../x", "x", "", UUID + "\n", "a" * 5000):
         assert FreeswitchCdr(tmp_path / "sub", "UTC").facts(call_id) is None
+
+
+@pytest.mark.parametrize(
+    ("at", "zone"), [("0001-01-01 00:00:00", "Asia/Tokyo"), ("9999-12-31 23:59:59", "America/Lima")]
+)
+def test_a_time_beyond_the_calendar_is_no_time(master: Path, at: str, zone: str) -> None:
+    master.write_text(row("1743042317.5").replace("2025-03-27 09:25:17", at) + row("1743042999.9"))
+    cdr = AsteriskCdr(master, zone)
+    facts = cdr.facts("1743042317.5")
+    assert facts is not None and facts.started_at == datetime.fromtimestamp(1743042317, UTC)
+    assert cdr.facts("1743042999.9") is not None
