@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 from sqlalchemy import Engine, text
 
@@ -58,8 +57,7 @@ class Catalogue:
         with engines.transaction(self._engine, self._lock, reads=True) as connection:
             connection.execute(text("SELECT 1"))
 
-    @contextlib.contextmanager
-    def begin(self) -> Iterator[Work]:
+    def begin(self) -> AbstractContextManager[Work, None]:
         """A transaction that may write: durable when the block ends, undone by any exception in it. Keep it short:
         SQLite has one writer at a time.
 
@@ -67,15 +65,12 @@ class Catalogue:
             CatalogueUnavailable: the database does not answer or is busy; nothing was changed, the block may be
                 repeated. (Only when the connection broke in the very commit may it have been kept.)
         """
-        with engines.transaction(self._engine, self._lock, reads=False) as connection:
-            yield Work(connection)
+        return engines.Transaction(self._engine, self._lock, Work, reads=False)
 
-    @contextlib.contextmanager
-    def read(self) -> Iterator[Work]:
+    def read(self) -> AbstractContextManager[Work, None]:
         """A transaction that only reads, and waits for no writer.
 
         Raises:
             CatalogueUnavailable: the database does not answer; the block may be repeated.
         """
-        with engines.transaction(self._engine, self._lock, reads=True) as connection:
-            yield Work(connection)
+        return engines.Transaction(self._engine, self._lock, Work, reads=True)

@@ -6,16 +6,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, insert, literal, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, literal, select, tuple_, update
 
 from recpipe.catalogue.repository import (
+    Insertion,
     Repository,
     Scoped,
     check_limit,
     inserted,
     new_id,
     read_cursor,
-    row_of,
     write_cursor,
 )
 from recpipe.catalogue.tables import audit, change
@@ -24,7 +24,7 @@ from recpipe.errors import Conflict, NotFound
 from recpipe.model import AuditEvent, AuditQuery, Change, Outcome, Page
 
 _EVERYTHING = AuditQuery()
-_ADD = insert(audit)
+_ADD = Insertion(audit)
 
 
 class Audit(Repository):
@@ -79,9 +79,11 @@ class AuditOfAll(Audit):
 
     def add(self, *events: AuditEvent) -> None:
         """Append events. In the transaction of what they tell of, they are true together or not at all."""
-        rows = [{**row_of(audit, event), "detail": dict(event.detail)} for event in events]
-        if rows:
-            self._connection.execute(_ADD, rows)
+        rows = [
+            (e.at, e.actor, e.action, e.outcome.value, e.tenant_id, e.address, e.subject, dict(e.detail))
+            for e in events
+        ]
+        _ADD.run(self._connection, rows)
 
 
 class Changes(Scoped):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from functools import cached_property
 
 from sqlalchemy import Connection
 
@@ -17,41 +16,47 @@ from recpipe.catalogue.search import Search
 from recpipe.catalogue.tenants import Certificates, Tenants
 from recpipe.model import Added, CappedCount, Page, Recording, RecordingQuery
 
+# Repositories are made where they are asked for: keeping them takes longer than making them.
+
 
 class TenantScope:
     """Everything that belongs to one tenant. There is no other way to it."""
+
+    __slots__ = ("_connection", "tenant_id")
 
     def __init__(self, connection: Connection, tenant_id: str) -> None:
         self._connection = connection
         self.tenant_id = tenant_id
 
-    @cached_property
+    @property
     def certificates(self) -> Certificates:
         return Certificates(self._connection, self.tenant_id)
 
-    @cached_property
+    @property
     def ftp_accounts(self) -> FtpAccounts:
         return FtpAccounts(self._connection, self.tenant_id)
 
-    @cached_property
+    @property
     def recordings(self) -> Recordings:
         return Recordings(self._connection, self.tenant_id)
 
-    @cached_property
+    @property
     def changes(self) -> Changes:
         return Changes(self._connection, self.tenant_id)
 
-    @cached_property
+    @property
     def audit(self) -> Audit:
         return Audit(self._connection, [self.tenant_id])
 
-    @cached_property
+    @property
     def quarantine(self) -> Quarantine:
         return Quarantine(self._connection, self.tenant_id)
 
 
 class Work:
     """What belongs to the whole installation, and the way to one tenant's things: `work.of(tenant_id)`."""
+
+    __slots__ = ("_connection",)
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -122,42 +127,42 @@ class Work:
 
     # --- the installation ---------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def tenants(self) -> Tenants:
         return Tenants(self._connection)
 
-    @cached_property
+    @property
     def users(self) -> Users:
         return Users(self._connection)
 
-    @cached_property
+    @property
     def tokens(self) -> Tokens:
         return Tokens(self._connection)
 
-    @cached_property
+    @property
     def sessions(self) -> Sessions:
         return Sessions(self._connection)
 
-    @cached_property
+    @property
     def links(self) -> Links:
         return Links(self._connection)
 
-    @cached_property
+    @property
     def failures(self) -> Failures:
         return Failures(self._connection)
 
-    @cached_property
+    @property
     def ftp_logins(self) -> FtpLogins:
         return FtpLogins(self._connection)
 
-    @cached_property
+    @property
     def quarantine(self) -> QuarantineOfAll:
         return QuarantineOfAll(self._connection)
 
-    @cached_property
+    @property
     def audit(self) -> AuditOfAll:
         return AuditOfAll(self._connection)
 
-    @cached_property
+    @property
     def nodes(self) -> Nodes:
         return Nodes(self._connection)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -178,6 +178,28 @@ class RunningContract:
                 if (cursor := page.next_cursor) is None:
                     break
             assert seen == events[3::-1]
+
+    def test_one_event_alone_is_kept_as_one_of_many_is(self, catalogue: Catalogue) -> None:
+        berlin = NOW.astimezone(timezone(timedelta(hours=2)))
+        one = AuditEvent(berlin, "cli:a\0\ud800", "x", Outcome.FAILED, None, "::1", "s" * 64, {"n": None, "yes": True})
+        with catalogue.begin() as work:
+            work.audit.add(one)
+        with catalogue.begin() as work:
+            work.audit.add(one, one)
+        with catalogue.read() as work:
+            kept = work.audit.list().items
+        assert kept == (replace(one, actor="cli:a\ufffd\ufffd"),) * 3
+        assert {event.at.tzinfo for event in kept} == {UTC}
+
+    def test_an_event_that_cannot_be_kept_leaves_nothing_of_its_transaction(self, catalogue: Catalogue) -> None:
+        good = AuditEvent(NOW, "anna", "play", Outcome.OK)
+        for bad in (replace(good, at=NOW.replace(tzinfo=None)), replace(good, detail={"n": b"no JSON"})):
+            with pytest.raises(CatalogueError, match="StatementError") as refused, catalogue.begin() as work:
+                work.audit.add(good)
+                work.audit.add(good, bad)
+            assert "no JSON" not in str(refused.value)
+        with catalogue.read() as work:
+            assert not work.audit.list().items
 
     def test_a_heartbeat_replaces_the_one_before(self, catalogue: Catalogue) -> None:
         node = Node("host-1", "ingest", "berlin", NOW, NOW, 5, None, {"rate": 1.5})

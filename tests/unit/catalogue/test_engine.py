@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from recpipe.catalogue import Catalogue, engine
-from recpipe.errors import CatalogueError, CatalogueUnavailable
-from tests.contracts.catalogue_samples import a_tenant, kept_tenant
+from recpipe.errors import CatalogueError, CatalogueUnavailable, Conflict
+from tests.contracts.catalogue_samples import a_certificate, a_tenant, kept_tenant
 
 
 @pytest.fixture
@@ -60,6 +60,23 @@ def test_a_writer_that_takes_too_long_makes_others_unavailable_not_wrong(catalog
 def test_a_write_inside_a_write_of_the_same_thread_is_a_programming_error(catalogue: Catalogue) -> None:
     with catalogue.begin(), pytest.raises(RuntimeError, match="already inside"), catalogue.begin():
         pass
+    kept_tenant(catalogue)
+
+
+def test_a_commit_that_fails_keeps_nothing_and_lets_the_next_writer_in(catalogue: Catalogue) -> None:
+    with pytest.raises(Conflict), catalogue.begin() as work:
+        work._connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")  # the database looks when it commits
+        work.of("f" * 32).certificates.add(a_certificate("f" * 32))
+    tenant = kept_tenant(catalogue)
+    with catalogue.read() as work:
+        assert work.tenants.list() == [tenant]
+        assert not work.of("f" * 32).certificates.list()
+
+
+def test_errors_of_the_driver_itself_are_the_catalogues_too(catalogue: Catalogue) -> None:
+    with pytest.raises(CatalogueError, match="no such table") as refused, catalogue.begin() as work:
+        work._connection.connection.cursor().execute("DELETE FROM no_table")
+    assert isinstance(refused.value.__cause__, sqlite3.Error)
     kept_tenant(catalogue)
 
 

@@ -90,10 +90,11 @@ def test_statements_made_once_carry_the_tenant() -> None:
 
 
 def test_nothing_of_a_scope_can_be_made_without_a_tenant() -> None:
-    for name, attribute in vars(TenantScope).items():
-        if name.startswith("_") or not hasattr(attribute, "func"):
-            continue
-        source = inspect.getsource(attribute.func)
+    made = {name: thing for name, thing in vars(TenantScope).items() if isinstance(thing, property)}
+    assert made
+    for name, thing in made.items():
+        assert thing.fget is not None
+        source = inspect.getsource(thing.fget)
         assert re.search(r"self\._connection, \[?self\.tenant_id\]?\)", source), name
     assert list(inspect.signature(Scoped.__init__).parameters)[1:] == ["connection", "tenant_id"]
     for method in (Work.search, Work.count, Work.recording):
