@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,9 +12,14 @@ import pyftpdlib.ioloop  # noqa: F401 - first: it silences the deprecation of as
 from pyftpdlib.handlers import TLS_FTPHandler
 
 from ftp import listing
-from ftp.data import Blocks
 from ftp.filesystem import Tree, absolute, matching
+from ftp.loop import Aside
+from ftp.moving import Listing, Moving
 from ftp.replies import one_line
+
+Found = tuple[str, Iterator[listing.Entry]]
+
+_MOST_IN_STAT = 10_000  # on the control connection, where nothing else can be said meanwhile
 
 
 class Place:
@@ -53,71 +59,92 @@ class Commands(TLS_FTPHandler):  # type: ignore[misc]  # pyftpdlib has no types
         """Whether a transfer can begin; answers when it cannot."""
         raise NotImplementedError
 
-    def ftp_CWD(self, path: str) -> None:
-        if not self.tree.stat(path).is_folder:
+    def begin_transfer(self, moving: Moving, verb: str) -> None:
+        """Answer, and begin as soon as there is a data connection."""
+        raise NotImplementedError
+
+    async def ftp_CWD(self, path: str) -> None:
+        if not (await Aside(lambda: self.tree.stat(path))).is_folder:
             self.respond("550 This is a file.")
             return
         self.place.cwd = path
         self.respond(f'250 "{_quoted(path)}" is the current directory.')
 
-    def ftp_CDUP(self, path: str) -> None:
-        self.ftp_CWD(path)
+    async def ftp_CDUP(self, path: str) -> None:
+        await self.ftp_CWD(path)
 
     def ftp_MKD(self, path: str) -> None:
         self.respond(f'257 "{_quoted(path)}" is ready: it appears with the first file in it.')
 
-    def ftp_LIST(self, path: str) -> None:
-        _, entries = matching(self.tree, path)
-        self._send_listing("LIST", listing.unix(entries, datetime.now(UTC)))
+    async def ftp_LIST(self, path: str) -> None:
+        found: Found = await Aside(lambda: matching(self.tree, path))
+        self._send_listing("LIST", listing.unix(found[1], datetime.now(UTC)))
 
-    def ftp_NLST(self, path: str) -> None:
-        prefix, entries = matching(self.tree, path)
+    async def ftp_NLST(self, path: str) -> None:
+        found: Found = await Aside(lambda: matching(self.tree, path))
+        prefix, entries = found
         # A client that asked for `2025/03/27/*.mp3` fetches what it is told, so it is told the whole path.
         shown = prefix if prefix and prefix.rstrip("/") != self.place.cwd.rstrip("/") else ""
         self._send_listing("NLST", listing.names(entries, shown))
 
-    def ftp_MLSD(self, path: str) -> None:
-        if not self.tree.stat(path).is_folder:
+    async def ftp_MLSD(self, path: str) -> None:
+        entries = await Aside(lambda: self.tree.entries(path) if self.tree.stat(path).is_folder else None)
+        if entries is None:
             self.respond("501 This is a file: use MLST.")
             return
-        self._send_listing("MLSD", listing.mlsd(self.tree.entries(path), self._current_facts))
+        self._send_listing("MLSD", listing.mlsd(entries, self._current_facts))
 
-    def ftp_MLST(self, path: str) -> None:
-        facts = listing.mlsx_facts(self.tree.stat(path), self._current_facts)
+    async def ftp_MLST(self, path: str) -> None:
+        facts = listing.mlsx_facts(await Aside(lambda: self.tree.stat(path)), self._current_facts)
         self.push(f"250-Listing {one_line(path)}\r\n {facts} {one_line(path)}\r\n")
         self.respond("250 End.")
 
-    def ftp_STAT(self, path: str) -> None:
-        if not path:
-            super().ftp_STAT("")
-            return
-        _, entries = matching(self.tree, path)
-        self.push(f"213-Status of {one_line(path)}\r\n")
-        self.push_with_producer(Blocks(listing.unix(entries, datetime.now(UTC))))
-        self.respond("213 End of status.")
+    def ftp_STAT(self, path: str) -> Coroutine[Any, Any, None] | None:
+        if path:
+            return self._stat(path)
+        super().ftp_STAT("")
+        return None
 
-    def ftp_SIZE(self, path: str) -> None:
-        self._about_file(path, lambda entry: f"213 {entry.size_bytes}")
+    async def ftp_SIZE(self, path: str) -> None:
+        await self._about_file(path, lambda entry: f"213 {entry.size_bytes}")
 
-    def ftp_MDTM(self, path: str) -> None:
-        self._about_file(path, lambda entry: f"213 {listing.timestamp(entry.modified_at)}")
+    async def ftp_MDTM(self, path: str) -> None:
+        await self._about_file(path, lambda entry: f"213 {listing.timestamp(entry.modified_at)}")
 
-    def ftp_HASH(self, path: str) -> None:
+    async def ftp_HASH(self, path: str) -> None:
         """SHA-256 from the catalogue. Source: draft-bryan-ftpext-hash-02 section 3."""
         tree = self.tree
-        self._about_file(path, lambda entry: f"213 SHA-256 0-{entry.size_bytes} {tree.sha256(path)} {path}")
+        await self._about_file(path, lambda entry: f"213 SHA-256 0-{entry.size_bytes} {tree.sha256(path)} {path}")
 
-    def ftp_XSHA256(self, path: str) -> None:
+    async def ftp_XSHA256(self, path: str) -> None:
         tree = self.tree
-        self._about_file(path, lambda _entry: f"250 {tree.sha256(path)}")
+        await self._about_file(path, lambda _entry: f"250 {tree.sha256(path)}")
 
-    def _about_file(self, path: str, answer: Callable[[listing.Entry], str]) -> None:
-        entry = self.tree.stat(path)
-        self.respond("550 This is a folder." if entry.is_folder else answer(entry))
+    async def _about_file(self, path: str, answer: Callable[[listing.Entry], str]) -> None:
+        def find() -> str:
+            entry = self.tree.stat(path)
+            return "550 This is a folder." if entry.is_folder else answer(entry)
 
-    def _send_listing(self, cmd: str, blocks: Iterator[bytes]) -> None:
+        self.respond(await Aside(find))
+
+    async def _stat(self, path: str) -> None:
+        def look() -> str | None:
+            _, entries = matching(self.tree, path)
+            some = list(itertools.islice(entries, _MOST_IN_STAT + 1))
+            if len(some) > _MOST_IN_STAT:
+                return None
+            return b"".join(listing.unix(some, datetime.now(UTC))).decode()
+
+        found = await Aside(look)
+        if found is None:
+            self.respond(f"550 More than {_MOST_IN_STAT:,} entries. List this folder with LIST or MLSD.")
+            return
+        self.push(f"213-Status of {one_line(path)}\r\n{found}")
+        self.respond("213 End of status.")
+
+    def _send_listing(self, verb: str, blocks: Iterator[bytes]) -> None:
         if self.ready_for_data():
-            self.push_dtp_data(Blocks(blocks), isproducer=True, cmd=cmd)
+            self.begin_transfer(Listing(blocks), verb)
 
 
 def _quoted(path: str) -> str:

@@ -8,31 +8,26 @@ import ipaddress
 import secrets
 import socket
 import threading
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pyftpdlib.ioloop  # noqa: F401 - first: it silences the deprecation of asyncore, which the next lines import
 from OpenSSL import SSL
-from pyftpdlib.exceptions import _FileReadWriteError
-from pyftpdlib.handlers import TLS_DTPHandler
 from pyftpdlib.handlers.ftp.dispatchers import ActiveDTP, PassiveDTP
-from pyftpdlib.ioloop import _ERRNOS_DISCONNECTED, Acceptor
+from pyftpdlib.ioloop import Acceptor
 
+from ftp.moving import CutOff, DiskFailed, Download, HandshakeFailed, Moving, Upload, Wire
 from ftp.replies import reply_to
-from ftp.turns import Turn
-from ftp.uploads import Receiving
-from recpipe import log
+from recpipe import log, metrics
 from recpipe.errors import RecpipeError
-from recpipe.model import is_sendable
 
 if TYPE_CHECKING:
     from ftp.handler import Session
 
 _log = log.get(__name__)
 
-READ_BYTES = 512 * 1024  # asked of the store at once
-_TLS_BYTES = 128 * 1024  # a call into OpenSSL, during which other threads run
-_PIECES_A_TURN = 8  # sent before the control connection is looked at again, for ABOR
+_PIECES_A_TURN = 8  # sent before other sessions have their turn
 _CONNECT_SECONDS = 30
 
 
@@ -129,216 +124,200 @@ class Active(ActiveDTP):  # type: ignore[misc]
 
     timeout = _CONNECT_SECONDS
 
+    def handle_write(self) -> None:
+        """Once it is connected, the socket is the data channel's."""
+
     def handle_timeout(self) -> None:
         _give_up(self)
 
 
-class DataChannel(TLS_DTPHandler):  # type: ignore[misc]
-    """One data connection, plain or TLS."""
+class DataChannel:
+    """One data connection, plain or TLS. Of the loop's thread; while a worker moves bytes, the socket is the worker's.
 
-    file_obj: Any
-    _resp: Any
-    _error: bool
-    _closed: bool
+    What pyftpdlib asks of its own `DTPHandler` is here as far as a `Session` uses it.
 
-    ac_in_buffer_size = 256 * 1024
-    ac_out_buffer_size = READ_BYTES
+    Attributes:
+        moving: what is sent or received over it; None: nothing was asked for yet.
+        moved_at: monotonic seconds: when bytes moved last.
+    """
+
+    connected = True
 
     def __init__(self, sock: socket.socket, cmd_channel: Session) -> None:
-        self.timeout = cmd_channel.gateway.settings.ftp_idle_seconds
-        self.busy = False
-        self._turn = cmd_channel.gateway.turn
-        super().__init__(sock, cmd_channel)
-        if cmd_channel._prot:
-            self.ac_out_buffer_size = _TLS_BYTES
+        self.socket = sock
+        self.moving: Moving | None = None
+        self.tot_bytes_sent = self.tot_bytes_received = 0
+        self.began_at = self.moved_at = time.monotonic()
+        self._session = cmd_channel
+        self._loop = cmd_channel.gateway.loop
+        self._fileno = sock.fileno()
+        self._verb = ""
+        self._wire: Wire | None = None  # while a worker has the socket
+        self._registered = self._closed = False
+        sock.setblocking(False)
 
-    def __repr__(self) -> str:
-        return "<data connection>"  # as for `Session`
+    def begin(self, moving: Moving, verb: str) -> None:
+        """Move something over this connection, answer on the other one, and close."""
+        self.moving, self._verb = moving, verb
+        self.moved_at = time.monotonic()
+        if isinstance(moving, Download) and moving.sendable and not self._session.private and self._disk_is_quick:
+            self._send()
+            return
+        context = self._session.ssl_context if self._session.private else None
+        self._wire = Wire(self.socket, context, self._session.gateway.settings.ftp_idle_seconds)
+        self._loop.aside(partial(self._work, self._wire, moving), self._worked)
 
-    # --- what may take a while ------------------------------------------------------------------------------
+    # --- what pyftpdlib asks --------------------------------------------------------------------------------
 
-    def send(self, data: Any) -> int:
-        if not self._ssl_requested:
-            return super().send(data)  # type: ignore[no-any-return]
-        with self._turn.aside():
-            return super().send(data)  # type: ignore[no-any-return]
+    def transfer_in_progress(self) -> bool:
+        return self.moving is not None
 
-    def handle_read_event(self) -> None:
-        with self._turn.aside():
-            super().handle_read_event()
+    def get_elapsed_time(self) -> float:
+        return time.monotonic() - self.began_at
 
-    def _do_ssl_handshake(self) -> None:
-        with self._turn.aside():
-            super()._do_ssl_handshake()
+    def close(self) -> None:
+        """Close, whatever is still on its way: it looks as incomplete to the client as it is."""
+        self._finish(complete=False)
 
-    # --- how bytes move -------------------------------------------------------------------------------------
+    # --- by the kernel --------------------------------------------------------------------------------------
 
-    def use_sendfile(self) -> bool:
+    @property
+    def _disk_is_quick(self) -> bool:
+        return self._session.gateway.disk.is_quick
+
+    def _send(self) -> None:
+        moving: Any = self.moving
+        try:
+            for _ in range(_PIECES_A_TURN):
+                if self._closed:
+                    return
+                if moving.waits(partial(self._loop.call, self._send)):
+                    self._stay_out()
+                    return
+                with self._session.gateway.disk:
+                    sent = moving.send_to(self._fileno)
+                if not sent:
+                    self._end(None)
+                    return
+                self.tot_bytes_sent += sent
+                self.moved_at = time.monotonic()
+        except BlockingIOError:
+            pass
+        except Exception as error:
+            self._end(error)
+            return
+        if not self._registered:
+            self._loop.register(self._fileno, self, self._loop.WRITE)
+            self._registered = True
+
+    def _stay_out(self) -> None:
+        if self._registered:
+            self._loop.unregister(self._fileno)
+            self._registered = False
+
+    def readable(self) -> bool:
         return False
 
-    def modify_ioloop_events(self, events: int, logdebug: bool = False) -> None:
-        if self._ssl_accepting and self._ssl_want_read:
-            # pyftpdlib waits for a writable socket as well, which it always is: the loop would spin through the
-            # whole handshake.
-            events = self.ioloop.READ
-        super().modify_ioloop_events(events, logdebug)
+    def writable(self) -> bool:
+        return True
 
-    def push_with_producer(self, producer: Any) -> None:
-        self.busy = True
-        super().push_with_producer(producer)
+    def handle_write_event(self) -> None:
+        self._send()
 
-    def enable_receiving(self, type: str, cmd: str) -> None:
-        self.busy = True
-        # Whatever TYPE says: a recording whose line ends were "corrected" is destroyed.
-        super().enable_receiving("i", cmd)
+    def handle_close(self) -> None:
+        self._end(ConnectionResetError())
 
-    def initiate_send(self) -> None:
-        for _ in range(_PIECES_A_TURN):
-            before = self.tot_bytes_sent
-            self._send_piece()
-            if self._closed or not self.producer_fifo or self.tot_bytes_sent == before or self._turn.is_wanted:
-                return
+    def handle_error(self) -> None:
+        _log.exception("transfer failed", account=self._session.account)
+        self.close()
 
-    def _send_piece(self) -> None:
-        first = self.producer_fifo[0] if self.producer_fifo else None
-        if not isinstance(first, Download) or not first.sendable or self._ssl_requested:
-            super().initiate_send()
-            return
+    # --- by a worker ----------------------------------------------------------------------------------------
+
+    def _work(self, wire: Wire, moving: Moving) -> None:
         try:
-            with self._turn.aside():
-                sent = first.send_to(self._fileno, self.ac_out_buffer_size)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            if error.errno not in _ERRNOS_DISCONNECTED:
-                raise
-            self.handle_close()
-            return
-        self.tot_bytes_sent += sent
-        if not sent:
-            del self.producer_fifo[0]
-            super().initiate_send()
+            wire.shake_hands()
+            moving.move(wire, self._count)
+        finally:
+            moving.close()
+
+    def _count(self, moved_bytes: int) -> None:
+        if isinstance(self.moving, Upload):
+            self.tot_bytes_received += moved_bytes
+        else:
+            self.tot_bytes_sent += moved_bytes
+
+    def _worked(self, _nothing: None, error: BaseException | None) -> None:
+        self._wire = None
+        if self._closed:
+            self.socket.close()
+        else:
+            self._end(error)
 
     # --- the end ------------------------------------------------------------------------------------------
 
-    def handle_timeout(self) -> None:
-        stalled = self.get_transmitted_bytes() <= self._lastdata
-        if stalled or self._ssl_closing:
-            self._error = True  # no goodbye: this client does not listen
-        super().handle_timeout()
+    @property
+    def stalled_for(self) -> float:
+        """Seconds for which the kernel could send nothing; a worker looks after its own time."""
+        return 0.0 if self._wire is not None or self.moving is None else time.monotonic() - self.moved_at
 
-    def handle_error(self) -> None:
-        # Called inside an except clause, by asyncore's rules.
-        self._error = True  # TLS is cut off without a goodbye: what was sent must not look whole
-        try:
-            raise
-        except RecpipeError as error:
-            _log.warning("transfer failed", account=self.cmd_channel.account, error=type(error).__name__)
-            self._resp = (reply_to(error), None)
-        except _FileReadWriteError as error:
-            _log.error("transfer failed", account=self.cmd_channel.account, error=str(error))
-            self._resp = ("452 The disk does not take the file. Send it again later.", None)
-        except EOFError:
-            _log.error("stored object is too short", account=self.cmd_channel.account)
-            self._resp = ("451 The stored recording is damaged: its end is missing. Tell your provider its name.", None)
-        except (OSError, SSL.Error) as error:
-            _log.info("data connection lost", account=self.cmd_channel.account, error=type(error).__name__)
-            self._resp = ("426 The data connection broke; the transfer is incomplete.", None)
-        except Exception:
-            _log.exception("transfer failed", account=self.cmd_channel.account)
-            self._resp = ("451 The transfer failed; the log says why. Try again.", None)
-        self.transfer_finished = False
-        self.close()
+    def give_up(self) -> None:
+        """End a transfer whose client takes nothing."""
+        self._end(TimeoutError())
 
-    def close(self) -> None:
+    def _end(self, error: BaseException | None) -> None:
+        if not self._closed:
+            self._finish(error is None, "226 Transfer complete." if error is None else self._reply_to(error))
+            if isinstance(error, TimeoutError):
+                self._session.close_when_done()
+
+    def _finish(self, complete: bool, reply: str = "") -> None:
         if self._closed:
             return
-        received = self.file_obj if isinstance(self.file_obj, Receiving) else None
-        if received is not None and not received.closed:
-            self._finish(received)
-        if self.transfer_finished:
-            super().close()
+        self._closed = True
+        self._stay_out()
+        if self._wire is not None:
+            self._wire.cut_off()  # the worker finds out, and the last to use the socket closes it
         else:
-            with self._turn.aside():  # what is given up half-way may wait for the audit log
-                super().close()
+            self.socket.close()
+            if self.moving is not None and not complete:
+                # What is given up half-way may wait for the audit log.
+                self._loop.workers.run(self.moving.close)
+            elif self.moving is not None:
+                self.moving.close()
+        if self.moving is not None:
+            labels = self._verb, "complete" if complete else "broken"
+            metrics.FTP_TRANSFERS.labels(*labels).inc()
+            metrics.FTP_BYTES.labels(*labels).inc(self.tot_bytes_sent + self.tot_bytes_received)
+        if reply:
+            self._session.respond(reply)
+        self._session._on_dtp_close()
 
-    def _said_goodbye(self) -> bool:
-        """Whether TLS ended as it should; without that, the last bytes may have been taken away on the way."""
-        return bool(self.socket.get_shutdown() & SSL.RECEIVED_SHUTDOWN)
-
-    def _finish(self, received: Receiving) -> None:
-        """Keep a file that came whole, before anything is answered; throw away any other."""
-        whole = self.transfer_finished and not self._error and (not self._ssl_requested or self._said_goodbye())
-        if not whole or self.cmd_channel.peer_is_gone():
-            received.close()
-            self.transfer_finished = False
-            if not self._resp or self._resp[0].startswith("226"):
-                self._resp = ("426 The upload was cut off: nothing was kept. Send it again.", None)
-            return
-        try:
-            with self._turn.aside():
-                received.commit(self.cmd_channel.take_announced())
-        except RecpipeError as error:
-            self.transfer_finished = False
-            self._resp = (reply_to(error), None)
-
-
-class Download:
-    """A stored file as the data channel takes it: sent by the kernel, or one buffer, filled when it was sent.
-
-    Attributes:
-        sendable: the kernel can send it.
-    """
-
-    def __init__(self, stream: BinaryIO, size_bytes: int, turn: Turn) -> None:
-        self._stream: Any = stream
-        self._left = size_bytes
-        self._turn = turn
-        self._buffer: memoryview | None = None
-        self.sendable = is_sendable(stream)
-
-    def send_to(self, sock: int, most: int) -> int:
-        """Send the next bytes; 0 at the end.
-
-        Raises:
-            EOFError: the object ends before its size.
-            OSError: from the socket.
-        """
-        if not self._left:
-            return 0
-        sent: int = self._stream.send_to(sock, min(most, self._left))
-        if not sent:
-            raise EOFError(self._left)
-        self._left -= sent
-        return sent
-
-    def more(self) -> memoryview:
-        """The next bytes; empty at the end.
-
-        Raises:
-            StoreError: the store fails.
-            EOFError: the object ends before its size.
-        """
-        if not self._left:
-            return memoryview(b"")
-        if self._buffer is None:
-            self._buffer = memoryview(bytearray(min(READ_BYTES, self._left)))
-        with self._turn.aside():
-            count = self._stream.readinto(self._buffer[: self._left])
-        if not count:
-            raise EOFError(self._left)
-        self._left -= count
-        return self._buffer[:count]
-
-
-class Blocks:
-    """An iterator of non-empty blocks as the data channel takes it."""
-
-    def __init__(self, blocks: Iterator[bytes]) -> None:
-        self._blocks = blocks
-
-    def more(self) -> bytes:
-        return next(self._blocks, b"")
+    def _reply_to(self, error: BaseException) -> str:
+        account = self._session.account
+        match error:
+            case RecpipeError():
+                _log.warning("transfer failed", account=account, error=type(error).__name__)
+                return reply_to(error)
+            case DiskFailed():
+                _log.error("transfer failed", account=account, error=str(error))
+                return "452 The disk does not take the file. Send it again later."
+            case EOFError():
+                _log.error("stored object is too short", account=account)
+                return "451 The stored recording is damaged: its end is missing. Tell your provider its name."
+            case TimeoutError():
+                return "421 Nothing moved over the data connection. Goodbye."
+            case CutOff():
+                return "426 The upload was cut off: nothing was kept. Send it again."
+            case HandshakeFailed():
+                return (
+                    "522 The TLS handshake failed: the client must speak TLS 1.2 and trust the certificate."
+                )
+            case OSError() | SSL.Error():
+                _log.info("data connection lost", account=account, error=type(error).__name__)
+                return "426 The data connection broke; the transfer is incomplete."
+            case _:
+                _log.error("transfer failed", account=account, exc_info=error)
+                return "451 The transfer failed; the log says why. Try again."
 
 
 @functools.lru_cache(1024)

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from typing import BinaryIO, Protocol
 
 from ftp.listing import Entry
-from ftp.turns import Turn
 from recpipe.access.principal import Action, Principal
 from recpipe.errors import InputInvalid, NotFound
 from recpipe.model import DayEntry, Recording
@@ -24,7 +23,7 @@ CHECKSUMS = "SHA256SUMS"
 # A client asks SIZE, MDTM and RETR of one file in a row. Short, so that what was deleted is gone within a second.
 _REMEMBERED_SECONDS = 0.5
 _LONGEST_NAME = 1024
-_ENTRIES_AT_ONCE = 200  # read from the catalogue before other sessions have their turn
+_ENTRIES_AT_ONCE = 200
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _YEAR, _PART = re.compile(r"[0-9]{4}", re.ASCII), re.compile(r"[0-9]{2}", re.ASCII)
 _HOSTILE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
@@ -51,6 +50,10 @@ class Tree(Protocol):
         """A file from byte `start`, and how many bytes will come. Close the stream."""
         ...
 
+    def open_at_once(self, path: str, start: int) -> tuple[BinaryIO, int] | None:
+        """As `open`, where nothing has to be waited for; None where `open` has to be asked."""
+        ...
+
     def sha256(self, path: str) -> str:
         """Checksum of a file's bytes, in hex."""
         ...
@@ -59,10 +62,9 @@ class Tree(Protocol):
 class Recordings:
     """The recordings of one reader account. For one session: not thread-safe."""
 
-    def __init__(self, reader: Reader, principal: Principal, turn: Turn) -> None:
+    def __init__(self, reader: Reader, principal: Principal) -> None:
         self._reader = reader
         self._principal = principal
-        self._turn = turn
         self._last: tuple[str, float, Recording] | None = None
 
     def stat(self, path: str) -> Entry:
@@ -79,13 +81,12 @@ class Recordings:
         self._require_folder(parts)
         if len(parts) == 3:
             return self._day_entries(_day(parts))
-        with self._turn.aside():
-            if not parts:
-                return iter([_folder(year, [year]) for year in self._reader.years(self._principal)])
-            if len(parts) == 1:
-                found = self._reader.months(self._principal, parts[0])
-            else:
-                found = self._reader.days(self._principal, "-".join(parts))
+        if not parts:
+            return iter([_folder(year, [year]) for year in self._reader.years(self._principal)])
+        if len(parts) == 1:
+            found = self._reader.months(self._principal, parts[0])
+        else:
+            found = self._reader.days(self._principal, "-".join(parts))
         return (_folder(each[-2:], each.split("-")) for each in found)
 
     def open(self, path: str, start: int) -> tuple[BinaryIO, int]:
@@ -95,10 +96,14 @@ class Recordings:
             raise InputInvalid("path", "This is a folder: name a file in it.")
         if parts[3] == CHECKSUMS:
             return self._open_checksums(_day(parts), start)
-        recording = self._recording(path, parts)
-        with self._turn.aside():
-            stream = self._reader.open(self._principal, recording, start, action=Action.DOWNLOAD)
-        return stream, recording.stored_bytes - start
+        return self._open(self._recording(path, parts), start)
+
+    def open_at_once(self, path: str, start: int) -> tuple[BinaryIO, int] | None:
+        parts = _parts(path)
+        if not self._reader.opens_at_once or len(parts) != 4:
+            return None
+        found = self._remembered(path) or self._reader.known_by_name(self._principal, _day(parts), parts[3])
+        return self._open(found, start) if found is not None else None
 
     def sha256(self, path: str) -> str:
         parts = _parts(path)
@@ -108,26 +113,33 @@ class Recordings:
 
     # --- inside -------------------------------------------------------------------------------------------
 
+    def _open(self, recording: Recording, start: int) -> tuple[BinaryIO, int]:
+        stream = self._reader.open(self._principal, recording, start, action=Action.DOWNLOAD)
+        return stream, recording.stored_bytes - start
+
     def _recording(self, path: str, parts: list[str]) -> Recording:
-        now = time.monotonic()
-        if self._last is not None and self._last[0] == path and now - self._last[1] < _REMEMBERED_SECONDS:
-            return self._last[2]
-        with self._turn.aside():
+        found = self._remembered(path)
+        if found is None:
+            now = time.monotonic()
             found = self._reader.by_name(self._principal, _day(parts), parts[3])
-        self._last = (path, now, found)
+            self._last = (path, now, found)
         return found
+
+    def _remembered(self, path: str) -> Recording | None:
+        if self._last is None or self._last[0] != path or time.monotonic() - self._last[1] >= _REMEMBERED_SECONDS:
+            return None
+        return self._last[2]
 
     def _require_folder(self, parts: list[str]) -> None:
         """Raise NotFound unless this folder holds something that the account may see."""
-        with self._turn.aside():
-            if len(parts) == 1:
-                known = parts[0] in self._reader.years(self._principal)
-            elif len(parts) == 2:
-                known = "-".join(parts) in self._reader.months(self._principal, parts[0])
-            elif len(parts) == 3:
-                known = "-".join(parts) in self._reader.days(self._principal, "-".join(parts[:2]))
-            else:
-                known = not parts
+        if len(parts) == 1:
+            known = parts[0] in self._reader.years(self._principal)
+        elif len(parts) == 2:
+            known = "-".join(parts) in self._reader.months(self._principal, parts[0])
+        elif len(parts) == 3:
+            known = "-".join(parts) in self._reader.days(self._principal, "-".join(parts[:2]))
+        else:
+            known = not parts
         if not known:
             raise NotFound("folder")
 
@@ -143,13 +155,8 @@ class Recordings:
 
     def _in_day(self, day: str) -> Iterator[list[DayEntry]]:
         """The recordings of a folder, some at a time."""
-        with self._turn.aside():
-            found = self._reader.in_day(self._principal, day)
-        while True:
-            with self._turn.aside():
-                some = list(itertools.islice(found, _ENTRIES_AT_ONCE))
-            if not some:
-                return
+        found = self._reader.in_day(self._principal, day)
+        while some := list(itertools.islice(found, _ENTRIES_AT_ONCE)):
             yield some
 
     def _checksums_entry(self, day: str) -> Entry:

@@ -9,6 +9,9 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyftpdlib.ioloop  # noqa: F401 - first: it silences the deprecation of asyncore, which the next lines import
@@ -19,12 +22,13 @@ from ftp import listing
 from ftp.commands import Place
 from ftp.data import Active, DataChannel, Passive, plain_address
 from ftp.filesystem import Recordings, Tree
+from ftp.loop import Aside
 from ftp.replies import one_line, reply_to
 from ftp.transfers import Transfers
 from ftp.uploads import DropBox
 from recpipe import log, metrics
 from recpipe.access.principal import Principal
-from recpipe.errors import CatalogueUnavailable, CredentialsRejected, LockedOut, RecpipeError
+from recpipe.errors import CredentialsRejected, LockedOut, RecpipeError
 
 if TYPE_CHECKING:
     from ftp.server import FtpGateway, Listener
@@ -33,8 +37,7 @@ _log = log.get(__name__)
 
 READ_ONLY = "550 This account can only read: recordings are written by the telephone system alone."
 ONLY_UPLOADS = "550 This account can only send new files: what was sent cannot be changed or taken back."
-_MOST_REPLIES_UNREAD = 1000
-_CHECK_SECONDS = 1.0
+_MOST_AT_ONCE = 1000  # commands that came behind one that takes a while, or replies that nobody has read
 
 # Commands that would change something: never dispatched, always refused.
 REFUSED = frozenset({"APPE", "DELE", "RMD", "XRMD", "RNFR", "RNTO", "STOU", "MFMT", "SITE CHMOD"})
@@ -56,14 +59,12 @@ class _Everybody:
 
 
 class Session(Transfers):
-    """A control connection. Only one thread at a time has it: the one that attends to it, or none while it is parked.
+    """A control connection. Of the loop's thread alone; what a command awaits is done by a worker.
 
     Attributes:
         principal: who is logged in.
         account: its name for logs; "" before the login.
         last_active: monotonic seconds of the last command or end of a transfer.
-        commands: how many have come.
-        farewell: set by the guard: the reply with which the session has to end.
     """
 
     # pyftpdlib's own, which has no types.
@@ -74,6 +75,8 @@ class Session(Transfers):
     producer_fifo: Any
     _closing: bool
     _error: bool
+    _in_buffer: list[bytes]
+    _in_buffer_len: int
     _prot: bool
     _pbsz: bool
     _ssl_accepting: bool
@@ -104,10 +107,10 @@ class Session(Transfers):
         self.account = ""
         self.last_active = time.monotonic()
         self.connected_at = self.last_active
-        self.commands = 0
-        self.farewell = ""
-        self._checked_at = 0.0
         self._announced_bytes: int | None = None
+        self._awaited = None
+        self._under_way: Coroutine[Aside[Any], Any, None] | None = None
+        self._lines: deque[bytes] = deque()  # that came meanwhile
         super().__init__(conn, listener, ioloop)
         if not self.connected:
             return
@@ -132,10 +135,6 @@ class Session(Transfers):
         else:
             self.handle()
 
-    def _do_ssl_handshake(self) -> None:
-        with self.gateway.turn.aside():
-            super()._do_ssl_handshake()
-
     def handle_ssl_established(self) -> None:
         if self.implicit:
             self.handle()
@@ -145,23 +144,20 @@ class Session(Transfers):
         return bool(self._ssl_established)
 
     @property
+    def private(self) -> bool:
+        """Whether data connections speak TLS."""
+        return bool(self._prot)
+
+    @property
     def quiet(self) -> bool:
-        """Whether nothing is going on, so that no thread has to wait on this session."""
-        return not (
-            self._closed
-            or self.data_channel is not None
-            or self.awaits_data_connection
-            or self.producer_fifo
-            or self._ssl_accepting
-            or self._ssl_closing
-        )
+        """Whether nothing is going on."""
+        return self._under_way is None and getattr(self, "data_channel", None) is None
 
     # --- every command --------------------------------------------------------------------------------------
 
     def pre_process_command(self, line: str, cmd: str, arg: str) -> None:
         self.last_active = time.monotonic()
-        self.commands += 1
-        if len(self.producer_fifo) > _MOST_REPLIES_UNREAD:
+        if len(self.producer_fifo) > _MOST_AT_ONCE:
             self.close()  # commands without end, and nobody who reads the answers
             return
         refusal = self._refusal(f"SITE {arg.split(' ')[0].upper()}" if cmd == "SITE" else cmd)
@@ -187,8 +183,6 @@ class Session(Transfers):
         return READ_ONLY
 
     def process_command(self, cmd: str, *args: Any, **kwargs: Any) -> None:
-        if self.authenticated and not self._still_valid():
-            return
         if self.gateway.settings.ftp_require_tls:
             if cmd in ("USER", "PASS") and not self.secure:
                 self.respond("530 This server wants TLS. Set your client to FTP over TLS (AUTH TLS), then log in.")
@@ -196,40 +190,71 @@ class Session(Transfers):
             if cmd in ("PASV", "EPSV", "PORT", "EPRT") and not self._prot:
                 self.respond("522 This server wants TLS for data too. Send PROT P first.")
                 return
-        try:
-            super().process_command(cmd, *args, **kwargs)
-        except RecpipeError as error:
-            if not isinstance(error, CredentialsRejected | LockedOut):
-                _log.info("ftp command refused", command=cmd, account=self.account, error=type(error).__name__)
-            self.respond(reply_to(error))
+        method = getattr(self, "ftp_" + cmd.replace(" ", "_"))
+        if self.principal is not None and not self.gateway.vouches_for(self.principal):
+            self._go_on(self._if_still_valid(self.principal, partial(method, *args, **kwargs)))
+        elif (command := method(*args, **kwargs)) is not None:
+            self._go_on(command)
 
-    def _still_valid(self) -> bool:
-        """Ask at most once a second whether the login still counts; end the session when it does not."""
-        now = time.monotonic()
-        if now - self._checked_at < _CHECK_SECONDS:
-            return True
-        assert self.principal is not None
-        try:
-            with self.gateway.turn.aside():
-                valid = self.gateway.access.still_valid(self.principal)
-        except CatalogueUnavailable as error:
-            self.respond(reply_to(error))
-            return False
-        if not valid:
+    async def _if_still_valid(self, principal: Principal, then: Callable[[], Coroutine[Any, Any, None] | None]) -> None:
+        """A command of a login that the guard has not looked after for a while."""
+        if not await Aside(lambda: self.gateway.access.still_valid(principal)):
             self.respond("421 This account was changed. Log in again.")
             self.close_when_done()
-            return False
-        self._checked_at = now
-        return True
+        elif (command := then()) is not None:
+            await command
+
+    # --- commands that take a while ---------------------------------------------------------------------------
+
+    def found_terminator(self) -> None:
+        if self._under_way is None and not self._lines:
+            super().found_terminator()
+            return
+        self._lines.append(b"".join(self._in_buffer))
+        self._in_buffer, self._in_buffer_len = [], 0
+        if len(self._lines) > _MOST_AT_ONCE:
+            self.close()
+
+    def _go_on(
+        self, command: Coroutine[Aside[Any], Any, None], result: Any = None, error: BaseException | None = None
+    ) -> None:
+        """Run a command up to where it steps aside, or to its end."""
+        self._under_way = command
+        try:
+            aside = command.send(result) if error is None else command.throw(error)
+        except StopIteration:
+            pass
+        except RecpipeError as refused:
+            if not isinstance(refused, CredentialsRejected | LockedOut):
+                _log.info("ftp command refused", account=self.account, error=type(refused).__name__)
+            self.respond(reply_to(refused))
+        except Exception:
+            self.handle_error()
+        else:
+            self.gateway.loop.aside(aside.job, partial(self._come_back, command))
+            return
+        self._under_way = None
+
+    def _come_back(self, command: Coroutine[Aside[Any], Any, None], result: Any, error: BaseException | None) -> None:
+        if self._closed:
+            command.close()
+            if hasattr(result, "close"):
+                self.gateway.loop.workers.run(result.close)  # it was opened for somebody who has gone
+            return
+        self._go_on(command, result, error)
+        while self._lines and self._under_way is None and not self._closed:
+            self._in_buffer = [self._lines.popleft()]
+            super().found_terminator()
 
     # --- logging in -----------------------------------------------------------------------------------------
 
     def ftp_AUTH(self, line: str) -> None:
-        if self.ac_in_buffer:
+        if self.ac_in_buffer or self._in_buffer or self._lines:
             # Commands behind AUTH in the same segment came in the clear, from whoever sits in between; pyftpdlib
             # would run them as if they had come through TLS. Source: CVE-2011-0411 for the class of attack.
             _log.warning("commands behind AUTH TLS refused", address=self.remote_ip)
             self.ac_in_buffer = b""
+            self._lines.clear()
             self.respond("503 Nothing may follow AUTH before the handshake. Goodbye.")
             self.close_when_done()
             return
@@ -243,7 +268,7 @@ class Session(Transfers):
             self.respond(f"234 AUTH {line.upper()} successful.")
             self.secure_connection(self.gateway.tls)
 
-    def ftp_PASS(self, line: str) -> None:
+    async def ftp_PASS(self, line: str) -> None:
         if self.authenticated:
             self.respond("503 Logged in already.")
             return
@@ -251,10 +276,14 @@ class Session(Transfers):
             self.respond("503 Send USER first.")
             return
         username, self.username = self.username, ""
+        address = plain_address(self.remote_ip)
+
+        def log_in() -> tuple[Principal, Tree]:
+            principal = self.gateway.access.ftp(username, line, address)
+            return principal, self._tree_of(principal)
+
         try:
-            with self.gateway.turn.aside():
-                principal = self.gateway.access.ftp(username, line, plain_address(self.remote_ip))
-                tree = self._tree_of(principal)
+            found: tuple[Principal, Tree] = await Aside(log_in)
         except (CredentialsRejected, LockedOut) as error:
             metrics.FTP_LOGINS.labels("locked-out" if isinstance(error, LockedOut) else "rejected").inc()
             self.attempted_logins += 1
@@ -262,6 +291,7 @@ class Session(Transfers):
             if self.attempted_logins >= self.max_login_attempts:
                 self.close_when_done()
             return
+        principal, tree = found
         if not self.gateway.admit(self, principal):
             metrics.FTP_LOGINS.labels("too-many-sessions").inc()
             self.respond("421 This account has too many sessions. Close some, then log in again.")
@@ -269,7 +299,6 @@ class Session(Transfers):
             return
         metrics.FTP_LOGINS.labels("ok").inc()
         self.principal, self.account, self.username = principal, principal.name, username
-        self._checked_at = time.monotonic()
         self.fs = Place(tree)
         self.authenticated = True
         self.attempted_logins = 0
@@ -278,10 +307,10 @@ class Session(Transfers):
     def _tree_of(self, principal: Principal) -> Tree:
         if principal.spools:
             return self.gateway.drop_box(principal)
-        return Recordings(self.gateway.reader, principal, self.gateway.turn)
+        return Recordings(self.gateway.reader, principal)
 
     def flush_account(self) -> None:
-        self.drop_pending()
+        self.drop_awaited()
         self.gateway.dismiss(self)
         self.principal, self.account = None, ""
         super().flush_account()
@@ -313,27 +342,20 @@ class Session(Transfers):
     def log_exception(self, instance: Any) -> None:
         _log.exception("ftp session failed", account=self.account, address=self.remote_ip)
 
-    def say_farewell(self) -> None:
-        """End the session with the guard's reply."""
+    def end(self, farewell: str) -> None:
+        """End the session with a last reply."""
+        if self._closed:
+            return
         if self.data_channel is not None:
-            self.data_channel._error = True
             self.data_channel.close()
-        if not self._closed and not self._closing:
-            if not self._ssl_accepting:
-                self.respond(self.farewell)
-            self.close()
-
-    def cut(self) -> None:
-        """Shut the sockets down from another thread, so that whoever attends to the session notices."""
-        parts: list[Any] = [getattr(getattr(self, "data_channel", None), "socket", None), self.socket]
-        for part in parts:
-            with contextlib.suppress(OSError, SSL.Error, AttributeError):
-                (part.sock_shutdown if isinstance(part, SSL.Connection) else part.shutdown)(socket.SHUT_RDWR)
+        if not self._closing and not self._ssl_accepting:
+            self.respond(farewell)
+        self.close()
 
     def close(self) -> None:
         if self._closed:
             return
-        self.drop_pending()
+        self.drop_awaited()
         if self._ssl_established and not self._error:
             # One goodbye, without waiting for the other's: a client that is gone must not hold the session.
             with contextlib.suppress(SSL.Error, OSError):

@@ -1,4 +1,4 @@
-"""The FTP and FTPS gateway: listens, counts, hands sessions to threads, and ends those that have to end."""
+"""The FTP and FTPS gateway: listens, counts, and ends the sessions that have to end."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from typing import Any
 from ftp import tls
 from ftp.data import PassivePorts, plain_address
 from ftp.handler import Session
-from ftp.threads import Parking, Threads, attend, take_up
-from ftp.turns import Turn
+from ftp.loop import Loop
+from ftp.moving import Disk
 from ftp.uploads import DropBox, UploadTarget
 from recpipe import log, metrics, wiring
 from recpipe.access.login import Access
@@ -31,7 +31,6 @@ from recpipe.settings import Settings, split_listen
 _log = log.get(__name__)
 
 _SWEEP_SECONDS = 1.0
-_FAREWELL_SECONDS = 2.0  # for a thread to say it; then the sockets are shut down under it
 _UNSURE_SECONDS = 3.0  # how long a login counts on while the catalogue cannot say whether it does
 _STOP_SECONDS = 5.0
 _BACKLOG = 512
@@ -50,7 +49,7 @@ class Status:
 
 
 class Listener:
-    """One listening socket, with what pyftpdlib asks of a server."""
+    """One listening socket, with what pyftpdlib asks of a server and the loop of what it watches."""
 
     backlog = 5
     ip_map: tuple[str, ...] = ()
@@ -67,6 +66,18 @@ class Listener:
 
     def _accept_new_cons(self) -> bool:
         return True  # a session has one data connection, and sessions are counted
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return False
+
+    def handle_read_event(self) -> None:
+        self.gateway.accept(self)
+
+    def handle_error(self) -> None:
+        _log.exception("ftp door failed")
 
 
 class FtpGateway:
@@ -94,20 +105,18 @@ class FtpGateway:
         self._trail = trail
         self.passive_ports = PassivePorts(_port_range(settings.ftp_passive_ports))
         self.tls: Any = None
-        self._listeners: dict[int, Listener] = {}
+        self.loop = Loop()
+        self.disk = Disk()
+        self._listeners: list[Listener] = []
         self._plain: Listener | None = None
         self._implicit: Listener | None = None
-        self.turn = Turn()
-        self._threads = Threads(self.turn)
-        self._parking = Parking()
         self._stopping = threading.Event()
-        self._own_threads: list[threading.Thread] = []
+        self._guards = threading.Thread(target=self._guard, name="ftp-guard", daemon=True)
         self._lock = threading.Lock()
         self._sessions: set[Session] = set()
         self._per_address: Counter[str] = Counter()
         self._accounts: dict[Session, str] = {}
         self._per_account: Counter[str] = Counter()
-        self._ending: dict[Session, float] = {}
         self._sure_at: dict[Principal, float] = {}
 
     # --- running ------------------------------------------------------------------------------------------
@@ -132,26 +141,19 @@ class FtpGateway:
         metrics.FTP_SESSIONS.set_function(lambda: self.status().sessions)
         metrics.FTP_LOGGED_IN.set_function(lambda: self.status().logged_in)
         metrics.FTP_TRANSFERRING.set_function(lambda: self.status().transfers)
-        for name, work in (("ftp-door", self._door), ("ftp-guard", self._guard)):
-            thread = threading.Thread(target=work, name=name, daemon=True)
-            thread.start()
-            self._own_threads.append(thread)
+        for listener in self._listeners:
+            self.loop.register(listener.socket.fileno(), listener, self.loop.READ)
+        self.loop.start()
+        self._guards.start()
 
     def stop(self) -> None:
         """End all sessions and threads; returns within about ten seconds whatever clients and store do."""
         if self._stopping.is_set():
             return
         self._stopping.set()
-        for thread in self._own_threads:
-            thread.join(_STOP_SECONDS)
-        self._close_listeners()
-        for session in self._list():
-            self._end(session, "421 The server is shutting down. Resume later.")
-        if not self._threads.stop(_STOP_SECONDS):
-            for session in self._list():
-                session.cut()
-            self._threads.stop(1.0)
-        self._parking.close()
+        self._guards.join(_STOP_SECONDS)
+        self.loop.call(self._close_door)
+        self.loop.end(_STOP_SECONDS)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -168,7 +170,7 @@ class FtpGateway:
         with self._lock:
             sessions, logged_in = list(self._sessions), len(self._accounts)
         transfers = sum(getattr(session, "data_channel", None) is not None for session in sessions)
-        return Status(len(sessions), logged_in, transfers, len(self._threads))
+        return Status(len(sessions), logged_in, transfers, len(self.loop.workers))
 
     # --- what sessions ask ----------------------------------------------------------------------------------
 
@@ -196,7 +198,10 @@ class FtpGateway:
             if session in self._sessions:
                 self._sessions.discard(session)
                 _count_off(self._per_address, session.counted_as)
-            self._ending.pop(session, None)
+
+    def vouches_for(self, principal: Principal) -> bool:
+        """Whether the guard has seen lately that the login still counts."""
+        return time.monotonic() - self._sure_at.get(principal, 0.0) < _UNSURE_SECONDS
 
     def drop_box(self, principal: Principal) -> DropBox:
         """Where a media server's files go.
@@ -237,29 +242,23 @@ class FtpGateway:
             ) from error
         bound.setblocking(False)
         listener = Listener(self, bound, implicit_tls=implicit_tls)
-        self._listeners[bound.fileno()] = listener
-        self._parking.watch(bound.fileno())
+        self._listeners.append(listener)
         return listener
 
     def _close_listeners(self) -> None:
-        for listener in self._listeners.values():
+        for listener in self._listeners:
             listener.socket.close()
         self._listeners.clear()
 
-    def _door(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                stirred, others = self._parking.wait(0.5)
-                for session in stirred:
-                    self._resume(session)
-                for fileno in others:
-                    if fileno in self._listeners:
-                        self._accept(self._listeners[fileno])
-            except Exception:
-                _log.exception("ftp door failed")
-                time.sleep(0.1)
+    def _close_door(self) -> None:
+        for listener in self._listeners:
+            self.loop.unregister(listener.socket.fileno())
+        self._close_listeners()
+        for session in self._list():
+            session.end("421 The server is shutting down. Resume later.")
 
-    def _accept(self, listener: Listener) -> None:
+    def accept(self, listener: Listener) -> None:
+        """Take in whoever knocks. In the loop's thread."""
         while True:
             try:
                 sock, peer = listener.socket.accept()
@@ -278,24 +277,13 @@ class FtpGateway:
             if full or crowded:
                 _turn_away(sock, listener, "server" if full else "address")
                 continue
-            self._threads.run(partial(self._welcome, sock, listener, counted_as))
-
-    def _welcome(self, sock: socket.socket, listener: Listener, counted_as: str, loop: Any) -> None:
-        session = Session(sock, listener, counted_as, loop)
-        with self._lock:
-            if session._closed or not session.connected:
-                _count_off(self._per_address, counted_as)
-                return
-            self._sessions.add(session)
-        session.begin()
-        attend(session, loop, self._parking)
-
-    def _resume(self, session: Any) -> None:
-        def task(loop: Any) -> None:
-            take_up(session, loop)
-            attend(session, loop, self._parking)
-
-        self._threads.run(task)
+            session = Session(sock, listener, counted_as, self.loop)
+            with self._lock:
+                if session._closed or not session.connected:
+                    _count_off(self._per_address, counted_as)
+                    continue
+                self._sessions.add(session)
+            session.begin()
 
     # --- the guard ------------------------------------------------------------------------------------------
 
@@ -303,7 +291,7 @@ class FtpGateway:
         while not self._stopping.wait(_SWEEP_SECONDS):
             try:
                 for session, farewell in self._overdue():
-                    self._end(session, farewell)
+                    self.loop.call(partial(session.end, farewell))
             except Exception:
                 _log.exception("ftp guard failed")
 
@@ -313,10 +301,8 @@ class FtpGateway:
         valid: dict[Principal, bool] = {}
         for session in self._list():
             principal = session.principal
-            if session in self._ending:
-                if now - self._ending[session] > _FAREWELL_SECONDS:
-                    session.cut()
-            elif principal is None:
+            channel = getattr(session, "data_channel", None)
+            if principal is None:
                 if now - session.connected_at > settings.ftp_login_seconds:
                     yield session, f"421 Nobody logged in within {settings.ftp_login_seconds} seconds. Goodbye."
             else:
@@ -324,6 +310,8 @@ class FtpGateway:
                     valid[principal] = self._still_valid(principal, now)
                 if not valid[principal]:
                     yield session, "421 This account was changed. Log in again."
+                elif channel is not None and channel.stalled_for > settings.ftp_idle_seconds:
+                    self.loop.call(channel.give_up)
                 elif now - session.last_active > settings.ftp_idle_seconds and session.quiet:
                     yield session, f"421 Nothing was heard for {settings.ftp_idle_seconds} seconds. Goodbye."
         with self._lock:
@@ -337,15 +325,6 @@ class FtpGateway:
         if valid:
             self._sure_at[principal] = now
         return valid
-
-    def _end(self, session: Session, farewell: str) -> None:
-        with self._lock:
-            if session not in self._sessions:
-                return
-            self._ending[session] = time.monotonic()
-        session.farewell = farewell
-        if self._parking.take(session):
-            self._resume(session)
 
     def _list(self) -> list[Session]:
         with self._lock:

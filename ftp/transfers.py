@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from OpenSSL import SSL
 
 from ftp.commands import Commands
-from ftp.data import Download, plain_address
+from ftp.data import plain_address
+from ftp.loop import Aside
+from ftp.moving import Download, Moving, Upload
 from ftp.uploads import DropBox
-from recpipe import metrics
 from recpipe.access.principal import Principal
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Transfers(Commands):
     principal: Principal | None
     last_active: float
     _announced_bytes: int | None
+    _awaited: tuple[Moving, str] | None  # what begins with the next data connection
 
     # pyftpdlib's own, which has no types.
     data_channel: Any
@@ -34,30 +36,22 @@ class Transfers(Commands):
     remote_ip: str
     _closed: bool
     _restart_position: int
-    _out_dtp_queue: Any
-    _in_dtp_queue: Any
     _dtp_acceptor: Any
     _dtp_connector: Any
 
-    def ftp_RETR(self, path: str) -> None:
+    async def ftp_RETR(self, path: str) -> None:
         start, self._restart_position = self._restart_position, 0
         if not self.ready_for_data():
             return
-        turn = self.gateway.turn
-        with turn.aside():
-            stream, size_bytes = self.tree.open(path, start)
-        try:
-            self.push_dtp_data(Download(stream, size_bytes, turn), isproducer=True, file=_Named(stream), cmd="RETR")
-        except BaseException:
-            stream.close()
-            raise
+        tree = self.tree
+        with self.gateway.disk:
+            opened = tree.open_at_once(path, start) if self.gateway.disk.is_quick else None
+        self.begin_transfer(
+            Download(*opened) if opened else await Aside(lambda: Download(*tree.open(path, start))), "RETR"
+        )
 
-    def push_dtp_data(self, data: Any, isproducer: bool = False, file: Any = None, cmd: str | None = None) -> None:
-        if self.data_channel is not None:
-            self.data_channel.cmd = cmd  # pyftpdlib says it afterwards, when all may be over
-        super().push_dtp_data(data, isproducer, file, cmd)
-
-    def ftp_STOR(self, path: str, mode: str = "w") -> None:
+    async def ftp_STOR(self, path: str) -> None:
+        expected_bytes, self._announced_bytes = self._announced_bytes, None
         if self._restart_position:
             self._restart_position = 0
             self.respond("550 Uploads start at the beginning: send the whole file.")
@@ -65,15 +59,10 @@ class Transfers(Commands):
         if not self.ready_for_data():
             return
         assert isinstance(self.tree, DropBox), "anybody else was refused"
-        with self.gateway.turn.aside():
-            received = self.tree.store(path, self._arrived)
-        if self.data_channel is not None:
-            self.respond("125 Send it.")
-            self.data_channel.file_obj = received
-            self.data_channel.enable_receiving("i", "STOR")
-        else:
-            self.respond("150 Send it.")
-            self._in_dtp_queue = (received, "STOR")
+        tree = self.tree
+        self.begin_transfer(
+            await Aside(lambda: Upload(tree.store(path, self._arrived), expected_bytes, self.peer_is_gone)), "STOR"
+        )
 
     def ftp_ALLO(self, line: str) -> None:
         size = line.split(" ")[0]
@@ -89,24 +78,23 @@ class Transfers(Commands):
         self.respond(f"350 The next transfer starts at byte {self._restart_position}.")
 
     def ftp_ABOR(self, line: str) -> None:
-        pending = self.drop_pending()
-        if self.data_channel is not None:
-            self.data_channel._error = True  # no goodbye: a half file must not look whole
-        super().ftp_ABOR(line)
-        if pending:
+        if self.drop_awaited():
             self._restart_position = 0
+        super().ftp_ABOR(line)
+
+    def ftp_QUIT(self, line: str) -> None:
+        if self.data_channel is not None and not self.data_channel.transfer_in_progress():
+            self.data_channel.close()  # else the goodbye would wait for a transfer that was never asked for
+        super().ftp_QUIT(line)
 
     def _arrived(self, size_bytes: int) -> None:
         assert self.principal is not None
         self.gateway.note_upload(self.principal, size_bytes)
 
-    def take_announced(self) -> int | None:
-        """What ALLO said of the upload that is finished now."""
-        announced, self._announced_bytes = self._announced_bytes, None
-        return announced
+    # --- data connections -----------------------------------------------------------------------------------
 
     def ready_for_data(self) -> bool:
-        if (self.data_channel is not None and self.data_channel.busy) or self._pending:
+        if (self.data_channel is not None and self.data_channel.transfer_in_progress()) or self._awaited is not None:
             self.respond("450 One transfer at a time: wait for its end, or send ABOR.")
             return False
         if self.data_channel is None and not self.awaits_data_connection:
@@ -114,24 +102,39 @@ class Transfers(Commands):
             return False
         return True
 
-    @property
-    def _pending(self) -> bool:
-        return self._out_dtp_queue is not None or self._in_dtp_queue is not None
+    def begin_transfer(self, moving: Moving, verb: str) -> None:
+        if self.data_channel is not None:
+            self.respond("125 The data connection is open. Here it comes.")
+            self.data_channel.begin(moving, verb)
+        else:
+            self.respond("150 Open the data connection.")
+            self._awaited = (moving, verb)
 
-    def drop_pending(self) -> bool:
-        """Close what waits for a data connection; whether anything did."""
-        if self._closed:
+    def drop_awaited(self) -> bool:
+        """Let go of what waits for a data connection; whether anything did."""
+        if self._awaited is None:
             return False
-        pending = self._pending
-        if self._out_dtp_queue is not None and self._out_dtp_queue[2] is not None:
-            self._out_dtp_queue[2].close()
-        if self._in_dtp_queue is not None:
-            self._in_dtp_queue[0].close()
-        self._out_dtp_queue = self._in_dtp_queue = None
-        return pending
+        moving, self._awaited = self._awaited[0], None
+        self.gateway.loop.workers.run(moving.close)
+        return True
+
+    @property
+    def awaits_data_connection(self) -> bool:
+        acceptor, connector = self._dtp_acceptor, self._dtp_connector
+        return (acceptor is not None and not acceptor._closed) or (connector is not None and not connector._closed)
+
+    def _on_dtp_connection(self) -> None:
+        super()._on_dtp_connection()
+        if self._awaited is not None:
+            awaited, self._awaited = self._awaited, None
+            self.data_channel.begin(*awaited)
+
+    def _on_dtp_close(self) -> None:
+        super()._on_dtp_close()
+        self.last_active = time.monotonic()
 
     def _shutdown_connecting_dtp(self) -> None:
-        self.drop_pending()
+        self.drop_awaited()
         super()._shutdown_connecting_dtp()
 
     def _make_epasv(self, extmode: bool = False) -> None:
@@ -148,43 +151,13 @@ class Transfers(Commands):
             ip = peer if self.remote_ip.startswith("::ffff:") else self.remote_ip
         super()._make_eport(ip, port)
 
-    def _on_dtp_close(self) -> None:
-        channel = self.data_channel
-        if channel is not None and channel.cmd:  # else nothing was asked for over it
-            labels = channel.cmd, "complete" if channel.transfer_finished else "broken"
-            metrics.FTP_TRANSFERS.labels(*labels).inc()
-            metrics.FTP_BYTES.labels(*labels).inc(channel.get_transmitted_bytes())
-        super()._on_dtp_close()
-        self.last_active = time.monotonic()
-
     def peer_is_gone(self) -> bool:
-        """Whether the client's side of the control connection is closed, as when the client was killed."""
+        """Whether the client's side of the control connection is closed, as when the client was killed. Thread-safe."""
         raw = self.socket
         if isinstance(raw, SSL.Connection):
             with socket.socket(fileno=os.dup(raw.fileno())) as raw:
                 return _at_end(raw)
         return _at_end(raw)
-
-    @property
-    def awaits_data_connection(self) -> bool:
-        acceptor, connector = self._dtp_acceptor, self._dtp_connector
-        return (acceptor is not None and not acceptor._closed) or (connector is not None and not connector._closed)
-
-
-class _Named:
-    """A stream as pyftpdlib's bookkeeping wants it."""
-
-    name = ""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    @property
-    def closed(self) -> bool:
-        return bool(self._stream.closed)
-
-    def close(self) -> None:
-        self._stream.close()
 
 
 def _at_end(raw: socket.socket) -> bool:

@@ -74,6 +74,9 @@ class DropBox:
     def open(self, path: str, start: int) -> tuple[BinaryIO, int]:
         raise Forbidden("read: it can only upload")
 
+    def open_at_once(self, path: str, start: int) -> tuple[BinaryIO, int] | None:
+        return None
+
     def sha256(self, path: str) -> str:
         raise Forbidden("read: it can only upload")
 

@@ -48,12 +48,11 @@ class Ahead:
         Raises:
             NotFound: there is none. That is never remembered.
         """
-        known = self._known.get((tenant_id, day, name))
+        known = self.known(tenant_id, day, name)
+        if known is not None:
+            return known
         with self._lock:
             folder = self._folder(tenant_id, day)
-            if known is not None:
-                folder.used += 1
-                return known
             count = folder.next_window()
         with self._catalogue.read() as work:
             found = work.of(tenant_id).recordings.from_name(day, name, count)
@@ -64,6 +63,14 @@ class Ahead:
         for each in found:
             self._known.put((tenant_id, day, each.name), each)
         return found[0]
+
+    def known(self, tenant_id: str, day: str, name: str) -> Recording | None:
+        """What `by_name` would give without asking the catalogue; None where it would ask."""
+        known = self._known.get((tenant_id, day, name))
+        if known is not None:
+            with self._lock:
+                self._folder(tenant_id, day).used += 1
+        return known
 
     def _folder(self, tenant_id: str, day: str) -> _Folder:
         folder = self._folders.get((tenant_id, day))

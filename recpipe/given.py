@@ -22,6 +22,14 @@ class Noted:
         self._writing = writing
         self._forget = forget
 
+    @property
+    def is_settled(self) -> bool:
+        return self._writing.done
+
+    def then(self, call: Callable[[], None]) -> None:
+        """As `Writing.then`."""
+        self._writing.then(call)
+
     def settle(self) -> None:
         """Return when the event is durable.
 
@@ -106,6 +114,12 @@ class _RecordedFile(_Recorded):
         count: int = self._stream.send_to(sock, most)
         self._left -= count
         return count
+
+    def waits(self, most: int, then: Callable[[], None]) -> bool:
+        if self._noted is None or self._left > most or self._noted.is_settled:
+            return False
+        self._noted.then(then)
+        return True
 
 
 class _Verified(io.RawIOBase):

@@ -39,6 +39,11 @@ class Reader:
         # Of a principal each, so that nobody learns from the time of an answer what others read.
         self._sought: Briefly[Recording] = Briefly(clock, KNOWN_SECONDS, most=512)
 
+    @property
+    def opens_at_once(self) -> bool:
+        """Whether `open` asks no other machine, so that nobody has to wait for it."""
+        return self._store.is_local
+
     # --- tenants ------------------------------------------------------------------------------------------
 
     def tenants(self, principal: Principal, action: Action | None = None) -> list[Tenant]:
@@ -267,11 +272,15 @@ class Reader:
             NotFound: there is none, or it is outside the account's subset.
             Forbidden: as `search`.
         """
-        chosen = self._one_tenant(principal, tenant_id)
-        found = self._ahead.by_name(chosen, day, name)
+        found = self._ahead.by_name(self._one_tenant(principal, tenant_id), day, name)
         if not _in_subset(principal, found):
             raise NotFound("recording", name)
         return found
+
+    def known_by_name(self, principal: Principal, day: str, name: str) -> Recording | None:
+        """What `by_name` would give at once; None where it would ask the catalogue, or raise NotFound."""
+        found = self._ahead.known(self._one_tenant(principal, None), day, name)
+        return found if found is not None and _in_subset(principal, found) else None
 
     # --- rules --------------------------------------------------------------------------------------------
 

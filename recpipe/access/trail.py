@@ -57,13 +57,23 @@ def event(
 class Writing:
     """One event on its way to the disk."""
 
-    __slots__ = ("__weakref__", "_trail", "done", "error", "event")
+    __slots__ = ("__weakref__", "_calls", "_trail", "done", "error", "event")
 
     def __init__(self, trail: Trail, event: AuditEvent) -> None:
         self._trail = trail
         self.event = event
         self.done = False
         self.error: BaseException | None = None
+        self._calls: list[Callable[[], None]] = []
+
+    def then(self, call: Callable[[], None]) -> None:
+        """Have something called when it is known whether the event is durable; by any thread, or at once."""
+        with self._trail._lock:
+            if not self.done:
+                self._calls.append(call)
+                self._trail._hurry.set()
+                return
+        call()
 
     def wait(self) -> None:
         """Return when the event is durable.
@@ -91,6 +101,7 @@ class Trail:
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._queue: list[Writing] = []
+        self._hurry = threading.Event()  # somebody asks to be called
         self._clerk: threading.Thread | None = None
         self._lately = Lately(60)
 
@@ -173,7 +184,8 @@ class Trail:
         """Write what is started, until nothing has been for a while."""
         idle_since = time.monotonic()
         while True:
-            time.sleep(_GATHERING_SECONDS)
+            self._hurry.wait(_GATHERING_SECONDS)
+            self._hurry.clear()
             with self._lock:
                 if self._queue:
                     idle_since = time.monotonic()
@@ -205,5 +217,9 @@ class Trail:
             if not isinstance(error, Exception):
                 raise
         finally:
+            with self._lock:
+                for waiting in batch:
+                    waiting.done = True
             for waiting in batch:
-                waiting.done = True
+                for call in waiting._calls:
+                    call()

@@ -113,6 +113,10 @@ class _Stoppable:
     store: Store
     tick: Tick
 
+    @property
+    def is_local(self) -> bool:
+        return self.store.is_local
+
     def put(self, key: str, body: Readable, size_bytes: int) -> StoredObject:
         self.tick.go_on()
         return self.store.put(key, body, size_bytes)

@@ -5,6 +5,7 @@ Settled -> CallFacts, AudioFacts -> Splice -> (sealed stream) -> StoredObject ->
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -37,6 +38,14 @@ class Sendable(Protocol):
         Raises:
             BlockingIOError: the socket takes nothing at the moment.
             OSError: sendfile(2) failed, most likely since the other side is gone.
+        """
+        ...
+
+    def waits(self, most: int, then: Callable[[], None]) -> bool:
+        """Whether sending so many bytes would first wait for something else than the file.
+
+        Args:
+            then: called, where it would, as soon as it no longer does; by any thread.
         """
         ...
 

@@ -12,7 +12,14 @@ from recpipe.model import Readable, StoredObject
 
 
 class Store(Protocol):
-    """Objects under opaque keys (`layout` makes them). All methods may be called from several threads."""
+    """Objects under opaque keys (`layout` makes them). All methods may be called from several threads.
+
+    Attributes:
+        is_local: no other machine is asked, so that opening an object takes less time than handing that to a thread.
+    """
+
+    @property
+    def is_local(self) -> bool: ...
 
     def put(self, key: str, body: Readable, size_bytes: int) -> StoredObject:
         """Create an object and verify it: what is returned was read back from the store.

@@ -16,7 +16,7 @@ import os
 import secrets
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,6 +68,8 @@ class DirectoryStore:
         StoreRejected: the folder cannot be made or used.
         StoreUnavailable: its disk is full or failing.
     """
+
+    is_local = True
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
@@ -287,6 +289,9 @@ class _FileRange(io.RawIOBase):
         count = os.sendfile(sock, self._fd, self._at, min(most, self._end - self._at))
         self._at += count
         return count
+
+    def waits(self, most: int, then: Callable[[], None]) -> bool:
+        return False
 
     def close(self) -> None:
         if not self.closed:

@@ -18,6 +18,8 @@ from recpipe.store.layout import check_key, check_prefix
 class MemoryStore:
     """A `Store` that keeps its promises for as long as the process lives. Thread-safe."""
 
+    is_local = True
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._objects: dict[str, tuple[bytes, StoredObject]] = {}

@@ -78,6 +78,8 @@ class S3Store:
         connect_seconds, read_seconds: how long one try waits for the connection, and for each piece of an answer.
     """
 
+    is_local = False
+
     def __init__(
         self,
         settings: Settings,

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from ftp.filesystem import CHECKSUMS, Recordings, _Checksums, absolute, matching
 from ftp.listing import Entry
-from ftp.turns import Turn
 from recpipe.errors import InputInvalid, NotFound
 from recpipe.model import DayEntry
 from recpipe.reader import checksum_line
@@ -116,7 +115,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FtpWorld]:
 @pytest.fixture
 def tree(world: FtpWorld) -> Recordings:
     principal = world.gateway.access.ftp("acme", "three quiet lamps", "127.0.0.1")
-    return Recordings(world.gateway.reader, principal, Turn())
+    return Recordings(world.gateway.reader, principal)
 
 
 def test_folders_are_those_that_hold_something(tree: Recordings) -> None:
@@ -168,6 +167,6 @@ def test_a_large_folder_is_listed_without_being_held(world: FtpWorld, tmp_path: 
         def days(self, _principal: Any, _month: str) -> list[str]:
             return ["2025-03-27"]
 
-    entries = Recordings(Counting(), None, Turn()).entries("/2025/03/27")  # type: ignore[arg-type]
+    entries = Recordings(Counting(), None).entries("/2025/03/27")  # type: ignore[arg-type]
     assert [next(entries).name for _ in range(3)] == ["0.mp3", "1.mp3", "2.mp3"]
     assert len(taken) <= 200  # a few, not the folder
