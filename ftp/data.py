@@ -309,9 +309,7 @@ class DataChannel:
             case CutOff():
                 return "426 The upload was cut off: nothing was kept. Send it again."
             case HandshakeFailed():
-                return (
-                    "522 The TLS handshake failed: the client must speak TLS 1.2 and trust the certificate."
-                )
+                return "522 The TLS handshake failed: the client must speak TLS 1.2 and trust the certificate."
             case OSError() | SSL.Error():
                 _log.info("data connection lost", account=account, error=type(error).__name__)
                 return "426 The data connection broke; the transfer is incomplete."
@@ -336,7 +334,7 @@ def _give_up(waiting: Passive | Active) -> None:
     session: Session = waiting.cmd_channel
     waiting.close()
     # 421 would be the end of the session; a client that only asked for a port needs no answer.
-    if session.connected and (session.drop_pending() or isinstance(waiting, Active)):
+    if session.connected and (session.drop_awaited() or isinstance(waiting, Active)):
         session.respond(f"425 No data connection could be made within {_CONNECT_SECONDS} seconds.")
 
 

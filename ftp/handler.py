@@ -339,6 +339,12 @@ class Session(Transfers):
     def logerror(self, msg: str) -> None:
         """As `log`."""
 
+    def handle_error(self) -> None:
+        # Called inside an except clause, by asyncore's rules.
+        self._error = True  # no goodbye on a connection of which nothing is known any more
+        self.log_exception(self)
+        self.close()
+
     def log_exception(self, instance: Any) -> None:
         _log.exception("ftp session failed", account=self.account, address=self.remote_ip)
 

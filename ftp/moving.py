@@ -18,8 +18,8 @@ from recpipe.model import is_sendable
 PIECE_BYTES = 512 * 1024  # asked of the store, and given to the kernel or to OpenSSL, at once
 _UPLOAD_BYTES = 256 * 1024
 
-# A disk that took so long is asked by workers alone for so long.
-_SLOW_SECONDS = 0.02
+# A disk that took so long once is left to workers for so long.
+SLOW_SECONDS = 0.1
 _SLOW_FOR_SECONDS = 60.0
 
 _own = threading.local()
@@ -278,19 +278,18 @@ class Disk:
     """The folder of a store, of which the loop reads as long as that takes no time. `with disk:` around each read."""
 
     def __init__(self) -> None:
-        self._began_at = 0.0
-        self._quick_from = 0.0
+        self._began_at = self._quick_from = 0.0
 
     @property
     def is_quick(self) -> bool:
-        return self._quick_from == 0.0 or time.monotonic() > self._quick_from
+        return time.monotonic() >= self._quick_from
 
     def __enter__(self) -> None:
         self._began_at = time.monotonic()
 
     def __exit__(self, *_error: object) -> None:
         now = time.monotonic()
-        if now - self._began_at > _SLOW_SECONDS:
+        if now - self._began_at > SLOW_SECONDS:
             self._quick_from = now + _SLOW_FOR_SECONDS
 
 

@@ -34,7 +34,8 @@ _SWEEP_SECONDS = 1.0
 _UNSURE_SECONDS = 3.0  # how long a login counts on while the catalogue cannot say whether it does
 _STOP_SECONDS = 5.0
 _BACKLOG = 512
-# Python's own 5 ms is how long a session would wait while another one's folder is read from the catalogue.
+_REST_SECONDS = 0.2  # from the door, when there are no descriptors left
+# Python's own 5 ms is how long a short command would wait while a worker makes a listing.
 _SWITCH_SECONDS = 0.0005
 
 
@@ -142,7 +143,7 @@ class FtpGateway:
         metrics.FTP_LOGGED_IN.set_function(lambda: self.status().logged_in)
         metrics.FTP_TRANSFERRING.set_function(lambda: self.status().transfers)
         for listener in self._listeners:
-            self.loop.register(listener.socket.fileno(), listener, self.loop.READ)
+            self._watch(listener)
         self.loop.start()
         self._guards.start()
 
@@ -245,6 +246,10 @@ class FtpGateway:
         self._listeners.append(listener)
         return listener
 
+    def _watch(self, listener: Listener) -> None:
+        if not self._stopping.is_set():
+            self.loop.register(listener.socket.fileno(), listener, self.loop.READ)
+
     def _close_listeners(self) -> None:
         for listener in self._listeners:
             listener.socket.close()
@@ -266,7 +271,8 @@ class FtpGateway:
                 return
             except OSError as error:  # the client went away again, or there are no descriptors left
                 _log.warning("ftp connection not accepted", error=error.strerror)
-                time.sleep(0.05)
+                self.loop.unregister(listener.socket.fileno())
+                self.loop.call_later(_REST_SECONDS, self._watch, listener)
                 return
             counted_as = plain_address(peer[0])
             with self._lock:

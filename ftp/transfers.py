@@ -124,6 +124,7 @@ class Transfers(Commands):
         return (acceptor is not None and not acceptor._closed) or (connector is not None and not connector._closed)
 
     def _on_dtp_connection(self) -> None:
+        self._dtp_connector = None  # its socket is the data channel's now
         super()._on_dtp_connection()
         if self._awaited is not None:
             awaited, self._awaited = self._awaited, None
