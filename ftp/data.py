@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyftpdlib.ioloop  # noqa: F401 - first: it silences the deprecation of asyncore, which the next lines import
 from OpenSSL import SSL
+from prometheus_client import Counter
 from pyftpdlib.handlers.ftp.dispatchers import ActiveDTP, PassiveDTP
 from pyftpdlib.ioloop import Acceptor
 
@@ -285,9 +286,9 @@ class DataChannel:
             elif self.moving is not None:
                 self.moving.close()
         if self.moving is not None:
-            labels = self._verb, "complete" if complete else "broken"
-            metrics.FTP_TRANSFERS.labels(*labels).inc()
-            metrics.FTP_BYTES.labels(*labels).inc(self.tot_bytes_sent + self.tot_bytes_received)
+            transfers, moved_bytes = _counters(self._verb, "complete" if complete else "broken")
+            transfers.inc()
+            moved_bytes.inc(self.tot_bytes_sent + self.tot_bytes_received)
         if reply:
             self._session.respond(reply)
         self._session._on_dtp_close()
@@ -316,6 +317,11 @@ class DataChannel:
             case _:
                 _log.error("transfer failed", account=account, exc_info=error)
                 return "451 The transfer failed; the log says why. Try again."
+
+
+@functools.cache
+def _counters(verb: str, outcome: str) -> tuple[Counter, Counter]:
+    return metrics.FTP_TRANSFERS.labels(verb, outcome), metrics.FTP_BYTES.labels(verb, outcome)
 
 
 @functools.lru_cache(1024)

@@ -37,6 +37,7 @@ _log = log.get(__name__)
 
 READ_ONLY = "550 This account can only read: recordings are written by the telephone system alone."
 ONLY_UPLOADS = "550 This account can only send new files: what was sent cannot be changed or taken back."
+_VOUCHED_SECONDS = 1.0
 _MOST_AT_ONCE = 1000  # commands that came behind one that takes a while, or replies that nobody has read
 
 # Commands that would change something: never dispatched, always refused.
@@ -110,6 +111,7 @@ class Session(Transfers):
         self._announced_bytes: int | None = None
         self._awaited = None
         self._under_way: Coroutine[Aside[Any], Any, None] | None = None
+        self._vouched_for_at = 0.0
         self._lines: deque[bytes] = deque()  # that came meanwhile
         super().__init__(conn, listener, ioloop)
         if not self.connected:
@@ -191,10 +193,16 @@ class Session(Transfers):
                 self.respond("522 This server wants TLS for data too. Send PROT P first.")
                 return
         method = getattr(self, "ftp_" + cmd.replace(" ", "_"))
-        if self.principal is not None and not self.gateway.vouches_for(self.principal):
+        if self.principal is not None and not self._still_vouched_for(self.principal):
             self._go_on(self._if_still_valid(self.principal, partial(method, *args, **kwargs)))
         elif (command := method(*args, **kwargs)) is not None:
             self._go_on(command)
+
+    def _still_vouched_for(self, principal: Principal) -> bool:
+        now = time.monotonic()
+        if now - self._vouched_for_at > _VOUCHED_SECONDS and self.gateway.vouches_for(principal):
+            self._vouched_for_at = now
+        return now - self._vouched_for_at <= _VOUCHED_SECONDS
 
     async def _if_still_valid(self, principal: Principal, then: Callable[[], Coroutine[Any, Any, None] | None]) -> None:
         """A command of a login that the guard has not looked after for a while."""
