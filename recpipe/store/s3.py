@@ -99,9 +99,8 @@ class S3Store:
         self._attempts = attempts
         self._heeds_conditions: bool | None = None  # None: not known yet
         self._learning = threading.Lock()
-        options: dict[str, Any] = {}
-        if _is_loopback(settings.s3_endpoint):
-            options["proxies"] = {}  # no proxy could reach our own loopback
+        # No proxy could reach our own loopback.
+        options: dict[str, Any] = {"proxies": {}} if _is_loopback(settings.s3_endpoint) else {}
         user_agent = f"recpipe/{__version__}"
         session = boto3.session.Session(
             settings.s3_access_key.get_secret_value() or None, settings.s3_secret_key.get_secret_value() or None
