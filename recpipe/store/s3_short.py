@@ -12,15 +12,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
-from botocore.auth import S3SigV4Auth
+from botocore.auth import SIGNED_HEADERS_BLACKLIST, S3SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.exceptions import BotoCoreError, HTTPClientError
 from botocore.response import StreamingBody
 
 if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
     from mypy_boto3_s3 import S3Client
 
 CHECKSUM = "x-amz-checksum-sha256"
@@ -46,7 +46,9 @@ class ShortWay:
         self._credentials = credentials
         self._bucket = bucket
         self._user_agent = user_agent
-        self._base: str | None = None  # what stands before a key; "" where the short way is none
+        self._region = str(client.meta.region_name)
+        self._way: _Way | None = None  # not known yet
+        self._closed = False
 
     def get(self, key: str, byte_range: str) -> Any | None:
         """The body of the object, as `get_object` gives it; None: ask the client.
@@ -57,16 +59,18 @@ class ShortWay:
         answer = self._send("GET", key, {"Range": byte_range} if byte_range else {}, stream=True)
         if answer is None:
             return None
-        if answer.status_code == (206 if byte_range else 200):
-            return StreamingBody(answer.raw, answer.headers.get("content-length"))
+        if answer.status == (206 if byte_range else 200):
+            direct = hasattr(answer, "_fp") and hasattr(answer, "_error_catcher")
+            stream: Any = _Body(answer) if direct else answer
+            return StreamingBody(stream, answer.headers.get("content-length"))
         with contextlib.suppress(Exception):
-            answer.raw.close()
+            answer.close()
         return None
 
     def head(self, key: str) -> Answer | None:
         """What `head_object` with its ChecksumMode says; None: ask the client."""
         answer = self._send("HEAD", key, {"x-amz-checksum-mode": "ENABLED"})
-        if answer is None or answer.status_code != 200:
+        if answer is None or answer.status != 200:
             return None
         headers = answer.headers
         try:
@@ -89,7 +93,7 @@ class ShortWay:
             headers: all that go with it.
         """
         answer = self._send("PUT", key, dict(headers), body, sha256)
-        return _checksum_of(answer.headers) if answer is not None and answer.status_code == 200 else None
+        return _checksum_of(answer.headers) if answer is not None and answer.status == 200 else None
 
     def _send(
         self,
@@ -101,46 +105,121 @@ class ShortWay:
         *,
         stream: bool = False,
     ) -> Any | None:
-        base = self._base if self._base is not None else self._learn()
-        if not base:
+        way = self._way or self._learn()
+        if way is None:
             return None
+        path = quote(key, safe="/-._~")
         headers["User-Agent"] = self._user_agent
-        request: Any = AWSRequest(method, base + quote(key, safe="/-._~"), headers, body, stream_output=stream)
-        request.context["signing"] = {"disableDoubleEncoding": True}
         try:
+            request: Any = _Request(method, way.url + path, headers)
             credentials = self._credentials.get_frozen_credentials()
-            _Signature(credentials, self._client.meta.region_name, sha256).add_auth(request)
-            session: Any = self._client._endpoint.http_session  # type: ignore[attr-defined]
-            answer = session.send(request.prepare())
-        except (BotoCoreError, HTTPClientError):
+            _Signature(credentials, self._region, sha256, way.host).add_auth(request)
+            # What botocore's session does, without the header objects that it makes on the way there and back.
+            answer = way.pool.urlopen(
+                method,
+                way.target + path,
+                body,
+                headers,
+                retries=False,
+                redirect=False,
+                assert_same_host=False,
+                preload_content=False,
+                decode_content=False,
+                enforce_content_length=False,
+            )
+            if not stream:
+                answer.read()  # gives the connection back
+        except Exception:  # the client says what it is, or gets further
             return None
-        if answer.status_code >= 300 and answer.status_code not in _OF_THE_OBJECT:
-            self._base = ""  # another region, another kind of signature: the client knows, and goes on
+        if answer.status >= 300 and answer.status not in _OF_THE_OBJECT:
+            self._closed = True  # another region, another kind of signature: the client knows, and goes on
+            self._way = None
         return answer
 
-    def _learn(self) -> str:
-        """Let the client say where the bucket is, which depends on a dozen of its settings."""
-        if self._credentials is None or not hasattr(getattr(self._client, "_endpoint", None), "http_session"):
-            self._base = ""
-            return ""
+    def _learn(self) -> _Way | None:
+        """Let the client say where the bucket is and how to get there, which depends on a dozen of its settings."""
+        if self._closed or self._credentials is None:
+            return None
+        client: Any = self._client
         try:
-            url = self._client.generate_presigned_url("get_object", Params={"Bucket": self._bucket, "Key": _MARK})
-        except BotoCoreError:
-            return ""
-        parts = urlsplit(url)
-        self._base = f"{parts.scheme}://{parts.netloc}{parts.path}".removesuffix(_MARK)
-        return self._base
+            url = client.generate_presigned_url("get_object", Params={"Bucket": self._bucket, "Key": _MARK})
+            parts = urlsplit(url)
+            base = f"{parts.scheme}://{parts.netloc}{parts.path}".removesuffix(_MARK)
+            session = client._endpoint.http_session
+            proxy = session._proxy_config.proxy_url_for(base)
+            pool = session._get_connection_manager(base, proxy).connection_from_url(base)
+            session._setup_ssl_cert(pool, base, session._verify)
+            target = session._get_request_target(base, proxy)
+        except AttributeError:  # a botocore that is built otherwise
+            self._closed = True
+            return None
+        except Exception:
+            return None
+        host = S3SigV4Auth(self._credentials, "s3", self._region).headers_to_sign(AWSRequest(url=base))["host"]
+        self._way = _Way(base, target, host, pool)
+        return self._way
+
+
+class _Way(NamedTuple):
+    """What stands before a key, and the connections that lead there."""
+
+    url: str  # what is signed
+    target: str  # of a request: the path, or the whole URL where a proxy is asked
+    host: str
+    pool: Any
+
+
+class _Request:
+    """What a signature needs of botocore's AWSRequest, with headers in a plain dictionary."""
+
+    __slots__ = ("context", "headers", "method", "params", "url")
+
+    def __init__(self, method: str, url: str, headers: dict[str, str]) -> None:
+        self.method = method
+        self.url = url
+        self.headers = headers
+        self.params = None
+        self.context: dict[str, Any] = {}
 
 
 class _Signature(S3SigV4Auth):
-    """Signs a body whose SHA-256 is known, instead of hashing it a second time."""
+    """Signs a body whose SHA-256 is known, instead of hashing it a second time, and headers that stand once each."""
 
-    def __init__(self, credentials: Any, region: str, sha256: str) -> None:
+    def __init__(self, credentials: Any, region: str, sha256: str, host: str) -> None:
         super().__init__(credentials, "s3", region)
         self._sha256 = sha256
+        self._host = host
 
     def payload(self, request: Any) -> str:
         return self._sha256
+
+    def headers_to_sign(self, request: Any) -> Any:
+        named = ((name.lower(), value) for name, value in request.headers.items())
+        once = _Once(pair for pair in named if pair[0] not in SIGNED_HEADERS_BLACKLIST)
+        once["host"] = self._host
+        return once
+
+
+class _Once(dict[str, str]):
+    """Headers by name, as the signature asks for them."""
+
+    def get_all(self, name: str) -> list[str]:
+        return [self[name]]
+
+
+class _Body:
+    """The body of an answer, straight into the reader's buffer: urllib3 reads into one of its own and copies."""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        answer = self._answer
+        with answer._error_catcher():  # and gives the connection back at the end
+            return int(answer._fp.readinto(buffer))
+
+    def close(self) -> None:
+        self._answer.close()
 
 
 def _checksum_of(headers: Any) -> dict[str, str]:

@@ -186,7 +186,7 @@ def test_work_goes_on_where_the_short_way_is_refused(s3_server: S3Server, prefix
     store = S3Store(s3_server.settings(s3_part_bytes=PART), s3_server.bucket, prefix)
     put(store, "t/r-1", content(1000))
     assert get(store, "t/r-1") == content(1000)
-    assert store._short._base, "the short way is the usual one"
+    assert store._short._way, "the short way is the usual one"
 
     # Given: credentials that the store refuses there, as another kind of signature would be
     store._short = ShortWay(store._client, Credentials("nobody", "nothing"), s3_server.bucket, "test")
@@ -198,7 +198,7 @@ def test_work_goes_on_where_the_short_way_is_refused(s3_server: S3Server, prefix
         assert put(store, "t/r-3", content(1000)).size_bytes == 1000
 
     # Then: it is not tried again
-    assert store._short._base == ""
+    assert store._short._closed and store._short._way is None
     assert get(store, "t/r-1") == content(1000)
     with pytest.raises(ObjectMissing):
         get(store, "t/r-2")
@@ -208,4 +208,17 @@ def test_a_missing_object_does_not_end_the_short_way(s3_server: S3Server, prefix
     store = S3Store(s3_server.settings(s3_part_bytes=PART), s3_server.bucket, prefix)
     with pytest.raises(ObjectMissing):
         get(store, "t/r-1")
-    assert store._short._base
+    assert store._short._way
+
+
+def test_a_botocore_that_is_built_otherwise_only_costs_time(s3_server: S3Server, prefix: str) -> None:
+    class Otherwise:
+        def __init__(self, session: Any) -> None:
+            self.send = session.send
+
+    store = S3Store(s3_server.settings(), s3_server.bucket, prefix)
+    endpoint: Any = store._client._endpoint  # type: ignore[attr-defined]
+    endpoint.http_session = Otherwise(endpoint.http_session)
+    put(store, "t/r-1", content(1000))
+    assert get(store, "t/r-1") == content(1000)
+    assert store._short._closed

@@ -136,8 +136,11 @@ def seaweedfs(root: Path, bucket: str = BUCKET) -> Iterator[S3Server]:
 
 
 @contextmanager
-def rclone_s3(root: Path, bucket: str = BUCKET) -> Iterator[S3Server]:
+def rclone_s3(root: Path, bucket: str = BUCKET, tls: tuple[Path, Path] | None = None) -> Iterator[S3Server]:
     """Run `rclone serve s3` over the folder `root`: fast small puts, keeps no checksums, ignores conditions.
+
+    Args:
+        tls: certificate and key; then AWS_CA_BUNDLE must name the certificate.
 
     Raises:
         FileNotFoundError: rclone is not installed.
@@ -148,8 +151,9 @@ def rclone_s3(root: Path, bucket: str = BUCKET) -> Iterator[S3Server]:
     access, secret = "recpipe", secrets.token_hex(16)
     command = [rclone, "--config", "", "serve", "s3", str(root / "data"), f"--addr=127.0.0.1:{port}"]
     command += [f"--auth-key={access},{secret}", "--no-modtime"]
+    command += [f"--cert={tls[0]}", f"--key={tls[1]}"] if tls else []
     with _running(command, root / "rclone.log", {}, cwd=root) as process:
-        server = S3Server(f"http://127.0.0.1:{port}", access, secret, bucket, process.pid)
+        server = S3Server(f"{'https' if tls else 'http'}://127.0.0.1:{port}", access, secret, bucket, process.pid)
         _until_it_stores(process, server, root / "rclone.log")
         yield server
 
@@ -236,7 +240,12 @@ def _running(command: list[str], log: Path, env: dict[str, str], cwd: Path) -> I
 
 def _until_it_stores(process: subprocess.Popen[bytes], server: S3Server, log: Path) -> None:
     """Make the bucket and wait for a first put: ports open long before the volumes behind them do."""
-    client = server.client(retries={"total_max_attempts": 1}, connect_timeout=1, read_timeout=5)
+    client = server.client(
+        retries={"total_max_attempts": 1},
+        connect_timeout=1,
+        read_timeout=5,
+        request_checksum_calculation="when_required",  # over TLS it would be sent at the end, which rclone refuses
+    )
     deadline = time.monotonic() + START_SECONDS
     last: Exception | None = None
     while time.monotonic() < deadline and process.poll() is None:
