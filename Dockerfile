@@ -17,6 +17,7 @@ ENV PATH=/opt/recpipe/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     RECPIPE_DATA_DIR=/data \
     RECPIPE_HTTP_LISTEN=0.0.0.0:8080 \
+    RECPIPE_METRICS_LISTEN=0.0.0.0:8080 \
     RECPIPE_FTP_LISTEN=0.0.0.0:2121 \
     RECPIPE_FTP_PASSIVE_PORTS=30000-30100 \
     RECPIPE_LOG_FORMAT=json
@@ -24,6 +25,7 @@ USER recpipe
 WORKDIR /data
 VOLUME /data
 EXPOSE 8080 2121 30000-30100
+# Port 8080 answers whatever the roles are: without the role web, RECPIPE_METRICS_LISTEN does.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/healthz', timeout=4)"]
 # SIGTERM finishes the files in work, commits them and lets the spools go.
