@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyftpdlib.ioloop  # noqa: F401 - first: it silences the deprecation of asyncore, which the next lines import
 from OpenSSL import SSL
-from prometheus_client import Counter
 from pyftpdlib.handlers.ftp.dispatchers import ActiveDTP, PassiveDTP
 from pyftpdlib.ioloop import Acceptor
 
@@ -286,9 +285,8 @@ class DataChannel:
             elif self.moving is not None:
                 self.moving.close()
         if self.moving is not None:
-            transfers, moved_bytes = _counters(self._verb, "complete" if complete else "broken")
-            transfers.inc()
-            moved_bytes.inc(self.tot_bytes_sent + self.tot_bytes_received)
+            moved_bytes = self.tot_bytes_sent + self.tot_bytes_received
+            metrics.count_transfer(self._verb, "complete" if complete else "broken", moved_bytes)
         if reply:
             self._session.respond(reply)
         self._session._on_dtp_close()
@@ -317,11 +315,6 @@ class DataChannel:
             case _:
                 _log.error("transfer failed", account=account, exc_info=error)
                 return "451 The transfer failed; the log says why. Try again."
-
-
-@functools.cache
-def _counters(verb: str, outcome: str) -> tuple[Counter, Counter]:
-    return metrics.FTP_TRANSFERS.labels(verb, outcome), metrics.FTP_BYTES.labels(verb, outcome)
 
 
 @functools.lru_cache(1024)

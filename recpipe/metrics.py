@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 REGISTRY = CollectorRegistry()
@@ -46,3 +48,16 @@ FTP_TURNED_AWAY = Counter(
 def exposition() -> bytes:
     """The text format of Prometheus, version 0.0.4."""
     return generate_latest(REGISTRY)
+
+
+def count_transfer(verb: str, outcome: str, moved_bytes: int) -> None:
+    """One FTP transfer that is over."""
+    transfers, moved = _of_transfers(verb, outcome)
+    transfers.inc()
+    moved.inc(moved_bytes)
+
+
+@functools.cache
+def _of_transfers(verb: str, outcome: str) -> tuple[Counter, Counter]:
+    # Finding the one of a verb and an outcome takes longer than counting.
+    return FTP_TRANSFERS.labels(verb, outcome), FTP_BYTES.labels(verb, outcome)
