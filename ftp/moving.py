@@ -17,6 +17,7 @@ from recpipe.model import is_sendable
 
 PIECE_BYTES = 512 * 1024  # asked of the store, and given to the kernel or to OpenSSL, at once
 _UPLOAD_BYTES = 256 * 1024
+_RECORD_BYTES = 16 * 1024  # at most what TLS gives at once; RFC 8446 section 5.1
 
 # A disk that took so long once is left to workers for so long.
 SLOW_SECONDS = 0.1
@@ -94,7 +95,8 @@ class Wire:
     def receive(self) -> bytes:
         """What comes next; empty at the end."""
         try:
-            received: bytes = self._persist(self._through.recv, select.POLLIN, _UPLOAD_BYTES)
+            most = _UPLOAD_BYTES if self._tls is None else _RECORD_BYTES
+            received: bytes = self._persist(self._through.recv, select.POLLIN, most)
         except SSL.ZeroReturnError:
             return b""
         except SSL.SysCallError as error:
@@ -189,8 +191,9 @@ class Download:
         return sent
 
     def waits(self, then: Callable[[], None]) -> bool:
-        """As `Sendable.waits`, of the next piece."""
-        return bool(self._left) and self._stream.waits(min(PIECE_BYTES, self._left), then)
+        """As `Sendable.waits`, of the next piece; of a file that has none, whether its end has to wait."""
+        waits: bool = self._stream.waits(min(PIECE_BYTES, self._left), then)
+        return waits
 
     def move(self, wire: Wire, moved: Callable[[int], None]) -> None:
         """Send the rest.

@@ -7,6 +7,8 @@ import ftplib
 import io
 import os
 import resource
+import select
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -134,6 +136,23 @@ def test_without_its_audit_event_a_file_is_not_given_whole(world: FtpWorld) -> N
         database.execute("ALTER TABLE put_away RENAME TO audit")
         database.commit()
         assert fetched(client, f"{DAY}/large.wav") == world.contents[f"{DAY}/large.wav"]
+
+
+def test_the_end_of_an_empty_file_waits_for_its_event_without_the_loop(
+    world: FtpWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trail = world.made.parts.trail
+    with world.login() as client, world.login("acme-second") as other:
+        client.size(f"{DAY}/empty.wav")
+        with trail._writing:  # somebody else's events take a while
+            client.putcmd("EPSV")
+            port = int(client.getresp().split("|||")[1].rstrip("|)."))
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as data:
+                client.putcmd(f"RETR {DAY}/empty.wav")
+                assert client.getresp()[:3] in ("125", "150")
+                assert other.sendcmd("NOOP")
+                assert select.select([data], [], [], 0.2)[0] == [], "the end came before the event was kept"
+        assert client.voidresp().startswith("226")
 
 
 def test_a_disk_that_was_slow_once_is_left_to_workers(world: FtpWorld, monkeypatch: pytest.MonkeyPatch) -> None:
