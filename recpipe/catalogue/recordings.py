@@ -151,7 +151,7 @@ class Recordings(Scoped):
             limit: at most so many, 1 to 1,000.
         """
         asked = {"tenant_id": self._tenant_id, "day": day, "name": name, "count": check_limit(limit)}
-        return [recording_of(row) for row in self._connection.execute(_FROM_NAME, asked)]
+        return [recording_of(row) for row in self._connection.execute(_FROM_NAME, asked).all()]
 
     def search(self, query: RecordingQuery, cursor: str | None = None, limit: int = 50) -> Page[Recording]:
         """See `Work.search`; of this tenant alone."""
@@ -282,7 +282,7 @@ class Recordings(Scoped):
         return select(*WITHOUT_PEAKS).where(recording.c.tenant_id == self._tenant_id)
 
     def _list(self, statement: Select[tuple[object, ...]]) -> list[Recording]:
-        return [recording_of(row) for row in self._connection.execute(statement)]
+        return [recording_of(row) for row in self._connection.execute(statement).all()]
 
     def _folders(self, length: int, prefix: str) -> list[str]:
         folder = func.substr(day_total.c.day, 1, length)

@@ -12,6 +12,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_read_json = json.JSONDecoder().raw_decode
 _as_json = json.JSONEncoder(separators=(",", ":")).encode  # `json.dumps` makes an encoder for every text
 
 
@@ -134,4 +135,7 @@ class Json(TypeDecorator[Any]):
         return None if value is None else _as_json(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        return None if value is None else json.loads(value)
+        if value is None:
+            return None
+        read, end = _read_json(value)
+        return read if end == len(value) else json.loads(value)  # which says what is wrong with the rest

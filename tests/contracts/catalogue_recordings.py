@@ -8,9 +8,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 from recpipe.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
+from recpipe.catalogue.tables import recording
 from recpipe.errors import Conflict, NotFound
 from recpipe.model import CallFacts, Direction, RecordingQuery
 from tests.contracts.catalogue_samples import DAY, NOW, a_recording, keep, kept_tenant
@@ -26,6 +28,20 @@ HOSTILE = [
 
 
 class RecordingContract:
+    @pytest.mark.parametrize(
+        ("column", "word"),
+        [("direction", "sideways"), ("direction", ""), ("audio", {"container": "ogg", "flags": []})],
+    )
+    def test_a_word_that_no_version_wrote_is_refused_when_it_is_read(
+        self, catalogue: Catalogue, column: str, word: object
+    ) -> None:
+        tenant = kept_tenant(catalogue)
+        [kept] = keep(catalogue, a_recording(tenant))
+        with catalogue.begin() as work:
+            work._connection.execute(update(recording).values({column: word}))
+        with catalogue.read() as work, pytest.raises(ValueError, match="is not a valid"):
+            work.of(tenant.id).recordings.from_name(kept.day, kept.name, 1)
+
     def test_a_recording_comes_back_as_it_was_kept(self, catalogue: Catalogue) -> None:
         tenant = kept_tenant(catalogue)
         facts = {"caller_name": "Anna Ä", "extension": "201", "call_id": "1743042317.12206", "route": "q-1"}

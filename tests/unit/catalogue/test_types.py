@@ -86,3 +86,9 @@ def test_any_other_cursor_is_refused(cursor: str) -> None:
 )
 def test_digits_are_what_can_be_dialled(raw: str, expected: str) -> None:
     assert digits(raw) == expected
+
+
+@pytest.mark.parametrize("text", ['{"n":1} and more', "[1][2]", "{", ""])
+def test_what_is_no_json_document_is_refused_when_it_is_read(text: str) -> None:
+    with pytest.raises(ValueError):
+        Json().process_result_value(text, SQLITE)
