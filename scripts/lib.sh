@@ -1,5 +1,9 @@
 # Sourced by the scripts beside it; says what it does, so that a first run is not a silent minute.
 
+# Where this is set, as in many a container, nothing that was compiled is kept: every command that is run, by a person or
+# by a test, would compile all of its modules first, which takes it longer than its work.
+unset PYTHONDONTWRITEBYTECODE
+
 say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
 
 # Make or refresh .venv from the lock file; a stamp makes a second run free.
