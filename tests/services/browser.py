@@ -20,6 +20,15 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, s
 from tests.services import need
 
 CHROMIUM = Path("/usr/bin/chromium")
+# Chromium heeds the last switch of this kind alone, so this names again what Playwright switches off. The last two are
+# the lists below the address bar, large programs that every profile starts although no test opens them: that took
+# longer than signing in.
+WITHOUT = """
+    AvoidUnnecessaryBeforeUnloadCheckSync DestroyProfileOnBrowserClose HttpsUpgrades HttpsFirstBalancedModeAutoEnable
+    LensOverlay MediaRouter PaintHolding ThirdPartyStoragePartitioning AvoidCorsURLLoaderRestartOnRedirect
+    OptimizationHints NetworkTimeServiceQuerying AimEnabled PreconnectToSearch
+    WebUIOmniboxPopup WebUIOmniboxAimPopup
+"""
 # Without these, Chromium looks for its maker's servers: no test may, and a closed network makes it slow.
 QUIET = (
     "--disable-background-networking",
@@ -27,6 +36,7 @@ QUIET = (
     "--disable-component-update",
     "--disable-default-apps",
     "--disable-domain-reliability",
+    f"--disable-features={','.join(WITHOUT.split())}",
     "--disable-gpu",
     "--disable-quic",
     "--disable-sync",
