@@ -110,7 +110,7 @@ def test_sessions_are_gauged_while_they_last(world: FtpWorld) -> None:
         assert (value("recpipe_ftp_sessions"), value("recpipe_ftp_sessions_logged_in")) == (2, 1)
         assert value("recpipe_ftp_sessions_transferring") == 0
         with client.transfercmd(f"RETR {DAY}/large.wav"):
-            assert value("recpipe_ftp_sessions_transferring") == 1
+            assert until(lambda: value("recpipe_ftp_sessions_transferring") == 1)
         client.getmultiline()
     assert until(lambda: value("recpipe_ftp_sessions") == 0)
     assert value("recpipe_ftp_sessions_logged_in") == 0
