@@ -14,11 +14,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Page, expect
 
 from recpipe import samples, wiring
 from recpipe.access import totp
+from recpipe.access.accounts import Accounts
+from recpipe.access.passwords import Cost, Passwords
 from recpipe.access.principal import operator
 from recpipe.cli.roles import RoleName
 from recpipe.cli.serve import Running, started
@@ -28,6 +31,8 @@ from tests.services import need
 
 PASSWORD = "correct horse battery"
 ADMIN = "ann@example.com"
+# Signing in is part of every test. Who registers as a person does has a password of the full cost.
+CHEAP = Passwords(Cost(passes=1, memory_kib=8, lanes=1))
 
 
 @dataclass
@@ -47,8 +52,7 @@ class Portal:
 
     def user(self, name: str, role: Role, grants: dict[str, list[str]] | None = None) -> str:
         """Make a user who can sign in with PASSWORD; returns its id."""
-        made = self.parts.accounts.create(operator("test"), name, role, password=PASSWORD, grants=grants)
-        return made.user.id
+        return _make_user(self.parts, name, role, grants=grants)
 
     def drop(
         self, sound: str | Path, *, kind: str = "in", to: str = "201", by: str = "02079460958", ago: int = 5
@@ -149,8 +153,13 @@ def portal(root: Path) -> Iterator[Portal]:
             by, "northwind", title="Northwind Bicycles", timezone="Europe/London", region="GB"
         )
         globex = parts.tenants.create(by, "globex", title="Globex", timezone="America/New_York", region="US")
-        parts.accounts.create(by, ADMIN, Role.ADMINISTRATOR, password=PASSWORD, display_name="Ann Admin")
+        _make_user(parts, ADMIN, Role.ADMINISTRATOR, display_name="Ann Admin")
         yield Portal(parts, running, home, northwind, globex)
+
+
+def _make_user(parts: wiring.Parts, name: str, role: Role, **details: Any) -> str:
+    accounts = Accounts(parts.catalogue, parts.clock, CHEAP)
+    return accounts.create(operator("test"), name, role, password=PASSWORD, **details).user.id
 
 
 # --- what people do -------------------------------------------------------------------------------------------
