@@ -2,12 +2,11 @@
 
 The loop's thread reads commands and answers them, and lets the kernel send files. It never waits for the catalogue, a
 store, a password or a cipher: that is done by a worker, which reports back. So a slow store or client holds up nobody
-but itself, an idle session costs no thread, and no two threads ever have the same session.
+but itself, an idle session costs no thread, and sessions are the loop's thread's alone.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import time
@@ -23,7 +22,6 @@ from recpipe import log
 _log = log.get(__name__)
 
 SPARE_SECONDS = 5.0
-_LONGEST_WAIT_SECONDS = 1.0
 
 Result = TypeVar("Result")
 Call = Callable[[], None]
@@ -39,6 +37,7 @@ class Loop(pyftpdlib.ioloop.IOLoop):  # type: ignore[misc]  # pyftpdlib has no t
         self.workers = Workers()
         self._calls: deque[Call] = deque()
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._ringing = threading.Lock()
         self._ends = False
         self._thread = threading.Thread(target=self._run, name="ftp-loop", daemon=True)
         self.register(self._bell, self, self.READ)
@@ -47,10 +46,11 @@ class Loop(pyftpdlib.ioloop.IOLoop):  # type: ignore[misc]  # pyftpdlib has no t
         self._thread.start()
 
     def call(self, call: Call) -> None:
-        """Have something called soon by the loop's thread. From any thread."""
+        """Have something called soon by the loop's thread; never, where that has ended. From any thread."""
         self._calls.append(call)
-        with contextlib.suppress(OSError):  # the loop is closed: nobody is left to call it
-            os.eventfd_write(self._bell, 1)
+        with self._ringing:
+            if not self._ends:  # else the number may be another file's by now
+                os.eventfd_write(self._bell, 1)
 
     def aside(self, job: Callable[[], Any], then: Then) -> None:
         """Have `job` done by a worker, and `then` called with what came of it by the loop's thread."""
@@ -73,17 +73,18 @@ class Loop(pyftpdlib.ioloop.IOLoop):  # type: ignore[misc]  # pyftpdlib has no t
         soonest: float | None = None
         while not self._ends:
             try:
-                self.poll(_LONGEST_WAIT_SECONDS if soonest is None else min(soonest, _LONGEST_WAIT_SECONDS))
+                self.poll(soonest)
                 soonest = self.sched.poll()
             except Exception:
                 _log.exception("ftp loop failed")
                 time.sleep(0.1)
         self.unregister(self._bell)
-        self.close()
         os.close(self._bell)
+        self.close()
 
     def _end(self) -> None:
-        self._ends = True
+        with self._ringing:
+            self._ends = True
 
     def _work(self, job: Callable[[], Any], then: Then) -> None:
         try:

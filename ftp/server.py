@@ -106,7 +106,7 @@ class FtpGateway:
         self._trail = trail
         self.passive_ports = PassivePorts(_port_range(settings.ftp_passive_ports))
         self.tls: Any = None
-        self.loop = Loop()
+        self.loop: Loop  # from the start on
         self.disk = Disk()
         self._listeners: list[Listener] = []
         self._plain: Listener | None = None
@@ -139,6 +139,7 @@ class FtpGateway:
         except BaseException:
             self._close_listeners()
             raise
+        self.loop = Loop()
         metrics.FTP_SESSIONS.set_function(lambda: self.status().sessions)
         metrics.FTP_LOGGED_IN.set_function(lambda: self.status().logged_in)
         metrics.FTP_TRANSFERRING.set_function(lambda: self.status().transfers)
@@ -148,7 +149,7 @@ class FtpGateway:
         self._guards.start()
 
     def stop(self) -> None:
-        """End all sessions and threads; returns within about ten seconds whatever clients and store do."""
+        """End all sessions and threads; returns within fifteen seconds whatever clients and store do."""
         if self._stopping.is_set():
             return
         self._stopping.set()
