@@ -112,7 +112,7 @@ class Session(Transfers):
         self._awaited = None
         self._under_way: Coroutine[Aside[Any], Any, None] | None = None
         self._vouched_for_at = 0.0
-        self._lines: deque[bytes] = deque()  # that came meanwhile
+        self._lines: deque[bytes] = deque()  # that came and were not taken yet
         super().__init__(conn, listener, ioloop)
         if not self.connected:
             return
@@ -215,13 +215,17 @@ class Session(Transfers):
     # --- commands that take a while ---------------------------------------------------------------------------
 
     def found_terminator(self) -> None:
-        if self._under_way is None and not self._lines:
-            super().found_terminator()
-            return
         self._lines.append(b"".join(self._in_buffer))
         self._in_buffer, self._in_buffer_len = [], 0
         if len(self._lines) > _MOST_AT_ONCE:
             self.close()
+        self._take_lines()
+
+    def _take_lines(self) -> None:
+        while self._lines and self._under_way is None and not self._closed:
+            line = self.decode(self._lines.popleft())
+            cmd = line.split(" ")[0]
+            self.pre_process_command(line, cmd.upper(), line[len(cmd) + 1 :])
 
     def _go_on(
         self, command: Coroutine[Aside[Any], Any, None], result: Any = None, error: BaseException | None = None
@@ -250,9 +254,7 @@ class Session(Transfers):
                 self.gateway.loop.workers.run(result.close)  # it was opened for somebody who has gone
             return
         self._go_on(command, result, error)
-        while self._lines and self._under_way is None and not self._closed:
-            self._in_buffer = [self._lines.popleft()]
-            super().found_terminator()
+        self._take_lines()
 
     # --- logging in -----------------------------------------------------------------------------------------
 

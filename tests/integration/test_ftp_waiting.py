@@ -91,6 +91,19 @@ def test_commands_behind_one_that_waits_are_answered_in_their_order(shared: FtpW
     assert DAY in codes[2]
 
 
+def test_a_line_that_is_half_there_when_a_command_ends_is_kept(world: FtpWorld, slow_store: threading.Event) -> None:
+    with Raw(world) as raw, raw.passive() as data:
+        raw.send(f"RETR {DAY}/one.wav")
+        raw.socket.sendall(b"NOOP\r\nPW")
+        assert not select.select([raw.socket], [], [], 0.2)[0]
+        slow_store.set()
+        while data.recv(65536):
+            pass
+        assert {raw.reply()[:3] for _ in range(3)} == {"125", "226", "200"}
+        raw.socket.sendall(b"D\r\n")
+        assert raw.reply().startswith("257")
+
+
 def test_a_password_is_waited_for_before_what_comes_behind_it(shared: FtpWorld) -> None:
     with Raw(shared, login="") as raw:
         raw.send("USER acme", f"PASS {PASSWORD}", f"SIZE {DAY}/one.wav", "QUIT")
@@ -138,9 +151,7 @@ def test_without_its_audit_event_a_file_is_not_given_whole(world: FtpWorld) -> N
         assert fetched(client, f"{DAY}/large.wav") == world.contents[f"{DAY}/large.wav"]
 
 
-def test_the_end_of_an_empty_file_waits_for_its_event_without_the_loop(
-    world: FtpWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_end_of_an_empty_file_waits_for_its_event_without_the_loop(world: FtpWorld) -> None:
     trail = world.made.parts.trail
     with world.login() as client, world.login("acme-second") as other:
         client.size(f"{DAY}/empty.wav")
