@@ -160,7 +160,8 @@ class DataChannel:
         """Move something over this connection, answer on the other one, and close."""
         self.moving, self._verb = moving, verb
         self.moved_at = time.monotonic()
-        if isinstance(moving, Download) and moving.sendable and not self._session.private and self._disk_is_quick:
+        quick = self._session.gateway.disk.is_quick
+        if isinstance(moving, Download) and moving.sendable and not self._session.private and quick:
             self._send()
             return
         context = self._session.ssl_context if self._session.private else None
@@ -180,10 +181,6 @@ class DataChannel:
         self._finish(complete=False)
 
     # --- by the kernel --------------------------------------------------------------------------------------
-
-    @property
-    def _disk_is_quick(self) -> bool:
-        return self._session.gateway.disk.is_quick
 
     def _send(self) -> None:
         moving: Any = self.moving

@@ -146,7 +146,7 @@ class Moving(Protocol):
     """What a data connection can be told to move."""
 
     def move(self, wire: Wire, moved: Callable[[int], None]) -> None:
-        """Move everything, and keep or close what was opened. In a worker's thread.
+        """Move everything; whoever calls it closes this afterwards. In a worker's thread.
 
         Args:
             moved: called with the number of bytes that have gone or come, as they do.
@@ -202,20 +202,19 @@ class Download:
             EOFError: the object ends before its size.
             RecpipeError, OSError, SSL.Error: as for every `Moving`.
         """
-        with self._stream:
-            if self.sendable and not wire.secure:
-                while sent := wire.send_file(self.send_to):
-                    moved(sent)
-                return
-            piece = _buffer()
-            while self._left:
-                count = self._stream.readinto(piece[: self._left])
-                if not count:
-                    raise EOFError(self._left)
-                self._left -= count
-                wire.send(piece[:count])
-                moved(count)
-            wire.say_goodbye()
+        if self.sendable and not wire.secure:
+            while sent := wire.send_file(self.send_to):
+                moved(sent)
+            return
+        piece = _buffer()
+        while self._left:
+            count = self._stream.readinto(piece[: self._left])
+            if not count:
+                raise EOFError(self._left)
+            self._left -= count
+            wire.send(piece[:count])
+            moved(count)
+        wire.say_goodbye()
 
     def close(self) -> None:
         self._stream.close()
@@ -259,19 +258,16 @@ class Upload:
             SpoolRefused: as `Receiving.commit`.
             OSError, SSL.Error: from the connection.
         """
-        try:
-            while piece := wire.receive():
-                try:
-                    self._received.write(piece)
-                except OSError as error:
-                    raise DiskFailed(str(error)) from error
-                moved(len(piece))
-            if not wire.ended_well or self._client_is_gone():
-                raise CutOff
-            wire.say_goodbye()
-            self._received.commit(self._expected_bytes)
-        finally:
-            self._received.close()
+        while piece := wire.receive():
+            try:
+                self._received.write(piece)
+            except OSError as error:
+                raise DiskFailed(str(error)) from error
+            moved(len(piece))
+        if not wire.ended_well or self._client_is_gone():
+            raise CutOff
+        wire.say_goodbye()
+        self._received.commit(self._expected_bytes)
 
     def close(self) -> None:
         self._received.close()

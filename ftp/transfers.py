@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from OpenSSL import SSL
@@ -43,12 +44,12 @@ class Transfers(Commands):
         start, self._restart_position = self._restart_position, 0
         if not self.ready_for_data():
             return
-        tree = self.tree
-        with self.gateway.disk:
-            opened = tree.open_at_once(path, start) if self.gateway.disk.is_quick else None
-        self.begin_transfer(
-            Download(*opened) if opened else await Aside(lambda: Download(*tree.open(path, start))), "RETR"
-        )
+        tree, opened = self.tree, None
+        if self.gateway.disk.is_quick:
+            with self.gateway.disk:
+                opened = tree.open_at_once(path, start)
+        download = Download(*opened) if opened else await Aside(lambda: Download(*tree.open(path, start)))
+        self.begin_transfer(download, "RETR")
 
     async def ftp_STOR(self, path: str) -> None:
         expected_bytes, self._announced_bytes = self._announced_bytes, None
@@ -58,11 +59,11 @@ class Transfers(Commands):
             return
         if not self.ready_for_data():
             return
-        assert isinstance(self.tree, DropBox), "anybody else was refused"
-        tree = self.tree
-        self.begin_transfer(
-            await Aside(lambda: Upload(tree.store(path, self._arrived), expected_bytes, self.peer_is_gone)), "STOR"
-        )
+        assert isinstance(self.tree, DropBox) and self.principal is not None, "anybody else was refused"
+        # Of now: by the end of the upload somebody else may have logged in.
+        tree, arrived = self.tree, partial(self.gateway.note_upload, self.principal)
+        upload = await Aside(lambda: Upload(tree.store(path, arrived), expected_bytes, self.peer_is_gone))
+        self.begin_transfer(upload, "STOR")
 
     def ftp_ALLO(self, line: str) -> None:
         size = line.split(" ")[0]
@@ -86,10 +87,6 @@ class Transfers(Commands):
         if self.data_channel is not None and not self.data_channel.transfer_in_progress():
             self.data_channel.close()  # else the goodbye would wait for a transfer that was never asked for
         super().ftp_QUIT(line)
-
-    def _arrived(self, size_bytes: int) -> None:
-        assert self.principal is not None
-        self.gateway.note_upload(self.principal, size_bytes)
 
     # --- data connections -----------------------------------------------------------------------------------
 

@@ -60,8 +60,8 @@ class DropBox:
         self._sent: OrderedDict[str, Entry] = OrderedDict()
 
     def stat(self, path: str) -> Entry:
-        if path in self._sent:
-            return self._sent[path]
+        if (sent := self._sent.get(path)) is not None:
+            return sent
         name = posixpath.basename(path)
         # A name with a suffix is asked for to see whether it is there, one without to go into it.
         if path != "/" and posixpath.splitext(name)[1]:
