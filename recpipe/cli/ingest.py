@@ -11,7 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from recpipe import wiring
 from recpipe.errors import SettingsInvalid
-from recpipe.pipeline.run import Counts, Ingest
+from recpipe.pipeline.ingest import Ingest
+from recpipe.pipeline.outcomes import Counts
 from recpipe.settings import Settings, Spool
 
 

@@ -17,7 +17,7 @@ import uvicorn
 from recpipe import log, wiring
 from recpipe.cli.roles import RoleName
 from recpipe.errors import RecpipeError, SettingsInvalid
-from recpipe.pipeline.run import Ingest
+from recpipe.pipeline.ingest import Ingest
 from recpipe.settings import Settings, split_listen
 
 _log = log.get(__name__)

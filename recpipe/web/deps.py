@@ -35,7 +35,7 @@ from recpipe.web.security import address_of
 from recpipe.web.streams import Streams
 
 if TYPE_CHECKING:
-    from recpipe.pipeline.run import Ingest
+    from recpipe.pipeline.ingest import Ingest
 
 ENDPOINT_THREADS = 32
 API = "/api/v1"

@@ -35,7 +35,7 @@ from keys import certificate
 from recpipe import log
 from recpipe.catalogue import Catalogue
 from recpipe.model import CertificateState, StoreFormat, Tenant, TenantCertificate
-from recpipe.pipeline.run import Ingest
+from recpipe.pipeline.ingest import Ingest
 from recpipe.settings import Settings, Spool
 from recpipe.store.opening import open_store
 from tests.services.s3 import S3Server, rclone_s3, seaweedfs

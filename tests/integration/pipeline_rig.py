@@ -24,7 +24,7 @@ from recpipe.model import (
     Tenant,
     TenantCertificate,
 )
-from recpipe.pipeline.run import Ingest
+from recpipe.pipeline.ingest import Ingest
 from recpipe.settings import Settings, Spool
 from recpipe.store.memory import MemoryStore
 

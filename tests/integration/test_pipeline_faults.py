@@ -170,7 +170,7 @@ def test_a_full_disk_makes_good_recordings_wait(rig: Rig, monkeypatch: pytest.Mo
         full.symlink_to("/dev/full")
         return full
 
-    monkeypatch.setattr("recpipe.pipeline.run._GIVE_UP_AFTER", 2)
+    monkeypatch.setattr("recpipe.pipeline.outcomes._GIVE_UP_AFTER", 2)
     monkeypatch.setattr(SpoolFolder, "scratch", scratch)
     rig.change_tenant(store_format=StoreFormat.MP3)
     rig.drop()

@@ -1,0 +1,256 @@
+"""Owns the spools and the threads: one watcher a spool, a fair queue, workers, one committer."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from recpipe import log, metrics
+from recpipe.catalogue import Added, Catalogue
+from recpipe.errors import RecpipeError
+from recpipe.model import Node, Recording
+from recpipe.pipeline.commit import Committer
+from recpipe.pipeline.fair import FairQueue
+from recpipe.pipeline.heartbeat import Heartbeat
+from recpipe.pipeline.late import LateRecords
+from recpipe.pipeline.order import AlreadyStored, Job, Line, Order
+from recpipe.pipeline.outcomes import Counts, Outcomes
+from recpipe.pipeline.waiting import WaitingList
+from recpipe.settings import Settings, Spool
+from recpipe.spool.describe import Describer
+from recpipe.spool.folder import SpoolFolder
+from recpipe.spool.watch import Watcher
+from recpipe.store.base import Store
+
+_log = log.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    line: Line
+    watcher: Watcher
+
+
+class Ingest:
+    """The write path as a running thing. `start` and `stop` for a service, `drain` for one pass.
+
+    Args:
+        spools: which to serve; each is locked, so a second process with one of them fails at once.
+        keep_source: leave the files where they are (import of a foreign folder).
+        state_dir: holds a control folder for each spool, in place of `.recpipe` in the spool.
+        on_outcome: called with each outcome, for progress bars: ("stored" | "repeated" | ..., bytes).
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        catalogue: Catalogue,
+        store: Store,
+        *,
+        spools: Sequence[Spool] | None = None,
+        keep_source: bool = False,
+        state_dir: Path | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        on_outcome: Callable[[str, int], None] = lambda outcome, size_bytes: None,
+    ) -> None:
+        self._settings = settings
+        self._catalogue = catalogue
+        self._clock = clock
+        self._order = Order(catalogue, store, clock)
+        self._queue: FairQueue[Job] = FairQueue()
+        self._committer: Committer[Recording, Added] = Committer(self._write)
+        self._waiting = WaitingList(catalogue, self._order, clock)
+        self._lock = threading.Lock()
+        self._busy = 0  # workers with a file in hand
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._served: dict[str, _Served] = {}
+        for spool in settings.spool if spools is None else spools:
+            state = state_dir and state_dir / hashlib.sha256(os.fsencode(spool.path.absolute())).hexdigest()[:16]
+            line = Line(spool, SpoolFolder(spool, state), Describer(spool), keep_source)
+            self._served[spool.label] = _Served(line, Watcher(spool, state))
+        self._outcomes = Outcomes(
+            self._order,
+            self._waiting,
+            {label: served.watcher for label, served in self._served.items()},
+            settings.held_retry_seconds,
+            clock,
+            on_outcome,
+        )
+
+    @property
+    def counts(self) -> Counts:
+        """What happened since the start."""
+        return self._outcomes.counts
+
+    # --- life ---------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Lock the spools, finish what a crash left, and begin.
+
+        Raises:
+            SpoolLocked: another process serves one of them; none was started.
+        """
+        self._lock_spools()
+        for served in self._served.values():
+            served.watcher.start()
+            self._spawn(f"spool-{served.line.spool.label}", partial(self._follow, served))
+            if served.line.spool.cdr_csv or served.line.spool.cdr_dir:
+                self._spawn(f"late-{served.line.spool.label}", partial(self._join_late, served.line))
+        for number in range(self._settings.ingest_workers):
+            self._spawn(f"ingest-{number}", self._labour)
+        beat = Heartbeat(self._catalogue, self._clock, partial(self._nodes, self._clock()))
+        self._spawn("heartbeat", partial(beat.run, self._stopping))
+
+    def stop(self) -> None:
+        """Finish the files in work, commit them, let the spools go. What is queued waits in its spool."""
+        self._stopping.set()
+        self._queue.close()
+        for served in self._served.values():
+            served.watcher.stop()
+        for thread in self._threads:
+            thread.join()
+        self._committer.close()
+        unfinished = self._outcomes.give_up()
+        for served in self._served.values():
+            folder = served.line.folder
+            folder.unlock(in_order=not unfinished and not (folder.crashed and served.watcher.pending()))
+
+    def waiting(self) -> dict[str, int]:
+        """Files seen and not yet stored, by spool."""
+        return {label: served.watcher.pending() for label, served in self._served.items()}
+
+    def drain(self, patience_seconds: float = 30.0) -> bool:
+        """Ingest what is in the spools now, then stop.
+
+        Args:
+            patience_seconds: how long nothing may get done (store or database away) before giving up.
+
+        Returns:
+            Whether every file reached an end: stored, held or quarantined.
+        """
+        self._lock_spools()
+        for served in self._served.values():
+            served.watcher.scan_now()
+            self._spawn(f"spool-{served.line.spool.label}", partial(self._follow, served))
+        for number in range(self._settings.ingest_workers):
+            self._spawn(f"ingest-{number}", self._labour)
+        done, moved_at, retried = 0, time.monotonic(), 0
+        try:
+            while True:
+                open_files = sum(self.waiting().values()) - self._outcomes.parked()
+                with self._lock:
+                    busy = self._busy > 0
+                if open_files <= 0:
+                    return True
+                now_done = self.counts.stored + self.counts.repeated + self.counts.quarantined + self.counts.held
+                if now_done != done or (busy and self.counts.retried == retried):
+                    done, moved_at, retried = now_done, time.monotonic(), self.counts.retried
+                elif time.monotonic() - moved_at > patience_seconds + self._slowest_settle():
+                    return False
+                time.sleep(0.1)
+        finally:
+            self.stop()
+
+    def _slowest_settle(self) -> float:
+        return max((s.line.spool.settle_seconds for s in self._served.values()), default=0.0)
+
+    def _lock_spools(self) -> None:
+        locked: list[SpoolFolder] = []
+        try:
+            for served in self._served.values():
+                served.line.folder.lock()
+                locked.append(served.line.folder)
+                self._waiting.reconcile(served.line)
+        except RecpipeError:
+            for folder in locked:
+                folder.unlock(in_order=not folder.crashed)
+            raise
+
+    def _spawn(self, name: str, target: Callable[[], None]) -> None:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    # --- threads ------------------------------------------------------------------------------------------
+
+    def _follow(self, served: _Served) -> None:
+        line = served.line
+        while not self._stopping.is_set():
+            try:
+                for settled in served.watcher.take(timeout_seconds=0.5):
+                    look_first = self._outcomes.failed_before(settled.path)
+                    self._queue.put(line.describer.lane(settled), Job(line, settled, look_first))
+                metrics.WAITING.labels(line.spool.label).set(served.watcher.pending())
+            except Exception:
+                _log.exception("spool could not be read", spool=line.spool.label)
+                self._stopping.wait(line.spool.rescan_seconds)
+
+    def _join_late(self, line: Line) -> None:
+        records = LateRecords(self._catalogue, line)
+        while not self._stopping.wait(line.spool.rescan_seconds):
+            try:
+                records.join(self._clock())
+            except Exception:
+                _log.exception("call detail records could not be joined", spool=line.spool.label)
+
+    def _nodes(self, started_at: datetime, now: datetime) -> list[Node]:
+        counts, waiting = self.counts, self.waiting()
+        return [
+            Node(
+                name=f"{socket.gethostname()}:{os.getpid()}",
+                role="ingest",
+                spool=label,
+                started_at=started_at,
+                seen_at=now,
+                files_waiting=waiting[label],
+                last_ingest_at=self._outcomes.last_ingest_at.get(label),
+                detail={"stored": counts.stored, "stored_bytes": counts.stored_bytes},
+            )
+            for label in self._served
+        ]
+
+    def _labour(self) -> None:
+        while (job := self._queue.get()) is not None:
+            with self._lock:
+                self._busy += 1
+            try:
+                self._take(job)
+            except Exception:  # the table of `outcomes` is complete; this keeps the worker should it not be
+                _log.exception("worker failed", spool=job.line.spool.label)
+            finally:
+                with self._lock:
+                    self._busy -= 1
+
+    def _take(self, job: Job) -> None:
+        outcomes = self._outcomes
+        attempt = outcomes.kept(job)
+        try:
+            if attempt is not None and not self._order.still_right(job, attempt):
+                self._order.discard(attempt)
+                attempt = None
+            if attempt is None:
+                prepared = self._order.prepare(job)
+                if isinstance(prepared, AlreadyStored):
+                    outcomes.finish(job, "repeated", 0)
+                    return
+                attempt = prepared
+            recording = self._order.upload(job, attempt)
+        except Exception as error:
+            outcomes.failed(job, attempt, error)
+            return
+        self._committer.submit(
+            recording, partial(outcomes.committed, job, attempt), partial(outcomes.failed, job, attempt)
+        )
+
+    def _write(self, recordings: Sequence[Recording]) -> Sequence[Added]:
+        with self._catalogue.begin() as work:
+            return work.add_recordings(recordings)
