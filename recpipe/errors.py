@@ -166,6 +166,21 @@ class TooManyMatches(CatalogueError):
         self.limit = limit
 
 
+class SearchTooLong(CatalogueError):
+    """A search took longer than one may and was stopped, so that it does not keep everybody else waiting.
+
+    Attributes:
+        seconds: the limit, the setting `search_seconds`.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"The search was stopped after {seconds:g} seconds. Narrow it by date, give more of the number or text, or "
+            "try again when the database has less to do."
+        )
+        self.seconds = seconds
+
+
 class QueryInvalid(CatalogueError):
     """The search cannot be understood: a bad cursor, a reversed time range, too few digits."""
 

@@ -87,10 +87,11 @@ class Reader:
             NotFound: one of the tenants does not exist, or is nothing to this principal.
             Forbidden: searching is not allowed there.
             QueryInvalid, TooManyMatches: as `Work.search`.
+            SearchTooLong: it was stopped; narrowed, by date above all, it may be answered.
         """
         narrowed = _narrowed(principal, query)
         self._require_each(principal, action, tenant_ids)
-        with self._catalogue.read() as work:
+        with self._catalogue.read(limited=True) as work:
             chosen = self._tenant_ids(work, principal, tenant_ids, action)
             if narrowed is None or not chosen:
                 return Page(())
@@ -102,7 +103,7 @@ class Reader:
         """How many a search finds, counting no further than `cap`; raises as `search`."""
         narrowed = _narrowed(principal, query)
         self._require_each(principal, Action.SEARCH, tenant_ids)
-        with self._catalogue.read() as work:
+        with self._catalogue.read(limited=True) as work:
             chosen = self._tenant_ids(work, principal, tenant_ids, Action.SEARCH)
             if narrowed is None or not chosen:
                 return CappedCount(0)

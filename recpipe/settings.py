@@ -99,6 +99,9 @@ class Settings(BaseSettings):
         SecretStr(""),
         description="default: SQLite in the data dir; postgresql+psycopg://user:password@host/name",
     )
+    search_seconds: float = Field(
+        5.0, gt=0, le=3600, description="a search that takes the database longer is stopped, and says to narrow it"
+    )
     store_url: str = Field("", description="default: file://<data dir>/objects; s3://bucket/prefix")
 
     s3_endpoint: str = Field("", description="URL of an S3-compatible store; empty for AWS")

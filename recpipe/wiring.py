@@ -61,7 +61,7 @@ def open_catalogue(settings: Settings) -> Iterator[Catalogue]:
         CatalogueUnavailable: the database does not answer.
     """
     make_data_dir(settings)
-    catalogue = Catalogue.open(settings.database)
+    catalogue = Catalogue.open(settings.database, search_seconds=settings.search_seconds)
     try:
         yield catalogue
     finally:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -13,16 +14,28 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Engine, RootTransaction, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    InvalidatePoolError,
+    OperationalError,
+    SQLAlchemyError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from recpipe.errors import CatalogueError, CatalogueUnavailable, Conflict
+from recpipe.errors import CatalogueError, CatalogueUnavailable, Conflict, SearchTooLong
 
 T = TypeVar("T")
 
 BUSY_SECONDS = 10
 _OF_THE_DATABASE = (SQLAlchemyError, sqlite3.Error)
 _READS = "recpipe_reads"
+_USED_AT = "recpipe_used_at"
+_FRESH_SECONDS = 1.0  # a connection that was used so lately is taken to be alive
+_STEPS = 10_000  # of SQLite's machine between two looks at the clock: about a millisecond
+_QUERY_CANCELED = "57014"  # PostgreSQL, appendix A
 
 
 def parse(url: str) -> URL:
@@ -56,13 +69,37 @@ def build(url: URL) -> Engine:
             pool_size=10,
             max_overflow=20,
             pool_timeout=BUSY_SECONDS,
-            pool_pre_ping=True,
             pool_recycle=1800,
             connect_args={"connect_timeout": 5, "application_name": "recpipe"},
         )
     except ModuleNotFoundError as error:
         raise CatalogueError("PostgreSQL needs its driver: install recpipe[postgresql].") from error
+    _ping_idle_ones(engine)
     return engine
+
+
+def _ping_idle_ones(engine: Engine) -> None:
+    """Ask a connection whether it is alive before it is used, as `pool_pre_ping` does, unless it was used just now:
+    that would be a round trip more for every search.
+    """
+
+    @event.listens_for(engine, "checkin")
+    def _used(_connection: Any, record: Any) -> None:
+        record.info[_USED_AT] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _taken(connection: Any, record: Any, _proxy: Any) -> None:
+        used_at = record.info.get(_USED_AT)
+        if used_at is None or time.monotonic() - used_at < _FRESH_SECONDS:
+            return
+        try:
+            alive = engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            if not engine.dialect.is_disconnect(error, connection, None):
+                raise
+            alive = False
+        if not alive:
+            raise InvalidatePoolError  # the pool then makes new connections, for this one and all the others
 
 
 def _sqlite(url: URL) -> Engine:
@@ -84,7 +121,7 @@ def _sqlite(url: URL) -> Engine:
     return engine
 
 
-def _begin_sqlite(connection: Connection, *, reads: bool) -> None:
+def _begin_sqlite(connection: Connection, *, reads: bool, seconds: float | None) -> None:
     """Begin for real: the driver does not by itself, see `_connected`."""
     # Not as an event of SQLAlchemy: one listener slows down every statement. And past its execution, which takes ten
     # times as long as these words.
@@ -96,6 +133,19 @@ def _begin_sqlite(connection: Connection, *, reads: bool) -> None:
     try:
         driver.execute("BEGIN" if reads else "BEGIN IMMEDIATE")
     except sqlite3.OperationalError as error:
+        raise OperationalError("BEGIN", None, error, hide_parameters=True) from error
+    if seconds is not None:
+        until = time.monotonic() + seconds
+        driver.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
+
+
+def _begin_postgresql(connection: Connection, seconds: float) -> None:
+    """Begin a transaction that only reads and whose every statement ends in time, in one round trip."""
+    driver: Any = connection.connection.driver_connection
+    try:
+        # Several statements at once cannot be prepared. SET LOCAL ends with the transaction, also behind a pooler.
+        driver.execute(f"BEGIN READ ONLY; SET LOCAL statement_timeout = {round(seconds * 1000)}", prepare=False)
+    except connection.dialect.loaded_dbapi.Error as error:
         raise OperationalError("BEGIN", None, error, hide_parameters=True) from error
 
 
@@ -120,22 +170,31 @@ class Transaction(Generic[T]):
     Args:
         lock: of the writers of this process, where they have one.
         made: what the block gets of the connection.
+        seconds: of a transaction that only reads: how long one of its statements (SQLite: all of them) may take.
 
     Raises:
+        SearchTooLong: a statement was stopped after `seconds`.
         CatalogueUnavailable: no connection, a lock held too long, a deadlock: the whole block may be repeated.
         Conflict: a rule of the schema was broken.
     """
 
     # A class, where nested generators would read better: those are a quarter of the time of an empty transaction.
-    __slots__ = ("_begun", "_connection", "_engine", "_lock", "_made", "_reads")
+    __slots__ = ("_begun", "_connection", "_engine", "_lock", "_made", "_reads", "_seconds")
 
     def __init__(
-        self, engine: Engine, lock: WriterLock | None, made: Callable[[Connection], T], *, reads: bool
+        self,
+        engine: Engine,
+        lock: WriterLock | None,
+        made: Callable[[Connection], T],
+        *,
+        reads: bool,
+        seconds: float | None = None,
     ) -> None:
         self._engine = engine
         self._lock = None if reads else lock
         self._made = made
         self._reads = reads
+        self._seconds = seconds
 
     def __enter__(self) -> T:
         if self._lock is not None:
@@ -156,10 +215,14 @@ class Transaction(Generic[T]):
             raise
 
     def _begin(self, connection: Connection) -> RootTransaction:
-        if self._engine.dialect.name != "sqlite":
+        if self._engine.dialect.name == "sqlite":
+            begun = connection.begin().__enter__()
+            _begin_sqlite(connection, reads=self._reads, seconds=self._seconds)
+            return begun
+        if self._seconds is None:
             return connection.execution_options(postgresql_readonly=self._reads).begin().__enter__()
-        begun = connection.begin().__enter__()
-        _begin_sqlite(connection, reads=self._reads)
+        begun = connection.execution_options(isolation_level="AUTOCOMMIT").begin().__enter__()
+        _begin_postgresql(connection, self._seconds)
         return begun
 
     def __exit__(
@@ -167,6 +230,9 @@ class Transaction(Generic[T]):
     ) -> None:
         try:
             try:
+                if self._seconds is not None and self._engine.dialect.name == "sqlite":
+                    driver: Any = self._connection.connection.driver_connection
+                    driver.set_progress_handler(None, 0)
                 self._begun.__exit__(kind, error, trace)
             finally:
                 self._connection.close()
@@ -176,7 +242,16 @@ class Transaction(Generic[T]):
             if self._lock is not None:
                 self._lock.__exit__()
         if isinstance(error, _OF_THE_DATABASE):
+            if self._seconds is not None and _was_stopped(error):
+                raise SearchTooLong(self._seconds) from error
             raise _meaning(error) from error
+
+
+def _was_stopped(error: Exception) -> bool:
+    """Whether a statement was ended because its time was over."""
+    if not isinstance(error, OperationalError):
+        return False
+    return getattr(error.orig, "sqlstate", "") == _QUERY_CANCELED or str(error.orig) == "interrupted"
 
 
 def transaction(engine: Engine, lock: WriterLock | None, *, reads: bool) -> Transaction[Connection]:

@@ -158,7 +158,7 @@ def audit_list(
         query = AuditQuery(
             moment("--from", start, zone), moment("--to", end, zone, whole_day=True), actor, action, outcome, subject
         )
-        with parts.catalogue.read() as work:
+        with parts.catalogue.read(limited=True) as work:
             log = work.of(owner.id).audit if owner else work.audit
             page = log.list(query, cursor or None, limit)
             names = {t.id: t.name for t in work.tenants.list()}

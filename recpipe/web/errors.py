@@ -84,6 +84,7 @@ _TABLE: tuple[tuple[type[Exception], int, str, str], ...] = (
     (errors.AlreadyExists, 409, "already-exists", "Already exists"),
     (errors.Conflict, 409, "conflict", "Against a rule"),
     (errors.TooManyMatches, 422, "too-many-matches", "Too many numbers match"),
+    (errors.SearchTooLong, 422, "search-too-long", "The search takes too long"),
     (errors.QueryInvalid, 422, "query-invalid", "Search not understood"),
     (errors.InputInvalid, 422, "input-invalid", "Cannot be kept"),
     (errors.Unfit, 422, "unfit", "Cannot be ingested"),

@@ -7,12 +7,16 @@ from datetime import UTC, timedelta, timezone
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from recpipe.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
-from recpipe.errors import CatalogueError, NotFound, QueryInvalid
+from recpipe.errors import CatalogueError, NotFound, QueryInvalid, SearchTooLong
 from recpipe.model import AuditEvent, AuditQuery, Node, Outcome, QuarantineTotal
 from tests.contracts.catalogue_samples import NOW, a_recording, a_tenant, keep, kept_tenant
+
+COUNTING = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) SELECT count(*) FROM n"
+FOR_HOURS, FOR_A_MOMENT = COUNTING.format(10**11), COUNTING.format(30_000)
 
 
 def quarantined(relative: str = "acme/x.wav", **changes: Any) -> dict[str, Any]:
@@ -33,6 +37,29 @@ def quarantined(relative: str = "acme/x.wav", **changes: Any) -> dict[str, Any]:
 class RunningContract:
     def test_it_is_ready(self, catalogue: Catalogue) -> None:
         catalogue.ready()
+
+    def test_a_search_that_takes_too_long_is_stopped_and_its_connection_goes_on(self, catalogue: Catalogue) -> None:
+        catalogue._search_seconds = 0.05
+        tenant = kept_tenant(catalogue)
+        for _ in range(3):
+            with pytest.raises(SearchTooLong, match="Narrow it by date"), catalogue.read(limited=True) as work:
+                work._connection.execute(text(FOR_HOURS))
+            with catalogue.read(limited=True) as work:
+                assert [one.id for one in work.tenants.list()] == [tenant.id]
+
+    def test_neither_writes_nor_the_programs_own_reads_are_stopped(self, catalogue: Catalogue) -> None:
+        catalogue._search_seconds = 0.001
+        with pytest.raises(SearchTooLong), catalogue.read(limited=True) as work:
+            work._connection.execute(text(FOR_A_MOMENT))
+        for block in (catalogue.read, catalogue.begin):
+            with block() as work:
+                assert work._connection.execute(text(FOR_A_MOMENT)).scalar_one() == 30_000
+
+    def test_a_search_can_change_nothing(self, catalogue: Catalogue) -> None:
+        with pytest.raises(CatalogueError), catalogue.read(limited=True) as work:
+            work.tenants.add(a_tenant())
+        with catalogue.read() as work:
+            assert not work.tenants.list()
 
     def test_an_exception_undoes_the_whole_block(self, catalogue: Catalogue) -> None:
         tenant = a_tenant()

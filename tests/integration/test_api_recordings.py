@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from recpipe.catalogue import engine
 from tests.integration.api import World, world
 
 
@@ -20,6 +21,14 @@ def test_a_search_gives_the_newest_first_and_counts(there: World) -> None:
     answer = there.client("client").get("/api/v1/recordings").json()
     assert [item["name"] for item in answer["items"]] == ['ünï "quoted".wav', "two.wav.enc", "one.wav"]
     assert (answer["count"], answer["count_capped"], answer["next"]) == (3, False, None)
+
+
+def test_a_search_that_takes_too_long_is_told_to_narrow(there: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "_STEPS", 1)
+    monkeypatch.setattr(there.parts.catalogue, "_search_seconds", 0)
+    answer = there.client("client").get("/api/v1/recordings")
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:recpipe:problem:search-too-long")
+    assert "Narrow it by date" in answer.json()["detail"]
 
 
 def test_a_recording_says_what_its_file_is(there: World) -> None:

@@ -64,7 +64,7 @@ def audit(
     owner = tenant_of(context, principal, tenant).id if tenant else None
     readable = context.trail.readable(principal, owner)
     query = AuditQuery(from_, to, actor, action, outcome, subject)
-    with context.catalogue.read() as work:
+    with context.catalogue.read(limited=True) as work:
         log = work.audit if readable is None else work.audit_of(readable)
         page = log.list(query, cursor, limit)
     return Listed(items=[AuditGiven.of(happened) for happened in page.items], next=page.next_cursor)

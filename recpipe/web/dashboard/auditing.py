@@ -87,7 +87,7 @@ def _moment(typed: str | None, zone: ZoneInfo, *, whole_day: bool = False) -> da
 def _page(
     desk: Desk, tenant_ids: Collection[str] | None, query: AuditQuery, cursor: str | None, limit: int
 ) -> Page[AuditEvent]:
-    with desk.context.catalogue.read() as work:
+    with desk.context.catalogue.read(limited=True) as work:
         log = work.audit if tenant_ids is None else work.audit_of(tenant_ids)
         return log.list(query, cursor, limit)
 

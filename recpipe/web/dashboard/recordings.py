@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -16,7 +17,7 @@ from starlette.responses import JSONResponse
 from recpipe.access.principal import Action
 from recpipe.audio.peaks import PeaksMalformed, decode
 from recpipe.disposal import LONGEST_REASON
-from recpipe.errors import InputInvalid, QueryInvalid, TooManyMatches
+from recpipe.errors import InputInvalid, QueryInvalid, SearchTooLong, TooManyMatches
 from recpipe.model import Direction, NumberMatch, Page, Recording, RecordingQuery, Tenant
 from recpipe.web.api import export
 from recpipe.web.api.asking import Asked, understood
@@ -137,8 +138,9 @@ def _answer(request: Request, desk: Desk, viewer: Viewer, template: str) -> Resp
     else:
         try:
             found = reader.search(who, wanted.tenant_ids, wanted.query, wanted.cursor or None, wanted.size)
-            count = reader.count(who, wanted.tenant_ids, wanted.query, MOST_COUNTED) if _cheap(wanted) else None
-        except (QueryInvalid, TooManyMatches) as refused:
+            with suppress(SearchTooLong):  # the list is worth showing without it
+                count = reader.count(who, wanted.tenant_ids, wanted.query, MOST_COUNTED) if _cheap(wanted) else None
+        except (QueryInvalid, TooManyMatches, SearchTooLong) as refused:
             problem = problem_of(refused)
     return desk.page(
         request,
