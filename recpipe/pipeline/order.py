@@ -121,8 +121,9 @@ class Order:
         seal.require(tenant, certificates, 0 if transcodes else settled.size_bytes, self._clock())
         source_sha256 = hash_unchanged(settled)
         recording_id = derived_id(tenant.id, settled.relative, source_sha256)
-        leftovers = settled.inherited and line.folder.crashed
-        if (leftovers or job.look_first) and self._stored_before(tenant.id, recording_id, line.folder.spool_id):
+        if (line.folder.crash_may_have_had(settled) or job.look_first) and self._stored_before(
+            tenant.id, recording_id, line.folder.spool_id
+        ):
             return AlreadyStored(recording_id)
 
         audio = probe.probe(settled.path)

@@ -7,7 +7,7 @@ uploads that are not complete, scratch files and files being removed.
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import hashlib
 import os
 import re
 import secrets
@@ -20,10 +20,11 @@ from types import TracebackType
 
 from recpipe import log as logs
 from recpipe import settings
-from recpipe.errors import SourceChanged, SpoolLocked, SpoolRefused
+from recpipe.errors import SourceChanged, SpoolRefused
 from recpipe.model import Settled
 from recpipe.spool import moving
 from recpipe.spool.files import CONTROL_FOLDER, Kind, check_relative, kind_of, only_sidecars_of, safe_text
+from recpipe.spool.lock import SpoolLock
 
 _log = logs.get(__name__)
 
@@ -47,9 +48,11 @@ class SpoolFolder:
         self._quarantine = self.control / "quarantine"
         self._incoming = self.control / "incoming"
         self._scratch = self.control / "scratch"
-        self._lock_handle: int | None = None
+        self._lock = SpoolLock(self.control / "lock")
+        self._locked_at_ns = 0
         self._crashed = False
         self._id = ""
+        self._id_is_kept = False
         self._resolved: dict[Path, str] = {}
 
     # --- ownership ------------------------------------------------------------------------------------
@@ -64,30 +67,19 @@ class SpoolFolder:
             SpoolRefused: the folder cannot be made or written to.
         """
         self._prepare()
-        path = self.control / "lock"
         with _refusals(f"The spool {self.root} cannot be locked"):
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                owner = os.pread(handle, 200, 0).decode("utf-8", "replace").strip() or "another process"
-                os.close(handle)
-                raise SpoolLocked(self.root, safe_text(owner)) from None
-            except OSError:
-                os.close(handle)
-                raise
-            # Whoever left in good order has taken its name out of the file.
-            self._crashed = os.fstat(handle).st_size > 0
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-            os.fsync(handle)
-            self._lock_handle = handle
-            self._tidy()
+            self._crashed = not self._lock.acquire(self.root)
+            self._locked_at_ns = time.time_ns()
+        self._tidy()
 
     @property
     def crashed(self) -> bool:
         """Whether the owner before us ended without `unlock`: it may have left half-done work behind."""
         return self._crashed
+
+    def crash_may_have_had(self, settled: Settled) -> bool:
+        """Whether an owner that crashed may have begun with this file: it was there before us."""
+        return self._crashed and (settled.inherited or settled.mtime_ns < self._locked_at_ns)
 
     def unlock(self, *, in_order: bool = True) -> None:
         """Let another process have it. Not owning it is no error.
@@ -95,25 +87,34 @@ class SpoolFolder:
         Args:
             in_order: nothing is half done; False makes the next owner look as after a crash.
         """
-        if self._lock_handle is not None:
-            if in_order:
-                os.ftruncate(self._lock_handle, 0)
-            os.close(self._lock_handle)
-            self._lock_handle = None
+        self._lock.release(in_order=in_order)
 
     @property
     def spool_id(self) -> str:
-        """8 hex digits, random, made once and kept in the control folder."""
-        if not self._id:
+        """8 hex digits, random, made once and kept in the control folder.
+
+        While the disk is full and there is none, it is derived from machine and path; it is kept once there is room.
+        """
+        if not self._id_is_kept:
             self._prepare()
             path = self.control / "id"
-            if not path.exists():
-                self._write_id(path)
+            try:
+                if not path.exists():
+                    # After a crash the derived one may have been in use.
+                    self._write_id(path, self._id or (self._derived_id() if self._crashed else secrets.token_hex(4)))
+            except OSError as error:
+                if error.errno not in moving.NO_ROOM:
+                    raise
+                self._id = self._id or self._derived_id()
+                return self._id
             text = path.read_text("ascii", errors="replace").strip()
             if not re.fullmatch(r"[0-9a-f]{8}", text):
                 raise SpoolRefused(f"{path} does not hold 8 hex digits. Delete that file to have a new id made.")
-            self._id = text
+            self._id, self._id_is_kept = text, True
         return self._id
+
+    def _derived_id(self) -> str:
+        return hashlib.sha256(f"{socket.gethostname()}\0{os.path.realpath(self.root)}".encode()).hexdigest()[:8]
 
     # --- the end of a recording -----------------------------------------------------------------------
 
@@ -247,11 +248,11 @@ class SpoolFolder:
                 f"The spool {self.root} cannot be used: {error.strerror}. Let this user write to it, or mount it."
             ) from error
 
-    def _write_id(self, path: Path) -> None:
+    def _write_id(self, path: Path, spool_id: str) -> None:
         temporary = path.with_name(f"id-{secrets.token_hex(4)}")
         try:
             with temporary.open("x") as out:
-                out.write(secrets.token_hex(4) + "\n")
+                out.write(spool_id + "\n")
                 out.flush()
                 os.fsync(out.fileno())
             try:
@@ -265,16 +266,20 @@ class SpoolFolder:
             temporary.unlink(missing_ok=True)
 
     def _tidy(self) -> None:
-        for leftover in self._scratch.iterdir():
-            leftover.unlink(missing_ok=True)
-        for leftover in self._incoming.iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                if time.time() - leftover.stat().st_mtime > _STALE_SECONDS:
-                    leftover.unlink()
-        for claim, original in list(moving.claimed_names(self._claims)):
-            known = original.is_absolute() and original.is_relative_to(self.root) and ".." not in original.parts
-            target = moving.put_back(claim, original if known else self.root / claim.name)
-            _log.warning("interrupted removal undone", spool=self._spool.label, where=str(target.parent))
+        try:
+            for leftover in self._scratch.iterdir():
+                leftover.unlink(missing_ok=True)
+            for leftover in self._incoming.iterdir():
+                with contextlib.suppress(FileNotFoundError):
+                    if time.time() - leftover.stat().st_mtime > _STALE_SECONDS:
+                        leftover.unlink()
+            for claim, original in list(moving.claimed_names(self._claims)):
+                known = original.is_absolute() and original.is_relative_to(self.root) and ".." not in original.parts
+                target = moving.put_back(claim, original if known else self.root / claim.name)
+                _log.warning("interrupted removal undone", spool=self._spool.label, where=str(target.parent))
+        except OSError as error:
+            # No reason not to begin: a full disk is emptied by nobody else.
+            _log.warning("spool not tidied", spool=self._spool.label, why=error.strerror, effect="the next start does")
 
     def _archive(self, source: Path, expected: moving.Expected, wanted: Path) -> None:
         for target in moving.variants(wanted):
@@ -282,17 +287,25 @@ class SpoolFolder:
                 moving.transfer(source, expected, target, self._claims)
                 return
             except FileExistsError:
-                # A crash after archiving and before removing leaves the same bytes there: that was this file.
-                if target.is_file() and not target.is_symlink() and moving.same_bytes(source, target):
-                    moving.remove(source, expected, self._claims)
+                if self._is_done(source, expected, target):
                     return
 
     def _move_aside(self, source: Path, expected: moving.Expected, wanted: Path) -> Path:
         for target in moving.variants(wanted):
-            with contextlib.suppress(FileExistsError):
+            try:
                 moving.transfer(source, expected, target, self._claims)
                 return target
+            except FileExistsError:
+                if self._is_done(source, expected, target):
+                    return target
         raise AssertionError("variants never end")
+
+    def _is_done(self, source: Path, expected: moving.Expected, target: Path) -> bool:
+        """Whether a crash came after this very file was put there and before it was removed here; it is now."""
+        if not target.is_file() or target.is_symlink() or not moving.same_bytes(source, target):
+            return False
+        moving.remove(source, expected, self._claims)
+        return True
 
     def _move_sidecars(self, source: Path, sidecars: list[Path], target: Path) -> None:
         for sidecar in sidecars:

@@ -355,4 +355,6 @@ def test_an_attempt_that_could_not_be_discarded_is_cleared_in_the_end(rig: Rig) 
     path.unlink()  # the PBX takes the file back: nothing will be stored
     ingest.stop()
     assert rig.store.keys() == [] and rig.recordings() == []
-    assert (rig.spool.path / ".recpipe/lock").read_text() == ""
+    folder = SpoolFolder(rig.spool)
+    folder.lock()
+    assert not folder.crashed

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -98,6 +100,77 @@ def test_the_lock_of_a_killed_owner_is_free(tmp_path: Path) -> None:
         owner.wait()
     mine.lock()
     mine.unlock()
+
+
+def ends_in(folder: SpoolFolder, when: str) -> None:
+    """Run an owner of this spool in a process of its own that ends, as a kill does, when it comes to this call."""
+    child = os.fork()
+    if child == 0:
+        end = os._exit
+        if when != "locked":
+            setattr(os, when, lambda *_: end(0))
+        try:
+            SpoolFolder(Spool(path=folder.root)).lock()
+        except BaseException:
+            end(1)
+        end(0)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize("second", ["pwrite", "fsync", "ftruncate", "locked"])
+def test_a_crash_is_remembered_by_a_start_that_crashes_too(folder: SpoolFolder, second: str) -> None:
+    folder.unlock()
+    ends_in(folder, "locked")
+    ends_in(folder, second)
+    folder.lock()
+    assert folder.crashed
+    folder.unlock()
+    folder.lock()
+    assert not folder.crashed, "and is over once an owner has left in good order"
+
+
+def test_a_lock_file_of_the_release_before_is_understood_and_an_empty_one_is_not_trusted(folder: SpoolFolder) -> None:
+    for text in ("process 1 on a machine that lost power\n", ""):
+        folder.unlock()
+        (folder.control / "lock").write_text(text)
+        folder.lock()
+        assert folder.crashed
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own whose last byte is taken."""
+    root = tmp_path / "full"
+    root.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(root)], capture_output=True).returncode:
+        pytest.skip("needs the right to mount")
+    try:
+        (root / "call.wav").write_bytes(b"audio")
+        with suppress(OSError), (root / "fill").open("wb", buffering=0) as out:
+            while out.write(b"x" * 4096):
+                pass
+        yield root
+    finally:
+        subprocess.run(["umount", "-l", str(root)], check=True)
+
+
+def test_a_full_disk_can_be_owned_and_so_emptied(full_disk: Path) -> None:
+    folder = SpoolFolder(Spool(path=full_disk))
+    folder.lock()
+    assert folder.crashed, "as nothing could be written down"
+    with pytest.raises(SpoolLocked):
+        SpoolFolder(Spool(path=full_disk)).lock()
+    spool_id = folder.spool_id
+    status = (full_disk / "fill").stat()
+    folder.discard(full_disk / "call.wav")
+    (full_disk / "fill").unlink()
+    assert status.st_size > 0 and not (full_disk / "call.wav").exists()
+    assert folder.spool_id == spool_id, "the name of its objects stays"
+    folder.unlock()
+    again = SpoolFolder(Spool(path=full_disk))
+    again.lock()
+    assert not again.crashed and again.spool_id == spool_id
+    again.unlock()
 
 
 def test_the_spool_id_is_made_once(folder: SpoolFolder) -> None:
@@ -284,6 +357,17 @@ def test_files_of_one_name_get_names_of_their_own_in_quarantine(folder: SpoolFol
         paths.append(folder.quarantine(settled, "x"))
     assert [path.name for path in paths] == ["call.wav", "call~2.wav", "call~3.wav"]
     assert paths[2].with_suffix(".json").read_text() == "2"
+
+
+def test_a_crash_while_a_file_is_moved_to_quarantine_does_not_put_it_there_twice(folder: SpoolFolder) -> None:
+    # Given what a kill between the link and the removal leaves
+    settled = drop(folder)
+    target = folder.quarantine_root / NAME
+    target.parent.mkdir(parents=True)
+    os.link(settled.path, target)
+    # When the next owner comes to the same verdict
+    assert folder.quarantine(settled, "x") == target
+    assert files_in(folder.quarantine_root) == [NAME] and not settled.path.exists()
 
 
 def test_restore_never_overwrites(folder: SpoolFolder) -> None:
