@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from asn1crypto import core, keys, x509
 
 from keys import pasted as paste
-from keys import profile
+from keys import profile, strict
 from keys.errors import CertificateRejected
 from keys.names import display, display_serial, name_values
 from keys.pasted import Kind
@@ -161,7 +161,26 @@ def _parsed(der: bytes) -> Any:
             "This looks like a certificate, but it is cut or damaged.",
             "Check it with: openssl x509 -noout -text -in FILE, then copy it again, whole.",
         )
+    body = certificate["tbs_certificate"]
+    _check_copied("issuer", strict.check_issuer, body["issuer"].dump())
+    _check_copied("serial number", strict.check_serial, body["serial_number"].dump())
     return certificate
+
+
+def _check_copied(what: str, check: Callable[[bytes], None], der: bytes) -> None:
+    """Refuse what would make every envelope unreadable: it is copied into them byte for byte."""
+    why = ""
+    try:
+        check(der)
+    except strict.Unreadable as unreadable:
+        why = str(unreadable)
+    if why:
+        raise CertificateRejected(
+            f"unreadable-{what.split()[0]}",
+            f"The {what} of this certificate is malformed: {why}. OpenSSL could not read what is sealed for it.",
+            "Give the public key of the same private key instead: openssl pkey -in myprivatekey.pem -pubout "
+            "-out mypublickey.pem; or have the certificate issued again, with its names in UTF-8.",
+        )
 
 
 def _certificate_or_none(der: bytes) -> Any | None:

@@ -31,6 +31,7 @@ from keys.ber import CHUNK_BYTES, BerStream, damaged
 from keys.certificate import recipient as recipient_parts
 from keys.errors import ContentDiffers, EnvelopeMalformed, NoRecipientMatches, OutputUnsafe
 from keys.names import display_name, display_serial
+from keys.pasted import Kind, classify
 from keys.privatekey import PrivateKey, load_private_key
 
 __all__ = [
@@ -366,6 +367,16 @@ class _Prefixed(io.RawIOBase):
         return self._rest.read(size) or b""
 
 
+def _no_envelope(what: str) -> EnvelopeMalformed:
+    return EnvelopeMalformed(
+        f"This is {what}, not an envelope. Give the .enc file; recpipe certificate check describes a certificate, "
+        "recpipe open --key takes a private key."
+    )
+
+
+_ARMOURED = (b"CMS", b"PKCS7", b"PKCS #7 SIGNED DATA")  # what openssl writes and reads as CMS in PEM
+
+
 def _without_armour(source: BinaryIO) -> BinaryIO:
     """The same stream, unless it is one of the text forms of an envelope: then say how to convert it.
 
@@ -376,7 +387,9 @@ def _without_armour(source: BinaryIO) -> BinaryIO:
     if not first:
         raise EnvelopeMalformed("The file is empty. Fetch it again.")
     start = first.lstrip(b"\xef\xbb\xbf \r\n\t")
-    if start.startswith(b"-----BEGIN"):
+    if armour := re.match(rb"-----BEGIN ([A-Z0-9 #]{1,40})", start):
+        if armour[1].rstrip() not in _ARMOURED:
+            raise _no_envelope(f"a PEM block called {armour[1].decode().strip()}")
         raise EnvelopeMalformed(
             "This envelope is in PEM form. Convert it with: "
             "openssl cms -cmsout -inform PEM -in FILE -outform DER -out FILE.enc"
@@ -388,4 +401,7 @@ def _without_armour(source: BinaryIO) -> BinaryIO:
         )
     if _BASE64.match(start):
         raise EnvelopeMalformed("This envelope is in base64. Convert it with: openssl base64 -d -in FILE -out FILE.enc")
+    kind = classify(first)
+    if kind not in (Kind.PKCS7, Kind.UNKNOWN):
+        raise _no_envelope(f"a {kind.value.replace('-', ' ')}")
     return _Prefixed(first, source)  # type: ignore[return-value] # read() is all that is used of it

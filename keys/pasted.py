@@ -27,8 +27,12 @@ _PASTE_CERTIFICATE = (
     "Paste the part from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----, both lines included."
 )
 _EXPOSED = (
-    "Treat this key as exposed: it was not kept, but it has travelled over the network. " + _MAKE_ONE + " "
-    "Keep the old private key only as long as recordings made for it must be opened."
+    "Nothing of it was kept. If it was sent from its owner's computer, as by pasting it into a page, treat it as "
+    "exposed. " + _MAKE_ONE + " Keep the old private key only as long as recordings made for it must be opened."
+)
+_OUT_OF_PKCS12 = (
+    "Take the certificate alone out of it: openssl pkcs12 -in FILE -clcerts -nokeys -out mypublickey.pem and give "
+    "mypublickey.pem. "
 )
 
 
@@ -69,8 +73,15 @@ class Piece:
     der: bytes
 
 
-def private_key_found(what: str = "a private key") -> CertificateRejected:
-    return CertificateRejected("private-key", f"This contains {what}, which must never leave its owner.", _EXPOSED)
+def private_key_found(what: str = "a private key", advice: str = "") -> CertificateRejected:
+    """The refusal of anything secret; `advice` goes before what is said of every private key."""
+    return CertificateRejected(
+        "private-key", f"This contains {what}, which must never leave its owner.", advice + _EXPOSED
+    )
+
+
+def _pkcs12_found() -> CertificateRejected:
+    return private_key_found("a PKCS#12 file, and with it most likely a private key", _OUT_OF_PKCS12)
 
 
 def classify(der: bytes) -> Kind:
@@ -107,10 +118,10 @@ def _signed(der: bytes, body: tuple[int, int, int]) -> Kind:
     tags = [tag for tag, _, _ in tlv.peek(der, body[1], body[2])]
     if tags[:1] == [tlv.CONTEXT_0]:
         return Kind.CERTIFICATE
+    if tlv.UTC_TIME in tags or tlv.GENERALIZED_TIME in tags:  # directly in the body
+        return Kind.REVOCATIONS
     if tags[:3] == [tlv.INTEGER, tlv.SEQUENCE, tlv.SEQUENCE]:
         return Kind.CERTIFICATE if tags[3:6] == [tlv.SEQUENCE] * 3 else Kind.REQUEST
-    if 0x17 in tags or 0x18 in tags:  # times stand directly in the body
-        return Kind.REVOCATIONS
     return Kind.UNKNOWN
 
 
@@ -249,7 +260,7 @@ def _refuse_private(der: bytes | None) -> None:
         if kind is Kind.PRIVATE_KEY:
             raise private_key_found()
         if kind is Kind.PKCS12:
-            raise private_key_found("a PKCS#12 file, and with it most likely a private key")
+            raise _pkcs12_found()
 
 
 def _loose_base64(text: str) -> list[bytes]:
@@ -286,7 +297,7 @@ def _labelled(label: str, der: bytes | None) -> Piece:
     if label in ("PKCS7", "CMS", "PKCS #7 SIGNED DATA"):
         raise CertificateRejected(Kind.PKCS7.value, *_REFUSALS[Kind.PKCS7])
     if label == "PKCS12":
-        raise private_key_found("a PKCS#12 file, and with it most likely a private key")
+        raise _pkcs12_found()
     if label == "X509 CRL":
         raise CertificateRejected(Kind.REVOCATIONS.value, *_REFUSALS[Kind.REVOCATIONS])
     if label not in ("CERTIFICATE", "X509 CERTIFICATE", "PUBLIC KEY", "RSA PUBLIC KEY"):

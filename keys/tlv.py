@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 INTEGER, BIT_STRING, OCTET_STRING, NULL, OID = 0x02, 0x03, 0x04, 0x05, 0x06
+UTC_TIME, GENERALIZED_TIME = 0x17, 0x18
 SEQUENCE, SET = 0x30, 0x31
 CONSTRUCTED = 0x20
 CONTEXT_0, CONTEXT_1 = 0xA0, 0xA1  # constructed

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import lru_cache
 
 from keys.envelope import Sealer, Sealing
-from keys.errors import MessageTooLarge
+from keys.errors import CertificateRejected, MessageTooLarge
 from keys.profile import LARGEST_SMIME_CONTENT_BYTES
 from recpipe.errors import Held
 from recpipe.model import CertificateState, Envelope, Readable, Tenant, TenantCertificate
@@ -81,7 +81,16 @@ def begin(tenant: Tenant, certificates: Iterable[TenantCertificate], size_bytes:
             documented openssl command. It must wait in the spool.
     """
     chosen = require(tenant, certificates, size_bytes, now)
-    return _sealer(tuple(c.der for c in chosen)).begin(size_bytes) if chosen else None
+    if not chosen:
+        return None
+    try:
+        return _sealer(tuple(c.der for c in chosen)).begin(size_bytes)
+    except CertificateRejected as rejected:
+        raise Held(
+            "no-usable-certificate",
+            f"Recordings of {tenant.name} must be sealed, but one of its certificates cannot serve: {rejected} "
+            "Retire it and add another one: recpipe certificate retire, recpipe certificate add.",
+        ) from rejected
 
 
 @lru_cache(maxsize=256)

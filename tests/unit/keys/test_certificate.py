@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from asn1crypto import crl, x509
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -191,6 +192,8 @@ def test_a_private_key_of_any_kind_is_refused_as_exposed_and_never_echoed(key_pa
         assert error.reason == "private-key", (name, error)
         assert "exposed" in error.advice
         shown = "".join(traceback.format_exception(error)) + repr(error)
+        if name == "pkcs12":
+            assert "openssl pkcs12 -in FILE -clcerts -nokeys" in error.advice
         body = "".join(private.decode("latin-1").replace("\0", "").split())[100:130]
         assert not body or body not in shown, name
 
@@ -207,6 +210,21 @@ def test_a_private_key_beside_a_certificate_is_refused_all_the_same(before: bool
 # --- everything else that is refused ----------------------------------------------------------------------
 
 
+def revocation_lists(version: int) -> tuple[bytes, bytes]:
+    """A list that revokes nothing, DER and PEM; nobody checks its signature."""
+    algorithm = {"algorithm": "sha256_rsa"}
+    body = {
+        "version": f"v{version}",
+        "signature": algorithm,
+        "issuer": x509.Name.build({"common_name": "acme"}),
+        "this_update": x509.Time({"utc_time": NOW.replace(microsecond=0)}),
+    }
+    if version == 1:
+        del body["version"]
+    der = crl.CertificateList({"tbs_cert_list": body, "signature_algorithm": algorithm, "signature": bytes(256)}).dump()
+    return der, pem("X509 CRL", der)
+
+
 def test_each_refusal_has_its_own_reason(key_pair: KeyPair, key_pairs: KeyPairs) -> None:
     csr = ("req", "-new", "-key", key_pair.key_path, "-subj", "/CN=x")
     pkcs7 = ("crl2pkcs7", "-nocrl", "-certfile", key_pair.certificate_path)
@@ -219,6 +237,7 @@ def test_each_refusal_has_its_own_reason(key_pair: KeyPair, key_pairs: KeyPairs)
         "too-large": [key_pair.pem + b"x" * 65_536],
         "not-a-certificate": ["hello", b"\x30", b"\x30\x82", b"\x00\x01\x02", "-----", pem("ANYTHING ELSE", b"x")],
         "certificate-request": [openssl(*csr), openssl(*csr, "-outform", "DER")],
+        "revocation-list": [one for version in (1, 2) for one in revocation_lists(version)],
         "pkcs7": [openssl(*pkcs7), openssl(*pkcs7, "-outform", "DER")],
         "trusted-certificate": [trusted],
         "ssh-public-key": [b"ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQ== me@host"],

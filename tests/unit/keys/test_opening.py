@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import os
@@ -126,6 +127,16 @@ def test_inspect_names_every_recipient_and_who_of_a_folder_opens_it(
     assert shown in {recipient.serial for recipient in info.recipients}
     assert info.content_algorithm == "AES-256-CBC"
     assert info.matching([third.der, other_key_pair.der]) == (other_key_pair.der,)
+
+
+@pytest.mark.parametrize("form", ["pem", "der"])
+@pytest.mark.parametrize("what", ["certificate", "private key"])
+def test_what_is_no_envelope_is_called_by_its_name(what: str, form: str, key_pair: KeyPair) -> None:
+    given = key_pair.pem if what == "certificate" else key_pair.key_pem
+    body = given if form == "pem" else base64.b64decode(b"".join(given.splitlines()[1:-1]))
+    with pytest.raises(EnvelopeMalformed, match=f"(?i)this is a .*{what}.*not an envelope") as caught:
+        inspect(io.BytesIO(body))
+    assert "cmsout" not in str(caught.value)
 
 
 def test_inspect_reads_the_header_and_no_further(key_pair: KeyPair, tmp_path: Path) -> None:
