@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -234,9 +235,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     debug, as_json = "--debug" in arguments, "--json" in arguments
-    _register()
     try:
-        app(arguments, prog_name="recpipe")
+        _command()(arguments, prog_name="recpipe")
     except SystemExit as end:  # how typer ends a command, a wrong option included
         code = end.code if isinstance(end.code, int) else FAILED
         if code == USED_WRONGLY and as_json:
@@ -298,8 +298,10 @@ def _print_error(kind: str, message: str, code: int, reason: str = "") -> None:
     print_json({"error": told, "exit_code": code})
 
 
-def _register() -> None:
-    """Load the modules whose commands make up the application; they import heavy things when they run."""
+@cache
+def _command() -> Any:
+    """The tree of all commands, built once a process; their modules import heavy things when they run."""
     from recpipe.cli import commands
 
     commands.register(app)
+    return typer.main.get_command(app)
