@@ -21,8 +21,10 @@ class Page(Generic[Item]):
 
 
 class NumberMatch(StrEnum):
-    EXACT = "exact"  # the same number, however it was written
-    ENDING = "ending"
+    """How a number is looked for. A full number, however it is written and typed, is found in all three ways."""
+
+    EXACT = "exact"
+    ENDING = "ending"  # two digits or more
     CONTAINING = "containing"  # three digits or more
 
 

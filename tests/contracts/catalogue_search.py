@@ -30,12 +30,45 @@ NUMBERS = [
     "",
 ]
 
+# One number of each region as PBXs write it, other numbers that look like it, and more ways to type it.
+SPELLINGS = {
+    "GB": ["+442079460958", "442079460958", "00442079460958", "02079460958", "020 7946 0958", "+44 (0)20 7946 0958",
+           "sip:+442079460958@pbx.example;user=phone", "tel:+44-20-7946-0958", "%2B442079460958", "#31#02079460958"],
+    "AU": ["+61255501234", "61255501234", "001161255501234", "0255501234", "(02) 5550 1234", "+61 (0)2 5550 1234"],
+    "DE": ["+4930901820", "4930901820", "004930901820", "030901820", "030/90182-0", "+49 (30) 901820"],
+    "US": ["+12125550123", "12125550123", "0012125550123", "2125550123", "(212) 555-0123", "1 212 555 0123"],
+}  # fmt: skip
+OTHERS = {
+    "GB": ["+12079460958", "+442079460957", "0035312079460"],
+    "AU": ["+61355501234", "0255501235", "+61255501"],
+    "DE": ["+4989901820", "+3930901820"],
+    "US": ["+12135550123", "2125550124", "+4412125550"],
+}
+TYPED = {
+    "GB": [
+        "0044 20 7946 0958", "+44 (0) 20 7946 0958", "(+44) 20-7946-0958", "020 7946 0958 ext 5", "02079460958x5",
+        "+442079460958;ext=5", "sip:02079460958@pbx.example",
+        "\uff10\uff12\uff10\uff17\uff19\uff14\uff16\uff10\uff19\uff15\uff18",
+        "020\u00a07946\u00a00958", "\u202a+44 20 7946\u20110958\u202c", "*31#020 7946 0958",
+        "Tel. 020 7946 0958 (office)",
+        "+0044 20 7946 0958", "011 44 20 7946 0958", "tel:7946-0958;phone-context=+44-20",
+    ],
+    "AU": ["0011 61 2 5550 1234", "+61 2 5550 1234", "02 5550 1234", "02 5550 1234 x 77", "0061 2 5550 1234"],
+    "DE": ["0049 30 901820", "+49 (0)30 901820", "030 901820", "030-901820", "\uff0b49 30 901820"],
+    "US": ["011 1 212 555 0123", "+1 (212) 555-0123", "1-212-555-0123", "212.555.0123 ext. 9", "*67 212 555 0123"],
+}  # fmt: skip
+
 
 def matches(recording: Recording, query: RecordingQuery, tenant: Tenant) -> bool:
     """What `query` means, said once more in another way."""
     facts = recording.facts
     if query.number:
-        wanted, international = digits(query.number), digits(e164(query.number, tenant.region))
+        wanted = digits(query.number)
+        berlin = {"4930901820", "004930901820", *(["030901820"] if tenant.region == "DE" else [])}
+        alike = (
+            berlin if wanted in {*berlin, "49030901820"} else {wanted, digits(e164(query.number, tenant.region))} - {""}
+        )
+        begins = "493" if wanted == "00493" and tenant.region else "-"
         forms = {
             digits(facts.caller),
             digits(facts.callee),
@@ -43,10 +76,13 @@ def matches(recording: Recording, query: RecordingQuery, tenant: Tenant) -> bool
             digits(recording.callee_e164),
         }
         test: Callable[[str], bool] = {
-            NumberMatch.EXACT: lambda form: bool(form) and form in (wanted, international),
-            NumberMatch.ENDING: lambda form: form.endswith(wanted),
-            NumberMatch.CONTAINING: lambda form: wanted in form,
+            NumberMatch.EXACT: lambda form: form in alike,
+            NumberMatch.ENDING: lambda form: form in alike or form.endswith(wanted),
+            NumberMatch.CONTAINING: lambda form: form in alike or wanted in form,
         }[query.number_match]
+        if query.number_match is NumberMatch.CONTAINING:
+            internationals = (digits(recording.caller_e164), digits(recording.callee_e164))
+            forms |= {wanted for form in internationals if form.startswith(begins)}
         if not any(test(form) for form in forms):
             return False
     texts = (recording.name, facts.caller_name, facts.callee_name)
@@ -102,8 +138,8 @@ def some_query(random_: random.Random) -> RecordingQuery:
         match = random_.choice(list(NumberMatch))
         typed = {
             NumberMatch.EXACT: ["201", "030901820", "+49 30 901820", "4930901820", "02079460958"],
-            NumberMatch.ENDING: ["1820", "01", "4930901820", "958"],
-            NumberMatch.CONTAINING: ["201", "3090", "00493", "794"],
+            NumberMatch.ENDING: ["1820", "01", "4930901820", "030/901820", "958"],
+            NumberMatch.CONTAINING: ["201", "3090", "00493", "794", "+49 (0)30 901820"],
         }[match]
         chosen |= {"number": random_.choice(typed), "number_match": match}
     return RecordingQuery(**chosen, oldest_first=random_.random() < 0.3)
@@ -145,14 +181,60 @@ class SearchContract:
                 count = work.count(ids, query, cap=10)
                 assert (count.count, count.capped) == (min(10, len(expected)), len(expected) > 10), query
 
-    def test_a_number_is_found_however_it_was_written(self, catalogue: Catalogue) -> None:
-        tenant = kept_tenant(catalogue, region="DE")
-        written = ["030 90182-0", "+49 (30) 901820", "004930901820", "4930901820"]
+    @pytest.mark.parametrize("region", SPELLINGS)
+    def test_a_number_is_found_however_it_was_written_and_is_typed_in_every_mode(
+        self, catalogue: Catalogue, region: str
+    ) -> None:
+        tenant = kept_tenant(catalogue, region=region)
+        written, others = SPELLINGS[region], OTHERS[region]
         kept = keep(catalogue, *(a_recording(tenant, caller=number) for number in written))
+        keep(catalogue, *(a_recording(tenant, caller=number) for number in others))
         with catalogue.read() as work:
-            for number in written:
-                page = work.of(tenant.id).recordings.search(RecordingQuery(number=number))
-                assert {found.id for found in page.items} == {made.id for made in kept}, number
+            for number in (*written, *TYPED[region]):
+                for match in NumberMatch:
+                    page = work.of(tenant.id).recordings.search(RecordingQuery(number=number, number_match=match))
+                    assert {found.id for found in page.items} == {made.id for made in kept}, (number, match)
+
+    @pytest.mark.parametrize(
+        ("region", "stored", "typed"),
+        [
+            ("GB", "02079460958", "+44 20 7946 0958"),
+            ("", "+442079460958", "0044 20 7946 0958"),
+            ("DE", "030901820", "+49 30 901820"),
+        ],
+    )
+    def test_a_number_is_found_that_was_stored_before_its_tenant_had_a_region(
+        self, catalogue: Catalogue, region: str, stored: str, typed: str
+    ) -> None:
+        nowhere = kept_tenant(catalogue, region="")
+        keep(catalogue, a_recording(nowhere, caller=stored))
+        with catalogue.begin() as work:
+            work.tenants.update(replace(nowhere, region=region))
+        with catalogue.read() as work:
+            for match in NumberMatch:
+                query = RecordingQuery(number=typed, number_match=match)
+                assert len(work.of(nowhere.id).recordings.search(query).items) == 1, match
+
+    @pytest.mark.parametrize("typed", ["020 7946", "0044 (0)20 7946", "+44 (0)20 7946", "００44 20 7946"])
+    def test_the_beginning_of_a_number_is_found_in_whichever_form_it_is_typed(
+        self, catalogue: Catalogue, typed: str
+    ) -> None:
+        tenant = kept_tenant(catalogue, region="GB")
+        kept = keep(catalogue, *(a_recording(tenant, caller=number) for number in SPELLINGS["GB"]))
+        keep(catalogue, a_recording(tenant, caller="+33 4 42 07 94 60"))
+        query = RecordingQuery(number=typed, number_match=NumberMatch.CONTAINING)
+        with catalogue.read() as work:
+            assert {found.id for found in work.of(tenant.id).recordings.search(query).items} == {m.id for m in kept}
+
+    def test_a_national_number_is_read_in_the_region_of_each_tenant(self, catalogue: Catalogue) -> None:
+        london, berlin = kept_tenant(catalogue, region="GB"), kept_tenant(catalogue, region="DE")
+        [found, _] = keep(
+            catalogue, a_recording(london, caller="+442079460958"), a_recording(berlin, caller="+442079460958")
+        )
+        with catalogue.read() as work:
+            for match in NumberMatch:
+                query = RecordingQuery(number="020 7946 0958", number_match=match)
+                assert work.search({london.id, berlin.id}, query).items == (found,)
 
     def test_an_extension_is_not_taken_for_a_part_of_a_number(self, catalogue: Catalogue) -> None:
         tenant = kept_tenant(catalogue)

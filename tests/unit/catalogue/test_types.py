@@ -10,7 +10,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from recpipe.catalogue.repository import read_cursor, write_cursor
 from recpipe.catalogue.types import FileName, Json, Text, Utc, clean_text, micros, moment
 from recpipe.errors import QueryInvalid
-from recpipe.numbers import digits
 
 SQLITE, POSTGRESQL = sqlite.dialect(), postgresql.dialect()
 
@@ -68,24 +67,6 @@ def test_a_cursor_comes_back_as_it_was_written(text: str, number: int) -> None:
 def test_any_other_cursor_is_refused(cursor: str) -> None:
     with pytest.raises(QueryInvalid):
         read_cursor(cursor, int, str)
-
-
-@pytest.mark.parametrize(
-    ("raw", "expected"),
-    [
-        ("030 90182-0", "030901820"),
-        ("+49 (30) 901820", "4930901820"),
-        ("sip:201@10.0.0.1:5060;user=phone", "201"),
-        ("SIPS:alice@example.org", ""),
-        ("tel:+49-30-901820;ext=7", "4930901820"),
-        ("anonymous", ""),
-        ("\N{ARABIC-INDIC DIGIT ONE}\N{SUPERSCRIPT TWO}3", "3"),
-        ("9" * 1000, "9" * 32),
-        ("", ""),
-    ],
-)
-def test_digits_are_what_can_be_dialled(raw: str, expected: str) -> None:
-    assert digits(raw) == expected
 
 
 @pytest.mark.parametrize("text", ['{"n":1} and more', "[1][2]", "{", ""])
