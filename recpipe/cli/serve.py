@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from types import FrameType
 
@@ -16,13 +17,15 @@ import uvicorn
 
 from recpipe import log, wiring
 from recpipe.cli.roles import RoleName
-from recpipe.errors import RecpipeError, SettingsInvalid
+from recpipe.errors import CatalogueUnavailable, RecpipeError, SettingsInvalid, StoreError
 from recpipe.pipeline.ingest import Ingest
 from recpipe.settings import Settings, split_listen
 
 _log = log.get(__name__)
 
 _WEB_STOP_SECONDS = 5
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 30.0
+_REMIND_SECONDS = 60.0
 
 
 @dataclass(slots=True)
@@ -52,7 +55,7 @@ def run(settings: Settings, roles: Sequence[RoleName], when_ready: Callable[[wir
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
-    with started(settings, roles, running) as parts:
+    with suppress(_StoppedBefore), started(settings, roles, running) as parts:
         when_ready(parts, running)
         while not running.stopping.wait(0.5):
             pass
@@ -61,18 +64,44 @@ def run(settings: Settings, roles: Sequence[RoleName], when_ready: Callable[[wir
     return 0
 
 
+class _StoppedBefore(Exception):
+    """The process was told to stop before it could begin."""
+
+
+def _opened(settings: Settings, stack: ExitStack, stopping: threading.Event) -> wiring.Parts:
+    """Open database and store, waiting for either as long as it takes."""
+    pause, said_at = _FIRST_PAUSE_SECONDS, -math.inf
+    while not stopping.is_set():
+        try:
+            parts = stack.enter_context(wiring.open_parts(settings))
+        except (CatalogueUnavailable, StoreError) as error:
+            if time.monotonic() - said_at >= _REMIND_SECONDS:
+                said_at = time.monotonic()
+                _log.error("start waits", why=str(error), effect="tried again until it answers")
+            stopping.wait(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        else:
+            if said_at > 0:
+                _log.info("start goes on")
+            return parts
+    raise _StoppedBefore
+
+
 @contextmanager
 def started(settings: Settings, roles: Sequence[RoleName], running: Running) -> Iterator[wiring.Parts]:
     """Start the roles in the order of the data: ingest, web, ftp, jobs. Stop them in the reverse order.
 
+    Waits for a database or store that does not answer.
+
     Raises:
-        RecpipeError: a spool is locked, a port is taken, database or store do not answer; nothing is left running.
+        RecpipeError: a port is taken, or a spool is another process's and there is no other role; nothing is left
+            running.
     """
     with ExitStack() as stack:
-        parts = stack.enter_context(wiring.open_parts(settings))
+        parts = _opened(settings, stack, running.stopping)
         if RoleName.INGEST in roles:
             running.ingest = Ingest(parts.settings, parts.catalogue, parts.store, clock=parts.clock)
-            running.ingest.start()
+            running.ingest.start(patient=len(roles) > 1)
             stack.callback(running.ingest.stop)
             _log.info("ingest started", spools=[spool.label for spool in parts.settings.spool])
         if RoleName.WEB in roles:

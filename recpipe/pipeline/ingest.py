@@ -8,14 +8,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from recpipe import log, metrics
 from recpipe.catalogue import Added, Catalogue
-from recpipe.errors import RecpipeError
+from recpipe.errors import SpoolLocked
 from recpipe.model import Node, Recording
 from recpipe.pipeline.commit import Committer
 from recpipe.pipeline.fair import FairQueue
@@ -23,27 +22,19 @@ from recpipe.pipeline.heartbeat import Heartbeat
 from recpipe.pipeline.late import LateRecords
 from recpipe.pipeline.order import AlreadyStored, Job, Line, Order
 from recpipe.pipeline.outcomes import Counts, Outcomes
+from recpipe.pipeline.served import Served
 from recpipe.pipeline.waiting import WaitingList
 from recpipe.settings import Settings, Spool
-from recpipe.spool.describe import Describer
-from recpipe.spool.folder import SpoolFolder
-from recpipe.spool.watch import Watcher
 from recpipe.store.base import Store
 
 _log = log.get(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Served:
-    line: Line
-    watcher: Watcher
 
 
 class Ingest:
     """The write path as a running thing. `start` and `stop` for a service, `drain` for one pass.
 
     Args:
-        spools: which to serve; each is locked, so a second process with one of them fails at once.
+        spools: which to serve; each is locked, and served by one process at a time.
         keep_source: leave the files where they are (import of a foreign folder).
         state_dir: holds a control folder for each spool, in place of `.recpipe` in the spool.
         on_outcome: called with each outcome, for progress bars: ("stored" | "repeated" | ..., bytes).
@@ -72,18 +63,12 @@ class Ingest:
         self._busy = 0  # workers with a file in hand
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._served: dict[str, _Served] = {}
+        self._served: dict[str, Served] = {}
         for spool in settings.spool if spools is None else spools:
             state = state_dir and state_dir / hashlib.sha256(os.fsencode(spool.path.absolute())).hexdigest()[:16]
-            line = Line(spool, SpoolFolder(spool, state), Describer(spool), keep_source)
-            self._served[spool.label] = _Served(line, Watcher(spool, state))
+            self._served[spool.label] = Served.of(spool, settings.data_dir, state, keep_source=keep_source)
         self._outcomes = Outcomes(
-            self._order,
-            self._waiting,
-            {label: served.watcher for label, served in self._served.items()},
-            settings.held_retry_seconds,
-            clock,
-            on_outcome,
+            self._order, self._waiting, self._served, settings.held_retry_seconds, clock, on_outcome
         )
 
     @property
@@ -93,18 +78,20 @@ class Ingest:
 
     # --- life ---------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Lock the spools, finish what a crash left, and begin.
+    def start(self, *, patient: bool = False) -> None:
+        """Own the spools, finish what a crash left, and begin. A spool that is not there is tried again until it is.
+
+        Args:
+            patient: wait for a spool that another process serves, too.
 
         Raises:
             SpoolLocked: another process serves one of them; none was started.
         """
-        self._lock_spools()
+        self._open_spools(patient=patient)
         for served in self._served.values():
-            served.watcher.start()
-            self._spawn(f"spool-{served.line.spool.label}", partial(self._follow, served))
+            self._spawn(f"spool-{served.label}", partial(self._serve, served))
             if served.line.spool.cdr_csv or served.line.spool.cdr_dir:
-                self._spawn(f"late-{served.line.spool.label}", partial(self._join_late, served.line))
+                self._spawn(f"late-{served.label}", partial(self._join_late, served.line))
         for number in range(self._settings.ingest_workers):
             self._spawn(f"ingest-{number}", self._labour)
         beat = Heartbeat(self._catalogue, self._clock, partial(self._nodes, self._clock()))
@@ -118,15 +105,20 @@ class Ingest:
             served.watcher.stop()
         for thread in self._threads:
             thread.join()
+        for served in self._served.values():
+            served.watcher.stop()  # one that its thread has just begun with
         self._committer.close()
         unfinished = self._outcomes.give_up()
         for served in self._served.values():
-            folder = served.line.folder
-            folder.unlock(in_order=not unfinished and not (folder.crashed and served.watcher.pending()))
+            served.close(in_order=not unfinished and not (served.line.folder.crashed and served.watcher.pending()))
 
     def waiting(self) -> dict[str, int]:
         """Files seen and not yet stored, by spool."""
         return {label: served.watcher.pending() for label, served in self._served.items()}
+
+    def troubles(self) -> dict[str, str]:
+        """What keeps each spool from being served, and what to do; "" where nothing does."""
+        return {label: served.trouble() for label, served in self._served.items()}
 
     def drain(self, patience_seconds: float = 30.0) -> bool:
         """Ingest what is in the spools now, then stop.
@@ -135,12 +127,16 @@ class Ingest:
             patience_seconds: how long nothing may get done (store or database away) before giving up.
 
         Returns:
-            Whether every file reached an end: stored, held or quarantined.
+            Whether every spool was there, and every file reached an end: stored, held or quarantined.
+
+        Raises:
+            SpoolLocked: another process serves one of them.
         """
-        self._lock_spools()
-        for served in self._served.values():
+        self._open_spools()
+        there = [served for served in self._served.values() if served.is_open]
+        for served in there:
             served.watcher.scan_now()
-            self._spawn(f"spool-{served.line.spool.label}", partial(self._follow, served))
+            self._spawn(f"spool-{served.label}", partial(self._follow, served))
         for number in range(self._settings.ingest_workers):
             self._spawn(f"ingest-{number}", self._labour)
         done, moved_at, retried = 0, time.monotonic(), 0
@@ -150,7 +146,7 @@ class Ingest:
                 with self._lock:
                     busy = self._busy > 0
                 if open_files <= 0:
-                    return True
+                    return len(there) == len(self._served)
                 now_done = self.counts.stored + self.counts.repeated + self.counts.quarantined + self.counts.held
                 if now_done != done or (busy and self.counts.retried == retried):
                     done, moved_at, retried = now_done, time.monotonic(), self.counts.retried
@@ -163,17 +159,12 @@ class Ingest:
     def _slowest_settle(self) -> float:
         return max((s.line.spool.settle_seconds for s in self._served.values()), default=0.0)
 
-    def _lock_spools(self) -> None:
-        locked: list[SpoolFolder] = []
-        try:
-            for served in self._served.values():
-                served.line.folder.lock()
-                locked.append(served.line.folder)
-                self._waiting.reconcile(served.line)
-        except RecpipeError:
-            for folder in locked:
-                folder.unlock(in_order=not folder.crashed)
-            raise
+    def _open_spools(self, *, patient: bool = False) -> None:
+        for served in self._served.values():
+            if not served.try_to_open(self._waiting) and served.owner and not patient:
+                for other in self._served.values():
+                    other.close(in_order=not other.line.folder.crashed)
+                raise SpoolLocked(served.line.folder.root, served.owner)
 
     def _spawn(self, name: str, target: Callable[[], None]) -> None:
         thread = threading.Thread(target=target, name=name, daemon=True)
@@ -182,9 +173,22 @@ class Ingest:
 
     # --- threads ------------------------------------------------------------------------------------------
 
-    def _follow(self, served: _Served) -> None:
-        line = served.line
+    def _serve(self, served: Served) -> None:
+        """Follow one spool, whenever it is there."""
         while not self._stopping.is_set():
+            if served.is_open or served.try_to_open(self._waiting):
+                served.watcher.start()
+                self._follow(served)
+                if not self._stopping.is_set():
+                    served.watcher.stop()
+                    served.renew()
+            else:
+                self._stopping.wait(served.line.spool.rescan_seconds)
+
+    def _follow(self, served: Served) -> None:
+        """Queue what settles, until the process stops or another folder has come over the one that is ours."""
+        line = served.line
+        while not self._stopping.is_set() and not served.was_mounted_over():
             try:
                 for settled in served.watcher.take(timeout_seconds=0.5):
                     look_first = self._outcomes.failed_before(settled.path)

@@ -33,8 +33,8 @@ from recpipe.errors import (
     Unfit,
 )
 from recpipe.pipeline.order import Attempt, Job, Order, in_log, unchanged
+from recpipe.pipeline.served import Served
 from recpipe.pipeline.waiting import WaitingList
-from recpipe.spool.watch import Watcher
 
 _log = log.get(__name__)
 
@@ -59,7 +59,7 @@ class Outcomes:
     """Ends each attempt as the table says. Used by the workers and by the committer's thread.
 
     Args:
-        watchers: by label of their spool; each file goes back to its own.
+        served: the spools by label; each file goes back to its own.
         on_outcome: called with each outcome, for progress bars: ("stored" | "repeated" | ..., bytes).
     """
 
@@ -67,14 +67,14 @@ class Outcomes:
         self,
         order: Order,
         waiting: WaitingList,
-        watchers: Mapping[str, Watcher],
+        served: Mapping[str, Served],
         held_retry_seconds: float,
         clock: Callable[[], datetime],
         on_outcome: Callable[[str, int], None],
     ) -> None:
         self._order = order
         self._waiting = waiting
-        self._watchers = watchers
+        self._served = served
         self._held_retry_seconds = held_retry_seconds
         self._clock = clock
         self._on_outcome = on_outcome
@@ -158,7 +158,7 @@ class Outcomes:
                 job.line.folder.finish(settled)
             except SourceChanged:
                 # Written to after it was stored: what is there now is another recording.
-                self._watchers[spool].release(settled.path, 0)
+                self._served[spool].watcher.release(settled.path, 0)
                 return
             except RecpipeError as error:
                 # Stored and committed, but it cannot be removed: found again by its id, never stored twice.
@@ -167,7 +167,7 @@ class Outcomes:
                 return
         with self._lock:
             self._parked.discard(settled.path)
-        self._watchers[spool].done(settled.path)
+        self._served[spool].watcher.done(settled.path)
         self._failures.pop(settled.path, None)
         self._waiting.clear(job)
         if outcome == "stored":
@@ -202,14 +202,14 @@ class Outcomes:
         if attempt is not None:
             self._discard(attempt)
         if isinstance(error, SourceChanged) or not unchanged(job.settled):
-            self._watchers[spool].release(path, 0)
+            self._served[spool].watcher.release(path, 0)
         elif isinstance(error, Held):
             if self._waiting.add(job, error.reason, str(error)):
                 # The alarm, once a file: it is good, and waits for somebody.
                 _log.error("recording held", spool=spool, reason=error.reason, advice="recpipe quarantine list")
             with self._lock:
                 self._parked.add(path)
-            self._watchers[spool].release(path, self._held_retry_seconds)
+            self._served[spool].watcher.release(path, self._held_retry_seconds)
             metrics.HELD.labels(spool, error.reason).inc()
             self._count("held", 0, error.reason)
         elif isinstance(error, Unfit):
@@ -232,14 +232,14 @@ class Outcomes:
         if not counted:
             self._failures[path] += 1
         pause = min(_LONGEST_PAUSE_SECONDS, 0.5 * 2 ** min(self._failures[path], 10))
-        self._watchers[spool].release(path, pause * random.uniform(0.5, 1.0))  # noqa: S311
+        self._served[spool].watcher.release(path, pause * random.uniform(0.5, 1.0))  # noqa: S311
         metrics.RETRIED.labels(spool).inc()
         self._count("retried", 0)
 
     def _quarantine(self, job: Job, reason: str, message: str) -> None:
         spool, settled = job.line.spool.label, job.settled
         self._waiting.set_aside(job, reason, message)
-        self._watchers[spool].done(settled.path)
+        self._served[spool].watcher.done(settled.path)
         self._failures.pop(settled.path, None)
         _log.warning("file quarantined", spool=spool, reason=reason)
         metrics.QUARANTINED.labels(spool, reason).inc()

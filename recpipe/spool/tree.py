@@ -62,6 +62,11 @@ class Tree:
                     )
         return there
 
+    @property
+    def lost(self) -> bool:
+        """Whether it was not there when it was looked for last."""
+        return self._lost
+
     def _recognised(self) -> bool:
         try:
             status = self._root.stat()

@@ -147,6 +147,11 @@ class Watcher:
         with self._changed:
             return self._settler.count(*_UNFINISHED)
 
+    @property
+    def lost(self) -> bool:
+        """Whether the spool was not there at the last look: gone, or not mounted."""
+        return self._tree.lost
+
     def ignored(self) -> list[Ignored]:
         """What is in the spool and is no recording, in the order it was found; see `Ignored`."""
         return self._tree.ignored()

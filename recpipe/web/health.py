@@ -9,15 +9,21 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse
 
 from recpipe import log, metrics
 from recpipe.access.principal import Action
-from recpipe.errors import ObjectMissing, RecpipeError
+from recpipe.errors import ObjectMissing, RecpipeError, SpoolRefused
+from recpipe.settings import Spool
 from recpipe.web.deps import WebContext, caller_of
 from recpipe.web.security import address_of
+
+if TYPE_CHECKING:
+    from recpipe.pipeline.ingest import Ingest
 
 _log = log.get(__name__)
 
@@ -99,7 +105,7 @@ class Readiness:
         parts: dict[str, Callable[[], None]] = {"database": self.context.catalogue.ready, "store": self._store}
         if self.context.ingest is not None:
             for spool in self.context.settings.spool:
-                parts[f"spool {spool.label}"] = lambda path=spool.path: _writable(path)  # type: ignore[misc]
+                parts[f"spool {spool.label}"] = partial(_served, self.context.ingest, spool)
         return parts
 
     def _store(self) -> None:
@@ -121,6 +127,8 @@ class Readiness:
         return True
 
 
-def _writable(path: os.PathLike[str]) -> None:
-    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        raise FileNotFoundError(path)
+def _served(ingest: Ingest, spool: Spool) -> None:
+    if trouble := ingest.troubles().get(spool.label, ""):
+        raise SpoolRefused(trouble)
+    if not os.access(spool.path, os.R_OK | os.W_OK | os.X_OK):
+        raise FileNotFoundError(spool.path)
