@@ -8,7 +8,11 @@ File names carry phone numbers, so they are not logged either: the recording id 
 from __future__ import annotations
 
 import logging
+import os
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import structlog
@@ -19,6 +23,11 @@ get = structlog.stdlib.get_logger
 _NEVER = frozenset({"password", "token", "secret", "key", "caller", "callee", "number", "pem", "passphrase"})
 
 
+_native_lock = threading.Lock()
+_native_silences = 0
+_native_saved = -1  # standard error, while nothing native may write to it
+
+
 def _hide(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     for name in _NEVER & event.keys():
         event[name] = "(hidden)"
@@ -27,6 +36,7 @@ def _hide(_logger: Any, _method: str, event: structlog.typing.EventDict) -> stru
 
 def set_up(form: Literal["console", "json"] = "console", level: str = "info") -> None:
     """Send all logs, those of libraries included, to standard error in one form."""
+    _leave_descriptor_2()
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -62,3 +72,36 @@ def set_up(form: Literal["console", "json"] = "console", level: str = "info") ->
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def _leave_descriptor_2() -> None:
+    """Write to standard error through a descriptor of our own, so that number 2 is that of native libraries alone."""
+    if sys.stderr is sys.__stderr__ and sys.stderr is not None and sys.stderr.fileno() == 2:
+        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")
+
+
+@contextmanager
+def native_silence() -> Iterator[None]:
+    """Throw away what native libraries print to descriptor 2 meanwhile: they have no other way, and break JSON lines.
+
+    Ours is not lost: see `set_up`, without which this does nothing.
+    """
+    global _native_silences, _native_saved
+    if sys.stderr is sys.__stderr__:
+        yield
+        return
+    with _native_lock:
+        if _native_silences == 0:
+            _native_saved = os.dup(2)
+            null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+            os.dup2(null, 2)
+            os.close(null)
+        _native_silences += 1
+    try:
+        yield
+    finally:
+        with _native_lock:
+            _native_silences -= 1
+            if _native_silences == 0:
+                os.dup2(_native_saved, 2)
+                os.close(_native_saved)

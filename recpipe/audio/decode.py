@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import os
+from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,15 +18,28 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from recpipe.audio import riff, wave_format
-from recpipe.audio.files import open_regular
-from recpipe.errors import RecpipeError, SourceChanged, Unfit
-from recpipe.model import AudioFacts, Container
+from recpipe import log
+from recpipe.audio import codecs, mpeg, riff, wave_format
+from recpipe.audio.files import Bytes, Part, open_regular
+from recpipe.errors import RecpipeError, SourceChanged
+from recpipe.model import AudioFacts
 
 Samples = NDArray[np.int16]
 BLOCK_FRAMES = 1 << 16
 _SKIP_BYTES = 1 << 16
 _EARLY_BYTES = 1 << 16
+
+
+class Undecodable(RecpipeError):
+    """libsndfile makes no sound of it, although others may: it is kept without what needs its samples.
+
+    Args:
+        codec: what it is, as far as is known.
+    """
+
+    def __init__(self, codec: str) -> None:
+        super().__init__(f"The recording cannot be decoded as {codec}. It is stored as it is, without a waveform.")
+        self.codec = codec
 
 
 def blocks(source: Path | BinaryIO, audio: AudioFacts) -> Iterator[Samples]:
@@ -40,7 +55,7 @@ def blocks(source: Path | BinaryIO, audio: AudioFacts) -> Iterator[Samples]:
 
     Raises:
         SourceChanged: the file is shorter than it was.
-        Unfit: `unsupported-audio`, libsndfile cannot decode it.
+        Undecodable: libsndfile cannot decode it.
     """
     if isinstance(source, Path):
         fd, _ = open_regular(source)
@@ -54,21 +69,29 @@ def blocks(source: Path | BinaryIO, audio: AudioFacts) -> Iterator[Samples]:
 
 
 def _decoded(stream: BinaryIO | io.FileIO, audio: AudioFacts, path: Path | None) -> Iterator[Samples]:
-    header, size = b"", audio.data_bytes
-    if audio.container is Container.WAV:
+    if not codecs.decoded(audio.container, audio.codec):
+        raise Undecodable(audio.codec)
+    if codecs.is_mpeg(audio.codec):
+        body = _Virtual(b"", _frames(stream, audio, path), stream, path)
+    else:
         head = _exactly(stream, audio.data_offset)
         header = wave_format.canonical(_format(head, audio, path), audio.data_bytes)
-        size += len(header)
         # libsndfile looks past the header and comes back, which a stream cannot do.
-        header += _exactly(stream, min(_EARLY_BYTES, audio.data_bytes))
-    body = _Virtual(header, size, audio.data_offset + audio.data_bytes, stream, path)
+        early = _exactly(stream, min(_EARLY_BYTES, audio.data_bytes))
+        begin = audio.data_offset + len(early)
+        body = _Virtual(header + early, [(begin, audio.data_bytes - len(early))], stream, path)
     left = audio.frames
     try:
-        with _Forward(body) as sound:
+        with log.native_silence():
+            sound = _Forward(body)
+        with sound:
+            if sound.channels != audio.channels:
+                raise Undecodable(audio.codec)
             scaled = audio.codec.startswith("pcm_f")
             while left > 0:
                 want = min(BLOCK_FRAMES, left)
-                got = sound.read(want, dtype="float32" if scaled else "int16", always_2d=True)
+                with log.native_silence():
+                    got = sound.read(want, dtype="float32" if scaled else "int16", always_2d=True)
                 body.check()
                 if scaled:
                     got = np.clip(np.nan_to_num(got) * 32767.0, -32768, 32767).astype(np.int16)
@@ -78,12 +101,25 @@ def _decoded(stream: BinaryIO | io.FileIO, audio: AudioFacts, path: Path | None)
                 yield got
     except soundfile.SoundFileError as error:
         body.check()
-        name = "The recording" if path is None else path.name
-        raise Unfit("unsupported-audio", f"{name} cannot be decoded as {audio.codec}: {error}") from error
+        raise Undecodable(audio.codec) from error
     while left > 0:
         want = min(BLOCK_FRAMES, left)
         left -= want
         yield np.zeros((want, audio.channels), np.int16)
+
+
+def _frames(stream: BinaryIO | io.FileIO, audio: AudioFacts, path: Path | None) -> list[tuple[int, int]]:
+    """Where the MPEG frames lie: libmpg123 gives up over what is between them, and says so on standard error."""
+    if path is None:
+        return [(audio.data_offset, audio.data_bytes)]
+    source = Part(Bytes(stream.fileno(), os.fstat(stream.fileno()).st_size), audio.data_offset, audio.data_bytes)
+    try:
+        found = mpeg.measure(source)
+    except (mpeg.NotMpeg, mpeg.NoAudio) as error:
+        raise SourceChanged(path) from error
+    if not found.uniform:
+        raise Undecodable(audio.codec)
+    return [(audio.data_offset + start, size) for start, size in found.runs]
 
 
 class _Forward(soundfile.SoundFile):  # type: ignore[misc]
@@ -115,7 +151,8 @@ class _Head:
 def _format(head: bytes, audio: AudioFacts, path: Path | None) -> wave_format.WaveFormat:
     """The format header once more: facts do not hold the block size of ADPCM."""
     try:
-        found = riff.walk(_Head(head, audio.data_offset + audio.data_bytes))
+        source = _Head(head, audio.data_offset + audio.data_bytes)
+        found = riff.walk(source, riff.locate(source))
         fmt = next(chunk for chunk in found.head if chunk.id == b"fmt ")
         form = wave_format.parse(head[fmt.start : fmt.end])
     except (riff.NotRiff, wave_format.UnsupportedFormat, StopIteration):
@@ -126,16 +163,19 @@ def _format(head: bytes, audio: AudioFacts, path: Path | None) -> wave_format.Wa
 
 
 class _Virtual:
-    """Header and audio as the file libsndfile reads. Errors cannot pass through C, so they wait for `check`."""
+    """A header and parts of the stream as the file libsndfile reads. Errors cannot pass through C: see `check`."""
 
-    def __init__(self, header: bytes, size: int, end: int, stream: BinaryIO | io.FileIO, path: Path | None) -> None:
+    def __init__(
+        self, header: bytes, parts: list[tuple[int, int]], stream: BinaryIO | io.FileIO, path: Path | None
+    ) -> None:
         self._header = header
+        self._parts = parts  # (place in the stream, bytes), in order
+        self._starts = list(accumulate((size for _, size in parts), initial=len(header)))
+        self._size = self._starts[-1]
         self._stream = stream
         self._path = path
-        self._size = size
-        self._rest = end - (size - len(header))  # where in the file the bytes behind `header` are
         self._position = 0
-        self._at = self._rest if header else 0  # where the stream stands
+        self._at = parts[0][0] if header else 0  # where the stream stands
         self._error: Exception | None = None
 
     def check(self) -> None:
@@ -166,8 +206,11 @@ class _Virtual:
             filled = len(part)
         wanted = min(len(view), self._size - self._position)
         while filled < wanted:
-            self._go(self._rest + self._position + filled - len(self._header))
-            part = self._stream.read(wanted - filled) or b""
+            which = bisect_right(self._starts, self._position + filled) - 1
+            place, size = self._parts[which]
+            into = self._position + filled - self._starts[which]
+            self._go(place + into)
+            part = self._stream.read(min(wanted - filled, size - into)) or b""
             if not part:
                 raise SourceChanged(self._path or Path("the stream"))
             view[filled : filled + len(part)] = part

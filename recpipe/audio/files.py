@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from recpipe.errors import SourceChanged, Unfit
 
@@ -43,6 +44,28 @@ def _not_a_file(path: Path) -> Unfit:
         "not-a-file",
         f"{path.name} is a link or a special file, and only regular files are taken. Put the recording itself here.",
     )
+
+
+class ReadsAt(Protocol):
+    """What `Bytes` does."""
+
+    size_bytes: int
+
+    def at(self, offset: int, length: int, /) -> bytes: ...
+
+
+class Part:
+    """Some bytes of a source, counted from its first one."""
+
+    __slots__ = ("_source", "_start", "size_bytes")
+
+    def __init__(self, source: ReadsAt, start: int, size_bytes: int) -> None:
+        self._source = source
+        self._start = start
+        self.size_bytes = size_bytes
+
+    def at(self, offset: int, length: int, /) -> bytes:
+        return self._source.at(self._start + offset, max(0, min(length, self.size_bytes - offset)))
 
 
 class Bytes:

@@ -43,7 +43,7 @@ def compute(source: Path | BinaryIO, audio: AudioFacts, points: int = 1000) -> b
         The format above: 4 + 2 * points * channels bytes.
 
     Raises:
-        SourceChanged, Unfit: as `decode.blocks`.
+        SourceChanged, Undecodable: as `decode.blocks`.
     """
     if not 1 <= points <= MAX_POINTS:
         raise ValueError(f"points must be between 1 and {MAX_POINTS}, not {points}")

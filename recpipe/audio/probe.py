@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from recpipe.audio import mpeg, riff, wave_format
-from recpipe.audio.files import Bytes, reading
+from recpipe.audio import codecs, mpeg, outer_tags, riff, wave_format
+from recpipe.audio.files import Bytes, Part, reading
 from recpipe.errors import Unfit
 from recpipe.model import AudioFacts, Container
 
 EMPTY_BYTES = 44  # a bare WAV header: what recorders leave of a call that nobody answered
 _FMT_BYTES = 64
+_MPEG_IN_WAVE = ("mpeg", "mpeglayer3")
 _OTHERS = (
     (b"OggS", "an Ogg file"),
     (b"fLaC", "a FLAC file"),
@@ -27,12 +28,12 @@ _OTHERS = (
 def probe(path: Path) -> AudioFacts:
     """Find out container, codec, rate, channels, and the audio that is really there.
 
-    Reads a few kilobytes, whatever the size of the file; only a variable-rate MP3 without a usable header of its own is
-    read through.
+    Reads a few kilobytes, whatever the size of the file; only MPEG frames are all stepped over.
 
     Returns:
         The facts. `flags` may hold `repaired-header` (size fields are wrong; `tags.plan` sets them right in the stored
-        copy) and `truncated` (there is less audio than was promised).
+        copy), `truncated` (there is less audio than was promised), `bytes-behind-audio` (both size fields agree, and
+        the file goes on: kept, and not played) and those of `codecs`.
 
     Raises:
         Unfit: `empty-recording`, `not-audio`, `unsupported-audio` or `not-a-file`.
@@ -46,11 +47,32 @@ def survey(source: Bytes, name: str) -> AudioFacts:
     """`probe` for an open file; `name` is for messages."""
     if source.size_bytes <= EMPTY_BYTES:
         raise _empty(name)
-    try:
-        found = riff.walk(source)
-    except riff.NotRiff:
-        return _mpeg(source, name)
-    return wave(source, found, name)
+    tags = outer_tags.leading(source)
+    start = source.at(tags.end, 16)
+    for magic, what in _OTHERS:
+        if start.startswith(magic):
+            raise _unsupported(name, what)
+    if start[4:8] == b"ftyp":
+        raise _unsupported(name, "an MP4 file")
+    # What begins here is what it is; what only comes somewhat later must be looked for, WAV first: its start is longer.
+    for search_bytes in (0, riff.SEARCH_BYTES):
+        try:
+            return wave(source, riff.walk(source, riff.locate(source, search_bytes=search_bytes)), name)
+        except riff.NotRiff:
+            pass
+        try:
+            return mpeg_audio(mpeg.measure(source, search_bytes))
+        except mpeg.NoAudio as error:
+            raise _empty(name) from error
+        except mpeg.NotMpeg:
+            pass
+    if tags.overlong:
+        raise Unfit(
+            "not-audio",
+            f"{name} begins with a tag that claims more than the file has, and holds no audio that could be found. "
+            "Look whether it was copied whole.",
+        )
+    raise Unfit("not-audio", f"{name} is neither WAV nor MP3 inside. Look at it, and discard it if it is no recording.")
 
 
 def wave(source: Bytes, found: riff.Riff, name: str) -> AudioFacts:
@@ -62,12 +84,28 @@ def wave(source: Bytes, found: riff.Riff, name: str) -> AudioFacts:
         form = wave_format.parse(source.at(fmt.start, min(fmt.size, _FMT_BYTES)))
     except wave_format.UnsupportedFormat as error:
         raise _unsupported(name, f"WAV with {error}") from error
-    if found.data is None and (found.head[-1].end >= riff.HEAD_LIMIT or len(found.head) >= riff.MAX_CHUNKS):
+    hidden = found.head[-1].end - found.start >= riff.HEAD_LIMIT or len(found.head) >= riff.MAX_CHUNKS
+    if found.data is None and hidden:
         raise _unsupported(name, "WAV whose audio is hidden behind more headers than any recorder writes")
-    frames = 0 if found.data is None else form.frames(found.data.size)
-    if found.data is None or not frames:
+    if found.data is None or not found.data.size:
         raise _empty(name)
-    flags = tuple(flag for flag, on in (("repaired-header", found.repaired), ("truncated", found.truncated)) if on)
+    frames, bit_rate, drawn = form.frames(found.data.size), 8 * form.byte_rate, True
+    if form.codec in _MPEG_IN_WAVE:
+        try:
+            inside = mpeg.measure(Part(source, found.data.start, found.data.size))
+            frames, bit_rate, drawn = inside.frames, inside.bit_rate_bps, inside.uniform
+            frames = frames * form.sample_rate_hz // inside.first.sample_rate_hz
+        except (mpeg.NotMpeg, mpeg.NoAudio):
+            drawn = False
+    if form.known and not frames:
+        raise _empty(name)
+    flags = {
+        "repaired-header": found.repaired,
+        "truncated": found.truncated,
+        "bytes-behind-audio": found.followed,
+        codecs.NO_WAVEFORM: not drawn or not codecs.decoded(Container.WAV, form.codec),
+        codecs.NO_DURATION: not frames,
+    }
     return AudioFacts(
         container=Container.WAV,
         codec=form.codec,
@@ -77,29 +115,17 @@ def wave(source: Bytes, found: riff.Riff, name: str) -> AudioFacts:
         frames=frames,
         data_offset=found.data.start,
         data_bytes=found.data.size,
-        bit_rate_bps=8 * form.byte_rate,
-        flags=flags,
+        bit_rate_bps=bit_rate,
+        flags=tuple(flag for flag, on in flags.items() if on),
     )
 
 
-def _mpeg(source: Bytes, name: str) -> AudioFacts:
-    start = source.at(0, 16)
-    for magic, what in _OTHERS:
-        if start.startswith(magic):
-            raise _unsupported(name, what)
-    if start[4:8] == b"ftyp":
-        raise _unsupported(name, "an MP4 file")
-    try:
-        found = mpeg.measure(source)
-    except mpeg.NoAudio as error:
-        raise _empty(name) from error
-    except mpeg.NotMpeg as error:
-        raise Unfit(
-            "not-audio", f"{name} is neither WAV nor MP3 inside. Look at it, and discard it if it is no recording."
-        ) from error
+def mpeg_audio(found: mpeg.Mpeg) -> AudioFacts:
+    """`probe` for MPEG audio that was measured already."""
+    flags = {"truncated": found.truncated, codecs.NO_WAVEFORM: not found.uniform}
     return AudioFacts(
         container=Container.MP3,
-        codec="mp3",
+        codec=found.first.codec,
         sample_rate_hz=found.first.sample_rate_hz,
         channels=found.first.channels,
         duration_ms=_milliseconds(found.frames, found.first.sample_rate_hz),
@@ -108,7 +134,7 @@ def _mpeg(source: Bytes, name: str) -> AudioFacts:
         data_bytes=found.end - found.start,
         bit_rate_bps=found.bit_rate_bps,
         vbr=found.vbr,
-        flags=("truncated",) if found.truncated else (),
+        flags=tuple(flag for flag, on in flags.items() if on),
     )
 
 

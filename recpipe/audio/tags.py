@@ -10,9 +10,8 @@ from typing import Self
 from zoneinfo import ZoneInfo
 
 from recpipe import __version__
-from recpipe.audio import id3, riff, wave_tags
+from recpipe.audio import id3, outer_tags, riff, wave_tags
 from recpipe.audio.files import Bytes, reading
-from recpipe.audio.mpeg import skip_id3v2
 from recpipe.audio.probe import wave
 from recpipe.errors import SourceChanged
 from recpipe.model import AudioFacts, CallFacts, Container, Direction, Splice
@@ -165,7 +164,7 @@ def plan(path: Path, audio: AudioFacts, tags: Tags) -> Splice:
         if audio.container is Container.MP3:
             return _plan_mp3(path, source, audio, tags)
         try:
-            found = riff.walk(source)
+            found = riff.walk(source, riff.locate(source))
         except riff.NotRiff as error:
             raise SourceChanged(path) from error
         now = wave(source, found, path.name)
@@ -183,7 +182,11 @@ def stored(audio: AudioFacts, splice: Splice) -> AudioFacts:
 def _plan_mp3(path: Path, source: Bytes, audio: AudioFacts, tags: Tags) -> Splice:
     if source.size_bytes < audio.data_offset + audio.data_bytes:
         raise SourceChanged(path)
-    end = skip_id3v2(source)
+    leading = outer_tags.leading(source)
+    end = leading.end
+    if leading.overlong:
+        # A reader that skips by its size skips everything, whatever we put in front; one that does not, plays.
+        return Splice(path, 0, source.size_bytes)
     old = source.at(0, end) if end <= id3.MERGE_LIMIT else None
     merged = None if old is None else id3.merge(old, tags.id3_frames())
     if merged is None:

@@ -16,7 +16,6 @@ from recpipe.model import AudioFacts, Container
 
 _RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 _QUALITY = 5  # 2 takes twice as long, and speech at 16 kbps does not show it
-_PLAYABLE = frozenset(("pcm_u8", "pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le", "pcm_alaw", "pcm_mulaw", "mp3"))
 
 
 def to_mp3(
@@ -42,7 +41,7 @@ def to_mp3(
         The facts of what was written, offsets counted from where `out` stood.
 
     Raises:
-        SourceChanged, Unfit: as `decode.blocks`.
+        SourceChanged, Undecodable: as `decode.blocks`.
         ValueError: a bit rate that MP3 does not have.
     """
     if not 8 <= bit_rate_kbps <= 160:
@@ -67,11 +66,6 @@ def to_mp3(
     return _facts(head, written)
 
 
-def playable(audio: AudioFacts) -> bool:
-    """Whether browsers play this codec as it is: all play PCM, A-law, u-law and MP3, none plays GSM 6.10 or ADPCM."""
-    return audio.codec in _PLAYABLE and audio.channels <= 2
-
-
 def playback_bytes(audio: AudioFacts) -> int:
     """Exact length of what `to_playback` writes, for a Content-Length."""
     form, data_bytes = _pcm16(audio)
@@ -82,7 +76,7 @@ def playback(source: Path | BinaryIO, audio: AudioFacts) -> Iterator[bytes]:
     """The recording as a PCM16 WAV of the same rate and channels, block by block.
 
     Raises:
-        SourceChanged, Unfit: as `decode.blocks`.
+        SourceChanged, Undecodable: as `decode.blocks`.
     """
     yield wave_format.canonical(*_pcm16(audio))
     for block in blocks(source, audio):

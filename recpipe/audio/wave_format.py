@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+from recpipe.audio.wave_codecs import registered_name
+
 EXTENSIBLE = 0xFFFE
 _GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
 _MAX_CHANNELS = 16
@@ -15,19 +17,9 @@ GSM_BLOCK_FRAMES = 320
 _MS_COEFFICIENTS = (256, 0, 512, -256, 0, 0, 192, 64, 240, 0, 460, -208, 392, -232)
 _ALL_ONES = 0xFFFFFFFF
 
-_NAMES = {
-    0x16: "G.723 ADPCM",
-    0x55: "MP3 in a WAV container",
-    0x64: "G.726",
-    0x65: "G.722",
-    0x83: "G.729",
-    0x28F: "G.722",
-    0x2222: "TrueSpeech",
-}
-
 
 class UnsupportedFormat(ValueError):
-    """The chunk is understood, but this codec is not; `str()` names it."""
+    """No audio can have these parameters; `str()` says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +29,14 @@ class WaveFormat:
     sample_rate_hz: int
     block_bytes: int
     block_frames: int  # samples per channel in one block
+    # False: a codec that is only known by name. One "block" is then what the header calls a second, 0 bytes where it
+    # does not say.
+    known: bool = True
 
     def frames(self, data_bytes: int) -> int:
         """Samples per channel in so many bytes; an unfinished last block counts as far as it can be decoded."""
+        if not self.known:
+            return data_bytes * self.block_frames // self.block_bytes if self.block_bytes else 0
         blocks, rest = divmod(data_bytes, self.block_bytes)
         frames = blocks * self.block_frames
         if self.codec == "adpcm_ima" and rest > 4 * self.channels:
@@ -55,26 +52,29 @@ def parse(fmt: bytes) -> WaveFormat:
     """Read the body of a `fmt ` chunk. Block sizes of PCM-like codecs are computed, since headers get them wrong.
 
     Raises:
-        UnsupportedFormat: the codec or its parameters cannot be used.
+        UnsupportedFormat: no channels, or no samples in a second.
     """
     if len(fmt) < 16:
         raise UnsupportedFormat("a format header that is too short")
-    tag, channels, rate, _, block_align, bits = struct.unpack("<HHIIHH", fmt[:16])
+    tag, channels, rate, bytes_a_second, block_align, bits = struct.unpack("<HHIIHH", fmt[:16])
     if tag == EXTENSIBLE and len(fmt) >= 40 and fmt[26:40] == _GUID_TAIL:
         tag = struct.unpack("<H", fmt[24:26])[0]
-    if not 1 <= channels <= _MAX_CHANNELS:
-        raise UnsupportedFormat(f"{channels} channels")
-    if not 1 <= rate <= _MAX_RATE_HZ:
+    if not channels:
+        raise UnsupportedFormat("no channels")
+    if not 1 <= rate < 1 << 31:
         raise UnsupportedFormat(f"a sample rate of {rate} Hz")
+    named = WaveFormat(registered_name(tag), channels, rate, bytes_a_second, rate, known=False)
+    if channels > _MAX_CHANNELS or rate > _MAX_RATE_HZ:
+        return named
 
     def sampled(codec: str, sample_bytes: int) -> WaveFormat:
         return WaveFormat(codec, channels, rate, sample_bytes * channels, 1)
 
     match tag, bits:
-        case 1, 8:
-            return sampled("pcm_u8", 1)
-        case 1, (16 | 24 | 32):
-            return sampled(f"pcm_s{bits}le", bits // 8)
+        case 1, _ if 1 <= bits <= 32:
+            # 12 or 20 bits stand left-justified in the whole bytes they need. Source: mmreg.h, WAVEFORMATEX.
+            sample_bytes = 4 if bits % 8 and block_align == 4 * channels else -(-bits // 8)
+            return sampled("pcm_u8" if sample_bytes == 1 else f"pcm_s{8 * sample_bytes}le", sample_bytes)
         case 3, (32 | 64):
             return sampled(f"pcm_f{bits}le", bits // 8)
         case 6, _:
@@ -91,13 +91,12 @@ def parse(fmt: bytes) -> WaveFormat:
         case 2, _ if channels <= 2 and 7 * channels < block_align <= _MAX_BLOCK:
             return WaveFormat("adpcm_ms", channels, rate, block_align, (block_align - 7 * channels) * 2 // channels + 2)
         case _:
-            name = _NAMES.get(tag, f"WAVE format 0x{tag:04X}")
-            raise UnsupportedFormat(f"{name} ({bits} bits, {channels} channels)")
+            return named
 
 
 def corrected(fmt: bytes, form: WaveFormat) -> bytes:
     """The chunk body with its byte rate and block size set right where they can be computed; else as it is."""
-    if form.block_frames != 1:
+    if form.block_frames != 1 or not form.known:
         return fmt
     return fmt[:8] + struct.pack("<IH", form.byte_rate, form.block_bytes) + fmt[14:]
 

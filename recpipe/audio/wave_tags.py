@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from recpipe.audio import id3, wave_format
-from recpipe.audio.files import Bytes
+from recpipe.audio import id3, outer_tags, wave_format
+from recpipe.audio.files import Bytes, Part
 from recpipe.audio.riff import Chunk, Riff
 from recpipe.model import Splice
 
 _TAIL_LIMIT = 4 << 20  # more than this behind the audio stays where it is and is not merged with
+_FRONT_LIMIT = 8 << 20  # the same for what is in front of the RIFF header
 _INFO_LIMIT = 256
 _ALL_ONES = 0xFFFFFFFF
 
@@ -38,15 +39,16 @@ def plan(
     tail_start = min((chunk.start - (0 if chunk.damaged else 8) for chunk in found.tail), default=data.end)
     tail_bytes = source.size_bytes - tail_start if found.tail else 0
     in_place = tail_bytes > _TAIL_LIMIT
-    if in_place and tail_start != data.end + pad:
-        # No way to put the missing pad byte in without reading megabytes; the file is well kept as it is.
+    if (in_place and (found.followed or tail_start != data.end + pad)) or found.start > _FRONT_LIMIT:
+        # No way to put the missing pad byte or a chunk header in, or to take away what is in front, without reading
+        # megabytes; the file is well kept as it is.
         return Splice(path, 0, source.size_bytes)
     merged = _Merged(source, info, frames)
+    before = [] if merged.took_front(found.start) else [_chunk(b"JUNK", source.at(0, found.start))]
     head = merged.without_tags(found.head)
     tail = () if in_place else merged.without_tags(found.tail)
     form = wave_format.parse(source.at(next(c.start for c in found.head if c.id == b"fmt "), 64))
     frame_count = form.frames(data.size)
-    before = []
     for chunk in head:
         body = source.at(chunk.start, chunk.size)
         if chunk.id == b"fmt ":
@@ -86,6 +88,17 @@ class _Merged:
         self._kept: dict[bytes, bytes] = {}
         self._frames = frames
         self._id3: bytes | None = None
+
+    def took_front(self, size: int) -> bool:
+        """Take the tags in front of the RIFF header into the merge; False where they must be kept as bytes."""
+        if not size:
+            return True
+        front = self._source.at(0, size)
+        merged = id3.merge(front, self._frames) if front[:3] == b"ID3" and size <= id3.MERGE_LIMIT else None
+        if merged is None or outer_tags.leading(Part(self._source, 0, size)).end != size:
+            return False
+        self._id3 = merged
+        return True
 
     def without_tags(self, chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
         """The chunks that are kept as they are; the others are taken into the merge."""

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 from keys.envelope import Sealing
 from keys.errors import SourceSizeMismatch
 from recpipe import numbers, seal
-from recpipe.audio import probe, tags
+from recpipe.audio import codecs, probe, tags
 from recpipe.audio.splice import SpliceReader
 from recpipe.catalogue import Catalogue
 from recpipe.errors import (
@@ -131,13 +131,15 @@ class Order:
         scratch: Path | None = None
         try:
             path = settled.path
-            if transcodes and audio.container is Container.WAV:
-                from recpipe.audio import transcode  # numpy takes 14 MB, and many an ingest node needs it never
-
-                scratch = line.folder.scratch()
-                with scratch.open("wb") as out:
-                    audio = transcode.to_mp3(settled.path, audio, out)
-                path = scratch
+            if transcodes and audio.container is not Container.MP3:
+                if (made := _as_mp3(path, audio, aside := line.folder.scratch())) is None:
+                    flags += (codecs.NOT_CONVERTED,)
+                else:
+                    path, audio, scratch = aside, made, aside
+            # The rhythm of a sealed call is content: it gets no waveform.
+            drawn = b"" if tenant.encryption else _waveform(path, audio)
+            if drawn is None and codecs.NO_WAVEFORM not in audio.flags:
+                flags += (codecs.NO_WAVEFORM,)
             caller, callee = numbers.e164(facts.caller, tenant.region), numbers.e164(facts.callee, tenant.region)
             splice = tags.plan(path, audio, tags.Tags.from_call(facts, tenant.title, recording_id))
             now = self._clock()
@@ -167,8 +169,7 @@ class Order:
                 spool=line.spool.label,
                 ingested_at=now,
                 flags=(*audio.flags, *flags),
-                # The rhythm of a sealed call is content: it gets no waveform.
-                peaks=b"" if sealing else _waveform(path, audio),
+                peaks=drawn or b"",
             )
         except BaseException:
             if scratch is not None:
@@ -288,10 +289,28 @@ class Order:
                 return ""
 
 
-def _waveform(path: Path, audio: AudioFacts) -> bytes:
-    from recpipe.audio import peaks  # as for transcode
+def _as_mp3(path: Path, audio: AudioFacts, out: Path) -> AudioFacts | None:
+    """The facts of the MP3 that was made at `out`; None, and no file, where nothing here decodes the recording."""
+    from recpipe.audio import decode, transcode  # numpy takes 14 MB, and many an ingest node needs it never
 
-    return peaks.compute(path, audio)
+    try:
+        with out.open("wb") as stream:
+            return transcode.to_mp3(path, audio, stream)
+    except BaseException as error:
+        out.unlink(missing_ok=True)
+        if isinstance(error, decode.Undecodable):
+            return None
+        raise
+
+
+def _waveform(path: Path, audio: AudioFacts) -> bytes | None:
+    """None where nothing here decodes the recording: no reason to refuse it."""
+    from recpipe.audio import decode, peaks  # as for `_as_mp3`
+
+    try:
+        return peaks.compute(path, audio)
+    except decode.Undecodable:
+        return None
 
 
 def in_log(error: Exception) -> str:

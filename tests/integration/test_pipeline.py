@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,6 +98,37 @@ def test_a_tenant_that_wants_mp3_gets_mp3(rig: Rig, sample: str) -> None:
     data = rig.store.read(recording.object_key).read()
     assert len(data) < len(original) or sample == "callback-gsm.WAV"  # 13 kbit/s already
     assert list((rig.spool.path / ".recpipe/scratch").iterdir()) == []
+
+
+def test_what_cannot_be_decoded_is_stored_as_it_is_whatever_its_tenant_wants(rig: Rig, key_pair: KeyPair) -> None:
+    # Given: G.726 in a WAV, and two MP3s of different rates in one file
+    fmt = b"fmt \x12\0\0\0" + struct.pack("<HHIIHHH", 0x45, 1, 8000, 4000, 1, 4, 0)
+    body = b"WAVE" + fmt + b"data" + struct.pack("<I", 4000) + bytes(4000)
+    wave = b"RIFF" + struct.pack("<I", len(body)) + body
+    joined = samples.paths()["invoice-request.mp3"].read_bytes() + (b"\xff\xf3\x48\xc4" + bytes(140)) * 40
+
+    def stored(at: int) -> list[tuple[str, tuple[str, ...], int]]:
+        for number, (suffix, content) in enumerate((("wav", wave), ("mp3", joined))):
+            name = f"out-03012340000-201-20260901-092500-1790000000.{at}{number}.{suffix}"
+            rig.spool.path.joinpath(name).write_bytes(content)
+        rig.drain()
+        # Then: nothing waits for a person
+        assert rig.waiting() == [] and rig.files() == []
+        rows = [r for r in rig.recordings() if r.facts.call_id.startswith(f"1790000000.{at}")]
+        assert all(not r.peaks for r in rows)
+        return sorted((r.audio.codec, r.flags, r.duration_ms) for r in rows)
+
+    seconds = samples.paths()["invoice-request.mp3"].stat().st_size // 2000
+    plain = stored(1)
+    assert [(codec, flags) for codec, flags, _ in plain] == [
+        ("mp3", ("no-waveform",)), ("sharp_g726", ("no-waveform",))
+    ]  # fmt: skip
+    assert plain[1][2] == 1000 and plain[0][2] // 1000 >= seconds
+    rig.change_tenant(store_format=StoreFormat.MP3)
+    assert stored(2)[1] == ("sharp_g726", ("no-waveform", "not-converted"), 1000)
+    rig.add_certificate(key_pair.pem)
+    rig.change_tenant(store_format=StoreFormat.SOURCE, encryption=True)
+    assert stored(3) == plain
 
 
 def test_an_archived_spool_keeps_the_original(tmp_path: Path) -> None:

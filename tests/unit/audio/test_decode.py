@@ -12,7 +12,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from recpipe import samples
-from recpipe.audio import peaks, transcode
+from recpipe.audio import codecs, peaks, transcode
 from recpipe.audio.decode import blocks
 from recpipe.audio.probe import probe
 from recpipe.audio.splice import SpliceReader
@@ -125,7 +125,7 @@ def test_points_out_of_range_are_refused(tmp_path: Path) -> None:
 def test_browsers_get_pcm_where_they_cannot_play_the_codec(tmp_path: Path, name: str) -> None:
     path = samples.paths()[name]
     facts = probe(path)
-    assert transcode.playable(facts) is (name != "callback-gsm.WAV")
+    assert codecs.playable(facts) is (name != "callback-gsm.WAV")
     out = tmp_path / "out.wav"
     with out.open("wb") as stream:
         transcode.to_playback(path, facts, stream)

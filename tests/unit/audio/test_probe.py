@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from recpipe import samples
+from recpipe.audio import peaks
 from recpipe.audio.probe import probe
 from recpipe.errors import SourceChanged, Unfit
 from recpipe.model import Container
@@ -120,11 +121,8 @@ def test_headers_and_tags_without_audio_are_empty_recordings(tmp_path: Path) -> 
         (b"OggS" + bytes(100), "unsupported-audio"),
         (b"fLaC" + bytes(100), "unsupported-audio"),
         (bytes(4) + b"ftypM4A " + bytes(100), "unsupported-audio"),
-        (wave_with(0x83, 1, 8000, 1000, 10, 0), "unsupported-audio"),
         (wave_with(1, 0, 8000, 1000, 10, 16), "unsupported-audio"),
-        (wave_with(0x11, 1, 8000, 1000, 3, 4), "unsupported-audio"),
-        (wave_with(0x11, 1, 8000, 1000, 0xFFF0, 4), "unsupported-audio"),
-        (wave_with(2, 1, 8000, 1000, 0xFFFF, 4), "unsupported-audio"),
+        (wave_with(0x83, 1, 0, 1000, 10, 0), "unsupported-audio"),
         (riff(FMT, chunk(b"JUNK", bytes(1 << 21)), chunk(b"data", AUDIO)), "unsupported-audio"),
         (riff(chunk(b"data", AUDIO)), "not-audio"),
         (b"<html>" * 100, "not-audio"),
@@ -203,3 +201,80 @@ def test_variable_rate_mp3_is_counted_frame_by_frame_where_its_header_is_gone_or
     assert 0.3 * whole.frames < half.frames < 0.7 * whole.frames
     assert abs(headless.frames - whole.frames) <= 4 * 576
     assert headless.vbr
+
+
+@pytest.mark.parametrize(
+    ("fmt", "codec", "duration_ms"),
+    [
+        ((0x45, 1, 8000, 4000, 1, 4), "sharp_g726", 500),
+        ((0x64, 1, 8000, 4000, 1, 4), "g726_adpcm", 500),
+        ((0x65, 1, 16000, 8000, 1, 8), "g722_adpcm", 250),
+        ((0x83, 1, 8000, 1000, 10, 0), "g729a", 2000),
+        ((0x42, 1, 8000, 800, 24, 0), "msg723", 2500),
+        ((0x55, 1, 8000, 1000, 1, 0), "mpeglayer3", 2000),
+        ((0x11, 1, 8000, 1000, 3, 4), "ima_adpcm", 2000),
+        ((0x11, 1, 8000, 1000, 0xFFF0, 4), "ima_adpcm", 2000),
+        ((2, 1, 8000, 1000, 0xFFFF, 4), "adpcm", 2000),
+        ((0x31, 2, 8000, 1000, 65, 0), "gsm610", 2000),
+        ((1, 1, 8000, 64000, 8, 64), "pcm", 31),
+        ((1, 32, 8000, 512000, 64, 16), "pcm", 4),
+        ((0x1234, 1, 8000, 1000, 1, 0), "wave_0x1234", 2000),
+    ],
+)
+def test_a_codec_that_nothing_here_decodes_is_named_as_it_is_registered(
+    tmp_path: Path, fmt: tuple[int, ...], codec: str, duration_ms: int
+) -> None:
+    path = tmp_path / "call.wav"
+    path.write_bytes(wave_with(*fmt))
+    facts = probe(path)
+    assert (facts.codec, facts.duration_ms, facts.flags) == (codec, duration_ms, ("no-waveform",))
+    assert (facts.data_offset, facts.data_bytes) == (44, 2000)
+
+
+def test_a_codec_whose_length_nobody_says_is_stored_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "call.wav"
+    path.write_bytes(wave_with(0x83, 1, 8000, 0, 10, 0))
+    assert (probe(path).duration_ms, probe(path).flags) == (0, ("no-waveform", "duration-unknown"))
+
+
+@pytest.mark.parametrize(
+    ("bits", "block", "codec"), [(12, 2, "pcm_s16le"), (20, 3, "pcm_s24le"), (20, 4, "pcm_s32le"), (7, 1, "pcm_u8")]
+)
+def test_pcm_of_odd_width_stands_left_justified_in_whole_bytes(
+    tmp_path: Path, bits: int, block: int, codec: str
+) -> None:
+    path = tmp_path / "call.wav"
+    path.write_bytes(wave_with(1, 1, 8000, 8000 * block, block, bits))
+    assert (probe(path).codec, probe(path).frames, probe(path).flags) == (codec, 2000 // block, ())
+
+
+def test_mp3_in_a_wav_is_measured_and_drawn_as_the_mp3_it_is(tmp_path: Path) -> None:
+    inner = samples.paths()["invoice-request.mp3"]
+    path = tmp_path / "call.wav"
+    fmt = chunk(b"fmt ", struct.pack("<HHIIHHH", 0x55, 1, 8000, 999, 1, 0, 0))
+    path.write_bytes(riff(fmt, chunk(b"data", inner.read_bytes())))
+    facts, alone = probe(path), probe(inner)
+    assert (facts.container, facts.codec, facts.flags) == (Container.WAV, "mpeglayer3", ())
+    assert (facts.frames, facts.bit_rate_bps) == (alone.frames, alone.bit_rate_bps)
+    assert peaks.compute(path, facts) == peaks.compute(inner, alone)
+
+
+FRONT = b"ID3\4\0\0\0\0\0\x10TIT2\0\0\0\6\0\0\3Hello"
+
+
+@pytest.mark.parametrize(
+    "front", [FRONT, FRONT + FRONT, FRONT + bytes(10), b"HTTP/1.1 200 OK\r\n\r\n", bytes(70_000), b"ID3\4\0\0\1\1\1\1"]
+)
+def test_what_stands_in_front_of_a_wav_is_no_reason_to_refuse_it(tmp_path: Path, front: bytes) -> None:
+    path = tmp_path / "call.mp3"
+    path.write_bytes(front + riff(FMT, chunk(b"data", AUDIO)))
+    facts = probe(path)
+    assert (facts.container, facts.frames, facts.flags) == (Container.WAV, 1000, ())
+    assert facts.data_offset == 44 + len(front)
+
+
+@pytest.mark.parametrize("behind", [os.urandom(777), bytes(20_000), b"\xff\xfb\x90\x00" * 400, b"x"])
+def test_what_stands_behind_two_sizes_that_agree_is_no_audio(tmp_path: Path, behind: bytes) -> None:
+    path = tmp_path / "call.wav"
+    path.write_bytes(riff(FMT, chunk(b"data", AUDIO)) + behind)
+    assert (probe(path).frames, probe(path).flags) == (1000, ("bytes-behind-audio",))

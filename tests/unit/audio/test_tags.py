@@ -273,3 +273,43 @@ def test_any_text_can_be_written(text: str) -> None:
     path = samples.paths()["opening-hours-alaw.wav"]
     splice = plan(path, probe(path), Tags.from_call(facts, text, RECORDING))
     assert len(splice.suffix) < 20_000
+
+
+FRONT = b"ID3\4\0\0\0\0\0\x10TIT2\0\0\0\6\0\0\3Hello"
+
+
+@pytest.mark.parametrize("front", [FRONT, b"HTTP/1.1 200 OK\r\n\r\n", FRONT + b"\r\n", b"APETAGEX" + bytes(24)])
+def test_what_stood_in_front_of_a_wav_is_kept_where_it_does_not_hinder(tmp_path: Path, front: bytes) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(front + riff(FMT, chunk(b"id3 ", FRONT.replace(b"TIT2", b"TIT3")), chunk(b"data", AUDIO)))
+    facts = probe(path)
+    splice = plan(path, facts, TAGS)
+    copy = write_out(splice, tmp_path / "b.wav")
+    assert copy.read_bytes()[:4] == b"RIFF" and soundfile.read(copy, dtype="int16")[0].tobytes() == AUDIO
+    assert probe(copy) == stored(facts, splice)
+    found = chunks(copy)
+    if front == FRONT:
+        assert ID3(io.BytesIO(found[b"id3 "]))["TIT2"].text == ["Hello"] and b"JUNK" not in found
+    else:
+        assert found[b"JUNK"] == front
+    assert b"TIT3" in copy.read_bytes() and RECORDING.encode() in copy.read_bytes()
+
+
+@pytest.mark.parametrize("audio", [AUDIO, AUDIO[:-1]])
+@pytest.mark.parametrize("behind", [os.urandom(777), bytes(20_000), bytes(5 << 20)])
+def test_what_stands_behind_the_audio_is_kept_and_not_heard(tmp_path: Path, audio: bytes, behind: bytes) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(riff(FMT, chunk(b"data", audio)) + behind)
+    facts = probe(path)
+    splice = plan(path, facts, TAGS)
+    copy = write_out(splice, tmp_path / "b.wav")
+    assert soundfile.read(copy, dtype="int16")[0].tobytes() == audio[: len(audio) & ~1]
+    assert behind in copy.read_bytes() and (probe(copy).data_bytes, facts.data_bytes) == (len(audio),) * 2
+
+
+def test_a_codec_that_nothing_here_decodes_is_tagged_around_its_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    fmt = chunk(b"fmt ", struct.pack("<HHIIHHH", 0x64, 1, 8000, 4000, 1, 4, 0))
+    path.write_bytes(riff(fmt, chunk(b"fact", struct.pack("<I", 4000)), chunk(b"data", AUDIO)))
+    found = chunks(tagged(path))
+    assert found[b"data"] == AUDIO and found[b"fmt "] == fmt[8:] and b"id3 " in found
