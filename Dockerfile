@@ -1,12 +1,14 @@
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /src
-COPY requirements.lock ./
-RUN python -m venv /opt/recpipe && /opt/recpipe/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
+COPY requirements.lock requirements-build.lock ./
+RUN python -m venv /opt/recpipe && /opt/recpipe/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements.lock \
+    && python -m venv /opt/build && /opt/build/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements-build.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY keys keys
 COPY recpipe recpipe
 COPY ftp ftp
-RUN /opt/recpipe/bin/pip install --no-cache-dir --no-deps .
+RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation -w /tmp . \
+    && /opt/recpipe/bin/pip install --no-cache-dir --no-deps /tmp/recpipe-*.whl
 
 FROM python:3.11-slim-bookworm
 # openssl is for people who run commands inside; recpipe itself does not call it.

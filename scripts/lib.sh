@@ -6,16 +6,28 @@ unset PYTHONDONTWRITEBYTECODE
 
 say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
 
+# install_packages INSTALLER LOCK: the packages of LOCK and recpipe itself, for development, where the command INSTALLER
+# ("uv pip install -p PYTHON", "PYTHON -m pip install") puts them. The lock files are complete, so nothing is resolved:
+# what a resolver finds depends on its age and on what was published since. Nor does the build of recpipe fetch anything.
+install_packages() {
+  local lock=${*: -1} installer=("${@:1:$#-1}")
+  "${installer[@]}" -q --no-deps --require-hashes -r requirements-build.lock -r "$lock"
+  "${installer[@]}" -q --no-deps --no-build-isolation -e .
+}
+
+# What .venv is made of; another value means that it has to be refreshed.
+stamp() { echo "$1 $(sha256sum "$1" requirements-build.lock pyproject.toml | sha256sum | cut -c1-16)"; }
+
 # Make or refresh .venv from the lock file; a stamp makes a second run free.
 # ensure_venv [LOCK]: requirements-dev.lock by default, requirements.lock for running only.
 ensure_venv() {
-  local lock=${1:-requirements-dev.lock} python want have
-  want="$lock $(sha256sum "$lock" pyproject.toml | sha256sum | cut -c1-16)"
+  local lock=${1:-requirements-dev.lock} python have
   have=$(cat .venv/recpipe-stamp 2>/dev/null || true)
-  [ "$have" = "$want" ] && [ -x .venv/bin/python ] && return 0
-  # Everything for development holds everything for running.
-  [ "$lock" = requirements.lock ] && [ "${have%% *}" = requirements-dev.lock ] && [ -x .venv/bin/recpipe ] &&
-    [ "$have" = "requirements-dev.lock $(sha256sum requirements-dev.lock pyproject.toml | sha256sum | cut -c1-16)" ] && return 0
+  if [ -x .venv/bin/recpipe ]; then
+    [ "$have" = "$(stamp "$lock")" ] && return 0
+    # Everything for development holds everything for running.
+    [ "$lock" = requirements.lock ] && [ "$have" = "$(stamp requirements-dev.lock)" ] && return 0
+  fi
 
   python=${PYTHON:-python3}
   "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
@@ -23,17 +35,15 @@ ensure_venv() {
   if command -v uv >/dev/null; then
     say "Installing the packages of $lock into .venv with uv"
     [ -x .venv/bin/python ] || uv venv -q --python "$python" .venv
-    uv pip install -q -p .venv/bin/python --require-hashes -r "$lock"
-    uv pip install -q -p .venv/bin/python --no-deps -e .
+    install_packages uv pip install -p .venv/bin/python "$lock"
   else
     say "Installing the packages of $lock into .venv with pip (about a minute)"
     if [ ! -x .venv/bin/python ]; then
       "$python" -m venv .venv || { say "python3 -m venv failed; on Debian: apt-get install python3-venv"; exit 2; }
     fi
-    .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r "$lock"
-    .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps -e .
+    install_packages .venv/bin/python -m pip --disable-pip-version-check install "$lock"
   fi
-  echo "$want" > .venv/recpipe-stamp
+  stamp "$lock" > .venv/recpipe-stamp
 }
 
 # Debian packages: installed where we are root and they are missing, named where we are not.
