@@ -155,7 +155,7 @@ def install(
         env={**outer, **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=250,
         check=False,
     )
 
