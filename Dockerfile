@@ -23,6 +23,8 @@ ENV PATH=/opt/recpipe/bin:$PATH \
     RECPIPE_FTP_LISTEN=0.0.0.0:2121 \
     RECPIPE_FTP_PASSIVE_PORTS=30000-30100 \
     RECPIPE_LOG_FORMAT=json
+# Recordings of another user: run the container as that one (--user UID), so that the kernel tells recpipe whether a recorder
+# still has its file open (a lease goes to the owner or to CAP_LEASE, which --cap-add does not give to a plain user).
 USER recpipe
 WORKDIR /data
 VOLUME /data

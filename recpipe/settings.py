@@ -54,7 +54,17 @@ class Spool(BaseModel):
     layout: Layout = Field("freepbx", description="how the PBX names its files")
     pattern: str = Field("", description='layout = "generic": a regular expression with named groups')
     timezone: str = Field("UTC", description="IANA zone of the times in file names")
-    settle_seconds: float = Field(5.0, ge=0, le=3600, description="how long a file must stand still")
+    settle_seconds: float = Field(1.0, ge=0, le=3600, description="how long a file must stand still, at least")
+    quiet_seconds: float = Field(
+        300.0,
+        ge=0,
+        le=86400,
+        description="how long it must stand still where the kernel cannot say whether its writer has closed it, and "
+        "before an empty file counts as empty",
+    )
+    remote_writers: bool = Field(
+        False, description="files are written over a share that this machine exports: go by quiet_seconds"
+    )
     rescan_seconds: float = Field(10.0, gt=0, le=3600, description="how often the folder is read whole")
     after: Literal["delete", "archive"] = Field("delete", description="what becomes of a file once it is stored")
     archive: Path | None = Field(None, description='after = "archive": where stored files are moved')

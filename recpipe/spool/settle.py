@@ -1,13 +1,15 @@
 """When is a file finished? A pure state machine: observations in, settled files out; no I/O, no clock of its own.
 
-    (unseen) --> GROWING --> SETTLED --> IN_WORK --> DONE, or KEPT when it stays where it is
-                    ^           |  ^        |
-                    +-----------+  +--- DEFERRED
-                 reopened, replaced
+    (unseen) --> GROWING <--> STILL --> SETTLED --> IN_WORK --> DONE, or KEPT when it stays where it is
+                    ^                      |  ^        |
+                    +----------------------+  +--- DEFERRED
+                        reopened, replaced
 
 A file is GROWING until its size, modification time and inode have stood still for `settle_seconds`; then it is
-SETTLED and waits to be taken, once. Whatever changes afterwards sends it back. While it is IN_WORK a change is
-remembered, so that the file settles anew when its worker lets go of it.
+STILL, and the owner finds out who has it open (`still`, `answer`). While somebody can write to it, it is GROWING,
+however long it stands still. Closed, it is SETTLED and waits to be taken, once; where nobody can say, it has to stand
+still for longer. Whatever changes afterwards sends it back. While it is IN_WORK a change is remembered, so that the
+file settles anew when its worker lets go of it.
 
 Two clocks are passed in: `now` (monotonic seconds) measures standing still; `wall_ns` (nanoseconds since the epoch)
 is compared with modification times, and only a file never seen before is believed to have stood still by them.
@@ -21,9 +23,25 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
+from recpipe.spool.header import Inside
+
+ASK_AGAIN_SECONDS = 5.0  # after "somebody writes to it", should the event of its closing not come
+_READ_AGAIN_SECONDS = 1.0
+_UNFINISHED_TIMES = 6  # an unfinished header is worth this many times the usual patience
+
+
+class Writer(StrEnum):
+    """Who has a file open."""
+
+    OPEN = "open"  # somebody can write to it
+    READ = "read"  # nobody can write to it, somebody reads it
+    CLOSED = "closed"  # nobody has it open
+    UNKNOWN = "unknown"
+
 
 class State(StrEnum):
     GROWING = "growing"
+    STILL = "still"  # waits for the answer to who has it open
     SETTLED = "settled"  # waits to be taken
     IN_WORK = "in-work"
     DEFERRED = "deferred"  # given back; waits until its time
@@ -46,6 +64,7 @@ class _Track:
     print: Fingerprint
     still_since: float  # monotonic
     inherited: bool
+    ask_at: float  # GROWING: when it is worth asking who has it open
     promised: bool = False  # whole by promise of its writer: no need to stand still
     until: float = 0.0  # DEFERRED
     changed: bool = False  # IN_WORK: no longer what was handed out
@@ -68,18 +87,27 @@ class Settler:
 
     Args:
         settle_seconds: how long size, modification time and inode must not change.
-        moved_in_whole: files appear under their name only when they are finished: the first sight settles them.
+        quiet_seconds: the same where nobody can say whether the file is closed, and before an empty one is believed
+            to stay empty; also how long a reader is waited for.
+        moved_in_whole: files appear under their name only when they are finished: no need to stand still, and what
+            nobody can say is taken as closed.
         group_of: files are taken in turn from each group, so that one tenant's backlog does not starve another.
     """
 
     def __init__(
-        self, settle_seconds: float, moved_in_whole: bool = False, group_of: Callable[[str], str] = lambda path: ""
+        self,
+        settle_seconds: float,
+        quiet_seconds: float,
+        moved_in_whole: bool = False,
+        group_of: Callable[[str], str] = lambda path: "",
     ) -> None:
         self._settle_seconds = settle_seconds
+        self._quiet_seconds = max(quiet_seconds, settle_seconds)
         self._moved_in_whole = moved_in_whole
         self._group_of = group_of
         self._tracks: dict[str, _Track] = {}
         self._due: list[tuple[float, str]] = []  # heap of "look again at"; stale entries are skipped
+        self._still: list[str] = []  # to be asked about; stale entries are skipped
         self._ready: OrderedDict[str, deque[str]] = OrderedDict()
         self._counts: Counter[State] = Counter()
         self._scan = 0
@@ -104,8 +132,15 @@ class Settler:
             self._changed(path, track, fresh, now)
 
     def hint_closed(self, path: str, now: float) -> None:
-        """Somebody closed it after writing. Only where the layout promises so does that finish it."""
-        self._hint(path, now)
+        """Somebody closed it after writing: ask who has it open as soon as it has stood still from now."""
+        track = self._tracks.get(path)
+        if track is None or track.state not in (State.GROWING, State.STILL):
+            return
+        if self._moved_in_whole:
+            self._hint(path, now)
+        else:
+            track.still_since = now
+            self._wait(path, track, now + self._settle_seconds)
 
     def hint_moved_in(self, path: str, now: float) -> None:
         """It was renamed to this name. Only where the layout promises so does that finish it."""
@@ -160,6 +195,43 @@ class Settler:
             elif track.state is State.GROWING:
                 paths.append(path)
         return paths
+
+    def still(self) -> list[tuple[str, Fingerprint]]:
+        """Files that have stood still, each once: find out who has them open, and `answer`."""
+        paths, self._still = self._still, []
+        tracks = ((path, self._tracks.get(path)) for path in paths)
+        return [(path, track.print) for path, track in tracks if track is not None and track.state is State.STILL]
+
+    def answer(self, path: str, seen: Fingerprint, writer: Writer, inside: Inside, now: float) -> None:
+        """What was found out about a file of `still`; without meaning when it has changed since.
+
+        Args:
+            inside: what its header says.
+        """
+        track = self._tracks.get(path)
+        if track is None or track.state is not State.STILL or track.print != seen:
+            return
+        if writer is Writer.OPEN:
+            track.promised = False
+            self._wait(path, track, now + ASK_AGAIN_SECONDS)
+            return
+        ripe_at = track.still_since + self._patience(track, writer, inside)
+        if now >= ripe_at:
+            self._make_ready(path, track)
+        else:
+            # A reader may be done any moment; what only time can tell is not asked again before its time.
+            self._wait(path, track, min(ripe_at, now + _READ_AGAIN_SECONDS) if writer is Writer.READ else ripe_at)
+
+    def _patience(self, track: _Track, writer: Writer, inside: Inside) -> float:
+        """How long the file must have stood still, in seconds."""
+        if inside is Inside.EMPTY or writer is Writer.READ:
+            return self._quiet_seconds
+        if writer is Writer.UNKNOWN and not track.promised:
+            return self._quiet_seconds * (_UNFINISHED_TIMES if inside is Inside.UNFINISHED else 1)
+        if track.promised:
+            return 0.0
+        # Closed with sizes that are not its own: a crash, or a writer that comes back to put them in.
+        return self._settle_seconds * (_UNFINISHED_TIMES if inside is Inside.UNFINISHED else 1)
 
     def next_due(self) -> float | None:
         """When `due` has something to say; None when it is waiting for nothing."""
@@ -223,15 +295,15 @@ class Settler:
     def _first_sight(self, path: str, fresh: Fingerprint, now: float, wall_ns: int, *, inherited: bool) -> None:
         age = (wall_ns - fresh.mtime_ns) / 1e9
         # A time in the future is a skewed clock and says nothing: it has to stand still by ours.
-        credit = min(age, self._settle_seconds) if age > 0 else 0.0
-        track = _Track(State.GROWING, fresh, now - credit, inherited, promised=self._moved_in_whole, scan=self._scan)
+        credit = max(age, 0.0)
+        track = _Track(State.GROWING, fresh, now - credit, inherited, now, self._moved_in_whole, scan=self._scan)
         self._tracks[path] = track
         self._counts[State.GROWING] += 1
-        self._settle_or_wait(path, track, now)
+        self._ask_or_wait(path, track, now)
 
     def _unchanged(self, path: str, track: _Track, now: float) -> None:
         if track.state is State.GROWING:
-            self._settle_or_wait(path, track, now)
+            self._ask_or_wait(path, track, now)
         elif track.state is State.DEFERRED and track.until <= now:
             self._make_ready(path, track)
 
@@ -245,22 +317,30 @@ class Settler:
             self._grow(path, track, now)
 
     def _grow(self, path: str, track: _Track, now: float) -> None:
-        self._enter(track, State.GROWING)
         # Written to although it was promised to be whole: the promise is void.
         track.still_since, track.promised, track.changed, track.vanished = now, False, False, False
-        heapq.heappush(self._due, (now + self._settle_seconds, path))
+        self._wait(path, track, now + self._settle_seconds)
 
     def _hint(self, path: str, now: float) -> None:
         track = self._tracks.get(path)
         if track is not None and track.state is State.GROWING and self._moved_in_whole:
-            track.promised = True
-            self._settle_or_wait(path, track, now)
+            track.promised, track.ask_at = True, now
+            self._ask_or_wait(path, track, now)
 
-    def _settle_or_wait(self, path: str, track: _Track, now: float) -> None:
-        if track.promised or now - track.still_since >= self._settle_seconds:
-            self._make_ready(path, track)
+    def _ask_or_wait(self, path: str, track: _Track, now: float) -> None:
+        ask_at = track.ask_at if track.promised else max(track.ask_at, track.still_since + self._settle_seconds)
+        if now >= ask_at:
+            self._enter(track, State.STILL)
+            self._still.append(path)
         else:
-            heapq.heappush(self._due, (track.still_since + self._settle_seconds, path))
+            self._wait(path, track, ask_at)
+
+    def _wait(self, path: str, track: _Track, ask_at: float) -> None:
+        if track.state is State.GROWING and track.ask_at == ask_at:
+            return  # it stands in the heap already
+        self._enter(track, State.GROWING)
+        track.ask_at = ask_at
+        heapq.heappush(self._due, (ask_at, path))
 
     def _make_ready(self, path: str, track: _Track) -> None:
         self._enter(track, State.SETTLED)

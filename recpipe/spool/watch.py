@@ -1,7 +1,7 @@
 """Finds finished files: watchdog's events are hints, reading the whole folder again is the truth.
 
 inotify misses events (new folders, overflow, its limits, network file systems), so nothing depends on it: a hint
-only makes a file be looked at sooner. Both ends meet in `settle.Settler`.
+only makes a file be looked at sooner. Both ends meet in `settle.Settler`; who still has a file open, `writers` says.
 """
 
 from __future__ import annotations
@@ -30,14 +30,16 @@ from watchdog.observers.api import BaseObserver
 from recpipe import log as logs
 from recpipe import settings
 from recpipe.model import Settled
+from recpipe.spool import header
 from recpipe.spool.files import CONTROL_FOLDER, Kind, kind_of
-from recpipe.spool.settle import Fingerprint, Settler, State, Taken
+from recpipe.spool.settle import ASK_AGAIN_SECONDS, Fingerprint, Settler, State, Taken, Writer
 from recpipe.spool.tree import Ignored, Tree
+from recpipe.spool.writers import Writers
 
 _log = logs.get(__name__)
 
 _RAISE = "raise fs.inotify.max_user_watches for quicker pick-up; nothing is missed without it"
-_UNFINISHED = (State.GROWING, State.SETTLED, State.IN_WORK, State.DEFERRED)
+_UNFINISHED = (State.GROWING, State.STILL, State.SETTLED, State.IN_WORK, State.DEFERRED)
 
 
 class Watcher:
@@ -57,15 +59,17 @@ class Watcher:
         self._root = spool.path.absolute()
         self._tree = Tree(self._root, (spool_root_state or self._root / CONTROL_FOLDER) / "id", spool.label)
         self._label = spool.label
-        self._settler = Settler(spool.settle_seconds, spool.moved_in_whole, _first_folder)
+        self._settler = Settler(spool.settle_seconds, spool.quiet_seconds, spool.moved_in_whole, _first_folder)
+        self._writers = Writers(spool.remote_writers)
         self._changed = threading.Condition()  # guards the settler; told when something settled
         self._looking = threading.Lock()  # one scan or look at a time: their order is what `Settler` relies on
-        self._hints: dict[tuple[str, str], None] = {}  # (what, relative), in order and without repeats
+        self._hints: dict[tuple[str, str, str], None] = {}  # (what, relative, before), in order, without repeats
         self._hint_lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._observer: BaseObserver | None = None
+        self._observed = ""  # what events' paths begin with
         self._warned = False
         self._next_scan = 0.0
 
@@ -178,7 +182,7 @@ class Watcher:
                 yield batch
                 continue
             with self._changed:
-                growing = self._settler.count(State.GROWING, State.SETTLED)
+                growing = self._settler.count(State.GROWING, State.STILL, State.SETTLED)
             if not growing or not left or self._stopping.is_set():
                 return
 
@@ -203,8 +207,8 @@ class Watcher:
         with self._looking:
             if time.monotonic() >= self._next_scan:
                 self._scan()
-            for what, relative in hints:
-                self._follow_hint(what, relative)
+            for hint in hints:
+                self._follow_hint(*hint)
         self._look_at_due()
 
     def _look_at_due(self) -> None:
@@ -213,31 +217,47 @@ class Watcher:
                 paths = self._settler.due(time.monotonic())
             for relative in paths:
                 self._look(relative)
+            self._ask()
+
+    def _ask(self) -> None:
+        """Find out who has the files open that stand still."""
+        with self._changed:
+            still = self._settler.still()
+        for relative, seen in still:
+            path = self._root / relative
+            writer = self._writers.of(path, relative, seen)
+            inside = header.Inside.SOUND if writer is Writer.OPEN else header.look(path)
             with self._changed:
+                self._settler.answer(relative, seen, writer, inside, time.monotonic())
                 if self._settler.count(State.SETTLED):
                     self._changed.notify_all()
 
-    def _look(self, relative: str) -> None:
+    def _look(self, relative: str) -> Fingerprint | None:
         status = self._tree.status(relative)
         if status is None:
-            return  # the spool itself is away: says nothing of the file
+            return None  # the spool itself is away: says nothing of the file
         with self._changed:
             if isinstance(status, os.stat_result):
                 self._seen(relative, status)
-            else:
-                self._settler.gone(relative)
+                return _print(status)
+            self._settler.gone(relative)
+        self._writers.births.gone(relative)
+        return None
 
     def _seen(self, relative: str, status: os.stat_result) -> None:
         self._settler.seen(
             relative, status.st_size, status.st_mtime_ns, status.st_ino, time.monotonic(), time.time_ns()
         )
-        if self._settler.count(State.SETTLED):
-            self._changed.notify_all()
 
     def _confirm(self, one: Taken) -> Settled | None:
-        """Look once more just before handing out: the last chance to see that it grows again."""
+        """Look and ask once more just before handing out: it may have been opened again while it waited."""
         status = self._tree.status(one.path)
         same = isinstance(status, os.stat_result) and _print(status) == one.print
+        if same and self._writers.by_lease(self._root / one.path)[0] is Writer.OPEN:
+            now = time.monotonic()
+            with self._changed:
+                self._settler.release(one.path, now + ASK_AGAIN_SECONDS, now)
+            return None
         if same:
             return Settled(
                 path=self._root / one.path,
@@ -270,9 +290,10 @@ class Watcher:
         if not self._tree.is_there():
             return  # unmounted meanwhile: what was not seen may well be there
         with self._changed:
-            self._settler.scan_finished(time.monotonic(), blind)
-            if self._settler.count(State.SETTLED):
-                self._changed.notify_all()
+            vanished = self._settler.scan_finished(time.monotonic(), blind)
+        for relative in vanished:
+            self._writers.births.gone(relative)
+        self._ask()
 
     def _walk(self, top: str) -> list[str]:
         """Look at every recording below `top`; returns the folders that nothing is known of."""
@@ -284,8 +305,7 @@ class Watcher:
                 now, wall_ns = time.monotonic(), time.time_ns()
                 for relative, status in found:
                     self._settler.seen(relative, status.st_size, status.st_mtime_ns, status.st_ino, now, wall_ns)
-                if self._settler.count(State.SETTLED):
-                    self._changed.notify_all()
+            self._ask()
             if self._stopping.is_set():
                 return [""]
         if self._observer is not None and not self._warned and folders > _watch_limit():
@@ -299,10 +319,11 @@ class Watcher:
         # watchdog warns, with a text as long as the list of all folders, when two of its ways find the same new one.
         warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
         observer = Observer()
+        self._observed = os.path.realpath(self._root)
         try:
             observer.schedule(
                 _Hints(self),
-                os.path.realpath(self._root),
+                self._observed,
                 recursive=True,
                 event_filter=[
                     DirCreatedEvent,
@@ -324,22 +345,28 @@ class Watcher:
             return
         self._observer = observer
 
-    def hint(self, what: str, path: str | bytes) -> None:
-        """For the event handler alone: `path` may be worth a look."""
-        top = os.path.realpath(self._root)
-        text = os.fsdecode(path)
-        if text != top and not text.startswith(top.rstrip("/") + "/"):
-            return
-        relative = text[len(top) :].strip("/")
-        if not relative or any(part.startswith(".") for part in relative.split("/")):
-            return
-        if what != "folder" and kind_of(relative.rpartition("/")[2]) is not Kind.RECORDING:
-            return
+    def hint(self, what: str, path: str | bytes, source: str | bytes = "") -> None:
+        """For the event handler alone: something happened to `path`, which was called `source` before."""
+        # Births are followed under any name, so that a file that was closed before its renaming is known as such.
+        name = (what, self._below_root(path), self._below_root(source))
+        if not name[1]:
+            if not name[2]:
+                return
+            name = ("gone", name[2], "")  # moved out of the spool, or to where we do not look
         with self._hint_lock:
-            self._hints[(what, relative)] = None
+            self._hints.pop(name, None)  # to the end: the order of events matters
+            self._hints[name] = None
         self._wake.set()
 
-    def _follow_hint(self, what: str, relative: str) -> None:
+    def _below_root(self, path: str | bytes) -> str:
+        """Relative to the root; "" for what does not lie in the spool or in a folder that is not ours to look into."""
+        text = os.fsdecode(path)
+        if not text.startswith(self._observed.rstrip("/") + "/"):
+            return ""
+        relative = text[len(self._observed) :].strip("/")
+        return "" if any(part.startswith(".") for part in relative.split("/")[:-1]) else relative
+
+    def _follow_hint(self, what: str, relative: str, before: str) -> None:
         parent = os.path.dirname(relative) if what != "folder" else relative  # noqa: PTH120 - "" means the root here
         real_top = os.path.realpath(self._root)
         if os.path.realpath(self._root / parent) != str(Path(real_top, parent)):
@@ -348,14 +375,23 @@ class Watcher:
             if self._tree.is_there():
                 self._walk(relative)
             return
-        self._look(relative)
-        with self._changed:
-            if what == "closed":
+        if what == "gone":
+            self._look(relative)
+            return
+        seen = self._look(relative) if kind_of(relative.rpartition("/")[2]) is Kind.RECORDING else None
+        births = self._writers.births
+        if what == "created":
+            births.born(relative)
+        elif what == "closed":
+            births.closed(relative, seen)
+            with self._changed:
                 self._settler.hint_closed(relative, time.monotonic())
-            elif what == "moved":
+        else:
+            births.moved(before, relative, seen)
+            with self._changed:
                 self._settler.hint_moved_in(relative, time.monotonic())
-            if self._settler.count(State.SETTLED):
-                self._changed.notify_all()
+            if before:
+                self._look(before)
 
     def _relative(self, path: Path) -> str:
         return path.relative_to(self._root).as_posix()
@@ -371,8 +407,7 @@ class _Hints(FileSystemEventHandler):
         if isinstance(event, (DirCreatedEvent, DirMovedEvent)):
             self._watcher.hint("folder", event.dest_path or event.src_path)
         elif isinstance(event, FileMovedEvent):
-            self._watcher.hint("gone", event.src_path)
-            self._watcher.hint("moved", event.dest_path)
+            self._watcher.hint("moved", event.dest_path, event.src_path)
         elif isinstance(event, FileClosedEvent):
             self._watcher.hint("closed", event.src_path)
         elif isinstance(event, FileDeletedEvent):

@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -125,6 +126,107 @@ def test_a_file_that_keeps_growing_is_not_handed_out_before_it_stops(root: Path,
     [settled] = collect(watcher, 1)
     assert time.monotonic() - last_write >= 0.9
     assert settled.size_bytes == 1500
+
+
+def on_hold(path: Path) -> subprocess.Popen[str]:
+    """A recorder of its own process: writes, then nothing until it is told (a line), then ends by writing more."""
+    script = (
+        "import sys\n"
+        "out = open(sys.argv[1], 'wb', buffering=0)\n"
+        "out.write(b'RIFF' + bytes(4) + b'WAVE' + bytes(8000)); print(flush=True)\n"
+        "sys.stdin.readline(); out.write(bytes(100)); out.close(); print(flush=True); sys.stdin.readline()\n"
+    )
+    recorder = subprocess.Popen(
+        [sys.executable, "-c", script, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert recorder.stdout is not None
+    recorder.stdout.readline()
+    return recorder
+
+
+def hang_up(recorder: subprocess.Popen[str]) -> None:
+    assert recorder.stdin is not None and recorder.stdout is not None
+    recorder.stdin.write("\n")
+    recorder.stdin.flush()
+    recorder.stdout.readline()
+
+
+@pytest.mark.parametrize("quiet_seconds", [0, 300.0])
+def test_a_call_on_hold_is_not_handed_out_before_its_recorder_closes_it(
+    root: Path, watch: Callable[..., Watcher], quiet_seconds: float
+) -> None:
+    watcher = watch(settle_seconds=0.1, quiet_seconds=quiet_seconds)
+    with on_hold(root / "call.wav") as recorder:
+        until(lambda: watcher.pending() == 1)
+        assert watcher.take(2.0) == []  # twenty times as long as a file must stand still
+        hang_up(recorder)
+        [call] = collect(watcher, 1)
+        assert call.size_bytes == 8112
+
+
+def test_a_call_that_was_on_hold_when_recpipe_started_is_asked_about(root: Path, watch: Callable[..., Watcher]) -> None:
+    with on_hold(root / "call.wav") as recorder:
+        os.utime(root / "call.wav", (0, 0))
+        watcher = watch(quiet_seconds=0)
+        assert watcher.take(1.0) == []
+        assert watcher.pending() == 1
+        recorder.kill()
+        assert names(collect(watcher, 1)) == ["call.wav"]  # as much as there is of it
+
+
+def test_without_the_right_to_lease_events_tell_that_a_recorder_has_closed_its_file(root: Path) -> None:
+    # Given a watcher that is another user than the PBX
+    if os.geteuid():
+        pytest.skip("only root can be another user")
+    for folder in (root, *root.parents):
+        if folder.owner() == "root" and folder.is_relative_to(tempfile.gettempdir()):
+            folder.chmod(folder.stat().st_mode | 0o055)
+    script = (
+        "import os, pwd, sys; from pathlib import Path; from recpipe.settings import Spool\n"
+        "from recpipe.spool.watch import Watcher\n"
+        "spool = Spool(path=Path(sys.argv[1]), settle_seconds=0.1, quiet_seconds=0.3, rescan_seconds=0.3)\n"
+        "watcher = Watcher(spool); os.seteuid(pwd.getpwnam('nobody').pw_uid); watcher.start()\n"
+        "print('ready', flush=True)\n"
+        "while True:\n"
+        "    for one in watcher.take(0.5): print(one.relative, one.size_bytes, flush=True)\n"
+        "    print(flush=True)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, root], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+    ) as watcher:
+        assert watcher.stdout is not None
+        lines: list[str] = []
+
+        def seen(count: int) -> list[str]:
+            """What it says next, so many lines; it says nothing each half second when there is nothing."""
+            assert watcher.stdout is not None
+            for _ in range(count):
+                lines.append(watcher.stdout.readline().strip())
+            return [line for line in lines if line not in ("", "ready")]
+
+        seen(2)
+        # When one call is on hold, and a finished file comes in by rename
+        with on_hold(root / "call.wav") as recorder:
+            whole = root / ".other.wav.tmp"
+            whole.write_bytes(b"x" * 50)
+            whole.rename(root / "other.wav")
+            assert seen(4) == ["other.wav 50"]
+            hang_up(recorder)
+            while "call.wav 8112" not in seen(1):
+                assert len(lines) < 60
+        watcher.kill()
+
+
+def test_an_empty_file_is_not_handed_out_before_it_has_been_empty_for_long(
+    root: Path, watch: Callable[..., Watcher]
+) -> None:
+    (root / "empty.wav").touch()
+    (root / "header.wav").write_bytes(b"RIFF" + bytes(4) + b"WAVEfmt " + b"\x10\0\0\0" + bytes(16) + b"data" + bytes(4))
+    os.utime(root / "empty.wav", (0, 0))
+    watcher = watch(settle_seconds=0.1)
+    assert names(collect(watcher, 1)) == ["empty.wav"]  # long empty by its time
+    assert watcher.take(1.0) == []
+    assert watcher.pending() == 2
 
 
 def test_without_events_the_rescan_finds_everything(
@@ -378,6 +480,6 @@ def test_fifty_thousand_files_are_scanned_and_drained(root: Path) -> None:
         (root / str(folder)).mkdir()
         for number in range(1000):
             os.mknod(root / f"{folder}/{number}.wav")
-    watcher = Watcher(Spool(path=root, settle_seconds=0))
+    watcher = Watcher(Spool(path=root, settle_seconds=0, quiet_seconds=0))
     got = sum(len(batch) for batch in watcher.once())
     assert got == 50_000

@@ -8,31 +8,47 @@ import pytest
 from hypothesis import settings, strategies
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from recpipe.spool.settle import Fingerprint, Settler, State
+from recpipe.spool.header import Inside
+from recpipe.spool.settle import ASK_AGAIN_SECONDS, Fingerprint, Settler, State, Writer
 
 WALL = 1_800_000_000
 SETTLE = 5.0
+QUIET = 300.0
 
 
 @dataclass
 class Bench:
-    """A settler with a clock and one spool that it is told about."""
+    """A settler with a clock and one spool that it is told about; `writer` and `inside` are the answers it gets."""
 
     settler: Settler
     now: float = 1000.0
+    writer: Writer = Writer.CLOSED
+    inside: Inside = Inside.SOUND
 
     def see(self, path: str = "a.wav", size: int = 100, mtime: float | None = None, inode: int = 1) -> None:
         wall_ns = int((WALL + self.now) * 1e9)
         mtime_ns = wall_ns if mtime is None else int((WALL + mtime) * 1e9)
         self.settler.seen(path, size, mtime_ns, inode, self.now, wall_ns)
 
+    def answer(self) -> None:
+        for path, seen in self.settler.still():
+            self.settler.answer(path, seen, self.writer, self.inside, self.now)
+
     def take(self) -> list[str]:
+        self.answer()
         return [taken.path for taken in self.settler.take(100)]
+
+    def look(self, seconds: float, **what: float) -> list[str]:
+        """Time passes, whatever is due is looked at, and what settled is taken."""
+        self.now += seconds
+        for path in self.settler.due(self.now):
+            self.see(path, **what)  # type: ignore[arg-type]
+        return self.take()
 
 
 @pytest.fixture
 def bench() -> Bench:
-    made = Bench(Settler(SETTLE))
+    made = Bench(Settler(SETTLE, QUIET))
     made.settler.scan_started()
     made.settler.scan_finished(made.now)
     return made
@@ -137,13 +153,14 @@ def test_a_file_replaced_in_work_is_handed_out_after_done(bench: Bench) -> None:
 
 
 def test_a_file_replaced_by_an_equally_large_one_is_not_the_inherited_one(bench: Bench) -> None:
-    first = Bench(Settler(SETTLE))
+    first = Bench(Settler(SETTLE, QUIET))
     first.settler.scan_started()
     first.see(mtime=first.now, inode=1)
     first.now += 1
     first.see(mtime=first.now, inode=2)
     first.now += SETTLE
     first.see(mtime=first.now - SETTLE, inode=2)
+    first.answer()
     assert [taken.inherited for taken in first.settler.take(9)] == [False]
 
 
@@ -208,6 +225,7 @@ def test_a_restored_file_with_unchanged_times_is_handed_out_again(bench: Bench) 
 
 def test_a_finished_file_that_stays_is_not_handed_out_again_until_it_changes(bench: Bench) -> None:
     bench.see(mtime=0)
+    bench.answer()
     [taken] = bench.settler.take(1)
     bench.settler.done("a.wav", bench.now, taken.print)
     for _ in range(3):
@@ -252,13 +270,13 @@ def test_growing_files_are_due_when_they_may_have_settled(bench: Bench) -> None:
 
 
 def test_a_layout_that_promises_whole_files_is_believed_at_once() -> None:
-    bench = Bench(Settler(SETTLE, moved_in_whole=True))
+    bench = Bench(Settler(SETTLE, QUIET, moved_in_whole=True))
     bench.see(mtime=bench.now)
     assert bench.take() == ["a.wav"]
 
 
 def test_a_broken_promise_means_standing_still_until_the_writer_closes_again() -> None:
-    bench = Bench(Settler(SETTLE, moved_in_whole=True))
+    bench = Bench(Settler(SETTLE, QUIET, moved_in_whole=True))
     bench.see(mtime=bench.now)
     bench.see(size=200, mtime=bench.now)
     assert bench.take() == []
@@ -266,29 +284,91 @@ def test_a_broken_promise_means_standing_still_until_the_writer_closes_again() -
     assert bench.take() == ["a.wav"]
 
 
-def test_closing_means_nothing_without_that_promise(bench: Bench) -> None:
-    bench.see(mtime=bench.now)
+def test_closing_means_standing_still_from_then_on_without_that_promise(bench: Bench) -> None:
+    bench.see(mtime=bench.now - SETTLE + 1)
     bench.settler.hint_closed("a.wav", bench.now)
     bench.settler.hint_moved_in("a.wav", bench.now)
+    assert bench.look(SETTLE - 0.1, mtime=996.0) == []
+    assert bench.look(0.1, mtime=996.0) == ["a.wav"]
+
+
+def test_a_file_that_somebody_can_write_to_is_never_taken_however_long_it_stands_still(bench: Bench) -> None:
+    bench.writer = Writer.OPEN
+    bench.see(mtime=0)
+    for _ in range(100):
+        assert bench.look(3600.0, mtime=0) == []
+    assert bench.settler.state("a.wav") is State.GROWING
+    bench.writer = Writer.CLOSED
+    assert bench.look(ASK_AGAIN_SECONDS, mtime=0) == ["a.wav"]
+
+
+def test_a_promise_that_files_are_whole_does_not_count_while_somebody_writes() -> None:
+    bench = Bench(Settler(SETTLE, QUIET, moved_in_whole=True), writer=Writer.OPEN)
+    bench.see(mtime=bench.now)
+    assert bench.take() == []
+
+
+@pytest.mark.parametrize(
+    ("writer", "inside", "seconds"),
+    [
+        (Writer.CLOSED, Inside.SOUND, SETTLE),
+        (Writer.CLOSED, Inside.UNFINISHED, 6 * SETTLE),  # a crash, or a writer that will open it once more
+        (Writer.CLOSED, Inside.EMPTY, QUIET),
+        (Writer.READ, Inside.SOUND, QUIET),
+        (Writer.UNKNOWN, Inside.SOUND, QUIET),
+        (Writer.UNKNOWN, Inside.EMPTY, QUIET),
+        (Writer.UNKNOWN, Inside.UNFINISHED, 6 * QUIET),
+    ],
+)
+def test_how_long_a_file_must_stand_still(bench: Bench, writer: Writer, inside: Inside, seconds: float) -> None:
+    bench.writer, bench.inside = writer, inside
+    start = bench.now
+    bench.see(mtime=start)
+    while bench.now < start + seconds - 1.5:
+        assert bench.look(1.0, mtime=start) == []
+    assert bench.look(2.0, mtime=start) == ["a.wav"]
+
+
+def test_a_file_that_nobody_can_say_anything_of_is_asked_about_twice_and_not_all_the_time(bench: Bench) -> None:
+    bench.writer = Writer.UNKNOWN
+    bench.see(mtime=bench.now)
+    asked = 0
+    for _ in range(int(QUIET) + 1):
+        bench.now += 1.0
+        for path in bench.settler.due(bench.now):
+            bench.see(path, mtime=1000.0)
+        asked += bool(still := bench.settler.still())
+        for path, seen in still:
+            bench.settler.answer(path, seen, bench.writer, bench.inside, bench.now)
+    assert asked == 2
+
+
+def test_an_answer_about_a_file_that_has_changed_since_says_nothing(bench: Bench) -> None:
+    bench.see(mtime=0)
+    ((path, seen),) = bench.settler.still()
+    bench.see(size=200)
+    bench.settler.answer(path, seen, Writer.CLOSED, Inside.SOUND, bench.now)
     assert bench.take() == []
 
 
 def test_files_are_taken_in_turn_from_each_group() -> None:
-    bench = Bench(Settler(SETTLE, group_of=lambda path: path.partition("/")[0]))
+    bench = Bench(Settler(SETTLE, QUIET, group_of=lambda path: path.partition("/")[0]))
     for number in range(50):
         bench.see(f"big/{number}.wav", mtime=0)
     bench.see("small/1.wav", mtime=0)
     bench.see("small/2.wav", mtime=0)
+    bench.answer()
     taken = [one.path for one in bench.settler.take(4)]
     assert taken == ["big/0.wav", "small/1.wav", "big/1.wav", "small/2.wav"]
 
 
 def test_only_files_of_the_first_scan_are_inherited() -> None:
-    bench = Bench(Settler(SETTLE))
+    bench = Bench(Settler(SETTLE, QUIET))
     bench.settler.scan_started()
     bench.see("old.wav", mtime=0)
     bench.settler.scan_finished(bench.now)
     bench.see("new.wav", mtime=0)
+    bench.answer()
     assert {taken.path: taken.inherited for taken in bench.settler.take(9)} == {"old.wav": True, "new.wav": False}
 
 
@@ -297,9 +377,9 @@ class Lives(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.bench = Bench(Settler(SETTLE))
+        self.bench = Bench(Settler(SETTLE, QUIET))
         self.size, self.mtime, self.changed_at = 100, 1000.0, 1000.0
-        self.there, self.in_work = True, False
+        self.there, self.in_work, self.is_open = True, False, False
 
     @rule(seconds=strategies.floats(0, 20))
     def time_passes(self, seconds: float) -> None:
@@ -309,6 +389,16 @@ class Lives(RuleBasedStateMachine):
     def written(self) -> None:
         self.size, self.there = self.size + 1, True
         self.mtime = self.changed_at = self.bench.now
+
+    @rule()
+    def opened(self) -> None:
+        if self.bench.settler.state("a.wav") is not State.SETTLED:  # the watcher asks again before it hands out
+            self.is_open, self.bench.writer = True, Writer.OPEN
+
+    @rule()
+    def closed(self) -> None:
+        self.is_open, self.bench.writer = False, Writer.CLOSED
+        self.bench.settler.hint_closed("a.wav", self.bench.now)
 
     @rule()
     def deleted(self) -> None:
@@ -323,8 +413,10 @@ class Lives(RuleBasedStateMachine):
 
     @rule()
     def taken(self) -> None:
+        self.bench.answer()
         for one in self.bench.settler.take(9):
             assert not self.in_work
+            assert not self.is_open
             assert self.bench.now - (one.print.mtime_ns / 1e9 - WALL) >= SETTLE - 0.001
             self.in_work = True
 
@@ -349,6 +441,7 @@ class Lives(RuleBasedStateMachine):
         """Left alone, whatever is there and not in work comes out in the end."""
         if not self.there or self.in_work:
             return
+        self.bench.writer = Writer.CLOSED
         for _ in range(4):
             self.bench.now += 30
             self.bench.settler.due(self.bench.now)
