@@ -63,6 +63,23 @@ class Commands(TLS_FTPHandler):  # type: ignore[misc]  # pyftpdlib has no types
         """Answer, and begin as soon as there is a data connection."""
         raise NotImplementedError
 
+    def ftp_TYPE(self, line: str) -> None:
+        # Non-print is the default form of ASCII. Source: RFC 959 section 3.1.1.5, RFC 1123 section 4.1.2.2.
+        kind, _, form = line.upper().partition(" ")
+        super().ftp_TYPE(kind if kind in ("A", "I") and form == "N" else line)
+
+    def ftp_OPTS(self, line: str) -> None:
+        command, _, wanted = line.upper().partition(" ")
+        if command != "HASH":
+            super().ftp_OPTS(line)
+        elif wanted in ("", "SHA-256"):
+            self.respond("200 SHA-256")
+        else:
+            self.respond("504 Only SHA-256 is known here.")
+
+    def ftp_NOOP(self, line: str) -> None:
+        self.respond("200 Still here.")
+
     async def ftp_CWD(self, path: str) -> None:
         if not (await Aside(lambda: self.tree.stat(path))).is_folder:
             self.respond("550 This is a file.")

@@ -17,8 +17,9 @@ from OpenSSL import SSL
 from pyftpdlib.handlers.ftp.dispatchers import ActiveDTP, PassiveDTP
 from pyftpdlib.ioloop import Acceptor
 
-from ftp.moving import CutOff, DiskFailed, Download, HandshakeFailed, Moving, Upload, Wire
+from ftp.moving import CutOff, DiskFailed, Download, Moving, Upload
 from ftp.replies import reply_to
+from ftp.wire import HandshakeFailed, Wire
 from recpipe import log, metrics
 from recpipe.errors import RecpipeError
 
@@ -29,6 +30,14 @@ _log = log.get(__name__)
 
 _PIECES_A_TURN = 8  # sent before other sessions have their turn
 _CONNECT_SECONDS = 30
+
+
+class Superseded(Exception):
+    """The client asked for another data connection in the middle of a transfer."""
+
+
+class NotResumed(Exception):
+    """A data connection over TLS that does not resume the session of the control connection: perhaps a thief's."""
 
 
 class PassivePorts:
@@ -152,21 +161,35 @@ class DataChannel:
         self._loop = cmd_channel.gateway.loop
         self._fileno = sock.fileno()
         self._verb = ""
-        self._wire: Wire | None = None  # while a worker has the socket
+        self._wire: Wire | None = None
+        self._at_work = False  # a worker has the socket
+        self._moves = False  # and what is moved, which it closes
+        self._shaken: bool | BaseException = False  # hands: not yet, well, or why not
         self._registered = self._closed = False
         sock.setblocking(False)
+        if cmd_channel.private:
+            # Some clients shake hands before they ask for anything, others when a transfer was answered.
+            self._wire = self._make_wire(cmd_channel.gateway.tls)
+            self._loop.register(self._fileno, self, self._loop.READ)
+            self._registered = True
 
     def begin(self, moving: Moving, verb: str) -> None:
         """Move something over this connection, answer on the other one, and close."""
         self.moving, self._verb = moving, verb
         self.moved_at = time.monotonic()
-        quick = self._session.gateway.disk.is_quick
-        if isinstance(moving, Download) and moving.sendable and not self._session.private and quick:
-            self._send()
-            return
-        context = self._session.ssl_context if self._session.private else None
-        self._wire = Wire(self.socket, context, self._session.gateway.settings.ftp_idle_seconds)
-        self._loop.aside(partial(self._work, self._wire, moving), self._worked)
+        if self._wire is None:
+            if isinstance(moving, Download) and moving.sendable and self._session.gateway.disk.is_quick:
+                self._send()
+                return
+            self._wire, self._shaken = self._make_wire(None), True
+        if self._shaken:
+            self._start()
+        elif not self._at_work:
+            self._shake_hands()
+
+    def _make_wire(self, context: SSL.Context | None) -> Wire:
+        session = self._session
+        return Wire(self.socket, context, session.gateway.settings.ftp_idle_seconds, receives=session.uploads)
 
     # --- what pyftpdlib asks --------------------------------------------------------------------------------
 
@@ -213,10 +236,13 @@ class DataChannel:
             self._registered = False
 
     def readable(self) -> bool:
-        return False
+        return self._wire is not None and not self._at_work
 
     def writable(self) -> bool:
-        return True
+        return self._wire is None
+
+    def handle_read_event(self) -> None:
+        self._shake_hands()  # the client began
 
     def handle_write_event(self) -> None:
         self._send()
@@ -230,9 +256,33 @@ class DataChannel:
 
     # --- by a worker ----------------------------------------------------------------------------------------
 
+    def _shake_hands(self) -> None:
+        assert self._wire is not None, "there is TLS"
+        self._stay_out()
+        self._at_work = True
+        self._loop.aside(self._wire.shake_hands, self._have_shaken)
+
+    def _have_shaken(self, _nothing: None, error: BaseException | None) -> None:
+        self._at_work = False
+        self._shaken = error or True
+        if self._closed:
+            self.socket.close()
+        elif self.moving is not None:
+            self._start()
+
+    def _start(self) -> None:
+        wire, moving = self._wire, self.moving
+        assert wire is not None and moving is not None, "something was asked for"
+        if isinstance(self._shaken, BaseException):
+            self._end(self._shaken)
+        elif not self._session.may_use(wire, self._verb):
+            self._end(NotResumed())
+        else:
+            self._at_work = self._moves = True
+            self._loop.aside(partial(self._work, wire, moving), self._worked)
+
     def _work(self, wire: Wire, moving: Moving) -> None:
         try:
-            wire.shake_hands()
             moving.move(wire, self._count)
         finally:
             moving.close()
@@ -244,7 +294,7 @@ class DataChannel:
             self.tot_bytes_sent += moved_bytes
 
     def _worked(self, _nothing: None, error: BaseException | None) -> None:
-        self._wire = None
+        self._at_work = False
         if self._closed:
             self.socket.close()
         else:
@@ -255,11 +305,18 @@ class DataChannel:
     @property
     def stalled_for(self) -> float:
         """Seconds for which the kernel could send nothing; a worker looks after its own time."""
-        return 0.0 if self._wire is not None or self.moving is None else time.monotonic() - self.moved_at
+        return 0.0 if self._at_work or self.moving is None else time.monotonic() - self.moved_at
 
     def give_up(self) -> None:
         """End a transfer whose client takes nothing."""
         self._end(TimeoutError())
+
+    def supersede(self) -> None:
+        """Make way for another connection; the client is told of a transfer that this ends."""
+        if self.moving is not None:
+            self._end(Superseded())
+        else:
+            self.close()
 
     def _end(self, error: BaseException | None) -> None:
         if not self._closed:
@@ -272,15 +329,16 @@ class DataChannel:
             return
         self._closed = True
         self._stay_out()
-        if self._wire is not None:
+        if self._at_work:
+            assert self._wire is not None, "it is what is worked with"
             self._wire.cut_off()  # the worker finds out, and the last to use the socket closes it
         else:
             self.socket.close()
-            if self.moving is not None and not complete:
-                # What is given up half-way may wait for the audit log.
-                self._loop.workers.run(self.moving.close)
-            elif self.moving is not None:
+        if self.moving is not None and not self._moves:
+            if complete:
                 self.moving.close()
+            else:  # what is given up half-way may wait for the audit log
+                self._loop.workers.run(self.moving.close)
         if self.moving is not None:
             moved_bytes = self.tot_bytes_sent + self.tot_bytes_received
             metrics.count_transfer(self._verb, "complete" if complete else "broken", moved_bytes)
@@ -304,6 +362,14 @@ class DataChannel:
                 return "421 Nothing moved over the data connection. Goodbye."
             case CutOff():
                 return "426 The upload was cut off: nothing was kept. Send it again."
+            case Superseded():
+                return "426 The transfer was ended: you asked for another data connection."
+            case NotResumed():
+                _log.warning("data connection without the control connection's TLS session refused", account=account)
+                return (
+                    "522 The data connection must resume the TLS session of the control connection: switch session "
+                    "reuse on in your client."
+                )
             case HandshakeFailed():
                 return "522 The TLS handshake failed: the client must speak TLS 1.2 and trust the certificate."
             case OSError() | SSL.Error():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import io
 import itertools
 import posixpath
@@ -14,7 +15,7 @@ from typing import BinaryIO, Protocol
 
 from ftp.listing import Entry
 from recpipe.access.principal import Action, Principal
-from recpipe.errors import InputInvalid, NotFound
+from recpipe.errors import InputInvalid, NotFound, RecpipeError
 from recpipe.model import DayEntry, Recording
 from recpipe.reader import Reader, checksum_line
 
@@ -23,11 +24,19 @@ CHECKSUMS = "SHA256SUMS"
 # A client asks SIZE, MDTM and RETR of one file in a row. Short, so that what was deleted is gone within a second.
 _REMEMBERED_SECONDS = 0.5
 _LONGEST_NAME = 1024
+_PIECE_BYTES = 64 * 1024  # of a file of checksums
 _ENTRIES_AT_ONCE = 200
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _YEAR, _PART = re.compile(r"[0-9]{4}", re.ASCII), re.compile(r"[0-9]{2}", re.ASCII)
 _HOSTILE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _MAGIC = re.compile(r"[*?[]")
+
+
+class IsFolder(RecpipeError):
+    """A file was asked for, and there is a folder."""
+
+    def __init__(self) -> None:
+        super().__init__("This is a folder: name a file in it.")
 
 
 class Tree(Protocol):
@@ -93,7 +102,7 @@ class Recordings:
         parts = _parts(path)
         if len(parts) != 4:
             self._require_folder(parts)
-            raise InputInvalid("path", "This is a folder: name a file in it.")
+            raise IsFolder
         if parts[3] == CHECKSUMS:
             return self._open_checksums(_day(parts), start)
         return self._open(self._recording(path, parts), start)
@@ -107,8 +116,14 @@ class Recordings:
 
     def sha256(self, path: str) -> str:
         parts = _parts(path)
-        if len(parts) != 4 or parts[3] == CHECKSUMS:
+        if len(parts) != 4:
             raise NotFound("recording")
+        if parts[3] == CHECKSUMS:
+            digest = hashlib.sha256()
+            with self._open_checksums(_day(parts), 0)[0] as stream:
+                while piece := stream.read(_PIECE_BYTES):
+                    digest.update(piece)
+            return digest.hexdigest()
         return self._recording(path, parts).stored_sha256
 
     # --- inside -------------------------------------------------------------------------------------------
@@ -172,10 +187,10 @@ class Recordings:
         if start > size:
             raise InputInvalid("offset", f"The file has {size} bytes; the offset is outside it.")
         stream = io.BufferedReader(
-            _Lines(checksum_line(each) for some in self._in_day(day) for each in some), 64 * 1024
+            _Lines(checksum_line(each) for some in self._in_day(day) for each in some), _PIECE_BYTES
         )
         left = start
-        while left > 0 and (skipped := len(stream.read(min(left, 64 * 1024)))):
+        while left > 0 and (skipped := len(stream.read(min(left, _PIECE_BYTES)))):
             left -= skipped
         return stream, size - start
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -18,14 +19,16 @@ import pyftpdlib.ioloop  # noqa: F401 - first: it silences the deprecation of as
 from OpenSSL import SSL
 from pyftpdlib.handlers import TLS_FTPHandler
 
-from ftp import listing
+from ftp import listing, tls
 from ftp.commands import Place
 from ftp.data import Active, DataChannel, Passive, plain_address
 from ftp.filesystem import Recordings, Tree
 from ftp.loop import Aside
 from ftp.replies import one_line, reply_to
+from ftp.tls import SessionSecrets
 from ftp.transfers import Transfers
 from ftp.uploads import DropBox
+from ftp.wire import Wire
 from recpipe import log, metrics
 from recpipe.access.principal import Principal
 from recpipe.errors import CredentialsRejected, LockedOut, RecpipeError
@@ -38,6 +41,7 @@ _log = log.get(__name__)
 READ_ONLY = "550 This account can only read: recordings are written by the telephone system alone."
 ONLY_UPLOADS = "550 This account can only send new files: what was sent cannot be changed or taken back."
 _VOUCHED_SECONDS = 1.0
+_LONGEST_LINE = 2048  # bytes
 _MOST_AT_ONCE = 1000  # commands that came behind one that takes a while, or replies that nobody has read
 
 # Commands that would change something: never dispatched, always refused.
@@ -112,10 +116,12 @@ class Session(Transfers):
         self._awaited = None
         self._under_way: Coroutine[Aside[Any], Any, None] | None = None
         self._vouched_for_at = 0.0
-        self._lines: deque[bytes] = deque()  # that came and were not taken yet
+        self._lines: deque[bytes | None] = deque()  # that came and were not taken yet; None: a line that is too long
+        self.tls_secrets = SessionSecrets()
         super().__init__(conn, listener, ioloop)
         if not self.connected:
             return
+        self.set_terminator(b"\n")  # some senders' scripts end lines so; the CR before it is dropped
         self._log_debug = False
         self.ssl_context = self.gateway.tls
         self._current_type = "i"
@@ -137,6 +143,11 @@ class Session(Transfers):
         else:
             self.handle()
 
+    def secure_connection(self, ssl_context: SSL.Context) -> None:
+        super().secure_connection(ssl_context)
+        if isinstance(self.socket, SSL.Connection):
+            self.tls_secrets.watch(self.socket)
+
     def handle_ssl_established(self) -> None:
         if self.implicit:
             self.handle()
@@ -146,14 +157,25 @@ class Session(Transfers):
         return bool(self._ssl_established)
 
     @property
-    def private(self) -> bool:
-        """Whether data connections speak TLS."""
-        return bool(self._prot)
-
-    @property
     def quiet(self) -> bool:
         """Whether nothing is going on."""
-        return self._under_way is None and getattr(self, "data_channel", None) is None
+        channel = getattr(self, "data_channel", None)
+        return self._under_way is None and (channel is None or not channel.transfer_in_progress())
+
+    @property
+    def uploads(self) -> bool:
+        """Whether the account sends files; else it fetches them."""
+        return self.fs is not None and isinstance(self.tree, DropBox)
+
+    def may_use(self, wire: Wire, verb: str) -> bool:
+        """Whether a data connection is certainly the client's own, as far as the settings want that for this verb."""
+        if not wire.secure:
+            return True
+        resumed = self.gateway.resumes_session_of(self, wire.secrets)
+        if resumed:
+            self.tls_secrets.take_over(wire.secrets)
+        wanted = self.gateway.settings.ftp_tls_resumption
+        return resumed or wanted == "off" or (wanted == "uploads" and verb != "STOR")
 
     # --- every command --------------------------------------------------------------------------------------
 
@@ -166,9 +188,12 @@ class Session(Transfers):
         if refusal:
             self.respond(refusal)
             return
-        if cmd in ("LIST", "NLST"):
+        if cmd in ("LIST", "NLST", "STAT") and arg.startswith("-"):
             while arg.startswith("-"):  # `ls` options, as many clients send them
                 arg = arg.partition(" ")[2].lstrip()
+            arg = arg or "."
+        if cmd in ("LIST", "NLST", "MLSD"):
+            self._restart_position = 0  # it was for the next transfer, and this is one
         if cmd == "STAT" and arg and self.authenticated:
             self.process_command(cmd, self.place.ftp2fs(arg))  # pyftpdlib would refuse names with brackets
             return
@@ -214,8 +239,16 @@ class Session(Transfers):
 
     # --- commands that take a while ---------------------------------------------------------------------------
 
+    def collect_incoming_data(self, data: bytes) -> None:
+        self._in_buffer_len += len(data)
+        if self._in_buffer_len <= _LONGEST_LINE:
+            self._in_buffer.append(data)
+        else:
+            self._in_buffer.clear()  # the rest is dropped as it comes, up to the end of the line
+
     def found_terminator(self) -> None:
-        self._lines.append(b"".join(self._in_buffer))
+        whole = self._in_buffer_len <= _LONGEST_LINE
+        self._lines.append(b"".join(self._in_buffer).removesuffix(b"\r") if whole else None)
         self._in_buffer, self._in_buffer_len = [], 0
         if len(self._lines) > _MOST_AT_ONCE:
             self.close()
@@ -223,7 +256,10 @@ class Session(Transfers):
 
     def _take_lines(self) -> None:
         while self._lines and self._under_way is None and not self._closed:
-            line = self.decode(self._lines.popleft())
+            if (taken := self._lines.popleft()) is None:
+                self.respond(f"500 A command may have at most {_LONGEST_LINE} bytes; this one was dropped.")
+                continue
+            line = self.decode(taken)
             cmd = line.split(" ")[0]
             self.pre_process_command(line, cmd.upper(), line[len(cmd) + 1 :])
 
@@ -259,7 +295,7 @@ class Session(Transfers):
     # --- logging in -----------------------------------------------------------------------------------------
 
     def ftp_AUTH(self, line: str) -> None:
-        if self.ac_in_buffer or self._in_buffer or self._lines:
+        if self.ac_in_buffer or self._in_buffer_len or self._lines:
             # Commands behind AUTH in the same segment came in the clear, from whoever sits in between; pyftpdlib
             # would run them as if they had come through TLS. Source: CVE-2011-0411 for the class of attack.
             _log.warning("commands behind AUTH TLS refused", address=self.remote_ip)
@@ -355,8 +391,17 @@ class Session(Transfers):
         self.log_exception(self)
         self.close()
 
+    def handle_failed_ssl_handshake(self) -> None:
+        # Called inside an except clause.
+        self.handle_error()
+
     def log_exception(self, instance: Any) -> None:
-        _log.exception("ftp session failed", account=self.account, address=self.remote_ip)
+        error = sys.exc_info()[1]
+        if isinstance(error, SSL.Error | OSError):
+            # What anybody can cause by what they send: no fault of ours, and no page of log.
+            _log.info("ftp connection broke", account=self.account, address=self.remote_ip, reason=tls.why(error))
+        else:
+            _log.exception("ftp session failed", account=self.account, address=self.remote_ip)
 
     def end(self, farewell: str) -> None:
         """End the session with a last reply."""

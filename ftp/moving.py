@@ -1,10 +1,7 @@
-"""Bytes on their way through a data connection: files and listings out, uploads in, and the wire they go over."""
+"""What moves through a data connection: files and listings out, uploads in."""
 
 from __future__ import annotations
 
-import contextlib
-import select
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,11 +10,10 @@ from typing import Any, BinaryIO, Protocol
 from OpenSSL import SSL
 
 from ftp.uploads import Receiving
+from ftp.wire import Wire
 from recpipe.model import is_sendable
 
 PIECE_BYTES = 512 * 1024  # asked of the store, and given to the kernel or to OpenSSL, at once
-_UPLOAD_BYTES = 256 * 1024
-_RECORD_BYTES = 16 * 1024  # at most what TLS gives at once; RFC 8446 section 5.1
 
 # A disk that took so long once is left to workers for so long.
 SLOW_SECONDS = 0.1
@@ -26,120 +22,12 @@ _SLOW_FOR_SECONDS = 60.0
 _own = threading.local()
 
 
-class HandshakeFailed(Exception):
-    """The client and this server do not agree on TLS."""
-
-
 class DiskFailed(Exception):
     """The spool does not take what was sent."""
 
 
 class CutOff(Exception):
     """An upload ended before its end."""
-
-
-class Wire:
-    """A connected socket, plain or TLS, for one worker that waits until bytes have gone or come.
-
-    Args:
-        sock: non-blocking, and left so.
-        context: with which TLS is spoken, as a server; None: in the clear.
-        seconds: how long the other side may do nothing.
-
-    Every method raises:
-        TimeoutError: for so long nothing moved.
-        OSError, SSL.Error: the connection broke.
-    """
-
-    def __init__(self, sock: socket.socket, context: SSL.Context | None, seconds: float) -> None:
-        self.socket = sock
-        self._milliseconds = seconds * 1000
-        self._poll: Any = None
-        self._cut_off = False
-        self._tls: SSL.Connection | None = None
-        self._through: Any = sock
-        if context is not None:
-            self._tls = self._through = SSL.Connection(context, sock)
-            self._tls.set_accept_state()
-
-    @property
-    def secure(self) -> bool:
-        return self._tls is not None
-
-    def shake_hands(self) -> None:
-        """Begin TLS where it is spoken.
-
-        Raises:
-            HandshakeFailed: the other side wants another kind of TLS, or none.
-        """
-        if self._tls is None:
-            return
-        try:
-            self._persist(self._tls.do_handshake, select.POLLIN)
-        except SSL.SysCallError:
-            raise
-        except SSL.Error as error:
-            raise HandshakeFailed from error
-
-    def send(self, data: Any) -> None:
-        """Send all of it."""
-        left = memoryview(data)
-        while left:
-            left = left[self._persist(self._through.send, select.POLLOUT, left) :]
-
-    def send_file(self, send_to: Callable[[int], int]) -> int:
-        """Have the kernel send some of a file: `send_to` is given the socket's descriptor."""
-        sent: int = self._persist(send_to, select.POLLOUT, self.socket.fileno())
-        return sent
-
-    def receive(self) -> bytes:
-        """What comes next; empty at the end."""
-        try:
-            most = _UPLOAD_BYTES if self._tls is None else _RECORD_BYTES
-            received: bytes = self._persist(self._through.recv, select.POLLIN, most)
-        except SSL.ZeroReturnError:
-            return b""
-        except SSL.SysCallError as error:
-            if error.args[0] == -1:  # the connection ended without a goodbye: `ended_well` tells
-                return b""
-            raise
-        return received
-
-    def say_goodbye(self) -> None:
-        """Tell the other side that this was all, without waiting for it to say the same."""
-        if self._tls is not None:
-            self._tls.set_shutdown(self._tls.get_shutdown() | SSL.RECEIVED_SHUTDOWN)
-            with contextlib.suppress(SSL.Error, OSError):
-                self._persist(self._tls.shutdown, select.POLLOUT)
-
-    def cut_off(self) -> None:
-        """Have whoever waits on this wire find it broken. From another thread."""
-        self._cut_off = True
-        with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_RDWR)
-
-    @property
-    def ended_well(self) -> bool:
-        """Whether the other side ended it, TLS with a goodbye; without, the last bytes may have been taken away."""
-        return not self._cut_off and (self._tls is None or bool(self._tls.get_shutdown() & SSL.RECEIVED_SHUTDOWN))
-
-    def _persist(self, call: Callable[..., Any], ready: int, *arguments: Any) -> Any:
-        while True:
-            try:
-                return call(*arguments)
-            except SSL.WantReadError:
-                self._wait(select.POLLIN)
-            except SSL.WantWriteError:
-                self._wait(select.POLLOUT)
-            except BlockingIOError:
-                self._wait(ready)
-
-    def _wait(self, ready: int) -> None:
-        if self._poll is None:
-            self._poll = select.poll()
-        self._poll.register(self.socket, ready)
-        if not self._poll.poll(self._milliseconds):
-            raise TimeoutError
 
 
 class Moving(Protocol):
@@ -252,22 +140,32 @@ class Upload:
     def move(self, wire: Wire, moved: Callable[[int], None]) -> None:
         """Take everything that comes, and keep it when it came whole.
 
+        Whole is what its sender ended: TLS with a goodbye, the control connection still there. Without, it is whole
+        where it says itself how long it is: by ALLO, or by its own header.
+
         Raises:
             DiskFailed: the disk does not take it.
             CutOff: it did not come whole; nothing was kept.
-            SpoolRefused: as `Receiving.commit`.
+            SpoolRefused: as `Receiving.write` and `Receiving.commit`.
             OSError, SSL.Error: from the connection.
         """
-        while piece := wire.receive():
-            try:
-                self._received.write(piece)
-            except OSError as error:
-                raise DiskFailed(str(error)) from error
-            moved(len(piece))
-        if not wire.ended_well or self._client_is_gone():
-            raise CutOff
+        received = self._received
+        try:
+            while piece := wire.receive():
+                try:
+                    received.write(piece)
+                except OSError as error:
+                    raise DiskFailed(str(error)) from error
+                moved(len(piece))
+        except (ConnectionError, SSL.Error):
+            if not received.has_all(self._expected_bytes):
+                raise
+        else:
+            ended_well = wire.ended_well and not self._client_is_gone()
+            if not ended_well and not received.has_all(self._expected_bytes):
+                raise CutOff
         wire.say_goodbye()
-        self._received.commit(self._expected_bytes)
+        received.commit(self._expected_bytes)
 
     def close(self) -> None:
         self._received.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from ftp.filesystem import IsFolder
 from recpipe.errors import (
     AccessError,
     CatalogueError,
@@ -39,6 +40,7 @@ _TABLE: tuple[tuple[type[RecpipeError], str], ...] = (
     (ObjectDamaged, "451 The stored recording is damaged. Tell your provider its name."),
     (StoreUnavailable, "451 The store does not answer. Try again in a minute."),
     (StoreError, "451 The store refuses to give the recording. Tell your provider."),
+    (IsFolder, "550 {}"),
     (InputInvalid, "554 {}"),
     (SpoolRefused, "550 {}"),
 )

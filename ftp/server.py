@@ -205,6 +205,18 @@ class FtpGateway:
         """Whether the guard has seen lately that the login still counts."""
         return time.monotonic() - self._sure_at.get(principal, 0.0) < _UNSURE_SECONDS
 
+    def resumes_session_of(self, session: Session, secrets: tls.SessionSecrets) -> bool:
+        """Whether a data connection resumed the TLS session of this control connection, or of its account's others.
+
+        Clients with several connections often keep one ticket for all of them.
+        """
+        if secrets.resume(session.tls_secrets):
+            return True
+        account = session.principal.id if session.principal else ""
+        with self._lock:
+            others = [other for other, id in self._accounts.items() if id == account]
+        return any(secrets.resume(other.tls_secrets) for other in others)
+
     def drop_box(self, principal: Principal) -> DropBox:
         """Where a media server's files go.
 

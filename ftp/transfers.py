@@ -36,9 +36,23 @@ class Transfers(Commands):
     socket: Any
     remote_ip: str
     _closed: bool
+    _prot: bool
     _restart_position: int
     _dtp_acceptor: Any
     _dtp_connector: Any
+
+    def ftp_PROT(self, line: str) -> None:
+        before = self.private
+        super().ftp_PROT(line)
+        if self.private is not before:
+            self._shutdown_connecting_dtp()  # it was made under other rules
+            if self.data_channel is not None and not self.data_channel.transfer_in_progress():
+                self.data_channel.close()
+
+    @property
+    def private(self) -> bool:
+        """Whether data connections speak TLS."""
+        return bool(self._prot)
 
     async def ftp_RETR(self, path: str) -> None:
         start, self._restart_position = self._restart_position, 0
@@ -135,10 +149,18 @@ class Transfers(Commands):
         self.drop_awaited()
         super()._shutdown_connecting_dtp()
 
+    def _make_way(self) -> None:
+        """Before another data connection is made: end what there is, and say so."""
+        if self.data_channel is not None:
+            self.data_channel.supersede()
+        elif self.drop_awaited():
+            self.respond("426 The transfer was ended: you asked for another data connection.")
+
     def _make_epasv(self, extmode: bool = False) -> None:
         if not extmode and ":" in plain_address(self.socket.getsockname()[0]):
             self.respond("425 PASV speaks IPv4 only. Send EPSV.")
             return
+        self._make_way()
         super()._make_epasv(extmode)
         if self._dtp_acceptor is not None and self._dtp_acceptor._closed:
             self._dtp_acceptor = None
@@ -147,6 +169,7 @@ class Transfers(Commands):
         wanted, peer = plain_address(ip), plain_address(self.remote_ip)
         if wanted == peer:
             ip = peer if self.remote_ip.startswith("::ffff:") else self.remote_ip
+        self._make_way()
         super()._make_eport(ip, port)
 
     def peer_is_gone(self) -> bool:

@@ -19,6 +19,7 @@ FROM_PATH, FROM_FACTS = "from-path", "from-facts"
 
 # Of its own uploads a session remembers so many, for clients that ask SIZE after STOR to see that all has arrived.
 _REMEMBERED = 1000
+_HEAD_BYTES = 12  # of a WAV file: RIFF, the size of what follows, WAVE
 _PERM = "elcm"  # enter, list, create files, make folders; RFC 3659 section 7.5.5
 
 
@@ -108,12 +109,21 @@ class Receiving:
     def __init__(self, upload: Upload, arrived: Callable[[int], None]) -> None:
         self._upload = upload
         self._arrived = arrived
+        self._head = b""
         self.size_bytes = 0
         self.closed = False
 
     def write(self, data: bytes) -> int:
+        if len(self._head) < _HEAD_BYTES:
+            self._head += data[: _HEAD_BYTES - len(self._head)]
         self.size_bytes += len(data)
         return self._upload.write(data)
+
+    def has_all(self, expected_bytes: int | None) -> bool:
+        """Whether the size is the one that was announced, or, where none was, that in the header of a WAV file."""
+        if expected_bytes is None and self._head[:4] == b"RIFF" and self._head[8:] == b"WAVE":
+            expected_bytes = 8 + int.from_bytes(self._head[4:8], "little")
+        return expected_bytes == self.size_bytes
 
     def commit(self, expected_bytes: int | None) -> None:
         """Make it durable and give it its name.

@@ -149,6 +149,9 @@ class Settings(BaseSettings):
     )
     ftp_tls_key: Path | None = Field(None, description="PEM private key of ftp_tls_certificate")
     ftp_require_tls: bool = Field(False, description="refuse logins and transfers in the clear")
+    ftp_tls_resumption: Literal["off", "uploads", "always"] = Field(
+        "uploads", description="when a data connection over TLS must resume the session of its control connection"
+    )
     ftp_max_connections: int = Field(1024, ge=1, description="in total")
     ftp_max_per_address: int = Field(64, ge=1, description="for one client address")
     ftp_max_per_account: int = Field(32, ge=1, description="for one account")
