@@ -7,7 +7,7 @@ import json
 import os
 import random
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -22,9 +22,10 @@ from tests.services import need
 
 BOUNDARIES = (0, 1, 15, 16, 17, 31, 32, 33, 47, 48, 4095, 4096, 4097, 65537, 300_001)
 
-# Reads jobs from standard input, answers each with its result or with the error it met.
+# Reads a line of jobs after the other, answers each job with its result or with the error it met.
 DRIVER = """
 import { readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
 import { createHash } from "node:crypto";
 const m = await import(process.argv[1]);
 const load = async (job) => m.loadPrivateKey(new Uint8Array(readFileSync(job.key)), job.passphrase);
@@ -127,16 +128,18 @@ const operations = {
 };
 
 const replacer = (name, value) => (value instanceof Uint8Array ? Buffer.from(value).toString("hex") : value);
-const results = [];
-for (const job of JSON.parse(readFileSync(0, "utf8"))) {
-  try {
-    results.push(await operations[job.op](job));
-  } catch (error) {
-    results.push({ error: error.name, message: error.message });
-    if (!(error instanceof m.EnvelopeError)) console.error(error);
+for await (const jobs of createInterface({ input: process.stdin })) {
+  const results = [];
+  for (const job of JSON.parse(jobs)) {
+    try {
+      results.push(await operations[job.op](job));
+    } catch (error) {
+      const crash = error instanceof m.EnvelopeError ? {} : { crash: error.stack };
+      results.push({ error: error.name, message: error.message, ...crash });
+    }
   }
+  console.log(JSON.stringify(results, replacer));
 }
-console.log(JSON.stringify(results, replacer));
 """
 
 
@@ -153,22 +156,30 @@ def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Node:
     """Runs jobs of DRIVER; an error that is not one of the module's own fails the test."""
 
-    def __init__(self, module: Path) -> None:
-        self._command = [need.tool("node"), "--input-type=module", "--eval", DRIVER, "--", str(module)]
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
 
     def __call__(self, *jobs: dict[str, Any]) -> list[Any]:
-        done = subprocess.run(
-            self._command, input=json.dumps(jobs, default=str), capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        assert not done.stderr, done.stderr
-        results: list[Any] = json.loads(done.stdout)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(json.dumps(jobs, default=str), file=self._process.stdin, flush=True)
+        results: list[Any] = json.loads(self._process.stdout.readline() or '[{"crash": "Node ended."}]')
+        crashes = [result["crash"] for result in results if isinstance(result, dict) and "crash" in result]
+        assert not crashes, crashes
         return results
 
 
 @pytest.fixture(scope="module")
-def node(module: Path) -> Node:
-    return Node(module)
+def node(module: Path) -> Iterator[Node]:
+    """One Node for all tests, which says nothing but its answers."""
+    command = [need.tool("node"), "--input-type=module", "--eval", DRIVER, "--", str(module)]
+    with (module.parent / "errors").open("w+") as errors:
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+        ) as process:
+            yield Node(process)
+        errors.seek(0)
+        assert not errors.read()
 
 
 def openssl(*args: str | Path) -> bytes:
