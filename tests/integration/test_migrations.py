@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -82,28 +84,31 @@ def test_the_order_of_text_is_that_of_its_code_points(connection: Any) -> None:
     assert list(connection.execute(text("SELECT 'a' < 'ä', 'Z' < 'a'")).one()) == [1, 1]
 
 
-def _open(url: str, barrier: Any, answers: Any) -> None:
-    barrier.wait()
-    try:
-        catalogue = Catalogue.open(url)
-        catalogue.ready()
-        catalogue.close()
-        answers.put("ready")
-    except BaseException as error:
-        answers.put(repr(error))
-        raise
+_OPEN = """
+import sys
+from recpipe.catalogue import Catalogue
+print("here", flush=True)
+input()
+catalogue = Catalogue.open(sys.argv[1])
+catalogue.ready()
+catalogue.close()
+print("ready")
+"""
 
 
 def test_several_processes_open_an_empty_database_at_once(empty_url: str) -> None:
-    context = multiprocessing.get_context("spawn")
-    barrier, answers = context.Barrier(3), context.Queue()
-    processes = [context.Process(target=_open, args=(empty_url, barrier, answers)) for _ in range(3)]
-    for process in processes:
-        process.start()
-    found = [answers.get(timeout=60) for _ in processes]
-    for process in processes:
-        process.join(60)
-    assert found == ["ready"] * 3
+    command = [sys.executable, "-c", _OPEN, empty_url]
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+            for _ in range(3)
+        ]
+        assert [process.stdout.readline() for process in processes if process.stdout] == ["here\n"] * 3
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("now\n")
+            process.stdin.flush()
+        assert [process.communicate(timeout=60)[0] for process in processes] == ["ready\n"] * 3
 
 
 def test_opening_again_changes_nothing(empty_url: str) -> None:
