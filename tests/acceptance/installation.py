@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import soundfile
+import structlog
+
+from recpipe.cli import frame
 
 SOUNDS = Path("/usr/share/asterisk/sounds")
 DOCUMENTED = ("openssl", "smime", "-decrypt", "-binary", "-in", "{enc}", "-inform", "DER", "-out", "{out}")
@@ -55,12 +61,20 @@ class Installation:
         return [sys.executable, "-m", "recpipe", *words]
 
     def run(self, *words: str, code: int = 0, stdin: str = "") -> str:
-        """Run a command to its end and return what it printed."""
-        done = subprocess.run(
-            self.command(*words), env=self.environment(), input=stdin, capture_output=True, text=True, timeout=120
-        )
-        assert done.returncode == code, f"recpipe {' '.join(words)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
+        """Run a command to its end and return what it printed; in this process, for a new one imports for a second."""
+        out, err = io.StringIO(), io.StringIO()
+        root = logging.getLogger()
+        handlers, level, configured = root.handlers[:], root.level, structlog.get_config()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            for name, value in self.environment().items():
+                patch.setenv(name, value)
+            patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8"))
+            done = frame.run(words)
+        root.handlers[:] = handlers  # a command sets up the logs of its whole process
+        root.setLevel(level)
+        structlog.configure(**configured)
+        assert done == code, f"recpipe {' '.join(words)}: {done}\n{out.getvalue()}\n{err.getvalue()}"
+        return out.getvalue()
 
     def json(self, *words: str, code: int = 0) -> Any:
         return json.loads(self.run(*words, "--json", code=code))
