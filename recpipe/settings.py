@@ -10,6 +10,7 @@ import difflib
 import itertools
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
@@ -25,6 +26,7 @@ from pydantic import (
 )
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -248,8 +250,28 @@ def load(file: Path | None = None, **overrides: Any) -> Settings:
     chosen = file or (Path(os.environ[PREFIX + "CONFIG"]) if PREFIX + "CONFIG" in os.environ else None)
     if chosen is not None and not chosen.is_file():
         raise SettingsInvalid(f"There is no configuration file {chosen}. Check --config or RECPIPE_CONFIG.")
-    _refuse_unknown_variables()
     path = chosen or DEFAULT_FILE
+    return _built(overrides, lambda cls: TomlConfigSettingsSource(cls, toml_file=path), str(path))
+
+
+def from_variables(defaults: dict[str, Any], **overrides: Any) -> Settings:
+    """Read the RECPIPE_* variables alone, as the demo does.
+
+    Args:
+        defaults: for what no variable says.
+        overrides: win over the variables.
+
+    Raises:
+        SettingsInvalid: as `load`.
+    """
+    return _built(overrides, lambda cls: InitSettingsSource(cls, defaults), "the command's own values")
+
+
+def _built(
+    overrides: dict[str, Any], last: Callable[[type[BaseSettings]], PydanticBaseSettingsSource], origin: str
+) -> Settings:
+    """Settings from `overrides`, then the variables, then `last`, which came from `origin`."""
+    _refuse_unknown_variables()
 
     class _Loaded(Settings):
         @classmethod
@@ -259,15 +281,14 @@ def load(file: Path | None = None, **overrides: Any) -> Settings:
             *sources: PydanticBaseSettingsSource,
             **named: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            toml = TomlConfigSettingsSource(settings_cls, toml_file=path)
-            return named["init_settings"], named["env_settings"], toml
+            return named["init_settings"], named["env_settings"], last(settings_cls)
 
     try:
         return _Loaded(**overrides)
     except ValidationError as error:
-        raise SettingsInvalid(_explain(error, path)) from None
+        raise SettingsInvalid(_explain(error, origin)) from None
     except ValueError as error:  # broken TOML, or JSON in a variable
-        raise SettingsInvalid(f"{path} cannot be read: {error}") from error
+        raise SettingsInvalid(f"{origin} cannot be read: {error}") from error
 
 
 def _refuse_unknown_variables() -> None:
@@ -282,7 +303,7 @@ def _nearest(name: str, known: set[str]) -> str:
     return f" Did you mean {near[0]}?" if near else " docs/settings.md lists all of them."
 
 
-def _explain(error: ValidationError, path: Path) -> str:
+def _explain(error: ValidationError, origin: str) -> str:
     known = set(Settings.model_fields) | set(Spool.model_fields)
     lines = []
     for problem in error.errors(include_input=False, include_url=False):
@@ -291,4 +312,4 @@ def _explain(error: ValidationError, path: Path) -> str:
             lines.append(f"{where} is not a setting.{_nearest(str(problem['loc'][-1]), known)}")
         else:
             lines.append(f"{where}: {problem['msg'].removeprefix('Value error, ')}")
-    return f"The configuration ({path} and RECPIPE_* variables) cannot be used:\n  " + "\n  ".join(lines)
+    return f"The configuration ({origin} and RECPIPE_* variables) cannot be used:\n  " + "\n  ".join(lines)

@@ -6,6 +6,7 @@ What an operator and a tenant would do by hand is done here by the same code, ke
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import socket
@@ -14,26 +15,27 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo
 
 from rich.table import Table
 
-from recpipe import samples, wiring
+from recpipe import log, samples, wiring
 from recpipe.access.principal import operator
 from recpipe.cli import frame
 from recpipe.cli.roles import RoleName
-from recpipe.cli.serve import Running
+from recpipe.cli.serve import Running, is_every_address, written
 from recpipe.cli.serve import run as serve
 from recpipe.errors import RecpipeError, SettingsInvalid
 from recpipe.model import Recording, RecordingQuery, Role
-from recpipe.settings import Settings, Spool
+from recpipe.settings import Settings, Spool, from_variables, split_listen
 
 MARKER = ".recpipe-demo"
 TENANT, TITLE, ZONE = "northwind", "Northwind Bicycles", "Europe/London"
 FUSION_CALL = "5b1f2a90-7c61-4d3e-9a53-1f0c8f4e2d17"
 FTP_USER, PORTAL_USER = "northwind", "demo@northwind.example"
 _PATIENCE_SECONDS = 60
+_SET_ASIDE = ("RECPIPE_CONFIG", "RECPIPE_DATA_DIR", "RECPIPE_DATABASE_URL", "RECPIPE_STORE_URL", "RECPIPE_SPOOL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +59,17 @@ def prepare_folder(folder: Path) -> None:
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARKER).touch()
+    (folder / "xml_cdr").mkdir()
 
 
 def settings_for(folder: Path) -> Settings:
-    """Embedded defaults, spools in three PBX layouts, and ports that are free."""
+    """What the RECPIPE_* variables say of doors and logs; all else embedded, with spools in three PBX layouts.
+
+    Without a variable the doors are on ports of this machine that are free.
+
+    Raises:
+        SettingsInvalid: as `recpipe.settings.load`.
+    """
     spools = (
         Spool(path=folder / "spool/freepbx", tenant=TENANT, layout="freepbx", timezone=ZONE, settle_seconds=1),
         Spool(path=folder / "spool/3cx", tenant=TENANT, layout="3cx", timezone=ZONE, settle_seconds=1),
@@ -73,15 +82,14 @@ def settings_for(folder: Path) -> Settings:
             cdr_dir=folder / "xml_cdr",
         ),
     )
-    for path in (*(spool.path for spool in spools), folder / "xml_cdr"):
-        path.mkdir(parents=True)
-    return Settings(
-        data_dir=folder / "data",
-        http_listen=f"127.0.0.1:{_free_port(8080)}",
-        ftp_listen=f"127.0.0.1:{_free_port(2121)}",
-        log_level="warning",
-        spool=spools,
-    )
+    doors = {"http_listen": f"127.0.0.1:{_free_port(8080)}", "ftp_listen": f"127.0.0.1:{_free_port(2121)}"}
+    kept_here = {"data_dir": folder / "data", "database_url": "", "store_url": "", "spool": spools}
+    return from_variables({**doors, "log_level": "error"}, **kept_here)
+
+
+def set_aside() -> list[str]:
+    """The variables that a demo does not heed: it reads no file, and keeps everything in its folder."""
+    return [name for name in _SET_ASIDE if name in os.environ]
 
 
 def calls(now: datetime) -> list[Call]:
@@ -119,6 +127,44 @@ def _free_port(wanted: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Doors:
+    """Where the demo can be reached from, as the commands to paste have it.
+
+    Args:
+        http: URL of API and dashboard.
+        ftp: host and port.
+        ftp_options: what curl has to be told besides.
+    """
+
+    http: str
+    ftp: str
+    ftp_options: str
+
+    @classmethod
+    def of(cls, settings: Settings, running: Running) -> Doors:
+        """A server that listens on every address is shown under the one that others reach this machine by."""
+        assert running.ftp_address is not None  # the demo has every door
+        host, port = running.ftp_address
+        if is_every_address(host):
+            host = settings.ftp_masquerade_address or _own_address()
+        http = running.http_url
+        if not settings.http_url and is_every_address(split_listen(settings.http_listen)[0]):
+            http = f"http://{written(_own_address(), urlsplit(http).port or 80)}"
+        tls = [] if not settings.ftp_require_tls else ["--ssl-reqd", *([] if settings.ftp_tls_certificate else ["-k"])]
+        return cls(http, written(host, port), " ".join(tls))
+
+
+def _own_address() -> str:
+    """The address that this machine has for others; 127.0.0.1 where it has no way out."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # RFC 5737: nobody's address, and connecting sends nothing
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
+
+
+@dataclass(frozen=True, slots=True)
 class Made:
     """What the demo made, for printing and for programs."""
 
@@ -129,17 +175,17 @@ class Made:
     user_password: str
     token: str
 
-    def document(self, running: Running, recordings: list[Recording]) -> dict[str, object]:
+    def document(self, doors: Doors, recordings: list[Recording]) -> dict[str, object]:
         """Everything that the text says, for programs (`--json`)."""
         return {
             "folder": str(self.folder),
-            "http_url": running.http_url,
+            "http_url": doors.http,
             "api_token": self.token,
             "user": {"name": PORTAL_USER, "password": self.user_password},
-            "ftp": {"address": ftp_address(running), "user": FTP_USER, "password": self.ftp_password},
+            "ftp": {"address": doors.ftp, "user": FTP_USER, "password": self.ftp_password},
             "private_key": str(self.key),
             "certificate": str(self.certificate),
-            "commands": dict(commands(self, running, recordings)),
+            "commands": dict(commands(self, doors, recordings)),
             "recordings": [
                 {
                     "name": recording.name,
@@ -155,20 +201,24 @@ class Made:
 
 def run(folder: Path, *, as_json: bool) -> int:
     """Make everything, serve it, print what to try, and stay until Ctrl-C."""
-    prepare_folder(folder)
     folder = folder.absolute()
     settings = settings_for(folder)
+    prepare_folder(folder)
+    log.set_up(settings.log_format, settings.log_level)
+    if aside := set_aside():
+        frame.err.print(f"Not heeded: {', '.join(aside)}. A demo keeps everything in {frame.shown(folder)}.")
 
-    def when_ready(parts: wiring.Parts, running: Running) -> None:
+    def when_ready(parts: wiring.Parts, started: Running) -> None:
+        doors = Doors.of(settings, started)
         with frame.err.status("Making a tenant, a key pair and sample calls"):
             made = set_up(parts, folder)
             dropped = drop_calls(folder, parts.clock())
         with frame.err.status("Waiting until every call is sealed and stored"):
             recordings = wait_for(parts, len(dropped))
         if as_json:
-            frame.print_json(made.document(running, recordings))
+            frame.print_json(made.document(doors, recordings))
         else:
-            tell(made, running, recordings)
+            tell(made, doors, recordings)
 
     return serve(settings, [RoleName.INGEST, RoleName.WEB, RoleName.FTP], when_ready)
 
@@ -230,12 +280,12 @@ def wait_for(parts: wiring.Parts, count: int) -> list[Recording]:
     )
 
 
-def commands(made: Made, running: Running, recordings: list[Recording]) -> list[tuple[str, str]]:
+def commands(made: Made, doors: Doors, recordings: list[Recording]) -> list[tuple[str, str]]:
     """What to paste: (what it does, the command)."""
     sample = recordings[-1]  # the earliest: a WAV whose name shows who called whom
     enc, opened = sample.name, sample.name.removesuffix(".enc")
-    ftp = f"ftp://{ftp_address(running)}"
-    login = f"--user {FTP_USER}:{made.ftp_password}"
+    ftp = f"ftp://{doors.ftp}"
+    login = f"{doors.ftp_options} --user {FTP_USER}:{made.ftp_password}".lstrip()
     bearer = f"-H 'Authorization: Bearer {made.token}'"
     quoted = quote(f"{ftp_folder(sample)}/{enc}")
     return [
@@ -247,11 +297,11 @@ def commands(made: Made, running: Running, recordings: list[Recording]) -> list[
             f"-inkey {shlex.quote(str(made.key))}",
         ),
         ("compare", f"sha256sum {shlex.quote(opened)}   # {sample.content_sha256}"),
-        ("search", f"curl -s {bearer} '{running.http_url}/api/v1/recordings?number=0958&number_match=ending'"),
+        ("search", f"curl -s {bearer} '{doors.http}/api/v1/recordings?number=0958&number_match=ending'"),
     ]
 
 
-def tell(made: Made, running: Running, recordings: list[Recording]) -> None:
+def tell(made: Made, doors: Doors, recordings: list[Recording]) -> None:
     """The page that a person reads after the demo started."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("start", "direction", "from", "to", "length", "codec", "from PBX"):
@@ -277,19 +327,11 @@ def tell(made: Made, running: Running, recordings: list[Recording]) -> None:
     frame.out.print(f"\n[bold]{len(recordings)} calls were tagged, sealed for {TITLE} and stored.[/]\n")
     frame.out.print(table)
     frame.out.print("\n[bold]Try this in another terminal:[/]")
-    for name, command in commands(made, running, recordings):
+    for name, command in commands(made, doors, recordings):
         frame.out.print(f"\n  [dim]# {explained[name]}[/]\n  {frame.shown(command)}")
-    frame.out.print(
-        f"\n  [dim]# The dashboard[/]\n  {running.http_url}   user {PORTAL_USER}, password {made.user_password}"
-    )
+    frame.out.print(f"\n  [dim]# The dashboard[/]\n  {doors.http}   user {PORTAL_USER}, password {made.user_password}")
     frame.out.print(f"\nThe dropped files are kept in {frame.shown(made.folder / 'originals')} to compare with.")
     frame.out.print("[bold]Ctrl-C[/] stops it.")
-
-
-def ftp_address(running: Running) -> str:
-    assert running.ftp_address is not None  # the demo has every role
-    host, port = running.ftp_address
-    return f"{host}:{port}"
 
 
 def ftp_folder(recording: Recording) -> str:

@@ -98,9 +98,17 @@ def demo(
     """Show it all on this machine: a tenant, a key pair, sample calls, everything running, commands to paste.
 
     Needs nothing but openssl. Ctrl-C stops it; the folder stays to look at.
-    """
-    from recpipe import log
-    from recpipe.cli import demo as show
 
-    log.set_up("console", "error")
+    RECPIPE_* variables of doors and logs are heeded, those of data dir, database, store and spools are not.
+
+    [bold]RECPIPE_HTTP_LISTEN=0.0.0.0:8080 RECPIPE_FTP_LISTEN=0.0.0.0:2121 recpipe demo[/]    show it from a server
+    """
+    from recpipe.cli import demo as show
+    from recpipe.errors import SettingsInvalid
+
+    options: frame.Options = context.find_root().obj
+    if options.config or options.data_dir:
+        raise SettingsInvalid(
+            "A demo reads no file and keeps everything in --folder: leave out --config and --data-dir."
+        )
     raise typer.Exit(show.run(folder, as_json=json))

@@ -179,12 +179,22 @@ def _served(app: Callable[..., object], settings: Settings, listen: str, setting
             raise RecpipeError("The HTTP server could not start; the log above says why.")
         time.sleep(0.01)
     try:
-        shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared, not bound
-        yield f"http://{shown}:{listening.getsockname()[1]}"
+        shown = "127.0.0.1" if is_every_address(host) else host
+        yield f"http://{written(shown, listening.getsockname()[1])}"
     finally:
         server.should_exit = True
         thread.join()
         listening.close()
+
+
+def is_every_address(host: str) -> bool:
+    """Whether a server that listens there answers on every address of the machine, so that the host says no address."""
+    return host in ("0.0.0.0", "::", "")  # noqa: S104 - compared, not bound
+
+
+def written(host: str, port: int) -> str:
+    """Address and port as they stand in a URL (RFC 3986 section 3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _bind(host: str, port: int, setting: str) -> socket.socket:
