@@ -88,6 +88,10 @@ class StoreRejected(StoreError):
     """The store answered no: credentials, bucket, quota. Trying again does not help until somebody acts."""
 
 
+class ObjectRefused(StoreRejected):
+    """The store's no is to this object alone: it is too large, or not as long as was promised."""
+
+
 class ObjectMissing(StoreError):
     """There is no object under this key."""
 

@@ -6,6 +6,7 @@ happens in the callback, so the order *object verified, row committed, source re
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -55,10 +56,24 @@ class Committer(Generic[Row, Answer]):
     def submit(self, row: Row, done: Callable[[Answer], None], failed: Callable[[Exception], None]) -> None:
         self._queue.put(_Entry(row, done, failed))
 
-    def close(self) -> None:
-        """Commit what was submitted, then stop."""
-        self._queue.put(None)
-        self._thread.join()
+    def close(self, hangs: Callable[[], bool] = lambda: False) -> bool:
+        """Commit what was submitted, then stop.
+
+        Args:
+            hangs: whether to wait no longer.
+
+        Returns:
+            Whether everything was answered.
+        """
+        told = False
+        while self._thread.is_alive() and not hangs():
+            if told:
+                self._thread.join(0.1)
+                continue
+            with contextlib.suppress(queue.Full):
+                self._queue.put(None, timeout=0.1)
+                told = True
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         open_for_more = True

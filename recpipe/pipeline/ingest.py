@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from recpipe.pipeline.fair import FairQueue
 from recpipe.pipeline.heartbeat import Heartbeat
 from recpipe.pipeline.late import LateRecords
 from recpipe.pipeline.order import AlreadyStored, Job, Line, Order
+from recpipe.pipeline.outage import Gate
 from recpipe.pipeline.outcomes import Counts, Outcomes
 from recpipe.pipeline.served import Served
 from recpipe.pipeline.waiting import WaitingList
@@ -28,6 +30,10 @@ from recpipe.settings import Settings, Spool
 from recpipe.store.base import Store
 
 _log = log.get(__name__)
+
+ABANDON_SECONDS = 5.0  # a request that was not answered for so long holds up no stop
+_LONGEST_STOP_SECONDS = 50.0  # less than systemd's patience in docs/operators.md
+_LOOK_SECONDS = 1.0
 
 
 class Ingest:
@@ -67,8 +73,16 @@ class Ingest:
         for spool in settings.spool if spools is None else spools:
             state = state_dir and state_dir / hashlib.sha256(os.fsencode(spool.path.absolute())).hexdigest()[:16]
             self._served[spool.label] = Served.of(spool, settings.data_dir, state, keep_source=keep_source)
+        self._gate = Gate(lambda: sum(self.waiting().values()))
         self._outcomes = Outcomes(
-            self._order, self._waiting, self._served, settings.held_retry_seconds, clock, on_outcome
+            self._order,
+            self._waiting,
+            self._served,
+            self._gate,
+            lambda job: self._enqueue(replace(job, look_first=True)),
+            settings.held_retry_seconds,
+            clock,
+            on_outcome,
         )
 
     @property
@@ -94,31 +108,49 @@ class Ingest:
                 self._spawn(f"late-{served.label}", partial(self._join_late, served.line))
         for number in range(self._settings.ingest_workers):
             self._spawn(f"ingest-{number}", self._labour)
+        self._spawn("outages", self._look)
         beat = Heartbeat(self._catalogue, self._clock, partial(self._nodes, self._clock()))
         self._spawn("heartbeat", partial(beat.run, self._stopping))
 
     def stop(self) -> None:
-        """Finish the files in work, commit them, let the spools go. What is queued waits in its spool."""
+        """Finish the files in work, commit them, let the spools go. What is queued waits in its spool.
+
+        So does a file whose store or database hangs: the next start takes it up as after a crash.
+        """
         self._stopping.set()
         self._queue.close()
+        self._gate.close()
         for served in self._served.values():
             served.watcher.stop()
-        for thread in self._threads:
-            thread.join()
+        began_at = time.monotonic()
+        for thread, patience in ((thread, self._patience(thread)) for thread in self._threads):
+            while thread.is_alive() and not self._hangs() and time.monotonic() - began_at < patience:
+                thread.join(0.1)
         for served in self._served.values():
             served.watcher.stop()  # one that its thread has just begun with
-        self._committer.close()
-        unfinished = self._outcomes.give_up()
+        unfinished = not self._committer.close(self._hangs) or any(thread.is_alive() for thread in self._threads)
+        if unfinished:
+            _log.warning("files in work abandoned", effect="they stay in their spools; the next start takes them up")
+        elif self._gate.store.why:
+            unfinished = True  # what failed uploads left cannot be removed now: the next start looks
+        else:
+            unfinished = self._outcomes.give_up()
         for served in self._served.values():
             served.close(in_order=not unfinished and not (served.line.folder.crashed and served.watcher.pending()))
+
+    def _patience(self, thread: threading.Thread) -> float:
+        return _LONGEST_STOP_SECONDS if thread.name.startswith("ingest-") else 2 * ABANDON_SECONDS
+
+    def _hangs(self) -> bool:
+        return self._gate.silent_seconds() > ABANDON_SECONDS
 
     def waiting(self) -> dict[str, int]:
         """Files seen and not yet stored, by spool."""
         return {label: served.watcher.pending() for label, served in self._served.items()}
 
     def troubles(self) -> dict[str, str]:
-        """What keeps each spool from being served, and what to do; "" where nothing does."""
-        return {label: served.trouble() for label, served in self._served.items()}
+        """What keeps database, store and each "spool LABEL" from work, and what to do; "" where nothing does."""
+        return self._gate.troubles() | {f"spool {label}": served.trouble() for label, served in self._served.items()}
 
     def drain(self, patience_seconds: float = 30.0) -> bool:
         """Ingest what is in the spools now, then stop.
@@ -139,6 +171,7 @@ class Ingest:
             self._spawn(f"spool-{served.label}", partial(self._follow, served))
         for number in range(self._settings.ingest_workers):
             self._spawn(f"ingest-{number}", self._labour)
+        self._spawn("outages", self._look)
         done, moved_at, retried = 0, time.monotonic(), 0
         try:
             while True:
@@ -148,6 +181,8 @@ class Ingest:
                 if open_files <= 0:
                     return len(there) == len(self._served)
                 now_done = self.counts.stored + self.counts.repeated + self.counts.quarantined + self.counts.held
+                if self._gate.away_seconds() > patience_seconds:
+                    return False
                 if now_done != done or (busy and self.counts.retried == retried):
                     done, moved_at, retried = now_done, time.monotonic(), self.counts.retried
                 elif time.monotonic() - moved_at > patience_seconds + self._slowest_settle():
@@ -191,12 +226,18 @@ class Ingest:
         while not self._stopping.is_set() and not served.was_mounted_over():
             try:
                 for settled in served.watcher.take(timeout_seconds=0.5):
-                    look_first = self._outcomes.failed_before(settled.path)
-                    self._queue.put(line.describer.lane(settled), Job(line, settled, look_first))
+                    self._enqueue(Job(line, settled, self._outcomes.failed_before(settled.path)))
                 metrics.WAITING.labels(line.spool.label).set(served.watcher.pending())
             except Exception:
                 _log.exception("spool could not be read", spool=line.spool.label)
                 self._stopping.wait(line.spool.rescan_seconds)
+
+    def _enqueue(self, job: Job) -> None:
+        self._queue.put(job.line.describer.lane(job.settled), job)
+
+    def _look(self) -> None:
+        while not self._stopping.wait(_LOOK_SECONDS):
+            self._gate.look()
 
     def _join_late(self, line: Line) -> None:
         records = LateRecords(self._catalogue, line)
@@ -223,7 +264,7 @@ class Ingest:
         ]
 
     def _labour(self) -> None:
-        while (job := self._queue.get()) is not None:
+        while (job := self._queue.get()) is not None and self._gate.enter():
             with self._lock:
                 self._busy += 1
             try:
@@ -244,10 +285,13 @@ class Ingest:
             if attempt is None:
                 prepared = self._order.prepare(job)
                 if isinstance(prepared, AlreadyStored):
+                    self._gate.leave()
                     outcomes.finish(job, "repeated", 0)
                     return
                 attempt = prepared
-            recording = self._order.upload(job, attempt)
+            with self._gate.asking(self._gate.store) as request:
+                recording = self._order.upload(job, attempt, request.goes_on)
+            self._gate.passed(self._gate.store)
         except Exception as error:
             outcomes.failed(job, attempt, error)
             return
@@ -256,5 +300,5 @@ class Ingest:
         )
 
     def _write(self, recordings: Sequence[Recording]) -> Sequence[Added]:
-        with self._catalogue.begin() as work:
+        with self._gate.asking(self._gate.database), self._catalogue.begin() as work:
             return work.add_recordings(recordings)

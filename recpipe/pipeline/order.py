@@ -35,6 +35,7 @@ from recpipe.model import (
     AudioFacts,
     CallFacts,
     Container,
+    Readable,
     Recording,
     Settled,
     Splice,
@@ -177,8 +178,11 @@ class Order:
             raise
         return Attempt(tenant, recording_id, draft.object_key, splice, sealing, draft, scratch)
 
-    def upload(self, job: Job, attempt: Attempt) -> Recording:
+    def upload(self, job: Job, attempt: Attempt, on_read: Callable[[], None] = lambda: None) -> Recording:
         """Send the recording and have the store prove that it has it.
+
+        Args:
+            on_read: called whenever the store takes some of it.
 
         Raises:
             SourceChanged: the file moved meanwhile; discard the attempt.
@@ -186,7 +190,7 @@ class Order:
         """
         size = attempt.draft.stored_bytes
         with SpliceReader(attempt.splice, None if attempt.scratch else job.settled) as source:
-            plain = seal.HashingReader(source)
+            plain = seal.HashingReader(_Heard(source, on_read))
             if attempt.sealing is None:
                 stored = self._store.put(attempt.object_key, plain, size)
             else:
@@ -287,6 +291,18 @@ class Order:
                 return work.of(tenant_id).recordings.get(recording_id).object_key
             except NotFound:
                 return ""
+
+
+class _Heard:
+    """Tells of each read."""
+
+    def __init__(self, body: Readable, on_read: Callable[[], None]) -> None:
+        self._body = body
+        self._on_read = on_read
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        self._on_read()
+        return self._body.readinto(buffer)
 
 
 def _as_mp3(path: Path, audio: AudioFacts, out: Path) -> AudioFacts | None:

@@ -5,12 +5,14 @@ What goes wrong with a file decides it, and the table is here:
     Unfit                  moved to quarantine with the reason
     Held                   stays where it is, listed with the reason, tried again every `held_retry_seconds`
     SourceChanged          settles again
-    store, database, disk  stays where it is, tried again with growing pauses; the sealed bytes are kept for that
+    store, database away   waits in the queue until the part is back, see `outage`; the sealed bytes are kept for that
+    disk, one bad object   stays where it is, tried again with growing pauses
     anything else          the same, and after five times it is quarantined as `internal-error`, with a log entry
 """
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -33,6 +35,7 @@ from recpipe.errors import (
     Unfit,
 )
 from recpipe.pipeline.order import Attempt, Job, Order, in_log, unchanged
+from recpipe.pipeline.outage import REMIND_SECONDS, Gate
 from recpipe.pipeline.served import Served
 from recpipe.pipeline.waiting import WaitingList
 
@@ -60,6 +63,8 @@ class Outcomes:
 
     Args:
         served: the spools by label; each file goes back to its own.
+        gate: is told how store and database do.
+        again: queues a file once more.
         on_outcome: called with each outcome, for progress bars: ("stored" | "repeated" | ..., bytes).
     """
 
@@ -68,6 +73,8 @@ class Outcomes:
         order: Order,
         waiting: WaitingList,
         served: Mapping[str, Served],
+        gate: Gate,
+        again: Callable[[Job], None],
         held_retry_seconds: float,
         clock: Callable[[], datetime],
         on_outcome: Callable[[str, int], None],
@@ -75,12 +82,16 @@ class Outcomes:
         self._order = order
         self._waiting = waiting
         self._served = served
+        self._gate = gate
+        self._again = again
         self._held_retry_seconds = held_retry_seconds
         self._clock = clock
         self._on_outcome = on_outcome
         self._kept: dict[Path, Attempt] = {}
         self._undiscarded: list[Attempt] = []
         self._failures: Counter[Path] = Counter()
+        self._refused: dict[Path, dict[str, int]] = {}  # `passes` of store or database when this file failed there
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}
         self._parked: set[Path] = set()  # held: nothing more happens to them in one pass
         self._lock = threading.Lock()
         self.last_ingest_at: dict[str, datetime] = {}  # by label of the spool
@@ -117,6 +128,7 @@ class Outcomes:
 
     def committed(self, job: Job, attempt: Attempt, added: Added) -> None:
         """The catalogue answered: the row is there, was there before, or was deleted by somebody."""
+        self._gate.passed(self._gate.database)
         if added.deleted:
             self.failed(
                 job,
@@ -162,13 +174,14 @@ class Outcomes:
                 return
             except RecpipeError as error:
                 # Stored and committed, but it cannot be removed: found again by its id, never stored twice.
-                _log.warning("stored file stays in the spool", spool=spool, why=in_log(error))
+                self._say(spool, in_log(error))
                 self._later(job)
                 return
         with self._lock:
             self._parked.discard(settled.path)
         self._served[spool].watcher.done(settled.path)
         self._failures.pop(settled.path, None)
+        self._refused.pop(settled.path, None)
         self._waiting.clear(job)
         if outcome == "stored":
             self.last_ingest_at[spool] = self._clock()
@@ -185,8 +198,7 @@ class Outcomes:
             self._decide(job, attempt, error)
         except RecpipeError as second:
             # Even saying so failed, as when database and store are away together: the file just waits.
-            _log.warning("file waits", spool=job.line.spool.label, why=in_log(second))
-            self._later(job)
+            self._wait(job, second)
 
     def _decide(self, job: Job, attempt: Attempt | None, error: Exception) -> None:
         spool, path = job.line.spool.label, job.settled.path
@@ -196,8 +208,7 @@ class Outcomes:
                 self._discard(attempt)
             elif attempt is not None:
                 self._kept[path] = attempt
-            _log.warning("file waits", spool=spool, why=in_log(error))
-            self._later(job)
+            self._wait(job, error)
             return
         if attempt is not None:
             self._discard(attempt)
@@ -227,6 +238,31 @@ class Outcomes:
                     "The log has the details; please report it, then run recpipe quarantine retry.",
                 )
 
+    def _wait(self, job: Job, error: Exception) -> None:
+        """For the part that is away, or for another try of its own."""
+        spool, path = job.line.spool.label, job.settled.path
+        part = self._gate.failed(error, self._refused.get(path, {}))
+        if part is None:
+            self._say(spool, in_log(error))
+            self._later(job)
+            return
+        self._refused.setdefault(path, {})[part.name] = part.passes
+        self._failures[path] += 1
+        metrics.RETRIED.labels(spool).inc()
+        self._count("retried", 0)
+        self._again(job)
+
+    def _say(self, spool: str, why: str) -> None:
+        """Log that a file waits; once a minute for each cause, with the number since."""
+        now = time.monotonic()
+        at, files = self._said.get((spool, why), (-math.inf, 0))
+        if now - at < REMIND_SECONDS:
+            self._said[spool, why] = (at, files + 1)
+            return
+        self._said = {cause: said for cause, said in self._said.items() if now - said[0] < REMIND_SECONDS}
+        self._said[spool, why] = (now, 0)
+        _log.warning("file waits", spool=spool, why=why, times_since=files + 1)
+
     def _later(self, job: Job, *, counted: bool = False) -> None:
         spool, path = job.line.spool.label, job.settled.path
         if not counted:
@@ -241,6 +277,7 @@ class Outcomes:
         self._waiting.set_aside(job, reason, message)
         self._served[spool].watcher.done(settled.path)
         self._failures.pop(settled.path, None)
+        self._refused.pop(settled.path, None)
         _log.warning("file quarantined", spool=spool, reason=reason)
         metrics.QUARANTINED.labels(spool, reason).inc()
         self._count("quarantined", 0, reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, BinaryIO
 
-from recpipe.errors import StoreRejected
+from recpipe.errors import ObjectRefused
 from recpipe.model import Readable
 
 
@@ -24,10 +24,10 @@ def expect_length(got_bytes: int, size_bytes: int) -> None:
     """Refuse a body that ended early.
 
     Raises:
-        StoreRejected: it did.
+        ObjectRefused: it did.
     """
     if got_bytes != size_bytes:
-        raise StoreRejected(
+        raise ObjectRefused(
             f"The recording ended after {got_bytes:,} bytes; {size_bytes:,} were promised. Nothing was stored: "
             "the file changed while it was being read, so let it settle and try again."
         )
@@ -37,10 +37,10 @@ def expect_end(body: Readable, size_bytes: int) -> None:
     """Refuse a body that goes on after its promised length.
 
     Raises:
-        StoreRejected: it does.
+        ObjectRefused: it does.
     """
     if body.readinto(memoryview(bytearray(1))):
-        raise StoreRejected(
+        raise ObjectRefused(
             f"The recording is longer than the {size_bytes:,} bytes that were promised. Nothing was stored: "
             "the file changed while it was being read, so let it settle and try again."
         )

@@ -18,7 +18,7 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as UnreachableError  # not Python's, which it would hide
 
-from recpipe.errors import ObjectMissing, StoreRejected, StoreUnavailable
+from recpipe.errors import ObjectMissing, ObjectRefused, StoreRejected, StoreUnavailable
 
 _MISSING = {"NoSuchKey", "NotFound", "404"}
 _PASSING = {
@@ -27,6 +27,7 @@ _PASSING = {
     # Damaged on the way: nothing was stored, so sending it again is the cure.
     "BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "IncompleteBody",
 }  # fmt: skip
+_OF_THE_OBJECT = {"EntityTooLarge", "EntityTooSmall", "KeyTooLongError"}
 _CREDENTIALS = "Check s3_access_key and s3_secret_key."
 _ADVICE = {
     "NoSuchBucket": "Create the bucket, or correct its name in store_url.",
@@ -102,4 +103,5 @@ def _answered(key: str, error: ClientError) -> Exception:
         if status == 501:
             return StoreRejected(f"The object store cannot do this ({code}: {said}). {_ADVICE['NotImplemented']}")
         return StoreUnavailable(f"The object store is busy or failing ({code}: {said}). The same call may work later.")
-    return StoreRejected(f"The object store refused ({code}: {said}). {_ADVICE.get(code, _OTHERWISE)}")
+    refusal = ObjectRefused if code in _OF_THE_OBJECT else StoreRejected
+    return refusal(f"The object store refused ({code}: {said}). {_ADVICE.get(code, _OTHERWISE)}")

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse
 
 from recpipe import log, metrics
 from recpipe.access.principal import Action
-from recpipe.errors import ObjectMissing, RecpipeError, SpoolRefused
+from recpipe.errors import ObjectMissing, RecpipeError, SpoolRefused, StoreUnavailable
 from recpipe.settings import Spool
 from recpipe.web.deps import WebContext, caller_of
 from recpipe.web.security import address_of
@@ -109,6 +109,9 @@ class Readiness:
         return parts
 
     def _store(self) -> None:
+        # It may answer whoever reads and refuse whoever writes.
+        if self.context.ingest is not None and (trouble := self.context.ingest.troubles()["store"]):
+            raise StoreUnavailable(trouble)
         try:
             self.context.store.head(_PROBE_KEY)
         except ObjectMissing:
@@ -128,7 +131,7 @@ class Readiness:
 
 
 def _served(ingest: Ingest, spool: Spool) -> None:
-    if trouble := ingest.troubles().get(spool.label, ""):
+    if trouble := ingest.troubles().get(f"spool {spool.label}", ""):
         raise SpoolRefused(trouble)
     if not os.access(spool.path, os.R_OK | os.W_OK | os.X_OK):
         raise FileNotFoundError(spool.path)

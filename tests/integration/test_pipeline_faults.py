@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import shutil
 import threading
@@ -13,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from recpipe import log
 from recpipe.access.principal import operator
 from recpipe.catalogue import Catalogue, Work
-from recpipe.errors import CatalogueUnavailable, Held, ObjectDamaged
+from recpipe.errors import CatalogueUnavailable, Held, ObjectDamaged, StoreRejected
 from recpipe.model import Readable, Settled, StoredObject, StoreFormat
 from recpipe.pipeline.order import Job, Order, hash_unchanged, in_log
 from recpipe.quarantine import QuarantineDesk
@@ -104,7 +106,7 @@ def test_a_start_that_fails_does_not_hide_the_crash_before_it(rig: Rig, catalogu
     catalogue.away = True
     ingest = rig.ingest()
     ingest.start()
-    assert "does not answer" in ingest.troubles()[rig.spool.label]
+    assert "does not answer" in ingest.troubles()["spool spool"]
     ingest.stop()
     folder = SpoolFolder(rig.spool)
     folder.lock()
@@ -229,3 +231,82 @@ def test_no_file_name_reaches_the_log_with_an_error(rig: Rig) -> None:
         path.with_name("out-0301234.wav").open()
     assert in_log(caught.value) == "No such file or directory"
     assert in_log(Held("x", f"{path} is held")) == "Held"
+
+
+# --- an outage ------------------------------------------------------------------------------------------------
+
+
+class AbsentStore(FaultyStore):
+    """Refuses, or hangs, for as long as it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refuses, self.tries = False, 0
+        self.answers = threading.Event()
+        self.answers.set()
+
+    def put(self, key: str, body: Readable, size_bytes: int) -> StoredObject:
+        self.tries += 1
+        self.answers.wait()
+        if self.refuses:
+            raise StoreRejected("The object store refused (AccessDenied).")
+        return super().put(key, body, size_bytes)
+
+
+@pytest.fixture
+def absent(rig: Rig) -> AbsentStore:
+    rig.store = AbsentStore()
+    return rig.store
+
+
+def logged(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+
+
+def test_an_outage_is_one_line_and_one_try_at_a_time_and_all_files_go_when_it_is_over(
+    rig: Rig, absent: AbsentStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.set_up("json", "info")
+    absent.refuses = True
+    for number in range(12):
+        rig.drop(number=number)
+    ingest = rig.ingest()
+    ingest.start()
+    until(lambda: "AccessDenied" in ingest.troubles()["store"])
+    time.sleep(1.5)
+    tries = absent.tries
+    assert tries <= rig.settings.ingest_workers + 2
+    absent.refuses = False
+    until(lambda: ingest.counts.stored == 12, seconds=40)
+    ingest.stop()
+    lines = [line for line in logged(capsys) if line["event"] not in ("recording stored", "spool is served again")]
+    assert [(line["event"], line.get("part")) for line in lines] == [
+        ("recordings wait", "store"),
+        ("recordings go on", "store"),
+    ]
+    assert absent.tries <= tries + 12 + 1, "none was tried in vain"
+
+
+def test_draining_ends_when_a_store_refuses(rig: Rig, absent: AbsentStore) -> None:
+    absent.refuses = True
+    rig.drop()
+    assert not rig.ingest().drain(patience_seconds=0.5)
+    assert len(rig.files()) == 1
+
+
+def test_a_stop_does_not_wait_for_a_store_that_hangs(
+    rig: Rig, absent: AbsentStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recpipe.pipeline.ingest.ABANDON_SECONDS", 0.3)
+    absent.answers.clear()
+    rig.drop()
+    ingest = rig.ingest()
+    ingest.start()
+    until(lambda: absent.tries == 1)
+    ingest.stop()
+    assert len(rig.files()) == 1
+    absent.answers.set()  # too late: what it stores now is cleared by the next start
+    until(lambda: len(rig.store.keys()) == 1)
+    rig.drain()
+    (recording,) = rig.recordings()
+    assert rig.store.keys() == [recording.object_key] and rig.files() == []

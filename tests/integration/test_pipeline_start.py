@@ -38,14 +38,14 @@ def test_a_spool_that_is_not_there_keeps_no_other_from_being_served(rig: Rig) ->
     ingest.start()
     rig.drop(number=1)
     until(lambda: ingest.counts.stored == 1)
-    assert str(late) in ingest.troubles()["other"] and ingest.troubles()["spool"] == ""
+    assert str(late) in ingest.troubles()["spool other"] and ingest.troubles()["spool spool"] == ""
 
     # When it comes, it is served without a word from anybody
     late.parent.unlink()
     late.mkdir(parents=True)
     rig.drop(number=2).rename(late / "out-0301234-201-20260901-092502-1790000002.2.wav")
     until(lambda: ingest.counts.stored == 2)
-    assert ingest.troubles() == {"other": "", "spool": ""}
+    assert not any(ingest.troubles().values())
     ingest.stop()
 
 
@@ -64,7 +64,7 @@ def test_a_spool_of_another_process_is_waited_for_where_there_is_other_work(rig:
         rig.ingest().start()
     ingest = rig.ingest()
     ingest.start(patient=True)
-    assert "already served by process" in ingest.troubles()["spool"]
+    assert "already served by process" in ingest.troubles()["spool spool"]
     rig.drop()
     owner.unlock()
     until(lambda: ingest.counts.stored == 1)
@@ -95,7 +95,7 @@ def test_nothing_is_made_below_a_mount_point_whose_spool_is_not_mounted(rig: Rig
     subprocess.run(["umount", str(mount)], check=True)
     ingest = rig.ingest(spools=(spool,))
     ingest.start()
-    assert "is not mounted" in ingest.troubles()["other"] and list(mount.iterdir()) == []
+    assert "is not mounted" in ingest.troubles()["spool other"] and list(mount.iterdir()) == []
     # Then it is served once it is mounted
     rig.drop().rename(rig.root / "share/out-0301234-201-20260901-092500-1790000000.0.wav")
     mounted(mount, rig.root / "share")
@@ -114,7 +114,7 @@ def test_a_mount_that_comes_over_a_spool_is_served_in_its_place(rig: Rig, mount:
     assert SpoolFolder(other(rig, mount)).spool_id
     mounted(mount, share)
     until(lambda: ingest.counts.stored == 1)
-    assert ingest.troubles() == {"other": ""}
+    assert not any(ingest.troubles().values())
     ingest.stop()
 
 
