@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
-from sqlalchemy import BindParameter, Connection, bindparam, func, insert, select
+from sqlalchemy import BindParameter, Connection, bindparam, delete, exists, func, insert, select, text
 
+from recpipe.catalogue.phone import has_trigrams
 from recpipe.catalogue.repository import insert_new, upsert
 from recpipe.catalogue.rows import recording_of, values_of
-from recpipe.catalogue.tables import day_total, phone_number, recording, recording_number, tombstone
-from recpipe.catalogue.types import clean_text
-from recpipe.errors import Conflict
+from recpipe.catalogue.tables import day_total, phone_number, recording, recording_number, recording_text, tombstone
+from recpipe.catalogue.types import clean_text, folded
+from recpipe.errors import CatalogueUnavailable, Conflict
 from recpipe.model import Added, Recording
 from recpipe.numbers import digits
 
@@ -54,16 +57,40 @@ _NAMES = (
         )
     )
 )
-_NUMBERS = select(phone_number.c.digits, phone_number.c.international, phone_number.c.id).where(
-    phone_number.c.tenant_id == _MINE, phone_number.c.digits.in_(bindparam("digits", expanding=True))
+# Locked until the end of the transaction, so that whoever forgets numbers without a recording waits for ours; in order,
+# so that two transactions cannot wait for each other in a circle.
+_NUMBERS = (
+    select(phone_number.c.digits, phone_number.c.international, phone_number.c.id)
+    .where(phone_number.c.tenant_id == _MINE, phone_number.c.digits.in_(bindparam("digits", expanding=True)))
+    .order_by(phone_number.c.id)
+    .with_for_update(read=True, key_share=True)
 )
 _LINK = insert(recording_number)
+_WRITE_TEXT = insert(recording_text)
+_LINKED = select(recording_number.c.number_id).where(
+    recording_number.c.tenant_id == _MINE, recording_number.c.recording_id.in_(_IDS)
+)
+_NUMBER_IDS: BindParameter[int] = bindparam("number_ids", expanding=True)
+_LOCK_NUMBERS = (
+    select(phone_number.c.id)
+    .where(phone_number.c.tenant_id == _MINE, phone_number.c.id.in_(_NUMBER_IDS))
+    .order_by(phone_number.c.id)
+    .with_for_update()
+)
+_FORGET_NUMBERS = delete(phone_number).where(
+    phone_number.c.tenant_id == _MINE,
+    phone_number.c.id.in_(_NUMBER_IDS),
+    ~exists().where(recording_number.c.number_id == phone_number.c.id),
+)
 _ADD = {dialect: insert_new(dialect, recording).returning(recording.c.id) for dialect in ("sqlite", "postgresql")}
 _ADD_NUMBER = {dialect: insert_new(dialect, phone_number) for dialect in ("sqlite", "postgresql")}
 _ADD_TOTAL = {
     dialect: upsert(dialect, day_total, ("tenant_id", "day"), (), add=("recordings", "stored_bytes", "duration_ms"))
     for dialect in ("sqlite", "postgresql")
 }
+
+_FORGET_AT_ONCE = text("INSERT INTO phone_number_trigram(phone_number_trigram, rank) VALUES ('secure-delete', 1)")
+_FORGET_NOW = text("INSERT INTO phone_number_trigram(phone_number_trigram) VALUES ('optimize')")
 
 
 def add_many(connection: Connection, tenant_id: str, batch: Sequence[Recording]) -> list[Added]:
@@ -88,6 +115,7 @@ def add_many(connection: Connection, tenant_id: str, batch: Sequence[Recording])
         raise Conflict("name-contended", "Others keep taking the same names. Nothing was added; try the batch again.")
     new = [added.recording for added in outcome.values() if added.new]
     link_numbers(connection, tenant_id, new)
+    write_texts(connection, tenant_id, new)
     count_days(connection, tenant_id, new, sign=1)
     return [outcome[given.id] for given in batch]
 
@@ -179,6 +207,59 @@ def link_numbers(connection: Connection, tenant_id: str, recordings: Iterable[Re
     connection.execute(_LINK, rows)
 
 
+def linked_numbers(connection: Connection, tenant_id: str, recording_ids: Sequence[str]) -> set[int]:
+    """Ids of the numbers that recordings are found by."""
+    return set(connection.execute(_LINKED, {"tenant_id": tenant_id, "ids": list(recording_ids)}).scalars())
+
+
+def forget_numbers(connection: Connection, tenant_id: str, number_ids: Iterable[int]) -> None:
+    """Remove those of the numbers that no recording has any more; once a transaction, after all links were removed.
+
+    They are locked first, in a statement of its own: on PostgreSQL the one that removes them then sees the links that
+    were made while it waited, and one that comes later finds them gone and makes them anew (see `_NUMBERS`).
+    """
+    asked = {"tenant_id": tenant_id, "number_ids": sorted(set(number_ids))}
+    if not asked["number_ids"]:
+        return
+    if connection.dialect.name == "sqlite" and has_trigrams(connection):
+        _forget_in_sqlite(connection, asked)
+        return
+    connection.execute(_LOCK_NUMBERS, asked).all()
+    connection.execute(_FORGET_NUMBERS, asked)
+
+
+def _forget_in_sqlite(connection: Connection, asked: dict[str, Any]) -> None:
+    """Also out of the trigram index, which by itself only notes that a number is gone.
+
+    Source: SQLite, "FTS5 Extension", 6.14 'secure-delete' (since 3.42) and 6.6 'optimize'.
+    """
+    at_once = sqlite3.sqlite_version_info >= (3, 42)
+    if at_once:
+        connection.execute(_FORGET_AT_ONCE)
+    if connection.execute(_FORGET_NUMBERS, asked).rowcount and not at_once:
+        connection.execute(_FORGET_NOW)
+
+
+def write_texts(connection: Connection, tenant_id: str, recordings: Iterable[Recording]) -> None:
+    """Make the recordings findable by their file names and the names of both parties."""
+    rows = [
+        {
+            "tenant_id": tenant_id,
+            "started_at": given.started_at,
+            "recording_id": given.id,
+            "text": text_of(given.name, given.facts.caller_name, given.facts.callee_name),
+        }
+        for given in recordings
+    ]
+    if rows:
+        connection.execute(_WRITE_TEXT, rows)
+
+
+def text_of(*names: str) -> str:
+    """What is looked through for a text: a line for each name, folded."""
+    return "\n".join(folded(name) for name in names if name)
+
+
 def numbers_of(given: Recording) -> set[Number]:
     """The numbers of a recording, in both forms; none where a party has no digits."""
     facts = given.facts
@@ -191,8 +272,10 @@ def number_ids(connection: Connection, tenant_id: str, numbers: set[Number]) -> 
     # In order, so that two transactions that add the same new numbers cannot wait for each other in a circle.
     ordered = sorted(numbers)
     ids = _find_numbers(connection, tenant_id, ordered)
-    missing = [number for number in ordered if number not in ids]
-    if missing:
+    for _ in range(_ROUNDS):
+        missing = [number for number in ordered if number not in ids]
+        if not missing:
+            return ids
         rows = [
             {
                 "tenant_id": tenant_id,
@@ -205,8 +288,9 @@ def number_ids(connection: Connection, tenant_id: str, numbers: set[Number]) -> 
             for written, international in missing
         ]
         connection.execute(_ADD_NUMBER[connection.dialect.name], rows)
+        # One that another has just added may be gone again, with its only recording.
         ids |= _find_numbers(connection, tenant_id, missing)
-    return ids
+    raise CatalogueUnavailable("Others keep adding and deleting the same numbers. Nothing was added; try it again.")
 
 
 def _find_numbers(connection: Connection, tenant_id: str, numbers: list[Number]) -> dict[Number, int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
@@ -12,7 +13,7 @@ from recpipe.catalogue import adding
 from recpipe.catalogue.repository import Scoped, check_limit
 from recpipe.catalogue.rows import OF_A_LISTING, WITHOUT_PEAKS, recording_of, values_of_facts
 from recpipe.catalogue.search import Search
-from recpipe.catalogue.tables import day_total, recording, recording_number, tenant, tombstone
+from recpipe.catalogue.tables import day_total, recording, recording_number, recording_text, tenant, tombstone
 from recpipe.catalogue.types import Utc
 from recpipe.errors import NotFound
 from recpipe.model import (
@@ -100,8 +101,12 @@ class Recordings(Scoped):
             "callee_e164": after.callee_e164,
         }
         self._connection.execute(update(recording).where(self._is(recording_id)).values(values))
-        self._connection.execute(delete(recording_number).where(recording_number.c.recording_id == recording_id))
+        former = adding.linked_numbers(self._connection, self._tenant_id, [recording_id])
+        for table in (recording_number, recording_text):
+            self._connection.execute(delete(table).where(table.c.recording_id == recording_id))
         adding.link_numbers(self._connection, self._tenant_id, [after])
+        adding.write_texts(self._connection, self._tenant_id, [after])
+        adding.forget_numbers(self._connection, self._tenant_id, former)
         return self.get(recording_id)
 
     def awaiting_cdr(self, spool: str, previous: Recording | None = None, limit: int = 100) -> list[Recording]:
@@ -243,11 +248,28 @@ class Recordings(Scoped):
         Raises:
             NotFound: there is none, or it is another tenant's.
         """
-        gone = self.get(recording_id)
-        # The one that removes the row has deleted it, so that two at the same time do not count it off twice.
-        if self._connection.execute(delete(recording).where(self._is(recording_id))).rowcount != 1:
-            raise NotFound("recording", recording_id)
-        adding.count_days(self._connection, self._tenant_id, [gone], sign=-1)
+        for left in self.delete_many([recording_id], at, by, reason):
+            return left
+        raise NotFound("recording", recording_id)
+
+    def delete_many(self, recording_ids: Iterable[str], at: datetime, by: str, reason: str = "") -> list[Tombstone]:
+        """Forget recordings, and every number that no other recording has; those not there are passed over."""
+        gone: list[Recording] = []
+        numbers: set[int] = set()
+        # In order, so that two who delete the same ones do not wait for each other in a circle.
+        for recording_id in sorted(set(recording_ids)):
+            with suppress(NotFound):
+                found = self.get(recording_id)
+                linked = adding.linked_numbers(self._connection, self._tenant_id, [recording_id])
+                # The one that removes the row has deleted it, so that two at the same time do not count it off twice.
+                if self._connection.execute(delete(recording).where(self._is(recording_id))).rowcount == 1:
+                    gone.append(found)
+                    numbers |= linked
+        adding.forget_numbers(self._connection, self._tenant_id, numbers)
+        adding.count_days(self._connection, self._tenant_id, gone, sign=-1)
+        return [self._bury(one, at, by, reason) for one in gone]
+
+    def _bury(self, gone: Recording, at: datetime, by: str, reason: str) -> Tombstone:
         left = Tombstone(gone.id, gone.tenant_id, gone.day, gone.object_key, gone.stored_sha256, at, by, reason)
         values = {column.name: getattr(left, column.name, None) for column in tombstone.columns}
         values["name_sha256"] = adding.name_hash(gone.name)

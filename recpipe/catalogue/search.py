@@ -1,30 +1,41 @@
 """Searching recordings: pages by key, never by offset, and no more rows read than a page needs.
 
-One tenant without a number walks `ix_recording_time`. Otherwise each branch, a matching number or a tenant, gives one
-page at most of its own newest rows and the page is chosen among those: the work is branches times page, whatever the
-number of recordings. Too many matching numbers are refused rather than cut off, because a cut hides newer calls.
+What is walked, newest first, is an index of one tenant's calls, or of the calls of a number. Where there are several
+tenants or numbers, each gives one page at most of its own newest calls and the page is chosen among those: the work is
+branches times page, whatever the number of recordings. Too many matching numbers are refused rather than cut off,
+because a cut hides newer calls.
+
+What an index does not answer by itself (which way, how long, sealed or not, a text) is looked for step by step, each
+step twice as long, until the page is full or `LOOK_SECONDS` are over. A page that is not full by then says how far was
+looked, and its cursor goes on from there. A text that few calls have is found by its trigrams, on PostgreSQL.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, func, literal, or_, select, true, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, func, select, text, true
 
 from recpipe.catalogue.phone import matching_numbers
 from recpipe.catalogue.repository import check_limit, read_cursor, write_cursor
 from recpipe.catalogue.rows import WITHOUT_PEAKS, recording_of
-from recpipe.catalogue.tables import phone_number, recording, recording_number, tenant
-from recpipe.catalogue.types import Utc, micros
+from recpipe.catalogue.tables import phone_number, recording, recording_number, recording_text, tenant
+from recpipe.catalogue.types import Utc, folded, micros
+from recpipe.catalogue.walk import Branches, Key, Stretch, behind, bounds_of, filters_of, has_text, order
 from recpipe.errors import NotFound, QueryInvalid
 from recpipe.model import CappedCount, Page, Recording, RecordingQuery
 
+LOOK_SECONDS = 0.3  # no further step is begun after these; the last one may take as long again, or a little longer
+FIRST_STEP = 8000  # calls
+FEW = 1000  # calls with a text, for which its trigrams are worth asking
 _MOST_TO_COUNT = 100_000
+_TRIGRAM = 3
 
 # Built once, as putting it together costs more than running it.
 _ONE = select(recording).where(
@@ -53,153 +64,172 @@ class Search:
         _check(query)
         limit = check_limit(limit)
         place = None if cursor is None else self._place(query, cursor)
-        ids = self._newest(query, place, limit + 1)
-        if not ids:
+        branches = self._branches(query)
+        if not branches.owners:
             return Page(())
-        c = recording.c
-        mine = select(*WITHOUT_PEAKS).where(c.id.in_(ids[:limit]), c.tenant_id.in_(self._tenant_ids))
-        rows = {row.id: recording_of(row) for row in self._connection.execute(mine)}
-        items = tuple(rows[recording_id] for recording_id in ids[:limit] if recording_id in rows)
-        if len(ids) <= limit or not items:
-            return Page(items)
-        last = items[-1]
-        return Page(items, write_cursor(self._fingerprint(query), micros(last.started_at), last.id))
+        found: list[Recording] = []
+        searched_to: datetime | None = None
+        for stretch, last in self._stretches(branches, query, place):
+            found += self._newest(branches, query, stretch, limit + 1 - len(found))
+            if len(found) > limit or stretch.until is None:
+                break
+            if (few := self._few(query, stretch)) is not None:
+                rest = Stretch(behind(stretch.until, query))
+                found += self._newest(few, query, rest, limit + 1 - len(found)) if few.owners else []
+                break
+            if last:
+                searched_to = stretch.until
+        if len(found) > limit:
+            return Page(
+                tuple(found[:limit]), self._cursor(query, Key(found[limit - 1].started_at, found[limit - 1].id))
+            )
+        if searched_to is None:
+            return Page(tuple(found))
+        return Page(tuple(found), self._cursor(query, behind(searched_to, query)), searched_to)
 
     def count(self, query: RecordingQuery, cap: int) -> CappedCount:
         """See `Work.count`."""
         _check(query)
         if not 1 <= cap <= _MOST_TO_COUNT:
             raise QueryInvalid(f"A count is capped between 1 and {_MOST_TO_COUNT:,}, not {cap}.")
-        numbers = self._numbers(query)
+        branches = self._branches(query)
+        if not branches.owners:
+            return CappedCount(0)
+        count = 0
+        for stretch, last in self._stretches(branches, query, None):
+            found = branches.rows(query, stretch).where(branches.mine()).with_only_columns(branches.id)
+            if branches.owner is phone_number:  # a call between two of them is one call
+                found = found.distinct()
+            counted = select(func.count()).select_from(found.limit(cap + 1 - count).subquery())
+            count += self._connection.execute(counted).scalar_one()
+            if count > cap:
+                return CappedCount(cap, capped=True)
+            if last and stretch.until is not None:
+                return CappedCount(count, capped=True)
+        return CappedCount(count)
+
+    # --- what is walked -----------------------------------------------------------------------------------
+
+    def _branches(self, query: RecordingQuery) -> Branches:
+        c, links, texts = recording.c, recording_number.c, recording_text.c
+        bounds, filters = tuple(bounds_of(query)), tuple(filters_of(query))
+        its_text = (has_text(query.text),) if query.text else ()
+        joined: list[tuple[Table, ColumnElement[bool]]] = []
+        if query.number:
+            numbers = matching_numbers(self._connection, self._tenant_ids, query.number, query.number_match)
+            filters = (*bounds, *filters)
+            if filters:
+                joined.append((recording, c.id == links.recording_id))
+            if its_text:
+                joined.append((recording_text, texts.recording_id == links.recording_id))
+            at, one, key, owner, owners = links.started_at, links.recording_id, links.number_id, phone_number, numbers
+            return Branches(at, one, key, owner, owners, (), (*filters, *its_text), tuple(joined))
+        if its_text and not bounds:
+            if filters:
+                joined.append((recording, c.id == texts.recording_id))
+            at, one, key = texts.started_at, texts.recording_id, texts.tenant_id
+            return Branches(at, one, key, tenant, self._tenant_ids, (), (*its_text, *filters), tuple(joined))
+        if its_text:
+            joined.append((recording_text, texts.recording_id == c.id))
+        at, one, key = c.started_at, c.id, c.tenant_id
+        return Branches(at, one, key, tenant, self._tenant_ids, bounds, (*filters, *its_text), tuple(joined))
+
+    def _few(self, query: RecordingQuery, walked: Stretch) -> Branches | None:
+        """The calls with a text by its trigrams, if they are few; None where they are many or cannot be asked for."""
+        wanted = folded(query.text)
+        if walked.after is not None or len(wanted) < _TRIGRAM or query.number:
+            return None  # only after the first step
+        if self._connection.dialect.name != "postgresql":
+            return None
+        if self._connection.execute(text("SELECT to_regclass('recording_text_trigram')")).scalar() is None:
+            return None
+        texts, c = recording_text.c, recording.c
+        having = select(texts.recording_id).where(texts.tenant_id.in_(self._tenant_ids), has_text(query.text))
+        ids = list(self._connection.execute(having.limit(FEW + 1)).scalars())
+        if len(ids) > FEW:
+            return None
+        bounds = (c.id.in_(ids), *bounds_of(query), *filters_of(query))
+        return Branches(c.started_at, c.id, c.tenant_id, tenant, self._tenant_ids if ids else (), bounds, (), ())
+
+    def _stretches(
+        self, branches: Branches, query: RecordingQuery, place: Key | None
+    ) -> Iterator[tuple[Stretch, bool]]:
+        """What to look through one after another, and whether it is the last for this time.
+
+        All at once where the index alone has the answer, and for a call id, which few calls have.
+        """
+        if not branches.filters or query.call_id:
+            yield Stretch(place), True
+            return
+        began, step = time.monotonic(), FIRST_STEP
+        while True:
+            until = self._edge(branches, query, place, max(step // len(branches.owners), 1))
+            # The edge of the next step is not known yet, but that of this one is what may be told.
+            last = until is None or time.monotonic() - began > LOOK_SECONDS
+            yield Stretch(place, until), last
+            if last or until is None:
+                return
+            place, step = behind(until, query), step * 2
+
+    def _edge(self, branches: Branches, query: RecordingQuery, place: Key | None, step: int) -> datetime | None:
+        """When the call began that a walk of so many calls a branch comes to first; None where it comes to no such."""
+        walked = branches.rows(query, Stretch(place), filtered=False).with_only_columns(branches.started_at)
+        walked = walked.order_by(*order(branches.started_at, branches.id, query)).offset(step - 1).limit(1)
+        if len(branches.owners) == 1:
+            edge: datetime | None = self._connection.execute(walked.where(branches.mine())).scalar()
+            return edge
+        owner = branches.owner
+        edges = walked.where(branches.key == owner.c.id).correlate(owner).scalar_subquery()
+        nearest = func.min if query.oldest_first else func.max
+        return self._connection.execute(
+            select(nearest(edges, type_=Utc())).where(owner.c.id.in_(branches.owners))
+        ).scalar()
+
+    def _newest(self, branches: Branches, query: RecordingQuery, stretch: Stretch, limit: int) -> list[Recording]:
+        """The recordings of the page in its order, at most `limit`."""
         c = recording.c
-        if numbers is None:
-            found: Select[Any] = select(c.id).where(
-                c.tenant_id.in_(self._tenant_ids), *_times(c, query), *_filters(query)
-            )
-        else:
-            links = recording_number.c
-            found = select(links.recording_id).distinct().where(links.number_id.in_(numbers), *_times(links, query))
-            if _needs_recording(query):
-                found = found.join(recording, c.id == links.recording_id).where(*_filters(query))
-        count = self._connection.execute(select(func.count()).select_from(found.limit(cap + 1).subquery())).scalar_one()
-        return CappedCount(min(count, cap), capped=count > cap)
+        page = branches.rows(query, stretch).order_by(*order(branches.started_at, branches.id, query)).limit(limit)
+        if len(branches.owners) == 1 and branches.id is c.id:
+            return self._recordings(page.where(branches.mine()).with_only_columns(*WITHOUT_PEAKS))
+        found = (
+            page.where(branches.mine()) if len(branches.owners) == 1 else self._best(branches, page, query, limit)
+        ).subquery("found")
+        rows = select(*WITHOUT_PEAKS).select_from(found).join(recording, c.id == found.c.id)
+        return self._recordings(rows.order_by(*order(found.c.started_at, found.c.id, query)))
 
-    # --- the page -----------------------------------------------------------------------------------------
-
-    def _newest(self, query: RecordingQuery, place: tuple[datetime, str] | None, limit: int) -> list[str]:
-        """Ids of the page in its order, at most `limit`."""
-        numbers = self._numbers(query)
-        if numbers is None:
-            c = recording.c
-            branch = _page_of(c.started_at, c.id, query, place, limit).where(*_times(c, query), *_filters(query))
-            return self._best(branch, tenant, c.tenant_id, self._tenant_ids, query, limit)
-        links = recording_number.c
-        branch = _page_of(links.started_at, links.recording_id, query, place, limit).where(*_times(links, query))
-        if _needs_recording(query):
-            branch = branch.join(recording, recording.c.id == links.recording_id).where(*_filters(query))
-        return self._best(branch, phone_number, links.number_id, numbers, query, limit)
-
-    def _best(
-        self,
-        branch: Select[Any],
-        owner: Table,
-        key: ColumnElement[Any],
-        owners: Sequence[Any],
-        query: RecordingQuery,
-        limit: int,
-    ) -> list[str]:
+    def _best(self, branches: Branches, page: Select[Any], query: RecordingQuery, limit: int) -> Select[Any]:
         """The page among the pages of all branches. A call between two matching numbers is in two of them."""
-        if not owners:
-            return []
-        if len(owners) == 1:
-            return [row.id for row in self._connection.execute(branch.where(key == owners[0]))]
-        branch = branch.where(key == owner.c.id).correlate(owner)
+        owner = branches.owner
+        page = page.where(branches.key == owner.c.id).correlate(owner)
         if self._connection.dialect.name == "postgresql":
-            part = branch.lateral("part").c
+            part = page.lateral("part").c
             merged = select(part.started_at, part.id).select_from(owner).join(part.id.table, true())
         else:
             # SQLite has no LATERAL; a subquery after IN is evaluated once for each branch just the same.
-            part = recording.alias("found").c
+            part = recording.alias("part").c
             merged = select(part.started_at, part.id).select_from(owner)
-            merged = merged.join(part.id.table, part.id.in_(branch.with_only_columns(branch.selected_columns.id)))
-        merged = merged.where(owner.c.id.in_(owners)).distinct()
-        merged = merged.order_by(*_order(part.started_at, part.id, query)).limit(limit)
-        return [row.id for row in self._connection.execute(merged)]
+            merged = merged.join(part.id.table, part.id.in_(page.with_only_columns(page.selected_columns.id)))
+        merged = merged.where(owner.c.id.in_(branches.owners)).distinct()
+        return merged.order_by(*order(part.started_at, part.id, query)).limit(limit)
 
-    def _numbers(self, query: RecordingQuery) -> list[int] | None:
-        if not query.number:
-            return None
-        return matching_numbers(self._connection, self._tenant_ids, query.number, query.number_match)
+    def _recordings(self, statement: Select[Any]) -> list[Recording]:
+        mine = statement.where(recording.c.tenant_id.in_(self._tenant_ids))
+        return [recording_of(row) for row in self._connection.execute(mine)]
 
     # --- the cursor ---------------------------------------------------------------------------------------
+
+    def _cursor(self, query: RecordingQuery, key: Key) -> str:
+        return write_cursor(self._fingerprint(query), micros(key.started_at), key.id)
 
     def _fingerprint(self, query: RecordingQuery) -> str:
         asked = json.dumps([self._tenant_ids, asdict(query)], default=str)
         return hashlib.sha256(asked.encode("utf-8", "replace")).hexdigest()[:16]
 
-    def _place(self, query: RecordingQuery, cursor: str) -> tuple[datetime, str]:
+    def _place(self, query: RecordingQuery, cursor: str) -> Key:
         fingerprint, started_at, recording_id = read_cursor(cursor, str, datetime, str)
         if fingerprint != self._fingerprint(query):
             raise QueryInvalid("This page link belongs to another search. Start from the first page.")
-        return started_at, recording_id
-
-
-def _page_of(
-    started_at: ColumnElement[Any],
-    recording_id: ColumnElement[Any],
-    query: RecordingQuery,
-    place: tuple[datetime, str] | None,
-    limit: int,
-) -> Select[Any]:
-    page = select(started_at.label("started_at"), recording_id.label("id"))
-    if place is not None:
-        key, last = tuple_(started_at, recording_id), tuple_(literal(place[0], Utc()), literal(place[1]))
-        page = page.where(key > last if query.oldest_first else key < last)
-    return page.order_by(*_order(started_at, recording_id, query)).limit(limit)
-
-
-def _order(started_at: ColumnElement[Any], recording_id: ColumnElement[Any], query: RecordingQuery) -> tuple[Any, ...]:
-    if query.oldest_first:
-        return started_at, recording_id
-    return started_at.desc(), recording_id.desc()
-
-
-def _times(columns: Any, query: RecordingQuery) -> list[ColumnElement[bool]]:
-    """The time range, on the index that is walked."""
-    conditions = []
-    if query.started_from is not None:
-        conditions.append(columns.started_at >= query.started_from)
-    if query.started_before is not None:
-        conditions.append(columns.started_at < query.started_before)
-    return conditions
-
-
-def _filters(query: RecordingQuery) -> list[ColumnElement[bool]]:
-    c = recording.c
-    conditions: list[ColumnElement[bool]] = []
-    if query.direction is not None:
-        conditions.append(c.direction == query.direction.value)
-    if query.extension:
-        conditions.append(c.extension == query.extension)
-    if query.duration_min_ms is not None:
-        conditions.append(c.duration_ms >= query.duration_min_ms)
-    if query.duration_max_ms is not None:
-        conditions.append(c.duration_ms <= query.duration_max_ms)
-    if query.call_id:
-        conditions.append(c.call_id == query.call_id)
-    if query.sealed is not None:
-        conditions.append(c.envelope_iv.is_not(None) if query.sealed else c.envelope_iv.is_(None))
-    if query.text:
-        # Databases know the two cases of A to Z only: of the others here, a text in capitals or as a name is written.
-        spellings = sorted({query.text, query.text.lower(), query.text.upper(), query.text.title()})
-        columns = (c.name, c.caller_name, c.callee_name)
-        wanted = [column.icontains(text, autoescape=True) for column in columns for text in spellings]
-        conditions.append(or_(*wanted))
-    return conditions
-
-
-def _needs_recording(query: RecordingQuery) -> bool:
-    return bool(_filters(query))
+        return Key(started_at, recording_id)
 
 
 def _check(query: RecordingQuery) -> None:

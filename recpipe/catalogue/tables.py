@@ -7,70 +7,19 @@ the few doors where the tenant is what is looked for.
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    ForeignKey,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    PrimaryKeyConstraint,
-    Table,
-    UniqueConstraint,
-    text,
-)
+from sqlalchemy import Column, ForeignKey, Index, LargeBinary, PrimaryKeyConstraint, Table, UniqueConstraint, text
 
-from recpipe.catalogue.types import Code, FileName, Json, Text, Utc
-
-metadata = MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    }
-)
-
-ID = Code(32)
-HASH = Code(64)
-DAY = Code(10)
-# SQLite numbers rows by itself only where the key's type is exactly INTEGER.
-SERIAL = BigInteger().with_variant(Integer(), "sqlite")
-
-
-def _id(name: str = "id") -> Column[str]:
-    return Column(name, ID, primary_key=True)
-
-
-def _tenant(*, nullable: bool = False) -> Column[str]:
-    return Column("tenant_id", ID, ForeignKey("tenant.id", ondelete="CASCADE"), nullable=nullable)
-
-
-def _user() -> Column[str]:
-    return Column("user_id", ID, ForeignKey("portal_user.id", ondelete="CASCADE"), nullable=False)
-
-
-def _text(name: str, longest: int | None = None) -> Column[str]:
-    return Column(name, Text(longest), nullable=False)
-
-
-def _at(name: str, *, nullable: bool = False) -> Column[object]:
-    return Column(name, Utc(), nullable=nullable)
-
-
-def _number(name: str, *, nullable: bool = False) -> Column[int]:
-    return Column(name, BigInteger, nullable=nullable)
-
-
-def _flag(name: str) -> Column[bool]:
-    return Column(name, Boolean, nullable=False)
-
-
-def _json(name: str, *, nullable: bool = False) -> Column[object]:
-    return Column(name, Json(), nullable=nullable)
-
+from recpipe.catalogue.columns import DAY, HASH, ID, SERIAL
+from recpipe.catalogue.columns import at_column as _at
+from recpipe.catalogue.columns import flag_column as _flag
+from recpipe.catalogue.columns import id_column as _id
+from recpipe.catalogue.columns import json_column as _json
+from recpipe.catalogue.columns import metadata as metadata
+from recpipe.catalogue.columns import number_column as _number
+from recpipe.catalogue.columns import tenant_column as _tenant
+from recpipe.catalogue.columns import text_column as _text
+from recpipe.catalogue.columns import user_column as _user
+from recpipe.catalogue.types import FileName, Text
 
 # --- tenants ----------------------------------------------------------------------------------------------
 
@@ -291,7 +240,17 @@ recording = Table(
     # Last, and left out of lists: SQLite then never reads the pages it overflows to.
     Column("peaks", LargeBinary, nullable=False),
     UniqueConstraint("tenant_id", "day", "name"),
-    Index("ix_recording_time", "tenant_id", "started_at", "id"),
+    # The first three are the order of lists. The others let a search pass over a call without reading its row.
+    Index(
+        "ix_recording_time",
+        "tenant_id",
+        "started_at",
+        "id",
+        "direction",
+        "duration_ms",
+        "extension",
+        "envelope_offset",
+    ),
     Index("ix_recording_extension", "tenant_id", "extension", "started_at", "id"),
     Index("ix_recording_call_id", "tenant_id", "call_id"),
     Index(
@@ -332,6 +291,20 @@ recording_number = Table(
     Column("recording_id", ID, ForeignKey("recording.id", ondelete="CASCADE"), nullable=False),
     PrimaryKeyConstraint("number_id", "started_at", "recording_id"),
     Index("ix_recording_number_recording_id", "recording_id"),
+    sqlite_with_rowid=False,
+)
+
+# What a search for text looks through: file name and names of the parties, folded. Small rows in the order of lists,
+# since a text that is rare, or too short for trigrams, is looked for in one after another.
+recording_text = Table(
+    "recording_text",
+    metadata,
+    _tenant(),
+    _at("started_at"),
+    Column("recording_id", ID, ForeignKey("recording.id", ondelete="CASCADE"), nullable=False),
+    _text("text", 2000),
+    PrimaryKeyConstraint("tenant_id", "started_at", "recording_id"),
+    Index("ix_recording_text_recording_id", "recording_id"),
     sqlite_with_rowid=False,
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import unicodedata
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,6 +28,14 @@ def clean_text(text: str) -> str:
     if text.isascii():
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def folded(text: str) -> str:
+    """`text` as it is compared: upper and lower case, wide and narrow, composed and decomposed letters are the same.
+
+    Source: Unicode 15, 3.13 "Default Caseless Matching"; UAX #15.
+    """
+    return unicodedata.normalize("NFKC", clean_text(text).casefold())
 
 
 def micros(moment: datetime) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -86,11 +87,20 @@ def search(
         names = _names(parts)
     if json:
         items = [_document(recording, names) for recording in page.items]
-        frame.print_json({"items": items, "next": page.next_cursor})
+        searched_to = page.searched_to.isoformat() if page.searched_to else None
+        frame.print_json({"items": items, "next": page.next_cursor, "searched_to": searched_to})
         return
     if not page.items:
-        frame.say("Nothing was found.")
-        return
+        frame.say("Nothing was found so far." if page.searched_to else "Nothing was found.")
+    else:
+        _list(page.items, names)
+    if page.searched_to is not None:
+        _tell_how_far(page.searched_to, page.next_cursor, zone, oldest_first=oldest_first)
+    elif page.next_cursor:
+        frame.err.print(f"There are more: add --cursor {page.next_cursor}", markup=False)
+
+
+def _list(found: Sequence[Recording], names: dict[str, Tenant]) -> None:
     zones = {t.id: t.timezone for t in names.values()}
     frame.table(
         ("ID", "TENANT", "STARTED", "LASTED", "DIRECTION", "FROM", "TO", "NAME"),
@@ -105,11 +115,18 @@ def search(
                 r.facts.callee,
                 r.name,
             )
-            for r in page.items
+            for r in found
         ],
     )
-    if page.next_cursor:
-        frame.err.print(f"There are more: add --cursor {page.next_cursor}", markup=False)
+
+
+def _tell_how_far(searched_to: datetime, cursor: str | None, zone: str, *, oldest_first: bool) -> None:
+    way = "on" if oldest_first else "back"
+    frame.err.print(
+        f"Looked {way} to {_local(searched_to, zone):%Y-%m-%d %H:%M:%S %Z} and no further. Give --from and --to, or "
+        f"go on with --cursor {cursor}",
+        markup=False,
+    )
 
 
 @group.command()

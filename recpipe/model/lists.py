@@ -18,6 +18,8 @@ class Page(Generic[Item]):
 
     items: tuple[Item, ...]
     next_cursor: str | None = None  # opaque; None on the last page
+    # Of a search that was not ended: what lies behind this moment was not looked at; `next_cursor` goes on there.
+    searched_to: datetime | None = None
 
 
 class NumberMatch(StrEnum):
@@ -49,7 +51,7 @@ class RecordingQuery:
 @dataclass(frozen=True, slots=True)
 class CappedCount:
     count: int
-    capped: bool = False  # True: there are more than `count`
+    capped: bool = False  # True: there are more than `count`, or there may be: not everything was looked at
 
 
 @dataclass(frozen=True, slots=True)

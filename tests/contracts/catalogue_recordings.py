@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from recpipe.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
-from recpipe.catalogue.tables import recording
+from recpipe.catalogue.tables import phone_number, recording
 from recpipe.errors import Conflict, NotFound
-from recpipe.model import CallFacts, Direction, RecordingQuery
+from recpipe.model import CallFacts, Direction, NumberMatch, RecordingQuery, Tenant
 from tests.contracts.catalogue_samples import DAY, NOW, a_recording, keep, kept_tenant
 
 HOSTILE = [
@@ -25,6 +26,12 @@ HOSTILE = [
     "%_\\",
     "\N{PILE OF POO}" * 3000,
 ]
+
+
+def numbers(catalogue: Catalogue, tenant: Tenant) -> set[str]:
+    with catalogue.read() as work:
+        found = select(phone_number.c.digits).where(phone_number.c.tenant_id == tenant.id)
+        return set(work._connection.execute(found).scalars())
 
 
 class RecordingContract:
@@ -282,6 +289,61 @@ class RecordingContract:
             assert [found.id for found in recordings.search(RecordingQuery(number="+4930901820")).items] == [given.id]
             assert recordings.search(RecordingQuery(number="201")).items == ()
             assert recordings.day_summary(DAY).recordings == 1
+
+    def test_a_number_goes_with_the_last_recording_that_has_it(self, catalogue: Catalogue) -> None:
+        tenant, other = kept_tenant(catalogue), kept_tenant(catalogue)
+        one, two, _ = keep(
+            catalogue,
+            a_recording(tenant, caller="030111111", callee="201"),
+            a_recording(tenant, caller="030222222", callee="030111111"),
+            a_recording(other, caller="030222222", callee="202"),
+        )
+        with catalogue.begin() as work:
+            work.of(tenant.id).recordings.delete(one.id, NOW, "erin")
+        assert numbers(catalogue, tenant) == {"030111111", "030222222"}
+        with catalogue.begin() as work:
+            work.of(tenant.id).recordings.set_facts(two.id, replace(two.facts, callee="204"))
+        assert numbers(catalogue, tenant) == {"030222222", "204"}
+        with catalogue.begin() as work:
+            assert [left.id for left in work.of(tenant.id).recordings.delete_many([one.id, two.id], NOW, "erin")] == [
+                two.id
+            ]
+        assert numbers(catalogue, tenant) == set()
+        assert numbers(catalogue, other) == {"030222222", "202"}
+        with catalogue.read() as work:
+            ending = RecordingQuery(number="2222", number_match=NumberMatch.ENDING)
+            inside = RecordingQuery(number="3022222", number_match=NumberMatch.CONTAINING)
+            for query in (ending, inside):
+                assert [len(work.search({one.id}, query).items) for one in (tenant, other)] == [0, 1]
+
+    @pytest.mark.parametrize("deletes_first", [True, False])
+    def test_a_number_that_comes_while_its_last_recording_goes_is_found(
+        self, catalogue: Catalogue, deletes_first: bool
+    ) -> None:
+        tenant = kept_tenant(catalogue)
+        [last] = keep(catalogue, a_recording(tenant, caller="030111111"))
+        fresh = a_recording(tenant, caller="030111111")
+
+        def delete() -> None:
+            with catalogue.begin() as work:
+                work.of(tenant.id).recordings.delete(last.id, NOW, "erin")
+
+        def add() -> None:
+            keep(catalogue, fresh)
+
+        second = add if deletes_first else delete
+        with ThreadPoolExecutor(1) as pool:
+            with catalogue.begin() as work:
+                if deletes_first:
+                    work.of(tenant.id).recordings.delete(last.id, NOW, "erin")
+                else:
+                    work.add_recordings([fresh])
+                waiting = pool.submit(second)
+                time.sleep(0.1)  # it has come as far as it can
+                assert not waiting.done()
+            waiting.result()
+        with catalogue.read() as work:
+            assert work.of(tenant.id).recordings.search(RecordingQuery(number="030111111")).items == (fresh,)
 
     def test_a_deleted_recording_is_seen_nowhere_and_never_comes_back(self, catalogue: Catalogue) -> None:
         tenant = kept_tenant(catalogue)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from recpipe.catalogue import Catalogue
+from recpipe.catalogue import Catalogue, search
 from recpipe.catalogue.phone import MOST_NUMBERS
 from recpipe.catalogue.repository import read_cursor, write_cursor
 from recpipe.errors import QueryInvalid, TooManyMatches
@@ -151,7 +151,7 @@ def all_pages(search: Callable[..., Any], *given: Any, limit: int) -> list[Recor
     while True:
         page = search(*given, cursor, limit)
         assert len(page.items) <= limit
-        assert page.next_cursor is None or len(page.items) == limit
+        assert page.next_cursor is None or len(page.items) == limit or page.searched_to is not None
         found += page.items
         cursor = page.next_cursor
         if cursor is None:
@@ -180,6 +180,57 @@ class SearchContract:
                 assert all_pages(work.search, ids, query, limit=limit) == expected, query
                 count = work.count(ids, query, cap=10)
                 assert (count.count, count.capped) == (min(10, len(expected)), len(expected) > 10), query
+
+    def test_a_search_that_stops_early_says_where_and_its_cursor_finds_the_rest(
+        self, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(search, "FIRST_STEP", 7)
+        monkeypatch.setattr(search, "LOOK_SECONDS", -1)
+        random_ = random.Random(3)
+        tenants = [kept_tenant(catalogue), kept_tenant(catalogue, region="GB")]
+        kept = keep(catalogue, *(made for tenant in tenants for made in some_recordings(random_, tenant, 40)))
+        by_id = {tenant.id: tenant for tenant in tenants}
+        stopped = 0
+        for _ in range(40):
+            query = some_query(random_)
+            ids = {tenant.id for tenant in random_.sample(tenants, random_.choice([1, 2]))}
+            expected = sorted(
+                (made for made in kept if made.tenant_id in ids and matches(made, query, by_id[made.tenant_id])),
+                key=lambda made: (made.started_at, made.id),
+                reverse=not query.oldest_first,
+            )
+            with catalogue.read() as work:
+                assert all_pages(work.search, ids, query, limit=random_.choice([3, 50])) == expected, query
+                first = work.search(ids, query, limit=50)
+                count = work.count(ids, query)
+            if first.searched_to is not None:
+                stopped += 1
+                looked_at = [
+                    made
+                    for made in expected
+                    if (
+                        made.started_at <= first.searched_to
+                        if query.oldest_first
+                        else made.started_at >= first.searched_to
+                    )
+                ]
+                assert list(first.items) == looked_at and first.next_cursor
+                assert count.capped and count.count <= len(expected)
+            elif not count.capped:
+                assert count.count == len(expected)
+        assert stopped > 5
+
+    def test_a_rare_text_is_found_however_far_back(self, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+        tenant = kept_tenant(catalogue)
+        kept = keep(catalogue, *(a_recording(tenant, minutes=minute) for minute in range(30)))
+        [rare] = keep(catalogue, a_recording(tenant, minutes=-10, facts={"callee_name": "Ærø Færge 50%"}))
+        monkeypatch.setattr(search, "FIRST_STEP", 7)
+        with catalogue.read() as work:
+            recordings = work.of(tenant.id).recordings
+            for typed in ("Færge", "ÆRØ", "50%", "ø f"):
+                assert recordings.search(RecordingQuery(text=typed)).items == (rare,), typed
+            assert recordings.search(RecordingQuery(text="e 50_")).items == ()
+            assert recordings.search(RecordingQuery(text="call"), limit=40).items == (*kept[::-1], rare)
 
     @pytest.mark.parametrize("region", SPELLINGS)
     def test_a_number_is_found_however_it_was_written_and_is_typed_in_every_mode(

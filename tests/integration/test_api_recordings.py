@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from recpipe.catalogue import engine
+from recpipe.catalogue import engine, search
 from tests.integration.api import World, world
 
 
@@ -21,6 +21,20 @@ def test_a_search_gives_the_newest_first_and_counts(there: World) -> None:
     answer = there.client("client").get("/api/v1/recordings").json()
     assert [item["name"] for item in answer["items"]] == ['ünï "quoted".wav', "two.wav.enc", "one.wav"]
     assert (answer["count"], answer["count_capped"], answer["next"]) == (3, False, None)
+
+
+def test_a_search_that_finds_little_says_how_far_it_looked(there: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "FIRST_STEP", 1)
+    monkeypatch.setattr(search, "LOOK_SECONDS", -1)
+    client, seen, asked = there.client("client"), [], "/api/v1/recordings"
+    answer = client.get(asked, params={"text": "one"}).json()
+    newest = client.get("/api/v1/recordings?limit=1").json()["items"][0]
+    assert (answer["items"], answer["searched_to"]) == ([], newest["started_at"])
+    assert (answer["count"], answer["count_capped"]) == (0, True)
+    while answer["next"]:
+        answer = client.get(asked, params={"text": "one", "cursor": answer["next"]}).json()
+        seen += [item["name"] for item in answer["items"]]
+    assert seen == ["one.wav"] and answer["searched_to"] is None
 
 
 def test_a_search_that_takes_too_long_is_told_to_narrow(there: World, monkeypatch: pytest.MonkeyPatch) -> None:

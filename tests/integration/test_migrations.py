@@ -11,18 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import create_engine, insert, inspect, select, text
 
-from recpipe.catalogue import Catalogue
-from recpipe.catalogue.engine import parse
+from recpipe.catalogue import Catalogue, tables
+from recpipe.catalogue.adding import link_numbers
+from recpipe.catalogue.engine import create_file, parse
 from recpipe.catalogue.migrate import HEAD, config, current
+from recpipe.catalogue.repository import row_of
+from recpipe.catalogue.rows import values_of
 from recpipe.catalogue.tables import metadata
 from recpipe.errors import CatalogueError, CatalogueUnavailable
 from recpipe.model import NumberMatch, RecordingQuery
-from tests.contracts.catalogue_samples import a_recording, keep, kept_tenant
+from tests.contracts.catalogue_samples import a_recording, a_tenant, keep, kept_tenant
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -43,8 +47,8 @@ def connection(empty_url: str) -> Iterator[Any]:
 
 
 def _ours(name: str | None, kind: str) -> bool:
-    # The trigram index is made by hand, where the database has one.
-    return not (name or "").startswith("phone_number_trigram")
+    # The trigram indexes are made by hand, where the database has them.
+    return not (name or "").startswith(("phone_number_trigram", "recording_text_trigram"))
 
 
 def test_the_migrations_make_what_the_tables_say(connection: Any) -> None:
@@ -82,6 +86,34 @@ def test_the_order_of_text_is_that_of_its_code_points(connection: Any) -> None:
         )
         assert collations.scalars().all() == ["C"]
     assert list(connection.execute(text("SELECT 'a' < 'ä', 'Z' < 'a'")).one()) == [1, 1]
+
+
+def test_a_catalogue_of_the_first_schema_is_brought_up_to_date_with_what_it_holds(empty_url: str) -> None:
+    url = parse(empty_url)
+    if url.get_backend_name() == "sqlite":
+        create_file(url)
+    engine = create_engine(url)
+    tenant = a_tenant()
+    one = a_recording(tenant, caller="030111111", facts={"callee_name": "Müller Überland"})
+    number = {"digits_reversed": "", "international_reversed": "", "international": ""}
+    with engine.begin() as connection:
+        command.upgrade(config(connection), "0001")
+        connection.execute(insert(tables.tenant).values(row_of(tables.tenant, tenant)))
+        connection.execute(insert(tables.recording).values(values_of(one)))
+        link_numbers(connection, tenant.id, [one])
+        connection.execute(
+            insert(tables.phone_number).values(tenant_id=tenant.id, digits="99", written="99 ", **number)
+        )
+    engine.dispose()
+
+    catalogue = Catalogue.open(empty_url)
+    with catalogue.read() as work:
+        recordings = work.of(tenant.id).recordings
+        assert recordings.search(RecordingQuery(text="müller ÜBER")).items == (one,)
+        assert recordings.search(RecordingQuery(number="030111111", direction=one.facts.direction)).items == (one,)
+        kept = work._connection.execute(select(tables.phone_number.c.digits)).scalars().all()
+        assert "99" not in kept and "030111111" in kept
+    catalogue.close()
 
 
 _OPEN = """

@@ -35,13 +35,14 @@ def search(
     principal = caller_of(request)
     tenants, query = understood(context, principal, what)
     page = context.reader.search(principal, tenants, query, cursor, limit)
-    counted = context.reader.count(principal, tenants, query, MOST_COUNTED) if count else None
+    counted = context.reader.counted(principal, tenants, query, page, cursor, MOST_COUNTED) if count else None
     names = context.names.of(recording.tenant_id for recording in page.items)
     found = RecordingList.model_construct(
         items=[RecordingGiven.of(recording, names[recording.tenant_id]) for recording in page.items],
         next=page.next_cursor,
         count=counted.count if counted else None,
         count_capped=counted.capped if counted else False,
+        searched_to=page.searched_to,
     )
     # Written as it is: the framework would check a thousand rows of our own making once more.
     return Response(found.model_dump_json(), media_type="application/json")

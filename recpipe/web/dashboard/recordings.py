@@ -139,7 +139,8 @@ def _answer(request: Request, desk: Desk, viewer: Viewer, template: str) -> Resp
         try:
             found = reader.search(who, wanted.tenant_ids, wanted.query, wanted.cursor or None, wanted.size)
             with suppress(SearchTooLong):  # the list is worth showing without it
-                count = reader.count(who, wanted.tenant_ids, wanted.query, MOST_COUNTED) if _cheap(wanted) else None
+                if found.searched_to is None and _cheap(wanted):
+                    count = reader.counted(who, wanted.tenant_ids, wanted.query, found, None, MOST_COUNTED)
         except (QueryInvalid, TooManyMatches, SearchTooLong) as refused:
             problem = problem_of(refused)
     return desk.page(

@@ -154,7 +154,11 @@ class RecordingList(Given):
     items: list[RecordingGiven]
     next: str | None = Field(description="pass it as `cursor` for the next page; null on the last")
     count: int | None = Field(description="how many there are in all, counted no further than 1,000; null if not asked")
-    count_capped: bool = Field(description="true: there are more than `count`")
+    count_capped: bool = Field(description="true: there are more than `count`, or not all were looked at")
+    searched_to: datetime | None = Field(
+        description="set where a search that finds little was not ended: calls beyond that time were not looked at. "
+        "`next` looks further"
+    )
 
 
 class Selection(Taken):

@@ -9,7 +9,7 @@ import pytest
 
 from recpipe.catalogue import Catalogue, engine
 from recpipe.errors import CatalogueError, CatalogueUnavailable, Conflict
-from tests.contracts.catalogue_samples import a_certificate, a_tenant, kept_tenant
+from tests.contracts.catalogue_samples import NOW, a_certificate, a_recording, a_tenant, keep, kept_tenant
 
 
 @pytest.fixture
@@ -97,3 +97,22 @@ def test_a_file_that_cannot_be_made_says_which(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(CatalogueError, match="data_dir"):
         Catalogue.open(f"sqlite:///{tmp_path / 'file' / 'recpipe.sqlite3'}")
+
+
+def test_nothing_of_a_deleted_call_stays_in_the_file(path: Path) -> None:
+    catalogue = Catalogue.open(f"sqlite:///{path}")
+    tenant = kept_tenant(catalogue)
+    others = [a_recording(tenant, caller=f"0309{number:05}") for number in range(200)]
+    secret = a_recording(tenant, caller="0301712345678", facts={"caller_name": "Fortescue"})
+    keep(catalogue, *others[:100], secret, *others[100:])
+    traces = [b"0301712345678", b"+49301712345678"[1:], b"876543217103", b"Fortescue", b"fortescue"]
+    catalogue.close()
+    assert all(trace in path.read_bytes() for trace in traces)
+
+    catalogue = Catalogue.open(f"sqlite:///{path}")
+    with catalogue.begin() as work:
+        work.of(tenant.id).recordings.delete(secret.id, NOW, "erin")
+        trigrams = "SELECT count(*) FROM phone_number_trigram WHERE phone_number_trigram MATCH '\"345\"'"
+        assert work._connection.exec_driver_sql(trigrams).scalar_one() == 0
+    catalogue.close()  # the write-ahead log is gone with the last connection
+    assert not [trace for trace in traces if trace in path.read_bytes()]

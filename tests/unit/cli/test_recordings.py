@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from recpipe.catalogue import search
 from recpipe.reader import path_of
 from recpipe.web.schemas import RecordingGiven
 from tests.contracts.catalogue_samples import a_recording, a_tenant
@@ -27,6 +28,18 @@ def test_a_recording_has_the_fields_of_the_api(cli: Cli, calls: list[Any]) -> No
     assert calls[0]["started_at"] == "2025-03-27T08:25:17Z"
     assert calls[0]["caller_e164"] == "+493012340001"
     assert cli.json("recordings", "show", calls[0]["id"]) == calls[0]
+
+
+def test_a_search_that_finds_little_says_how_far_it_looked(
+    cli: Cli, calls: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "FIRST_STEP", 1)
+    monkeypatch.setattr(search, "LOOK_SECONDS", -1)
+    words = ("recordings", "search", "--tenant", "acme", "--direction", "unknown")
+    done = cli.run(*words)
+    assert "Nothing was found so far." in done.out and "Looked back to 2025-03-28" in done.err
+    looked = cli.json(*words)
+    assert looked["searched_to"].startswith("2025-03-27T") and f"--cursor {looked['next']}" in done.err
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,107 @@
+"""What a search walks: an index in the order of lists, a stretch of it at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Select, Table, literal, select, tuple_
+
+from recpipe.catalogue.tables import recording, recording_text
+from recpipe.catalogue.types import Utc, folded
+from recpipe.model import RecordingQuery
+
+
+class Key(NamedTuple):
+    """A place in the order of calls. An id of "" or `_LAST` is before or behind all calls of that moment."""
+
+    started_at: datetime
+    id: str
+
+
+_LAST = "~"
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What one step looks through: from a place on (exclusive), as far as a moment (inclusive)."""
+
+    after: Key | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Branches:
+    """The index that is walked, once for each of its owners."""
+
+    started_at: ColumnElement[Any]
+    id: ColumnElement[Any]
+    key: ColumnElement[Any]
+    owner: Table
+    owners: Sequence[Any]
+    bounds: tuple[ColumnElement[bool], ...]  # kept by the index itself
+    filters: tuple[ColumnElement[bool], ...]  # looked at call by call
+    joined: tuple[tuple[Table, ColumnElement[bool]], ...]  # what `filters` speak of besides
+
+    def rows(self, query: RecordingQuery, stretch: Stretch, *, filtered: bool = True) -> Select[Any]:
+        """Time and id of the branch's calls, without owner, order and limit."""
+        found = select(self.started_at.label("started_at"), self.id.label("id")).where(*self.bounds)
+        if filtered:
+            for table, how in self.joined:
+                found = found.join(table, how)
+            found = found.where(*self.filters)
+        if query.started_from is not None:
+            found = found.where(self.started_at >= query.started_from)
+        if query.started_before is not None:
+            found = found.where(self.started_at < query.started_before)
+        if stretch.until is not None:
+            until = self.started_at <= stretch.until if query.oldest_first else self.started_at >= stretch.until
+            found = found.where(until)
+        if stretch.after is not None:
+            place = tuple_(literal(stretch.after.started_at, Utc()), literal(stretch.after.id))
+            key = tuple_(self.started_at, self.id)
+            found = found.where(key > place if query.oldest_first else key < place)
+        return found
+
+    def mine(self) -> ColumnElement[bool]:
+        return self.key == self.owners[0] if len(self.owners) == 1 else self.key.in_(self.owners)
+
+
+def behind(moment: datetime, query: RecordingQuery) -> Key:
+    """The place behind all calls of a moment, in the order of the query."""
+    return Key(moment, _LAST if query.oldest_first else "")
+
+
+def order(started_at: ColumnElement[Any], recording_id: ColumnElement[Any], query: RecordingQuery) -> tuple[Any, ...]:
+    if query.oldest_first:
+        return started_at, recording_id
+    return started_at.desc(), recording_id.desc()
+
+
+def has_text(wanted: str) -> ColumnElement[bool]:
+    return recording_text.c.text.contains(folded(wanted), autoescape=True)
+
+
+def bounds_of(query: RecordingQuery) -> list[ColumnElement[bool]]:
+    """What an index begins with."""
+    c = recording.c
+    wanted = ((c.extension, query.extension), (c.call_id, query.call_id))
+    return [column == value for column, value in wanted if value]
+
+
+def filters_of(query: RecordingQuery) -> list[ColumnElement[bool]]:
+    """What has to be looked at call by call."""
+    c = recording.c
+    conditions: list[ColumnElement[bool]] = []
+    if query.direction is not None:
+        conditions.append(c.direction == query.direction.value)
+    if query.duration_min_ms is not None:
+        conditions.append(c.duration_ms >= query.duration_min_ms)
+    if query.duration_max_ms is not None:
+        conditions.append(c.duration_ms <= query.duration_max_ms)
+    if query.sealed is not None:
+        # The index has this one of the four that are there or not together.
+        conditions.append(c.envelope_offset.is_not(None) if query.sealed else c.envelope_offset.is_(None))
+    return conditions
