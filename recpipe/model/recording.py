@@ -87,7 +87,8 @@ class CallFacts:
     callee: str = ""
     caller_name: str = ""
     callee_name: str = ""
-    extension: str = ""  # our side's extension
+    extension: str = ""  # our side's extension: who answered, or who called out
+    more_extensions: tuple[str, ...] = ()  # others of ours that took part: a colleague who was called, a transfer
     route: str = ""  # queue, ring group, inbound route or recording type
     call_id: str = ""
     linked_id: str = ""  # groups the legs of a transferred call

@@ -10,6 +10,7 @@ from recpipe.catalogue import Catalogue
 from recpipe.model import CallFacts, Recording
 from recpipe.pipeline.order import START_GUESSED, Line
 from recpipe.spool.describe import fill
+from recpipe.spool.grammar import completed
 
 _log = log.get(__name__)
 
@@ -58,7 +59,8 @@ class LateRecords:
         known, late = recording.facts, self._line.describer.late_facts(recording.facts.call_id)
         if late is not None:
             guessed = START_GUESSED in recording.flags and late.started_at is not None
-            return replace(fill(replace(known, started_at=None) if guessed else known, late), awaits_cdr=False)
+            facts = fill(replace(known, started_at=None) if guessed else known, late)
+            return replace(completed(facts), awaits_cdr=False)
         if now - recording.ingested_at > GIVE_UP_AFTER:
             return replace(known, awaits_cdr=False)
         return None

@@ -12,9 +12,13 @@ from pathlib import Path
 from recpipe.errors import Held, Unfit
 from recpipe.model import CallFacts, Direction, Settled
 from recpipe.settings import Spool
-from recpipe.spool import naming, sidecar
-from recpipe.spool.cdr import AsteriskCdr, FreeswitchCdr
+from recpipe.spool import generic_names, naming, sidecar
+from recpipe.spool.asterisk_cdr import AsteriskCdr
 from recpipe.spool.files import safe_text, sidecars_of
+from recpipe.spool.freeswitch_cdr import FreeswitchCdr
+from recpipe.spool.grammar import completed
+
+_UNSAID = (None, "", (), Direction.UNKNOWN)
 
 
 class Describer:
@@ -26,7 +30,7 @@ class Describer:
 
     def __init__(self, spool: Spool) -> None:
         if spool.layout == "generic":
-            naming.check_pattern(spool.pattern)
+            generic_names.check_pattern(spool.pattern)
         self._spool = spool
         self._cdrs: list[AsteriskCdr | FreeswitchCdr] = []
         if spool.cdr_csv is not None:
@@ -61,7 +65,7 @@ class Describer:
         if self._cdrs:
             late = self.late_facts(facts.call_id)
             facts = replace(facts, awaits_cdr=True) if late is None else fill(facts, late)
-        return facts
+        return completed(facts)
 
     def late_facts(self, call_id: str) -> CallFacts | None:
         """What the call detail record of this call says by now; None when there is none. Join it with `fill`."""
@@ -120,8 +124,12 @@ def fill(facts: CallFacts, more: CallFacts) -> CallFacts:
     changes = {}
     for field in fields(CallFacts):
         ours, theirs = getattr(facts, field.name), getattr(more, field.name)
-        if ours in (None, "", Direction.UNKNOWN) and theirs not in (None, "", Direction.UNKNOWN):
+        if ours in _UNSAID and theirs not in _UNSAID:
             changes[field.name] = theirs
+    if facts.extension and more.extension not in ("", facts.extension, *facts.more_extensions):
+        # Two sources name two of ours, as a name does who was called and a record who answered.
+        others = (*facts.more_extensions, more.extension, *more.more_extensions)
+        changes["more_extensions"] = tuple(one for one in dict.fromkeys(others) if one != facts.extension)
     return replace(facts, **changes)
 
 

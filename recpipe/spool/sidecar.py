@@ -28,7 +28,7 @@ from recpipe.errors import Held, Unfit
 from recpipe.model import CallFacts, Direction
 from recpipe.settings import check_timezone
 from recpipe.spool.files import plain, read_small, safe_text
-from recpipe.spool.naming import direction_of
+from recpipe.spool.grammar import direction_of
 from recpipe.spool.when import to_utc
 
 LIMIT_BYTES = 64 * 1024

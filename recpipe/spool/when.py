@@ -40,6 +40,17 @@ def to_utc(local: datetime, zone: str, epoch: int | None = None) -> datetime:
     return candidates[0]
 
 
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+MONTHS = {name: f"{number:02}" for number, name in enumerate(_MONTHS, start=1)}
+
+
+def full_year(digits: str) -> str:
+    """A year of four digits; of two, the one from 1990 to 2089 that is meant."""
+    if len(digits) != 2:
+        return digits
+    return f"19{digits}" if digits >= "90" else f"20{digits}"
+
+
 def local_time(digits: str) -> datetime:
     """`YYYYMMDDhhmmss` as a naive time.
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import os
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -9,7 +12,8 @@ from urllib.parse import quote
 import pytest
 
 from recpipe.model import Direction
-from recpipe.spool.cdr import AsteriskCdr, FreeswitchCdr
+from recpipe.spool.asterisk_cdr import AsteriskCdr
+from recpipe.spool.freeswitch_cdr import FreeswitchCdr
 
 UUID = "b7a1c0de-1111-4222-8333-0123456789ab"
 OTHER = "c8b2d1ef-1111-4222-8333-0123456789ab"
@@ -116,6 +120,62 @@ def test_short_rows_without_linked_id_are_understood(master: Path) -> None:
     assert facts.linked_id == ""
 
 
+def leg(
+    src: str, dst: str, context: str, channel: str, dstchannel: str, disposition: str = "ANSWERED", unique: str = "1.5"
+) -> str:
+    return (
+        f'"","{src}","{dst}","{context}","{src}","{channel}","{dstchannel}","Dial","x","2025-03-27 09:25:17",,'
+        f'"2025-03-27 09:26:20",63,60,"{disposition}","DOCUMENTATION","174304231{unique}","","","174304231{unique}",7\n'
+    )
+
+
+TRUNK = "PJSIP/carrier-00000001"
+
+
+@pytest.mark.parametrize(
+    ("legs", "direction", "extensions"),
+    [
+        # a queue, and a ring group where two phones rang and one answered
+        ([("0836826436", "600", "ext-queues", TRUNK, "Local/201@from-queue-00000001;1")], "inbound", ["201"]),
+        (
+            [
+                ("0836826436", "601", "ext-group", TRUNK, "PJSIP/203-0000001a", "NO ANSWER"),
+                ("0836826436", "601", "ext-group", TRUNK, "PJSIP/201-0000001b"),
+            ],
+            "inbound",
+            ["201"],
+        ),
+        ([("0836826436", "601", "ext-group", TRUNK, "SIP/201-0000001b", "NO ANSWER")], "inbound", []),
+        ([("0836826436", "601", "ext-group", TRUNK, "Local/FMPR-201@from-internal-0000001b;1")], "inbound", ["201"]),
+        # a colleague calls a queue
+        ([("202", "600", "ext-queues", "PJSIP/202-00000001", "SIP/201-0000001b")], "internal", ["202", "201"]),
+        # straight to a phone, and to one that passed it on
+        ([("0836826436", "201", "ext-local", TRUNK, "PJSIP/201-0000001b")], "inbound", ["201"]),
+        (
+            [
+                ("0836826436", "201", "from-did-direct", TRUNK, "PJSIP/201-0000001b"),
+                ("0836826436", "204", "from-did-direct", TRUNK, "PJSIP/204-0000001c"),
+            ],
+            "inbound",
+            ["201", "204"],
+        ),
+        # out, under the number of the company
+        ([("27210000000", "0836826436", "from-internal", "PJSIP/202-00000001", TRUNK)], "outbound", ["202"]),
+        ([("202", "203", "from-internal", "PJSIP/202-00000001", "PJSIP/203-00000002")], "internal", ["202", "203"]),
+        # a channel of a trunk that is named by its number, and a line card's
+        ([("0836826436", "27210000000", "from-trunk", "SIP/27210000000-01", "DAHDI/12-1")], "inbound", []),
+    ],
+)
+def test_the_extension_is_that_of_the_phone_that_took_part(
+    master: Path, legs: list[tuple[str, ...]], direction: str, extensions: list[str]
+) -> None:
+    master.write_text("".join(leg(*one) for one in legs))
+    facts = AsteriskCdr(master, "UTC").facts("1743042311.5")
+    assert facts is not None
+    assert facts.direction == direction
+    assert [one for one in (facts.extension, *facts.more_extensions) if one] == extensions
+
+
 # --- FreeSWITCH -------------------------------------------------------------------------------------------
 
 
@@ -165,14 +225,140 @@ def test_numbers_may_come_from_the_caller_profile(tmp_path: Path) -> None:
     assert (facts.callee, facts.direction, facts.extension) == ("08215550100", Direction.OUTBOUND, "201")
 
 
+@pytest.mark.parametrize(
+    ("variables", "direction", "extensions"),
+    [
+        # a ring group, answered by 201, and not answered
+        (
+            {"caller_id_number": "+493012345678", "caller_destination": "+4940555000", "destination_number": "4001",
+             "ring_group_uuid": OTHER, "last_sent_callee_id_number": "201"},
+            "inbound", ["201"],
+        ),
+        ({"caller_destination": "4001", "destination_number": "4001", "ring_group_uuid": OTHER}, "inbound", []),
+        ({"caller_destination": "+4940555000", "dialed_user": "201"}, "inbound", ["201"]),
+        ({"caller_destination": "4001", "cc_queue": "4001@acme", "cc_agent": "203@acme.example"}, "inbound", ["203"]),
+        # out, under the number of the company
+        (
+            {"call_direction": "outbound", "caller_id_number": "+4940555000", "sip_from_user": "202",
+             "caller_destination": "01701234567", "last_sent_callee_id_number": "01701234567"},
+            "outbound", ["202"],
+        ),
+        ({"call_direction": "outbound", "caller_id_number": "+494055", "presence_id": "202@acme"}, "outbound", ["202"]),
+        # between colleagues; the second leg was last told of the caller
+        ({"call_direction": "local", "sip_from_user": "202", "dialed_user": "201"}, "internal", ["202", "201"]),
+        (
+            {"call_direction": "", "caller_id_number": "202", "caller_destination": "201",
+             "originating_leg_uuid": OTHER, "last_sent_callee_id_number": "202"},
+            "internal", ["202", "201"],
+        ),
+    ],
+)  # fmt: skip
+def test_freeswitch_says_elsewhere_who_called_and_who_answered(
+    tmp_path: Path, variables: dict[str, str], direction: str, extensions: list[str]
+) -> None:
+    (tmp_path / f"{UUID}.cdr.xml").write_text(xml(**variables))
+    facts = FreeswitchCdr(tmp_path, "UTC").facts(UUID)
+    assert facts is not None
+    assert facts.direction == direction
+    assert [one for one in (facts.extension, *facts.more_extensions) if one] == extensions
+
+
+def inserted(text: str) -> bytes:
+    return xml().replace("</variables>", text + "</variables>").encode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        quote(xml()).encode(),
+        b"cdr=" + quote(xml()).encode(),
+        base64.b64encode(xml().encode()),
+        inserted("<1>x</1>"),
+        inserted("<set api_hangup_hook>x</set api_hangup_hook>"),
+        inserted("<^^,default_language>en</^^,default_language>"),
+        inserted("<nolocal:operator>1</nolocal:operator>"),
+        inserted("<sip_full_from><sip:201@pbx.example></sip_full_from>"),
+        inserted('<sip_contact>"Bob & Co" <sip:201@pbx></sip_contact><x></y>'),
+        inserted("<name>M\u00fcller</name>").replace("\u00fc".encode(), b"\xfc"),
+        quote(inserted("<1>x</1><sip_full_from><sip:201@pbx.example></sip_full_from>")).encode(),
+    ],
+)
+def test_what_freeswitch_writes_is_read_where_it_is_not_xml(tmp_path: Path, body: bytes) -> None:
+    (tmp_path / f"{UUID}.cdr.xml").write_bytes(body)
+    facts = FreeswitchCdr(tmp_path, "UTC").facts(UUID)
+    (tmp_path / f"{UUID}.cdr.xml").write_text(xml())
+    assert facts == FreeswitchCdr(tmp_path, "UTC").facts(UUID)
+    assert facts is not None and facts.caller == "+62821"
+
+
+def test_the_call_flow_of_a_broken_record_is_read(tmp_path: Path) -> None:
+    flow = "<callflow dialplan='XML'><caller_profile><username>201</username></caller_profile></callflow>"
+    body = inserted("<1>x</1>").decode().replace("</cdr>", flow + "</cdr>").replace(">inbound<", ">outbound<")
+    (tmp_path / f"{UUID}.cdr.xml").write_text(body)
+    facts = FreeswitchCdr(tmp_path, "UTC").facts(UUID)
+    assert facts is not None and facts.extension == "201"
+
+
+def test_records_in_the_dated_folders_of_a_rotation_are_found(tmp_path: Path) -> None:
+    for folder in ("2026-11-27-02-10-00", "2026-11-28-02-10-00"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "2026-11-27-02-10-00" / f"a_{UUID}.cdr.xml").write_text(xml())
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / f"{OTHER}.cdr.xml").write_text(xml())
+    cdr = FreeswitchCdr(tmp_path, "UTC")
+    assert cdr.facts(UUID) is not None
+    assert cdr.facts(OTHER) is None
+
+
+def test_a_record_that_cannot_be_read_is_told_once_by_its_files_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / f"{UUID}.cdr.xml"
+    path.write_text("<cdr><variables>")
+    cdr = FreeswitchCdr(tmp_path, "UTC")
+    assert cdr.facts(UUID) is None
+    assert caplog.messages == []  # young: it may be half written
+    os.utime(path, (0, 0))
+    for _ in range(5):
+        assert cdr.facts(UUID) is None
+    assert len(caplog.messages) == 1
+    assert path.name in caplog.text
+    path.write_text(xml())
+    assert cdr.facts(UUID) is not None
+
+
 BOMB = '<!DOCTYPE a [<!ENTITY x "xx"><!ENTITY y "&x;&x;&x;&x;">]><cdr><variables><uuid>&y;</uuid></variables></cdr>'
 OUTSIDE = '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><cdr><variables><uuid>&x;</uuid></variables></cdr>'
 
 
-@pytest.mark.parametrize("body", [BOMB, OUTSIDE, "<cdr><variables>", "", "<other/>"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        BOMB,
+        OUTSIDE,
+        quote(BOMB),
+        base64.b64encode(OUTSIDE.encode()).decode(),
+        BOMB.replace("</variables>", "<1>x</1></variables>"),
+        OUTSIDE.replace("<!DOCTYPE", "<! doctype").replace("</variables>", "<1>x</1></variables>"),
+        "<cdr><variables>",
+        quote(xml())[:-20],
+        base64.b64encode(xml().encode()).decode()[:-21],
+        "",
+        "<other/>",
+    ],
+)
 def test_hostile_or_unfinished_records_are_as_good_as_none(tmp_path: Path, body: str) -> None:
     (tmp_path / f"{UUID}.cdr.xml").write_text(body)
     assert FreeswitchCdr(tmp_path, "UTC").facts(UUID) is None
+
+
+@pytest.mark.parametrize("unit", ["<a>", "<a></b>", "<a><1></a>", "<!"])
+def test_a_record_made_to_be_slow_is_read_in_no_time(tmp_path: Path, unit: str) -> None:
+    middle = (unit * 400_000)[:400_000]
+    (tmp_path / f"{UUID}.cdr.xml").write_text(f"<cdr><variables>{middle}<1></variables></cdr>")
+    started = time.process_time()
+    FreeswitchCdr(tmp_path, "UTC").facts(UUID)
+    assert time.process_time() - started < 1
 
 
 def test_a_call_id_is_no_path(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -14,7 +16,9 @@ from hypothesis import strategies as some
 from recpipe.errors import SettingsInvalid, Unfit
 from recpipe.model import CallFacts, Direction
 from recpipe.settings import Layout
-from recpipe.spool.naming import FREEPBX_TYPES, check_pattern, parse
+from recpipe.spool.freepbx_names import FREEPBX_TYPES
+from recpipe.spool.generic_names import check_pattern
+from recpipe.spool.naming import parse
 from recpipe.spool.when import to_utc
 
 UUID = "b7a1c0de-1111-4222-8333-0123456789ab"
@@ -50,15 +54,19 @@ def test_a_real_freepbx_name() -> None:
         ("exten-100-0836826436", Direction.INBOUND, "0836826436", "100", "100", "exten"),
         ("exten-100-101", Direction.INTERNAL, "101", "100", "101", "exten"),
         ("internal-101-100", Direction.INTERNAL, "100", "101", "100", "internal"),
-        ("q-400-+27836826436", Direction.INBOUND, "+27836826436", "400", "400", "queue 400"),
-        ("rg-600-0836826436", Direction.INBOUND, "0836826436", "600", "600", "ring group 600"),
+        ("q-400-+27836826436", Direction.INBOUND, "+27836826436", "400", "", "queue 400"),
+        ("rg-600-0836826436", Direction.INBOUND, "0836826436", "600", "", "ring group 600"),
         ("ondemand-0836826436-100", Direction.OUTBOUND, "100", "0836826436", "100", "ondemand"),
-        ("parked-71-anonymous", Direction.INBOUND, "anonymous", "71", "71", "parked"),
+        ("parked-71-anonymous", Direction.INBOUND, "anonymous", "71", "", "parked"),
         ("in-27210000000-", Direction.INBOUND, "", "27210000000", "", "in"),
         # hyphens belong to the side that is not ours
         ("out-083-682-6436-100", Direction.OUTBOUND, "100", "083-682-6436", "100", "out"),
         ("in-27210000000-+1-202-555-0100", Direction.INBOUND, "+1-202-555-0100", "27210000000", "", "in"),
-        ("q-400-Acme-Ltd", Direction.INBOUND, "Acme-Ltd", "400", "400", "queue 400"),
+        ("q-400-Acme-Ltd", Direction.INBOUND, "Acme-Ltd", "400", "", "queue 400"),
+        ("q-400-101", Direction.INTERNAL, "101", "400", "101", "queue 400"),
+        ("in-27210000000-%2B27836826436", Direction.INBOUND, "+27836826436", "27210000000", "", "in"),
+        ("out-%2B27836826436-100", Direction.OUTBOUND, "100", "+27836826436", "100", "out"),
+        ("weekly-0836826436-100", Direction.OUTBOUND, "100", "0836826436", "100", "weekly"),
     ],
 )
 def test_freepbx_types_say_which_side_is_ours(
@@ -68,6 +76,48 @@ def test_freepbx_types_say_which_side_is_ours(
     assert (facts.direction, facts.caller, facts.callee, facts.extension, facts.route) == (
         direction, caller, callee, extension, route,
     )  # fmt: skip
+
+
+def test_a_call_between_two_extensions_is_that_of_both() -> None:
+    facts = read("internal-202-201-20250327-022517-1743042317.5.wav", "freepbx")
+    assert (facts.extension, facts.more_extensions) == ("201", ("202",))
+    facts = read("[]_100-101_20190211124709(2).wav", "3cx")
+    assert (facts.extension, facts.more_extensions) == ("100", ("101",))
+
+
+@pytest.mark.parametrize(
+    ("path", "route", "callee", "extension", "start"),
+    [
+        ("conf-8000-20250327-022517-1743042317.5.wav", "conference", "8000", "", "2025-03-27T02:25:17"),
+        (
+            "conference-8000-0836826436-20250327-022517-1743042317.5.wav",
+            "conference",
+            "8000",
+            "",
+            "2025-03-27T02:25:17",
+        ),
+        ("page-99-201-20250327-022517-1743042317.5.wav", "page", "99", "201", "2025-03-27T02:25:17"),
+        ("vm-201-0836826436-20250327-022517-1743042317.5.wav", "voicemail", "201", "201", "2025-03-27T02:25:17"),
+        ("dictate-201-1743042317.5.wav", "dictation", "201", "201", "2025-03-27T02:25:17"),
+        ("vm-201.wav", "voicemail", "201", "201", None),
+        ("voicemail/default/201/INBOX/msg0000.wav", "voicemail", "201", "201", None),
+        ("msg0012.WAV", "voicemail", "", "", None),
+    ],
+)
+def test_what_freepbx_records_besides_calls_is_read_as_far_as_it_goes(
+    path: str, route: str, callee: str, extension: str, start: str | None
+) -> None:
+    facts = read(path, "freepbx")
+    assert (facts.route, facts.callee, facts.extension) == (route, callee, extension)
+    assert facts.started_at == (datetime.fromisoformat(start).replace(tzinfo=UTC) if start else None)
+
+
+@pytest.mark.parametrize(
+    "name", ["Copy of {}.wav", "{} (1).wav", "{}(2).wav", "{} - Copy.WAV", "Kopie von {}.wav", "{} copy 2.wav"]
+)
+def test_a_copy_of_a_file_is_read_as_the_file(name: str) -> None:
+    original = "in-27210000000-0836826436-20250327-022517-1743042317.5"
+    assert read(f"a/{name.format(original)}", "freepbx") == read(f"a/{original}.wav", "freepbx")
 
 
 def test_a_system_name_with_hyphens_and_a_date_is_part_of_the_unique_id() -> None:
@@ -101,7 +151,7 @@ def test_a_name_with_two_readings_is_refused_and_never_guessed(name: str) -> Non
     [
         "",
         "call.wav",
-        "weird-1-2-20250327-022517-1743042317.5.wav",
+        "1weird-1-2-20250327-022517-1743042317.5.wav",
         "out-1-20250327-022517-1743042317.5.wav",
         "out-1-2-20250231-022517-1743042317.5.wav",
         "out-1-2-20250327-992517-1743042317.5.wav",
@@ -209,6 +259,7 @@ def test_a_generic_pattern_gives_its_groups() -> None:
         direction=Direction.OUTBOUND,
         caller="3201",
         callee="0821",
+        extension="3201",
         tenant_hint="acme",
     )
 
@@ -228,6 +279,50 @@ def test_a_generic_name_that_does_not_fit_is_refused(name: str) -> None:
 def test_a_pattern_with_groups_that_mean_nothing_is_a_setting_error(pattern: str) -> None:
     with pytest.raises(SettingsInvalid, match="callee_name"):
         check_pattern(pattern)
+
+
+DOCUMENTED = dict(
+    re.findall(
+        r"^    # .*: (\S+)\n    pattern = '(.*)'$",
+        (Path(__file__).parents[3] / "docs/operators.md").read_text(),
+        re.MULTILINE,
+    )
+)
+YEASTAR, GRANDSTREAM, TELESIS, RINGCENTRAL, MIAREC = DOCUMENTED.values()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "start", "direction", "extensions", "callee"),
+    [
+        (TELESIS, "3843658_100118_145801_AO_001OPERATOR_94837583_001_4B4F46C2_C0A80541.mp3",
+         "2010-01-18T14:58:01", Direction.OUTBOUND, ("001",), "94837583"),
+        (MIAREC, "20260118-145801_4001_+442079460958.mp3",
+         "2026-01-18T14:58:01", Direction.OUTBOUND, ("4001",), "+442079460958"),
+        (YEASTAR, "20191024012719-1571909237.191-4000-4001-Internal.wav",
+         "2019-10-24T01:27:19", Direction.INTERNAL, ("4000", "4001"), "4001"),
+        (YEASTAR, "20191024012719-1571909237.191-05921234567-4001-Inbound.wav",
+         "2019-10-24T01:27:19", Direction.INBOUND, ("4001",), "4001"),
+        (GRANDSTREAM, "auto-1414771234-1000-1004.wav",
+         "2014-10-31T16:00:34", Direction.INTERNAL, ("1000", "1004"), "1004"),
+        (GRANDSTREAM, "auto-1414771234-1000-05921234567.wav",
+         "2014-10-31T16:00:34", Direction.OUTBOUND, ("1000",), "05921234567"),
+        (RINGCENTRAL, "20251104-133555_302_(252)792-8686_Outgoing_Auto_2243071124051.mp3",
+         "2025-11-04T13:35:55", Direction.OUTBOUND, ("302",), "(252)792-8686"),
+        (r"(?P<day>\d\d)(?P<month>[A-Z]{3})(?P<year>\d\d)_(?P<hour>\d\d)(?P<minute>\d\d)_(?P<caller>\d+)\.wav",
+         "18JAN26_1458_201.wav", "2026-01-18T14:58:00", Direction.OUTBOUND, ("201",), ""),
+        (r"(?P<datetime>[\d-]+_[\d.]+)_(?P<caller>[^_]+)\.wav",
+         "26-01-18_14.58.01_%2B442079460958.wav", "2026-01-18T14:58:01", Direction.UNKNOWN, (), ""),
+    ],
+)  # fmt: skip
+def test_a_generic_pattern_knows_what_its_sisters_know(
+    pattern: str, name: str, start: str, direction: Direction, extensions: tuple[str, ...], callee: str
+) -> None:
+    check_pattern(pattern)
+    assert name in DOCUMENTED or pattern not in (TELESIS, MIAREC, RINGCENTRAL)
+    facts = read(name, "generic", pattern=pattern)
+    assert facts.started_at == datetime.fromisoformat(start).replace(tzinfo=UTC)
+    assert (facts.direction, facts.callee) == (direction, callee)
+    assert tuple(one for one in (facts.extension, *facts.more_extensions) if one) == extensions
 
 
 # --- times ------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Call detail records: Asterisk's Master.csv, followed as it grows, and FreeSWITCH's XML files, one a leg."""
+"""Asterisk's call detail records: Master.csv, followed as it grows."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ import re
 import threading
 import weakref
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import unquote
-from xml.etree.ElementTree import Element, ParseError
-
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
 
 from recpipe import log as logs
-from recpipe.errors import Unfit
 from recpipe.model import CallFacts, Direction
-from recpipe.settings import check_timezone
-from recpipe.spool.files import plain, read_small
-from recpipe.spool.naming import direction_by_extensions, direction_of, looks_like_extension
+from recpipe.spool.files import plain
+from recpipe.spool.grammar import direction_by_extensions, looks_like_extension
 from recpipe.spool.when import to_utc
 
 _log = logs.get(__name__)
 
 LEGS_KEPT = 200_000  # about 100 MB; a leg older than these has had days to be joined
 FIRST_READ_BYTES = 64 * 1024 * 1024  # of an old, huge file only the end is read
-XML_LIMIT_BYTES = 4 * 1024 * 1024
 _LINE_LIMIT_BYTES = 64 * 1024
 _HEAD_BYTES = 256
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _CLID = re.compile(r'"([^"]*)"')
 _EPOCH = re.compile(r"(?:.*-)?([0-9]{9,10})\.[0-9]+")
+# A phone's channel is named after its extension: PJSIP/201-0000001a, Local/201@from-queue-00000001;1, and, where
+# FreePBX follows somebody, Local/FMPR-201@from-internal. A trunk's has a name, and a line card's a number of its own.
+_PHONE = re.compile(r"(?:PJSIP|SIP|IAX2|SCCP|Skinny|Local|Agent)/(?:FM(?:PR|GL)-)?([0-9]+)#?(?:-[0-9a-f]+|@.*)?")
+# Where FreePBX rings several phones or none: the number dialled there is that of a queue, a group, a menu.
+_NOBODYS = (
+    "ext-queues", "ext-group", "ext-paging", "ext-meetme", "ext-intercom", "from-queue", "from-ringgroups", "ivr-",
+    "app-", "timeconditions", "macro-", "vm-",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,16 @@ class Leg:
     caller_name: str
     context: str
     account: str
+    calling: str  # the extension whose phone rang us, and the one whose phone was rung; "" where it was no phone
+    called: str
+    answered: bool
     started_at: datetime | None
     billed_seconds: int | None
-    sequence: int
+
+    @property
+    def rings_one(self) -> bool:
+        """Whether the number dialled is that of one phone, not of a queue, a ring group or a menu."""
+        return not self.context.startswith(_NOBODYS) and looks_like_extension(self.destination)
 
 
 class AsteriskCdr:
@@ -82,6 +89,7 @@ class AsteriskCdr:
         self._offset = 0
         self._head = b""
         self._skipping = False
+        self._told = False  # that it cannot be read: once is enough
         self._legs: OrderedDict[int, Leg] = OrderedDict()
         self._number = 0
         self._by_unique: dict[str, list[int]] = {}
@@ -102,19 +110,26 @@ class AsteriskCdr:
         legs = self.legs(call_id)
         if not legs:
             return None
-        own = next((leg for leg in legs if leg.unique_id == call_id), legs[0])
-        first = legs[0]
-        direction = _direction_by_context(first)
-        ours = first.destination if direction is Direction.INBOUND else first.source
+        mine = [leg for leg in legs if leg.unique_id == call_id] or legs[:1]
+        own, first = next((leg for leg in mine if leg.answered), mine[0]), legs[0]
+        answerers = _extensions(leg.called for leg in mine if leg.answered)
+        answerers = answerers or _extensions(leg.called for leg in legs if leg.answered)
+        calling = first.calling or (first.source if looks_like_extension(first.source) else "")
+        called = answerers or ([first.destination] if first.rings_one else [])
+        direction = _direction(first, bool(calling), bool(called))
+        ours = called if direction is Direction.INBOUND else _extensions([calling])
+        if direction is Direction.INTERNAL:
+            ours = _extensions([calling, *called])
         return CallFacts(
-            started_at=own.started_at or first.started_at,
+            started_at=mine[0].started_at or first.started_at,
             timezone=self._timezone,
             duration_ms=None if own.billed_seconds is None else own.billed_seconds * 1000,
             direction=direction,
             caller=first.source,
             callee=first.destination,
             caller_name=first.caller_name,
-            extension=ours if looks_like_extension(ours) else "",
+            extension=ours[0] if ours else "",
+            more_extensions=tuple(ours[1:]),
             call_id=own.unique_id,
             linked_id=own.linked_id,
             tenant_hint=next((leg.account for leg in (own, *legs) if leg.account), ""),
@@ -137,8 +152,11 @@ class AsteriskCdr:
             try:
                 self._file = self._path.open("rb")
             except OSError as error:
-                _log.warning("call detail records unreadable", why=error.strerror)
+                if not self._told:
+                    _log.warning("call detail records unreadable", why=error.strerror)
+                self._told = True
                 return
+            self._told = False
             weakref.finalize(self, self._file.close)
             size = os.fstat(self._file.fileno()).st_size
             fresh = not self._number and not self.malformed
@@ -213,104 +231,31 @@ def _leg(row: list[str], timezone: str) -> Leg:
         caller_name=plain(name[1]) if name else "",
         context=row[3],
         account=plain(row[0]),
+        calling=_phone(row[5]),
+        called=_phone(row[6]),
+        answered=row[14].upper() == "ANSWERED",
         started_at=started_at,
         billed_seconds=int(row[13]) if row[13].isascii() and row[13].isdecimal() and len(row[13]) < 8 else None,
-        sequence=int(row[20]) if len(row) > 20 and row[20].isascii() and row[20].isdecimal() else 0,
     )
 
 
-def _direction_by_context(leg: Leg) -> Direction:
-    """FreePBX's contexts say when a call came from outside; all else is left to the shape of the numbers."""
+def _phone(channel: str) -> str:
+    """The extension whose phone a channel leads to; "" where it leads to a trunk or elsewhere."""
+    found = _PHONE.fullmatch(channel.partition(";")[0])
+    return found[1] if found is not None and looks_like_extension(found[1]) else ""
+
+
+def _extensions(found: Iterable[str]) -> list[str]:
+    """Each once, in order, without the empty ones."""
+    return [one for one in dict.fromkeys(found) if one]
+
+
+def _direction(leg: Leg, calling: bool, called: bool) -> Direction:
+    """FreePBX's contexts say when a call came from outside; all else is told by whose phones took part."""
     if leg.context.startswith(("from-trunk", "from-pstn", "from-did", "ext-did", "from-digital")):
         return Direction.INBOUND
-    return direction_by_extensions(leg.source, leg.destination)
-
-
-class FreeswitchCdr:
-    """Reads `{uuid}.cdr.xml` or `a_{uuid}.cdr.xml` from a folder of mod_xml_cdr.
-
-    Source: FreeSWITCH mod_xml_cdr; values under `variables` are URL-encoded, `*_uepoch` are microseconds, UTC.
-    """
-
-    def __init__(self, folder: Path, timezone: str) -> None:
-        self._folder = folder
-        self._timezone = timezone
-
-    def facts(self, call_id: str) -> CallFacts | None:
-        """Facts of the leg with this uuid; None when its record is not there yet, or not complete."""
-        uuid = call_id.lower()
-        if not _UUID.fullmatch(uuid):
-            return None
-        for prefix in ("", "a_", "b_"):
-            root = self._read(self._folder / f"{prefix}{uuid}.cdr.xml")
-            if root is not None:
-                return self._facts(root, uuid)
-        return None
-
-    def _read(self, path: Path) -> Element | None:
-        try:
-            root = fromstring(read_small(path, XML_LIMIT_BYTES), forbid_dtd=True)
-        except FileNotFoundError:
-            return None
-        except (OSError, ParseError, DefusedXmlException, Unfit, ValueError) as error:
-            _log.warning("call detail record unreadable", why=type(error).__name__)
-            return None
-        assert isinstance(root, Element)
-        return root if root.tag == "cdr" else None
-
-    def _facts(self, root: Element, uuid: str) -> CallFacts:
-        variables = {
-            child.tag: plain(unquote(child.text or "", errors="replace")) for child in root.iterfind("variables/*")
-        }
-        profile = root.find("callflow/caller_profile")
-
-        def get(*names: str) -> str:
-            return next((variables[name] for name in names if variables.get(name)), "")
-
-        def caller(name: str) -> str:
-            return plain(unquote(profile.findtext(name) or "", errors="replace")) if profile is not None else ""
-
-        source = get("caller_id_number", "effective_caller_id_number") or caller("caller_id_number")
-        target = get("caller_destination", "destination_number") or caller("destination_number")
-        direction = direction_of(get("call_direction"))
-        if direction is Direction.UNKNOWN:
-            direction = direction_by_extensions(source, target)
-        ours = target if direction is Direction.INBOUND else source
-        zone = get("timezone")
-        return CallFacts(
-            started_at=_micros(get("start_uepoch")),
-            timezone=zone if zone and _is_zone(zone) else self._timezone,
-            duration_ms=_first_number((get("record_ms"), 1), (get("record_seconds"), 1000), (get("billsec"), 1000)),
-            direction=direction,
-            caller=source,
-            callee=target,
-            caller_name=get("caller_id_name") or caller("caller_id_name"),
-            callee_name=get("callee_id_name"),
-            extension=ours if looks_like_extension(ours) else "",
-            route=get("cc_queue", "ring_group_uuid"),
-            call_id=uuid,
-            # Both legs name the first one: the second knows it as its originator.
-            linked_id=get("originating_leg_uuid", "originator") or (uuid if get("bridge_uuid", "signal_bond") else ""),
-            tenant_hint=get("domain_name") or get("accountcode"),
-        )
-
-
-def _is_zone(name: str) -> bool:
-    try:
-        check_timezone(name)
-    except ValueError:
-        return False
-    return True
-
-
-def _micros(text: str) -> datetime | None:
-    if not (text.isascii() and text.isdecimal()) or len(text) > 17 or int(text) == 0:
-        return None
-    return datetime.fromtimestamp(int(text) // 1_000_000, UTC).replace(microsecond=int(text) % 1_000_000)
-
-
-def _first_number(*candidates: tuple[str, int]) -> int | None:
-    for text, factor in candidates:
-        if text.isascii() and text.isdecimal() and len(text) < 12:
-            return int(text) * factor
-    return None
+    if calling and (called or looks_like_extension(leg.destination)):
+        return Direction.INTERNAL
+    if calling:
+        return Direction.OUTBOUND
+    return Direction.INBOUND if called else direction_by_extensions(leg.source, leg.destination)
