@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recpipe.numbers import digits, e164, fewest, meaning
@@ -74,6 +74,7 @@ def test_the_beginning_of_a_number_is_read_as_it_begins_in_e164(typed: str, begi
     assert meaning(typed, "GB").beginning == begins
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from("+*#0123456789()<>@;,.:%2Bx etlsip-\u00a0\uff10"), max_size=40) | st.text(max_size=40))
 def test_no_text_confuses_the_reading_of_numbers(raw: str) -> None:
     for region in ("GB", ""):

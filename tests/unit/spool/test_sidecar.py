@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from recpipe.errors import Held, Unfit
@@ -125,6 +125,7 @@ KEYS = some.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(some.dictionaries(KEYS, JSON))
 def test_hostile_sidecars_are_refused_and_nothing_worse(content: dict[str, object]) -> None:
     try:
