@@ -5,6 +5,7 @@ Settled -> CallFacts, AudioFacts -> Splice -> (sealed stream) -> StoredObject ->
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -56,6 +57,19 @@ def is_sendable(stream: object) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class FileIdentity:
+    """What stays the same while nobody writes to a file, and tells it from one that took its name."""
+
+    size_bytes: int
+    mtime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> FileIdentity:
+        return cls(status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """A spool file that nobody writes to any more."""
 
@@ -66,6 +80,10 @@ class Settled:
     inode: int
     # True when it was there before this process started: an earlier process may have stored it already.
     inherited: bool = False
+
+    @property
+    def identity(self) -> FileIdentity:
+        return FileIdentity(self.size_bytes, self.mtime_ns, self.inode)
 
 
 class Direction(StrEnum):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recpipe import log as logs
+from recpipe.spool.beneath import Beneath, NotBeneath
 from recpipe.spool.files import Kind, kind_of
 
 _log = logs.get(__name__)
@@ -38,6 +39,7 @@ class Tree:
 
     def __init__(self, root: Path, marker: Path, label: str) -> None:
         self._root = root
+        self._below = Beneath(root)
         self._marker = marker
         self._label = label
         self._identity: tuple[int, int] | bytes | None = None
@@ -88,8 +90,8 @@ class Tree:
     def status(self, relative: str) -> os.stat_result | bool | None:
         """The regular file's status; False when there is none; None when nobody can say."""
         try:
-            status = os.lstat(f"{self._root}/{relative}")
-        except (FileNotFoundError, NotADirectoryError):
+            status = self._below.status(relative)
+        except (FileNotFoundError, NotADirectoryError, NotBeneath):
             return False if self.is_there() else None
         except OSError:
             return None
@@ -107,7 +109,7 @@ class Tree:
             folder = folders.pop()
             found: list[tuple[str, os.stat_result]] = []
             try:
-                with os.scandir(self._root / folder) as entries:
+                with self._below.folder(folder) as path, os.scandir(path) as entries:
                     for entry in entries:
                         relative = f"{folder}/{entry.name}" if folder else entry.name
                         if entry.is_dir(follow_symlinks=False):
@@ -115,8 +117,8 @@ class Tree:
                                 folders.append(relative)
                         elif (status := self._sort_out(entry, relative)) is not None:
                             found.append((relative, status))
-            except FileNotFoundError:
-                pass  # removed meanwhile
+            except (FileNotFoundError, NotADirectoryError, NotBeneath):
+                pass  # removed meanwhile, or a link by now
             except OSError as error:
                 blind.append(folder)
                 self._ignore(folder, "unreadable-folder", error.strerror or "")
