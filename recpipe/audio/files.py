@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from recpipe.errors import SourceChanged, Unfit
+from recpipe.pinned import is_pinned
 
 HEAD_BYTES = 4096  # holds every header a recorder writes, so that most files cost one read
 
@@ -18,14 +19,16 @@ HEAD_BYTES = 4096  # holds every header a recorder writes, so that most files co
 def open_regular(path: Path) -> tuple[int, os.stat_result]:
     """Open a regular file for reading; the caller closes the descriptor.
 
-    A link could name any file of this machine and a FIFO would block for ever, so neither is followed or waited for.
+    A link could name any file of this machine and a FIFO would block for ever, so neither is followed or waited for;
+    a pinned path is the one exception.
 
     Raises:
         Unfit: `not-a-file`, it is a link, a folder, a device or a FIFO.
         SourceChanged: it is gone.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        no_link = 0 if is_pinned(path) else os.O_NOFOLLOW
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | no_link)
     except FileNotFoundError as error:
         raise SourceChanged(path) from error
     except OSError as error:

@@ -25,10 +25,13 @@ _OTHERS = (
 )
 
 
-def probe(path: Path) -> AudioFacts:
+def probe(path: Path, name: str = "") -> AudioFacts:
     """Find out container, codec, rate, channels, and the audio that is really there.
 
     Reads a few kilobytes, whatever the size of the file; only MPEG frames are all stepped over.
+
+    Args:
+        name: the file's own name, where `path` leads to it by a descriptor.
 
     Returns:
         The facts. `flags` may hold `repaired-header` (size fields are wrong; `tags.plan` sets them right in the stored
@@ -40,7 +43,7 @@ def probe(path: Path) -> AudioFacts:
         SourceChanged: the file is gone.
     """
     with reading(path) as source:
-        return survey(source, path.name)
+        return survey(source, name or path.name)
 
 
 def survey(source: Bytes, name: str) -> AudioFacts:

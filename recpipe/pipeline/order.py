@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,6 +36,7 @@ from recpipe.model import (
     AudioFacts,
     CallFacts,
     Container,
+    FileIdentity,
     Readable,
     Recording,
     Settled,
@@ -120,19 +122,32 @@ class Order:
         tenant, certificates = self.tenant(line.describer.tenant_of(settled, facts))
         transcodes = tenant.store_format is StoreFormat.MP3
         seal.require(tenant, certificates, 0 if transcodes else settled.size_bytes, self._clock())
-        source_sha256 = hash_unchanged(settled)
+        with open_source(job) as source:
+            return self._planned(job, source, facts, tenant, certificates)
+
+    def _planned(
+        self,
+        job: Job,
+        source: Path,
+        facts: CallFacts,
+        tenant: Tenant,
+        certificates: tuple[TenantCertificate, ...],
+    ) -> Attempt | AlreadyStored:
+        line, settled = job.line, job.settled
+        # `source` is a descriptor without a name: the name and its ending are those of `settled`.
+        source_sha256 = hash_unchanged(source, settled)
         recording_id = derived_id(tenant.id, settled.relative, source_sha256)
         if (line.folder.crash_may_have_had(settled) or job.look_first) and self._stored_before(
             tenant.id, recording_id, line.folder.spool_id
         ):
             return AlreadyStored(recording_id)
 
-        audio = probe.probe(settled.path)
+        audio = probe.probe(source, settled.path.name)
         facts, flags = _dated(facts, settled, audio)
         scratch: Path | None = None
         try:
-            path = settled.path
-            if transcodes and audio.container is not Container.MP3:
+            path = source
+            if tenant.store_format is StoreFormat.MP3 and audio.container is not Container.MP3:
                 if (made := _as_mp3(path, audio, aside := line.folder.scratch())) is None:
                     flags += (codecs.NOT_CONVERTED,)
                 else:
@@ -189,30 +204,35 @@ class Order:
             StoreError: see `Store.put`; the attempt may be uploaded again.
         """
         size = attempt.draft.stored_bytes
-        with SpliceReader(attempt.splice, None if attempt.scratch else job.settled) as source:
+        with ExitStack() as stack:
+            if attempt.scratch is not None:
+                source = stack.enter_context(SpliceReader(attempt.splice))
+            else:
+                splice = replace(attempt.splice, path=stack.enter_context(open_source(job)))
+                source = stack.enter_context(SpliceReader(splice, job.settled))
             plain = seal.HashingReader(_Heard(source, on_read))
             if attempt.sealing is None:
                 stored = self._store.put(attempt.object_key, plain, size)
             else:
                 # The store hashes what it is given, so the envelope need not be hashed here as well.
-                with attempt.sealing.open(plain, hashes=False) as sealed:
-                    try:
-                        stored = self._store.put(attempt.object_key, sealed, size)
-                    except SourceSizeMismatch as error:
-                        raise SourceChanged(job.settled.path) from error
+                sealed = stack.enter_context(attempt.sealing.open(plain, hashes=False))
+                try:
+                    stored = self._store.put(attempt.object_key, sealed, size)
+                except SourceSizeMismatch as error:
+                    raise SourceChanged(job.settled.path) from error
         if (
             stored.size_bytes != size
             or not stored.sha256
             or (attempt.sealing is None and stored.sha256 != plain.sha256)
         ):
             raise ObjectDamaged(attempt.object_key, f"{stored.size_bytes} bytes are there of {size} that were sent")
-        if not unchanged(job.settled):
+        if not job.line.folder.unchanged(job.settled):
             raise SourceChanged(job.settled.path)
         return replace(attempt.draft, content_sha256=plain.sha256, stored_sha256=stored.sha256)
 
     def still_right(self, job: Job, attempt: Attempt) -> bool:
         """Whether a kept attempt may be sent again: same file, and the tenant's sealing has not changed."""
-        if not unchanged(job.settled):
+        if not job.line.folder.unchanged(job.settled):
             return False
         tenant, certificates = self.tenant(attempt.tenant.name)
         if attempt.sealing is None:
@@ -337,39 +357,40 @@ def in_log(error: Exception) -> str:
     return (isinstance(cause, OSError) and cause.strerror) or type(error).__name__
 
 
-def unchanged(settled: Settled) -> bool:
-    """Whether the file is still the one that settled: same inode, size and time of last write."""
-    try:
-        now = settled.path.stat()
-    except OSError:  # gone, or out of reach: the watcher looks which
-        return False
-    return (now.st_ino, now.st_size, now.st_mtime_ns) == (settled.inode, settled.size_bytes, settled.mtime_ns)
-
-
-def hash_unchanged(settled: Settled) -> str:
-    """SHA-256, in hex, of the file that settled.
+@contextmanager
+def open_source(job: Job) -> Iterator[Path]:
+    """The file that settled, open; see `SpoolFolder.opened`.
 
     Raises:
         SourceChanged: it is another one by now, or gone.
         Held: `unreadable`.
     """
+    with ExitStack() as stack:
+        try:
+            source = stack.enter_context(job.line.folder.opened(job.settled))
+        except PermissionError as error:
+            raise Held(
+                "unreadable",
+                f"{safe_text(job.settled.relative)} may not be read. Let the user that runs recpipe read and remove "
+                "the files of this spool; it is tried again by itself.",
+            ) from error
+        yield source
+
+
+def hash_unchanged(source: Path, settled: Settled) -> str:
+    """SHA-256, in hex, of the file that settled.
+
+    Raises:
+        SourceChanged: it was written to meanwhile.
+    """
     digest = hashlib.sha256()
     buffer = bytearray(min(_HASH_BLOCK_BYTES, max(settled.size_bytes, 1)))
     view = memoryview(buffer)
-    try:
-        with settled.path.open("rb", buffering=0) as source:
-            while count := source.readinto(buffer):
-                digest.update(view[:count])
-    except FileNotFoundError as error:
-        raise SourceChanged(settled.path) from error
-    except PermissionError as error:
-        raise Held(
-            "unreadable",
-            f"{safe_text(settled.relative)} may not be read. Let the user that runs recpipe read and remove the files "
-            "of this spool; it is tried again by itself.",
-        ) from error
-    if not unchanged(settled):
-        raise SourceChanged(settled.path)
+    with source.open("rb", buffering=0) as stream:
+        while count := stream.readinto(buffer):
+            digest.update(view[:count])
+        if FileIdentity.of(os.fstat(stream.fileno())) != settled.identity:
+            raise SourceChanged(settled.path)
     return digest.hexdigest()
 
 

@@ -34,7 +34,7 @@ from recpipe.errors import (
     StoreError,
     Unfit,
 )
-from recpipe.pipeline.order import Attempt, Job, Order, in_log, unchanged
+from recpipe.pipeline.order import Attempt, Job, Order, in_log
 from recpipe.pipeline.outage import REMIND_SECONDS, Gate
 from recpipe.pipeline.served import Served
 from recpipe.pipeline.waiting import WaitingList
@@ -212,7 +212,7 @@ class Outcomes:
             return
         if attempt is not None:
             self._discard(attempt)
-        if isinstance(error, SourceChanged) or not unchanged(job.settled):
+        if isinstance(error, SourceChanged) or not job.line.folder.unchanged(job.settled):
             self._served[spool].watcher.release(path, 0)
         elif isinstance(error, Held):
             if self._waiting.add(job, error.reason, str(error)):

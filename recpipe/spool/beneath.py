@@ -1,11 +1,10 @@
 """Opens what lies below a folder that others may write to: through no symbolic link, and never outside of it.
 
 Whoever may write to a spool can turn any part of a path into a link, or a file into a FIFO, between two system calls
-that name it. So each path is walked once, by the kernel, and what was opened is used through its descriptor. A pinned
-path, `/proc/self/fd/N` or a name right below it, hands a descriptor to code that wants a path: it leads to what is
-open, whatever the folder holds by now.
+that name it. So each path is walked once, by the kernel, and what was opened is used through its descriptor:
+`recpipe.pinned` makes a path of it for code that wants one.
 
-Source: openat2(2) and RESOLVE_BENEATH, path_resolution(7), proc(5) for /proc/self/fd.
+Source: openat2(2) for RESOLVE_BENEATH, path_resolution(7).
 """
 
 from __future__ import annotations
@@ -15,11 +14,12 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from recpipe.errors import SourceChanged
 from recpipe.model import FileIdentity
+from recpipe.pinned import path_to
 
 _SYS_OPENAT2 = 437  # the same on every architecture but Alpha
 _RESOLVE_NO_MAGICLINKS, _RESOLVE_NO_SYMLINKS, _RESOLVE_BENEATH = 0x02, 0x04, 0x08
@@ -97,20 +97,27 @@ class Beneath:
         """
         handle = self.open(relative, _FOLDER) if make_mode is None else self._made(relative, make_mode)
         try:
-            yield pinned(handle)
+            yield path_to(handle)
         finally:
             os.close(handle)
 
     @contextmanager
     def parent(self, relative: str, *, make_mode: int | None = None) -> Iterator[Path]:
-        """A pinned path of a file: its folder is open, its name may be anything yet.
+        """A name right below its pinned folder; what has this name may be anything, or nothing yet.
 
         Raises:
+            SourceChanged: its folder is gone, or a link by now, and was not to be made.
             NotBeneath, OSError: as `folder`.
         """
         _check_plain(relative)
         above, _, name = relative.rpartition("/")
-        with self.folder(above, make_mode=make_mode) as folder:
+        with ExitStack() as stack:
+            try:
+                folder = stack.enter_context(self.folder(above, make_mode=make_mode))
+            except OSError as error:
+                if make_mode is None and _is_gone(error):
+                    raise SourceChanged(self.root / relative) from error
+                raise
             yield folder / name
 
     @contextmanager
@@ -124,14 +131,14 @@ class Beneath:
         try:
             handle = self.open(relative, os.O_RDONLY)
         except OSError as error:
-            if isinstance(error, NotBeneath) or error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENXIO, errno.ENODEV):
+            if _is_gone(error):
                 raise SourceChanged(self.root / relative) from error
             raise
         try:
             status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode) or FileIdentity.of(status) != identity:
                 raise SourceChanged(self.root / relative)
-            yield pinned(handle)
+            yield path_to(handle)
         finally:
             os.close(handle)
 
@@ -153,9 +160,10 @@ class Beneath:
         return handle
 
 
-def pinned(descriptor: int) -> Path:
-    """A path that leads to an open descriptor."""
-    return Path(f"/proc/self/fd/{descriptor}")
+def _is_gone(error: OSError) -> bool:
+    """Whether the file that was meant is not there any more; ENXIO and ENODEV: a FIFO, socket or device is."""
+    gone = (errno.ENOENT, errno.ENOTDIR, errno.ENXIO, errno.ENODEV)
+    return isinstance(error, NotBeneath) or error.errno in gone
 
 
 def _check_plain(relative: str) -> None:

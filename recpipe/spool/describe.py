@@ -7,13 +7,13 @@ Each fact comes from the most specific source that states it: the sidecar (writt
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from pathlib import Path
 
 from recpipe.errors import Held, Unfit
 from recpipe.model import CallFacts, Direction, Settled
 from recpipe.settings import Spool
 from recpipe.spool import generic_names, naming, sidecar
 from recpipe.spool.asterisk_cdr import AsteriskCdr
+from recpipe.spool.beneath import Beneath
 from recpipe.spool.files import safe_text, sidecars_of
 from recpipe.spool.freeswitch_cdr import FreeswitchCdr
 from recpipe.spool.grammar import completed
@@ -32,6 +32,7 @@ class Describer:
         if spool.layout == "generic":
             generic_names.check_pattern(spool.pattern)
         self._spool = spool
+        self._below = Beneath(spool.path.absolute())
         self._cdrs: list[AsteriskCdr | FreeswitchCdr] = []
         if spool.cdr_csv is not None:
             self._cdrs.append(AsteriskCdr(spool.cdr_csv, spool.timezone))
@@ -45,23 +46,26 @@ class Describer:
             Unfit: `name-not-understood`, `name-ambiguous`, `sidecar-invalid`, or `unknown-tenant` for a file outside
                 any tenant's folder.
             Held: `sidecar-missing` (layout "sidecar"), `sidecar-unfinished`.
+            SourceChanged: its folder is gone, or a link by now.
         """
         spool = self._spool
         facts = naming.parse(self._below_tenant(settled.relative), spool.layout, spool.pattern, spool.timezone)
-        found = self.belongs(settled)
-        if spool.layout == "sidecar" and not found:
-            raise Held(
-                "sidecar-missing",
-                f"{safe_text(settled.relative)} waits for its description: put {safe_text(settled.path.stem)}.json "
-                "beside it.",
-            )
-        for path in reversed(found):  # the most specific last, so that it wins
-            try:
-                facts = fill(sidecar.read(path, spool.timezone), facts)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                raise Held("sidecar-unreadable", f"{safe_text(path.name)} cannot be read: {error.strerror}.") from error
+        with self._below.parent(settled.relative) as recording:
+            found = sidecars_of(recording)
+            if spool.layout == "sidecar" and not found:
+                raise Held(
+                    "sidecar-missing",
+                    f"{safe_text(settled.relative)} waits for its description: put "
+                    f"{safe_text(settled.path.stem)}.json beside it.",
+                )
+            for path in reversed(found):  # the most specific last, so that it wins
+                try:
+                    facts = fill(sidecar.read(path, spool.timezone), facts)
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    text = f"{safe_text(path.name)} cannot be read: {error.strerror}."
+                    raise Held("sidecar-unreadable", text) from error
         if self._cdrs:
             late = self.late_facts(facts.call_id)
             facts = replace(facts, awaits_cdr=True) if late is None else fill(facts, late)
@@ -76,10 +80,6 @@ class Describer:
             if facts is not None:
                 return facts
         return None
-
-    def belongs(self, settled: Settled) -> list[Path]:
-        """The sidecars of this file, the most specific first."""
-        return sidecars_of(settled.path)
 
     def tenant_of(self, settled: Settled, facts: CallFacts, spool: Spool | None = None) -> str:
         """The text that names the tenant: a tenant's name or alias. Never a guess.

@@ -21,8 +21,9 @@ from types import TracebackType
 from recpipe import log as logs
 from recpipe import settings
 from recpipe.errors import SourceChanged, SpoolRefused
-from recpipe.model import Settled
+from recpipe.model import FileIdentity, Settled
 from recpipe.spool import moving
+from recpipe.spool.beneath import Beneath
 from recpipe.spool.files import CONTROL_FOLDER, Kind, check_relative, kind_of, only_sidecars_of, safe_text
 from recpipe.spool.lock import SpoolLock
 
@@ -43,6 +44,7 @@ class SpoolFolder:
     def __init__(self, spool: settings.Spool, state_dir: Path | None = None) -> None:
         self._spool = spool
         self.root = spool.path.absolute()
+        self._below = Beneath(self.root)
         self.control = (state_dir or self.root / CONTROL_FOLDER).absolute()
         self._claims = self.control / "removing"
         self._quarantine = self.control / "quarantine"
@@ -115,6 +117,26 @@ class SpoolFolder:
 
     def _derived_id(self) -> str:
         return hashlib.sha256(f"{socket.gethostname()}\0{os.path.realpath(self.root)}".encode()).hexdigest()[:8]
+
+    # --- a recording while it is worked on ------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def opened(self, settled: Settled) -> Iterator[Path]:
+        """A path to the file that settled, open for reading while the context lasts; no link leads there.
+
+        Raises:
+            SourceChanged: it is another one by now, or gone.
+            OSError: it may not be read, or the disk fails.
+        """
+        with self._below.file(settled.relative, settled.identity) as source:
+            yield source
+
+    def unchanged(self, settled: Settled) -> bool:
+        """Whether the file is still the one that settled: same inode, size and time of last write."""
+        try:
+            return FileIdentity.of(self._below.status(settled.relative)) == settled.identity
+        except OSError:  # gone, or out of reach: the watcher looks which
+            return False
 
     # --- the end of a recording -----------------------------------------------------------------------
 

@@ -19,8 +19,10 @@ from recpipe.access.principal import operator
 from recpipe.catalogue import Catalogue, Work
 from recpipe.errors import CatalogueUnavailable, Held, ObjectDamaged, StoreRejected
 from recpipe.model import Readable, Settled, StoredObject, StoreFormat
-from recpipe.pipeline.order import Job, Order, hash_unchanged, in_log
+from recpipe.pipeline.order import Job, Line, Order, in_log, open_source
 from recpipe.quarantine import QuarantineDesk
+from recpipe.settings import Spool
+from recpipe.spool.describe import Describer
 from recpipe.spool.folder import SpoolFolder
 from tests.integration.pipeline_rig import FaultyStore, Rig, until
 from tests.services.certificates import KeyPair
@@ -214,12 +216,14 @@ def test_a_file_that_may_not_be_read_is_held(tmp_path: Path) -> None:
     path.chmod(0)
     status = path.stat()
     settled = Settled(path, path.name, status.st_size, status.st_mtime_ns, status.st_ino)
+    spool = Spool(path=tmp_path, tenant="acme")
+    job = Job(Line(spool, SpoolFolder(spool), Describer(spool)), settled)
     user = os.geteuid()
     if user == 0:
         os.seteuid(65534)  # root reads everything
     try:
-        with pytest.raises(Held, match="may not be read") as caught:
-            hash_unchanged(settled)
+        with pytest.raises(Held, match="may not be read") as caught, open_source(job):
+            pass
     finally:
         os.seteuid(user)
     assert caught.value.reason == "unreadable"

@@ -117,7 +117,6 @@ def test_layout_sidecar_waits_for_the_sidecar(tmp_path: Path) -> None:
     settled = drop(tmp_path, "a.wav", {"caller": "1"})
     describer = Describer(spool)
     assert describer.describe(settled).caller == "1"
-    assert describer.belongs(settled) == [tmp_path / "a.json"]
 
 
 def test_a_broken_pattern_is_told_at_the_start(tmp_path: Path) -> None:
