@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from keys import challenge as challenges
 from keys.certificate import Certificate, vet
@@ -28,20 +27,11 @@ MOST_ACTIVE = 16
 
 @dataclass(frozen=True, slots=True)
 class AddedCertificate:
-    """What was kept, what `check` had to say of it, and the proof that is still owed."""
+    """What was kept, what `vet` had to say of it, and the proof that is still owed."""
 
     certificate: TenantCertificate
     vetted: Certificate
     challenge: bytes | None  # contents of challenge.enc; None when vouched for
-
-
-def check(pasted: bytes | str, *, now: datetime) -> Certificate:
-    """What a pasted key is, or precisely why it cannot serve. Keeps nothing, needs no tenant.
-
-    Raises:
-        CertificateRejected: with a reason and advice; nothing of the input is in it.
-    """
-    return vet(pasted, now=now)
 
 
 class Keyring:

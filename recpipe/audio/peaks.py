@@ -11,9 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-
-from recpipe.audio.decode import blocks
 from recpipe.model import AudioFacts
 
 _VERSION = 1
@@ -47,6 +44,10 @@ def compute(source: Path | BinaryIO, audio: AudioFacts, points: int = 1000) -> b
     """
     if not 1 <= points <= MAX_POINTS:
         raise ValueError(f"points must be between 1 and {MAX_POINTS}, not {points}")
+    import numpy as np  # 25 MB, which who shows waveforms, and draws none, does not need
+
+    from recpipe.audio.decode import blocks
+
     frames = audio.frames
     points = min(points, frames)
     lowest = np.full((points, audio.channels), 32767, np.int16)

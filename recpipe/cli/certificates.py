@@ -40,11 +40,12 @@ def check(file: File, json: AsJson = False) -> None:
 
     [bold]recpipe certificate check mypublickey.pem[/]
     """
-    from recpipe import keyring
-    from recpipe.web.schemas import CheckedGiven
+    from keys.certificate import vet
 
-    vetted = keyring.check(read_input(file), now=datetime.now(UTC))
+    vetted = vet(read_input(file), now=datetime.now(UTC))
     if json:
+        from recpipe.web.schemas import CheckedGiven
+
         frame.print_json(CheckedGiven.of(vetted).model_dump(mode="json"))
         return
     frame.say("[bold green]Recordings can be sealed for this certificate.[/]")

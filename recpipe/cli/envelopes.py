@@ -196,9 +196,9 @@ def _output(source: Path, target: Path, *, force: bool) -> Path:
 
 
 def _vetted(file: str) -> Certificate:
-    from recpipe import keyring
+    from keys.certificate import vet
 
-    return keyring.check(read_input(file), now=datetime.now(UTC))
+    return vet(read_input(file), now=datetime.now(UTC))
 
 
 def _certificates_in(folder: Path) -> dict[Path, Certificate]:

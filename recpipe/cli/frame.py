@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -89,20 +89,25 @@ class _InOrder(Group):
     """Commands in the order that is best to read, groups among them."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        from recpipe.cli.commands import ORDER
+        from recpipe.cli.commands import COMMANDS
 
-        return sorted(super().list_commands(ctx), key=ORDER.index)
+        return sorted(super().list_commands(ctx), key=list(COMMANDS).index)
 
 
-app = typer.Typer(
-    name="recpipe",
-    cls=_InOrder,
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Call recordings from a hosted PBX into S3: tagged, sealed for their tenant, and back out over FTP and HTTP.",
-)
+def new_application() -> typer.Typer:
+    """The command line with its global options, and no command yet."""
+    app = typer.Typer(
+        name="recpipe",
+        cls=_InOrder,
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help="Call recordings from a hosted PBX into S3: tagged, sealed for their tenant, and back out over FTP and "
+        "HTTP.",
+    )
+    app.callback()(_global)
+    return app
 
 
 def _version(asked: bool) -> None:
@@ -111,7 +116,6 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _global(
     context: typer.Context,
     config: Annotated[
@@ -236,7 +240,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     debug, as_json = "--debug" in arguments, "--json" in arguments
     try:
-        _command()(arguments, prog_name="recpipe")
+        _called(arguments)(arguments, prog_name="recpipe")
     except SystemExit as end:  # how typer ends a command, a wrong option included
         code = end.code if isinstance(end.code, int) else FAILED
         if code == USED_WRONGLY and as_json:
@@ -298,10 +302,19 @@ def _print_error(kind: str, message: str, code: int, reason: str = "") -> None:
     print_json({"error": told, "exit_code": code})
 
 
-@cache
-def _command() -> Any:
-    """The tree of all commands, built once a process; their modules import heavy things when they run."""
+_WITH_VALUE = ("--config", "-c", "--data-dir")  # global options that the next word belongs to
+
+
+def _called(arguments: Sequence[str]) -> Any:
+    """The tree of commands, with the one in it that these arguments call."""
     from recpipe.cli import commands
 
-    commands.register(app)
-    return typer.main.get_command(app)
+    if "_RECPIPE_COMPLETE" in os.environ:  # a shell asks how a line may go on, which is not in these arguments
+        return commands.tree()
+    words = iter(arguments)
+    for word in words:
+        if word in _WITH_VALUE:
+            next(words, None)
+        elif not word.startswith("-"):
+            return commands.tree(word)
+    return commands.tree("")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
+
+from tests.services.certificates import KeyPair
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("keys", "recpipe", "ftp")
@@ -69,6 +72,31 @@ def test_each_heavy_library_stays_home() -> None:
         if library in HOMES and not str(path.relative_to(ROOT)).startswith(HOMES[library])
     ]
     assert strays == []
+
+
+def loaded_by(program: str) -> set[str]:
+    """Top-level packages that a process has loaded at its end, and modules of ours."""
+    told = (
+        "import sys; print(*{name if name.startswith('recpipe') else name.partition('.')[0] for name in sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", f"{program}\n{told}"], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_help_loads_nothing_but_what_prints_it() -> None:
+    loaded = loaded_by("from recpipe.cli import frame; frame.run(['--help'])")
+    assert loaded & {*HOMES, "pydantic", "recpipe.model"} == {"rich", "typer"}
+
+
+def test_checking_a_certificate_loads_no_catalogue_store_or_server(key_pair: KeyPair, tmp_path: Path) -> None:
+    (file := tmp_path / "mypublickey.pem").write_bytes(key_pair.pem)
+    loaded = loaded_by(f"from recpipe.cli import frame; assert frame.run(['certificate', 'check', {str(file)!r}]) == 0")
+    assert loaded & set(HOMES) == {"rich", "typer", "asn1crypto"}
+
+
+def test_serving_loads_neither_other_stores_and_databases_nor_what_a_recording_may_need() -> None:
+    loaded = loaded_by("import recpipe.cli.serve, recpipe.web.app, ftp.server")
+    assert loaded & {"alembic", "boto3", "botocore", "lameenc", "numpy", "psycopg", "soundfile"} == set()
 
 
 def test_every_home_is_lived_in() -> None:

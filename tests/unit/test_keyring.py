@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from keys.certificate import vet
 from keys.errors import CertificateRejected, ChallengeFailed
 from recpipe.errors import AlreadyExists, Conflict, Forbidden, InputInvalid, NotFound
-from recpipe.keyring import check
 from recpipe.model import CertificateState, Outcome, Role, Tenant
 from tests.services.certificates import KeyPair, KeyPairs, smime_decrypt
 from tests.unit.access.world import World, sqlite_world
@@ -27,7 +27,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 def acme(world: World, key_pair: KeyPair) -> Tenant:
     tenant = world.tenant()
     # The certificates of these tests were made just now; the world's clock must be inside their validity.
-    world.now = check(key_pair.pem, now=world.now).not_before + timedelta(hours=1)
+    world.now = vet(key_pair.pem, now=world.now).not_before + timedelta(hours=1)
     return tenant
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 
-from recpipe import keyring
+from keys.certificate import vet
 from recpipe.web.api.openapi import declared
 from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, tenant_of
 from recpipe.web.schemas import (
@@ -92,7 +92,7 @@ def set_encryption(context: Context, principal: Caller, tenant: TenantWord, want
 @router.post("/certificates/check", operation_id="check_certificate", tags=["keys"], responses=declared())
 def check(context: Context, _principal: Caller, wanted: Pasted) -> CheckedGiven:
     """What a certificate is, or precisely why it cannot serve. Nothing is kept."""
-    return CheckedGiven.of(keyring.check(wanted.pasted, now=context.clock()))
+    return CheckedGiven.of(vet(wanted.pasted, now=context.clock()))
 
 
 @router.get("/tenants/{tenant}/certificates", operation_id="list_certificates", tags=["keys"], responses=declared(404))

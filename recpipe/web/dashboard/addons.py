@@ -6,8 +6,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from keys.certificate import vet
 from keys.errors import CertificateRejected, KeysError
-from recpipe import keyring
 from recpipe.access.principal import Action
 from recpipe.errors import Forbidden, NotFound, RecpipeError
 from recpipe.model import CertificateState, Tenant, TenantCertificate
@@ -54,7 +54,7 @@ def check(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Respo
     """What was pasted is, or why it cannot serve; nothing of it is kept."""
     chosen(desk, viewer, form.text("service"), Action.KEYS)
     try:
-        vetted = keyring.check(form.text("pasted"), now=desk.context.clock())
+        vetted = vet(form.text("pasted"), now=desk.context.clock())
     except CertificateRejected as refused:
         return desk.page(request, "part-checked.html", vetted=None, refused=refused)
     return desk.page(request, "part-checked.html", vetted=vetted, refused=None)

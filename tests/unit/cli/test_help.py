@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer.main
 
 from recpipe.cli import commands, frame
 from tests.unit.cli.conftest import Cli
@@ -24,8 +23,7 @@ def every(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
         yield from every(one, (*words, name))
 
 
-commands.register(frame.app)
-ROOT = typer.main.get_command(frame.app)
+ROOT = commands.tree()
 COMMANDS = dict(every(ROOT))
 
 
@@ -60,7 +58,7 @@ def test_every_command_speaks_json_and_every_option_says_what_it_does(words: tup
 
 
 def test_every_command_has_its_place_in_the_order() -> None:
-    assert sorted({words[0] for words in COMMANDS}) == sorted(commands.ORDER)
+    assert sorted({words[0] for words in COMMANDS}) == sorted(commands.COMMANDS)
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
@@ -86,3 +84,24 @@ def test_the_global_options_are_documented() -> None:
         for name in parameter.opts:
             if name.startswith("--") and "completion" not in name:
                 assert f"`{name}" in text
+
+
+@pytest.mark.parametrize("word", commands.COMMANDS)
+def test_the_list_of_commands_says_what_each_says_of_itself(word: str) -> None:
+    listed, whole = commands.tree("").commands[word], ROOT.commands[word]
+    assert listed.help == whole.help.split("\n\n")[0]
+    assert listed.rich_help_panel == whole.rich_help_panel
+
+
+@pytest.mark.parametrize(
+    "words", [["--data-dir", "tenant"], ["-c", "recpipe.toml"], ["--config=recpipe.toml"], ["--debug"]]
+)
+def test_a_global_option_and_its_value_are_not_taken_for_the_command(cli: Cli, words: list[str]) -> None:
+    assert "Usage: recpipe certificate check" in cli.run(*words, "certificate", "check", "--help").out
+
+
+def test_a_shell_is_told_the_options_of_every_command(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_RECPIPE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "recpipe tenant ")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    assert "create" in cli.run().out.split()
