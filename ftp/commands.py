@@ -90,9 +90,6 @@ class Commands(TLS_FTPHandler):  # type: ignore[misc]  # pyftpdlib has no types
     async def ftp_CDUP(self, path: str) -> None:
         await self.ftp_CWD(path)
 
-    def ftp_MKD(self, path: str) -> None:
-        self.respond(f'257 "{_quoted(path)}" is ready: it appears with the first file in it.')
-
     async def ftp_LIST(self, path: str) -> None:
         found: Found = await Aside(lambda: matching(self.tree, path))
         self._send_listing("LIST", listing.unix(found[1], datetime.now(UTC)))

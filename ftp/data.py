@@ -201,7 +201,7 @@ class DataChannel:
 
     def close(self) -> None:
         """Close, whatever is still on its way: it looks as incomplete to the client as it is."""
-        self._finish(complete=False)
+        self._finish(CutOff())
 
     # --- by the kernel --------------------------------------------------------------------------------------
 
@@ -320,11 +320,12 @@ class DataChannel:
 
     def _end(self, error: BaseException | None) -> None:
         if not self._closed:
-            self._finish(error is None, "226 Transfer complete." if error is None else self._reply_to(error))
+            assert self.moving is not None, "it ends when something was asked for"
+            self._finish(error, f"226 {self.moving.outcome}" if error is None else self._reply_to(error))
             if isinstance(error, TimeoutError):
                 self._session.close_when_done()
 
-    def _finish(self, complete: bool, reply: str = "") -> None:
+    def _finish(self, error: BaseException | None, reply: str = "") -> None:
         if self._closed:
             return
         self._closed = True
@@ -335,13 +336,15 @@ class DataChannel:
         else:
             self.socket.close()
         if self.moving is not None and not self._moves:
-            if complete:
+            if error is None:
                 self.moving.close()
             else:  # what is given up half-way may wait for the audit log
                 self._loop.workers.run(self.moving.close)
         if self.moving is not None:
             moved_bytes = self.tot_bytes_sent + self.tot_bytes_received
-            metrics.count_transfer(self._verb, "complete" if complete else "broken", moved_bytes)
+            metrics.count_transfer(self._verb, "complete" if error is None else "broken", moved_bytes)
+            if error is not None and isinstance(self.moving, Upload):
+                self._session.note_refusal(error)
         if reply:
             self._session.respond(reply)
         self._session._on_dtp_close()
@@ -350,7 +353,8 @@ class DataChannel:
         account = self._session.account
         match error:
             case RecpipeError():
-                _log.warning("transfer failed", account=account, error=type(error).__name__)
+                say = _log.info if isinstance(self.moving, Upload) else _log.warning  # of uploads operators are told
+                say("transfer failed", account=account, error=type(error).__name__)
                 return reply_to(error)
             case DiskFailed():
                 _log.error("transfer failed", account=account, error=str(error))
@@ -365,7 +369,7 @@ class DataChannel:
             case Superseded():
                 return "426 The transfer was ended: you asked for another data connection."
             case NotResumed():
-                _log.warning("data connection without the control connection's TLS session refused", account=account)
+                _log.info("data connection without the control connection's TLS session refused", account=account)
                 return (
                     "522 The data connection must resume the TLS session of the control connection: switch session "
                     "reuse on in your client."

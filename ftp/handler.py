@@ -26,7 +26,7 @@ from ftp.filesystem import Recordings, Tree
 from ftp.loop import Aside
 from ftp.replies import one_line, reply_to
 from ftp.tls import SessionSecrets
-from ftp.transfers import Transfers
+from ftp.upload_commands import UploadCommands
 from ftp.uploads import DropBox
 from ftp.wire import Wire
 from recpipe import log, metrics
@@ -39,14 +39,15 @@ if TYPE_CHECKING:
 _log = log.get(__name__)
 
 READ_ONLY = "550 This account can only read: recordings are written by the telephone system alone."
-ONLY_UPLOADS = "550 This account can only send new files: what was sent cannot be changed or taken back."
 _VOUCHED_SECONDS = 1.0
 _LONGEST_LINE = 2048  # bytes
 _MOST_AT_ONCE = 1000  # commands that came behind one that takes a while, or replies that nobody has read
 
-# Commands that would change something: never dispatched, always refused.
-REFUSED = frozenset({"APPE", "DELE", "RMD", "XRMD", "RNFR", "RNTO", "STOU", "MFMT", "SITE CHMOD"})
-UPLOADING = frozenset({"STOR", "MKD", "XMKD"})
+# Commands that change something: refused to whoever reads.
+REFUSED = frozenset({"STOU"})  # to those who send, too
+UPLOADING = frozenset(
+    {"STOR", "APPE", "ALLO", "MKD", "XMKD", "RMD", "XRMD", "DELE", "RNFR", "RNTO", "MFMT", "SITE CHMOD"}
+)
 _EXTRA = {
     "HASH": {"perm": "l", "auth": True, "arg": True, "help": "Syntax: HASH <SP> file-name (SHA-256 of a file)."},
     "XSHA256": {"perm": "l", "auth": True, "arg": True, "help": "Syntax: XSHA256 <SP> file-name (SHA-256 of a file)."},
@@ -63,7 +64,7 @@ class _Everybody:
         return "Goodbye."
 
 
-class Session(Transfers):
+class Session(UploadCommands):
     """A control connection. Of the loop's thread alone; what a command awaits is done by a worker.
 
     Attributes:
@@ -97,9 +98,7 @@ class Session(Transfers):
     timeout = 0  # the guard of the gateway ends idle sessions
     use_sendfile = False
     auth_failed_timeout = 0  # the lock-out counts; a delay here would only hold a thread
-    proto_cmds: ClassVar[dict[str, Any]] = {
-        name: about for name, about in TLS_FTPHandler.proto_cmds.items() if name not in REFUSED
-    } | _EXTRA
+    proto_cmds: ClassVar[dict[str, Any]] = TLS_FTPHandler.proto_cmds | _EXTRA
 
     def __repr__(self) -> str:
         return "<session>"  # pyftpdlib's own is long, and made for debugging lines that nobody reads
@@ -205,9 +204,7 @@ class Session(Transfers):
             return ""
         if not self.authenticated:
             return "530 Log in with USER and PASS first."
-        if isinstance(self.tree, DropBox):
-            return ONLY_UPLOADS if cmd in REFUSED else ""
-        return READ_ONLY
+        return "" if self.uploads else READ_ONLY
 
     def process_command(self, cmd: str, *args: Any, **kwargs: Any) -> None:
         if self.gateway.settings.ftp_require_tls:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,9 +12,12 @@ from OpenSSL import SSL
 
 from ftp.uploads import Receiving
 from ftp.wire import Wire
+from recpipe.errors import RecpipeError
 from recpipe.model import is_sendable
 
 PIECE_BYTES = 512 * 1024  # asked of the store, and given to the kernel or to OpenSSL, at once
+
+_HEARD_OUT_BYTES = 8 * 1024 * 1024  # of an upload that is refused
 
 # A disk that took so long once is left to workers for so long.
 SLOW_SECONDS = 0.1
@@ -31,7 +35,13 @@ class CutOff(Exception):
 
 
 class Moving(Protocol):
-    """What a data connection can be told to move."""
+    """What a data connection can be told to move.
+
+    Attributes:
+        outcome: what to tell the client when all of it has moved.
+    """
+
+    outcome: str
 
     def move(self, wire: Wire, moved: Callable[[int], None]) -> None:
         """Move everything; whoever calls it closes this afterwards. In a worker's thread.
@@ -56,6 +66,8 @@ class Download:
     Attributes:
         sendable: the kernel can send it.
     """
+
+    outcome = "Transfer complete."
 
     def __init__(self, stream: BinaryIO, size_bytes: int) -> None:
         self._stream: Any = stream
@@ -111,6 +123,8 @@ class Download:
 class Listing:
     """Blocks of bytes that are made as they are sent."""
 
+    outcome = "Transfer complete."
+
     def __init__(self, blocks: Iterator[bytes]) -> None:
         self._blocks = blocks
 
@@ -131,6 +145,8 @@ class Upload:
         expected_bytes: what the client announced.
         client_is_gone: asked at the end: whether the client was killed, so that the end was none.
     """
+
+    outcome = "Transfer complete."
 
     def __init__(self, received: Receiving, expected_bytes: int | None, client_is_gone: Callable[[], bool]) -> None:
         self._received = received
@@ -156,6 +172,9 @@ class Upload:
                     received.write(piece)
                 except OSError as error:
                     raise DiskFailed(str(error)) from error
+                except RecpipeError:
+                    self._hear_out(wire)
+                    raise
                 moved(len(piece))
         except (ConnectionError, SSL.Error):
             if not received.has_all(self._expected_bytes):
@@ -166,6 +185,16 @@ class Upload:
                 raise CutOff
         wire.say_goodbye()
         received.commit(self._expected_bytes)
+        if not received.size_bytes:
+            self.outcome = "The file was empty: nothing was kept."
+
+    def _hear_out(self, wire: Wire) -> None:
+        """Take what is under way of a file that is refused: closing on it would be a reset, and the reply be lost."""
+        left = _HEARD_OUT_BYTES
+        with contextlib.suppress(TimeoutError, OSError, SSL.Error):
+            while left > 0 and (piece := wire.receive()):
+                left -= len(piece)
+            wire.say_goodbye()
 
     def close(self) -> None:
         self._received.close()

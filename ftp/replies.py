@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
+from ftp.account_uploads import OverQuota
 from ftp.filesystem import IsFolder
+from ftp.uploads import ReceivedAlready, TooLarge
 from recpipe.errors import (
     AccessError,
     CatalogueError,
@@ -17,6 +19,7 @@ from recpipe.errors import (
     ObjectDamaged,
     ObjectMissing,
     RecpipeError,
+    SpoolFull,
     SpoolRefused,
     StoreError,
     StoreUnavailable,
@@ -42,7 +45,30 @@ _TABLE: tuple[tuple[type[RecpipeError], str], ...] = (
     (StoreError, "451 The store refuses to give the recording. Tell your provider."),
     (IsFolder, "550 {}"),
     (InputInvalid, "554 {}"),
+    (TooLarge, "552 {}"),
+    (OverQuota, "552 {}"),
+    (SpoolFull, "452 {}"),
     (SpoolRefused, "550 {}"),
+    (ReceivedAlready, "550 {}"),
+)
+
+# Why a file was not taken, in the words of the metric; other errors count as "other".
+_REASONS: tuple[tuple[str, str], ...] = (
+    ("TooLarge", "size-limit"),
+    ("OverQuota", "quota"),
+    ("SpoolFull", "no-room"),
+    ("DiskFailed", "no-room"),
+    ("WrongSize", "wrong-size"),
+    ("SpoolRefused", "name"),
+    ("ReceivedAlready", "name"),
+    ("NotFound", "name"),
+    ("NotResumed", "tls-session"),
+    ("HandshakeFailed", "tls"),
+    ("CutOff", "cut-off"),
+    ("ConnectionError", "cut-off"),
+    ("Error", "cut-off"),  # OpenSSL's
+    ("TimeoutError", "cut-off"),
+    ("Superseded", "cut-off"),
 )
 
 
@@ -55,6 +81,12 @@ def reply_to(error: RecpipeError) -> str:
         if isinstance(error, kind):
             return one_line(reply.format(error) if "{}" in reply else reply)
     return "451 Something went wrong here; it is in the log. Try again later."
+
+
+def reason_of(error: BaseException) -> str:
+    """Why an upload was refused, as a label."""
+    names = [kind.__name__ for kind in type(error).__mro__]
+    return next((reason for name, reason in _REASONS if name in names), "other")
 
 
 def one_line(text: str) -> str:

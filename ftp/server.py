@@ -15,13 +15,16 @@ from functools import partial
 from typing import Any
 
 from ftp import tls
+from ftp.account_uploads import AccountUploads
 from ftp.data import PassivePorts, plain_address
 from ftp.handler import Session
 from ftp.loop import Loop
 from ftp.moving import Disk
+from ftp.replies import reason_of
 from ftp.uploads import DropBox, UploadTarget
 from recpipe import log, metrics, wiring
 from recpipe.access.login import Access
+from recpipe.access.memory import Lately
 from recpipe.access.principal import Principal
 from recpipe.access.trail import Trail, event
 from recpipe.errors import CatalogueUnavailable, RecpipeError, SettingsInvalid
@@ -33,6 +36,7 @@ _log = log.get(__name__)
 _SWEEP_SECONDS = 1.0
 _UNSURE_SECONDS = 3.0  # how long a login counts on while the catalogue cannot say whether it does
 _STOP_SECONDS = 5.0
+_REFUSALS_SAID_SECONDS = 3600.0  # an account and a reason
 _BACKLOG = 512
 _REST_SECONDS = 0.2  # from the door, when there are no descriptors left
 # Python's own 5 ms is how long a short command would wait while a worker makes a listing.
@@ -119,6 +123,8 @@ class FtpGateway:
         self._accounts: dict[Session, str] = {}
         self._per_account: Counter[str] = Counter()
         self._sure_at: dict[Principal, float] = {}
+        self._sent: dict[str, AccountUploads] = {}
+        self._said_lately = Lately(_REFUSALS_SAID_SECONDS)
 
     # --- running ------------------------------------------------------------------------------------------
 
@@ -156,6 +162,8 @@ class FtpGateway:
         self._guards.join(_STOP_SECONDS)
         self.loop.call(self._close_door)
         self.loop.end(_STOP_SECONDS)
+        for uploads in self._sent.values():
+            uploads.close()
 
     @property
     def address(self) -> tuple[str, int]:
@@ -192,6 +200,8 @@ class FtpGateway:
             account = self._accounts.pop(session, None)
             if account is not None:
                 _count_off(self._per_account, account)
+                if account in self._sent and account not in self._per_account:
+                    self._sent[account].forget_received()
 
     def forget(self, session: Session) -> None:
         """Count a session off; called when it is closed."""
@@ -230,15 +240,49 @@ class FtpGateway:
             _log.error("upload account without a spool", account=principal.name, spool=label)
             raise RecpipeError(f"There is no spool {label} on this server.")
         tenant = next((self.reader.tenant(principal, each) for each in principal.grants), None)
-        return DropBox(target, target.prefix_for(tenant))
+        settings = self.settings
+        with self._lock:
+            account = self._sent.setdefault(
+                principal.id, AccountUploads(principal.name, settings.ftp_upload_daily_bytes)
+            )
+        return DropBox(
+            target,
+            target.prefix_for(tenant),
+            account,
+            settings.ftp_upload_max_bytes,
+            settings.upload_reserve_bytes,
+        )
 
     def note_upload(self, principal: Principal, size_bytes: int) -> None:
-        """Keep on record that a media server sent a file."""
+        """Keep on record that a media server sent a file; one that is empty is a fault of somebody's."""
+        if not size_bytes:
+            self._note_refused(principal.name, "empty")
         if self._trail is not None:
             tenant_id = next(iter(principal.grants), None)
             spool = next(iter(principal.spools))
             now = datetime.now(UTC)
             self._trail.record(event(principal, "upload", now, tenant_id=tenant_id, spool=spool, bytes=size_bytes))
+
+    def note_refusal(self, principal: Principal, error: BaseException) -> None:
+        """Have operators see that a file was not taken."""
+        self._note_refused(principal.name, reason_of(error))
+
+    def _note_refused(self, account: str, reason: str) -> None:
+        metrics.FTP_UPLOADS_REFUSED.labels(reason).inc()
+        if self._said_lately.first((account, reason), datetime.now(UTC)):
+            _log.warning(
+                "uploads refused",
+                account=account,
+                reason=reason,
+                advice="docs/ftp.md says what each reason means; for the next hour more of it are counted, not logged",
+            )
+
+    def _throw_away_old(self) -> None:
+        with self._lock:
+            sent = list(self._sent.values())
+        for uploads in sent:
+            for _ in range(uploads.expire()):
+                self._note_refused(uploads.account, "never-renamed")
 
     # --- the door -------------------------------------------------------------------------------------------
 
@@ -309,6 +353,7 @@ class FtpGateway:
     def _guard(self) -> None:
         while not self._stopping.wait(_SWEEP_SECONDS):
             try:
+                self._throw_away_old()
                 for session, farewell in self._overdue():
                     self.loop.call(partial(session.end, farewell))
             except Exception:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import socket
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from OpenSSL import SSL
@@ -14,8 +13,7 @@ from OpenSSL import SSL
 from ftp.commands import Commands
 from ftp.data import plain_address
 from ftp.loop import Aside
-from ftp.moving import Download, Moving, Upload
-from ftp.uploads import DropBox
+from ftp.moving import Download, Moving
 from recpipe.access.principal import Principal
 
 if TYPE_CHECKING:
@@ -64,25 +62,6 @@ class Transfers(Commands):
                 opened = tree.open_at_once(path, start)
         download = Download(*opened) if opened else await Aside(lambda: Download(*tree.open(path, start)))
         self.begin_transfer(download, "RETR")
-
-    async def ftp_STOR(self, path: str) -> None:
-        expected_bytes, self._announced_bytes = self._announced_bytes, None
-        if self._restart_position:
-            self._restart_position = 0
-            self.respond("550 Uploads start at the beginning: send the whole file.")
-            return
-        if not self.ready_for_data():
-            return
-        assert isinstance(self.tree, DropBox) and self.principal is not None, "anybody else was refused"
-        # Of now: by the end of the upload somebody else may have logged in.
-        tree, arrived = self.tree, partial(self.gateway.note_upload, self.principal)
-        upload = await Aside(lambda: Upload(tree.store(path, arrived), expected_bytes, self.peer_is_gone))
-        self.begin_transfer(upload, "STOR")
-
-    def ftp_ALLO(self, line: str) -> None:
-        size = line.split(" ")[0]
-        self._announced_bytes = int(size) if size.isascii() and size.isdigit() and len(size) < 20 else None
-        self.respond("202 There is room.")
 
     def ftp_REST(self, line: str) -> None:
         # Also in ASCII mode: nothing is ever converted, so an offset means the same in both.

@@ -2,25 +2,56 @@
 
 from __future__ import annotations
 
+import mimetypes
 import posixpath
-from collections import OrderedDict
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import BinaryIO
 
+from ftp.account_uploads import AccountUploads, Held
 from ftp.listing import Entry
-from recpipe.errors import Forbidden, NotFound, SpoolRefused
+from recpipe.errors import Forbidden, NotFound, RecpipeError, SpoolRefused
 from recpipe.model import Tenant
 from recpipe.settings import Spool
-from recpipe.spool.folder import SpoolFolder, Upload
+from recpipe.spool.files import Kind, kind_of, safe_text
+from recpipe.spool.folder import DEEPEST_FOLDERS, SpoolFolder
+from recpipe.spool.upload import Upload
+
+Arrived = Callable[[int], None]
 
 FROM_PATH, FROM_FACTS = "from-path", "from-facts"
 
-# Of its own uploads a session remembers so many, for clients that ask SIZE after STOR to see that all has arrived.
-_REMEMBERED = 1000
+# How long a file is held that has no recording's name: long enough for a client that comes again after a night.
+_WORKING_SECONDS = 24 * 3600.0
+_TEST_SECONDS = 3600.0
+_TEST_BYTES = 1024  # what a client writes to see that it can; no recording is as small
+_REMEMBERED_FOLDERS = 1000
+# NAME.wav.gz is a finished file that nobody will rename, and that cannot be read.
+_PACKED = frozenset(
+    {".gz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".rar", ".enc", ".gpg", ".pgp", ".asc", ".p7m", ".age"}
+)
 _HEAD_BYTES = 12  # of a WAV file: RIFF, the size of what follows, WAVE
 _PERM = "elcm"  # enter, list, create files, make folders; RFC 3659 section 7.5.5
+
+
+class ReceivedAlready(RecpipeError):
+    """A file that was received cannot be changed by who sent it."""
+
+    def __init__(self) -> None:
+        super().__init__("This account can only send new files: what was sent cannot be changed or taken back.")
+
+
+class WrongSize(SpoolRefused):
+    """Another number of bytes came than was announced."""
+
+
+class TooLarge(SpoolRefused):
+    """A file is larger than an upload may be."""
+
+    def __init__(self, most_bytes: int) -> None:
+        super().__init__(f"A file may have at most {most_bytes} bytes here: nothing was kept.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +84,34 @@ class UploadTarget:
 
 
 class DropBox:
-    """One upload session. Folders are whatever is named: they appear in the spool with the first file in them."""
+    """One upload session. Folders are whatever is named: they appear in the spool with the first file in them.
 
-    def __init__(self, target: UploadTarget, prefix: str) -> None:
+    A file whose name is a recording's or a sidecar's goes into the spool. Others are held aside for a while: under a
+    working name, until they are renamed; tests of the account, until they are deleted.
+    """
+
+    def __init__(
+        self, target: UploadTarget, prefix: str, account: AccountUploads, most_bytes: int, reserve_bytes: int
+    ) -> None:
+        self.account = account
         self._target = target
         self._prefix = prefix
-        self._sent: OrderedDict[str, Entry] = OrderedDict()
+        self._most_bytes = most_bytes
+        self._reserve_bytes = reserve_bytes
+        self._folders: set[str] = set()
 
     def stat(self, path: str) -> Entry:
-        if (sent := self._sent.get(path)) is not None:
+        if (sent := self.account.find(path)) is not None:
             return sent
         name = posixpath.basename(path)
         # A name with a suffix is asked for to see whether it is there, one without to go into it.
-        if path != "/" and posixpath.splitext(name)[1]:
+        is_file = path != "/" and path not in self._folders and posixpath.splitext(name)[1]
+        if is_file or path.count("/") > DEEPEST_FOLDERS:
             raise NotFound("file")
         return Entry(name or "/", 0, datetime.now(UTC), is_folder=True, perm=_PERM)
 
     def entries(self, path: str) -> Iterator[Entry]:
-        return (entry for sent, entry in list(self._sent.items()) if posixpath.dirname(sent) == path)
+        return self.account.in_folder(path)
 
     def open(self, path: str, start: int) -> tuple[BinaryIO, int]:
         raise Forbidden("read: it can only upload")
@@ -81,42 +122,173 @@ class DropBox:
     def sha256(self, path: str) -> str:
         raise Forbidden("read: it can only upload")
 
-    def store(self, path: str, arrived: Callable[[int], None]) -> Receiving:
+    # --- what changes something ---------------------------------------------------------------------------
+
+    def require_room(self, size_bytes: int) -> None:
+        """Go on only where a file of this size could be taken now.
+
+        Raises:
+            TooLarge, OverQuota, SpoolFull: it could not.
+        """
+        if size_bytes > self._most_bytes:
+            raise TooLarge(self._most_bytes)
+        self.account.require_left(size_bytes)
+        self._target.folder.require_room(self._reserve_bytes, size_bytes)
+
+    def make_folder(self, path: str) -> None:
+        """Raises:
+        SpoolRefused: it lies too deep.
+        """
+        if path.count("/") > DEEPEST_FOLDERS:
+            raise SpoolRefused(f"Folders may be at most {DEEPEST_FOLDERS} deep.")
+        if len(self._folders) < _REMEMBERED_FOLDERS:
+            self._folders.add(path)
+
+    def remove_folder(self, path: str) -> None:
+        """Raises:
+        SpoolRefused: something was sent into it.
+        """
+        if self.account.has_below(path):
+            raise SpoolRefused("This folder is not empty.")
+        self._folders.discard(path)
+
+    def store(self, path: str, arrived: Arrived) -> Receiving:
         """Begin a file.
 
         Args:
-            arrived: called with its size once it is durable.
+            arrived: called with its size once it is durable in the spool, or came empty.
 
         Raises:
-            SpoolRefused: the name cannot be taken.
+            SpoolRefused: the name cannot be taken, or there is no room.
         """
-        upload = self._target.folder.accept_upload(self._prefix + path.lstrip("/"))
+        name = posixpath.basename(path)
+        self.require_room(0)
+        if _is_final(name):
+            return self._store_final(path, arrived)
+        is_working = _is_working_name(name)
+        not_a_test = SpoolRefused(f"{safe_text(name)} is no recording: its name must end in .wav, .WAV or .mp3.")
+        if not is_working and _is_audio(name):
+            raise not_a_test
+        upload = self._target.folder.hold_upload(self._reserve_bytes)
 
-        def note(size_bytes: int) -> None:
-            self._sent[path] = Entry(posixpath.basename(path), size_bytes, datetime.now(UTC), perm="")
-            while len(self._sent) > _REMEMBERED:
-                self._sent.popitem(last=False)
-            arrived(size_bytes)
+        def hold(size_bytes: int) -> None:
+            upload.keep()
+            entry = Entry(name, size_bytes, datetime.now(UTC), perm="dfw")
+            until = time.monotonic() + (_WORKING_SECONDS if is_working else _TEST_SECONDS)
+            self.account.hold(path, Held(upload, entry, is_working, until))
 
-        return Receiving(upload, note)
+        if is_working:
+            return Receiving(upload, self.account, hold, self._most_bytes, TooLarge(self._most_bytes))
+        return Receiving(upload, self.account, hold, _TEST_BYTES, not_a_test)
+
+    def _store_final(self, path: str, arrived: Arrived) -> Receiving:
+        upload = self._target.folder.accept_upload(self._below(path), self._reserve_bytes)
+
+        def finish(size_bytes: int) -> None:
+            if size_bytes:
+                upload.commit()
+            else:
+                upload.abort()
+            self._note(path, size_bytes, arrived)
+
+        return Receiving(upload, self.account, finish, self._most_bytes, TooLarge(self._most_bytes))
+
+    def rename(self, path: str, to: str, arrived: Arrived) -> None:
+        """Give a file that is held its name.
+
+        Raises:
+            NotFound: there is none.
+            ReceivedAlready: it was received under a recording's name.
+            SpoolRefused: the new name cannot be taken; the file is held on under the old one.
+        """
+        held = self._take(path)
+        try:
+            if not _is_final(posixpath.basename(to)):
+                held.entry = held.entry._replace(name=posixpath.basename(to))
+                self.account.hold(to, held)
+                return
+            if held.entry.size_bytes:
+                self._target.folder.name_upload(held.upload, self._below(to))
+                held.upload.check()
+        except RecpipeError:
+            self.account.hold(path, held)
+            raise
+        if held.entry.size_bytes:
+            held.upload.commit(held.stated_at)
+        else:
+            held.upload.abort()
+        self._note(to, held.entry.size_bytes, arrived, held.stated_at)
+
+    def delete(self, path: str) -> None:
+        """Throw away a file that is held.
+
+        Raises:
+            NotFound, ReceivedAlready: as `rename`.
+        """
+        self._take(path).upload.abort()
+
+    def require_own(self, path: str) -> None:
+        """Raises:
+        NotFound, ReceivedAlready: as `rename`.
+        """
+        if self.account.has_received(path):
+            raise ReceivedAlready
+        if self.account.find(path) is None:
+            raise NotFound("file")
+
+    def _take(self, path: str) -> Held:
+        if (held := self.account.take(path)) is None:
+            self.require_own(path)
+            raise NotFound("file")  # somebody else has just had it
+        return held
+
+    def _note(self, path: str, size_bytes: int, arrived: Arrived, at: datetime | None = None) -> None:
+        self.account.note_received(path, Entry(posixpath.basename(path), size_bytes, at or datetime.now(UTC), perm=""))
+        arrived(size_bytes)
+
+    def _below(self, path: str) -> str:
+        return self._prefix + path.lstrip("/")
 
 
 class Receiving:
-    """A file on its way in, as the data channel writes it. Closing it without `commit` throws it away."""
+    """A file on its way in, as the data channel writes it. Closing it without `commit` throws it away.
 
-    name = ""
+    Args:
+        finish: called with its size when all of it is there; what it raises is raised by `commit`.
+        most_bytes: it may have.
+        too_large: what to raise where it has more.
+    """
 
-    def __init__(self, upload: Upload, arrived: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        upload: Upload,
+        account: AccountUploads,
+        finish: Callable[[int], None],
+        most_bytes: int,
+        too_large: SpoolRefused,
+    ) -> None:
         self._upload = upload
-        self._arrived = arrived
+        self._account = account
+        self._finish = finish
+        self._most_bytes = most_bytes
+        self._too_large = too_large
         self._head = b""
         self.size_bytes = 0
         self.closed = False
 
     def write(self, data: bytes) -> int:
+        """Take the next bytes.
+
+        Raises:
+            TooLarge, OverQuota, SpoolFull: they are too many.
+            OSError: the disk does not take them.
+        """
         if len(self._head) < _HEAD_BYTES:
             self._head += data[: _HEAD_BYTES - len(self._head)]
         self.size_bytes += len(data)
+        if self.size_bytes > self._most_bytes:
+            raise self._too_large
+        self._account.count(len(data))
         return self._upload.write(data)
 
     def has_all(self, expected_bytes: int | None) -> bool:
@@ -132,20 +304,37 @@ class Receiving:
             expected_bytes: what the client announced with ALLO.
 
         Raises:
-            SpoolRefused: nothing was sent, or not all of it; another file has the name; the disk is full.
+            WrongSize: not as many came.
+            SpoolRefused: another file has the name; the disk is full.
         """
         self.closed = True
-        with self._upload:
-            if not self.size_bytes:
-                raise SpoolRefused("The file is empty: nothing was kept. Send the recording itself.")
+        try:
             if expected_bytes is not None and expected_bytes != self.size_bytes:
-                raise SpoolRefused(
+                raise WrongSize(
                     f"{expected_bytes} bytes were announced, {self.size_bytes} came: nothing was kept. Send it again."
                 )
-            self._upload.commit()
-        self._arrived(self.size_bytes)
+            self._finish(self.size_bytes)
+        except BaseException:
+            self._upload.abort()
+            raise
 
     def close(self) -> None:
         if not self.closed:
             self.closed = True
             self._upload.abort()
+
+
+def _is_final(name: str) -> bool:
+    return kind_of(name) in (Kind.RECORDING, Kind.SIDECAR)
+
+
+def _is_working_name(name: str) -> bool:
+    """Whether clients name so what they will rename: `.in.NAME`, `NAME.wav.1a2b.partial`, `NAME.wav_`."""
+    if kind_of(name) in (Kind.TEMPORARY, Kind.HIDDEN) or _is_final(name.rstrip("_-$!#")):
+        return True
+    stem, suffix = posixpath.splitext(name)
+    return kind_of(stem) is Kind.RECORDING and suffix.lower() not in _PACKED
+
+
+def _is_audio(name: str) -> bool:
+    return (mimetypes.guess_type(name)[0] or "").startswith(("audio/", "video/"))

@@ -73,6 +73,10 @@ class SpoolRefused(RecpipeError):
     """The spool cannot do this: a path outside it, a name that is taken, a folder it may not write to."""
 
 
+class SpoolFull(SpoolRefused):
+    """The spool's disk has no room for what is sent: the same may succeed later."""
+
+
 # --- the store --------------------------------------------------------------------------------------------
 
 

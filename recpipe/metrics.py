@@ -44,6 +44,9 @@ FTP_TURNED_AWAY = Counter(
     ["limit"],
     registry=REGISTRY,
 )
+FTP_UPLOADS_REFUSED = Counter(
+    "recpipe_ftp_uploads_refused", "Files sent over FTP that were not kept, by reason", ["reason"], registry=REGISTRY
+)
 
 
 def exposition() -> bytes:

@@ -157,6 +157,13 @@ class Settings(BaseSettings):
     ftp_max_connections: int = Field(1024, ge=1, description="in total")
     ftp_max_per_address: int = Field(64, ge=1, description="for one client address")
     ftp_max_per_account: int = Field(32, ge=1, description="for one account")
+    ftp_upload_max_bytes: int = Field(4 * 1024**3, ge=1, description="of one file that is sent over FTP")
+    ftp_upload_daily_bytes: int = Field(
+        1024**4, ge=0, description="of all that one account sends over FTP in a day (UTC); 0: any number"
+    )
+    upload_reserve_bytes: int = Field(
+        512 * 1024**2, ge=0, description="of a spool's disk that uploads over FTP and HTTP leave free"
+    )
     ftp_idle_seconds: int = Field(300, ge=10, description="a silent session is closed after this")
     ftp_login_seconds: int = Field(60, ge=5, description="a client has to log in within this")
 

@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 
 from recpipe import log as logs
 from recpipe import settings
@@ -26,9 +25,11 @@ from recpipe.spool import moving
 from recpipe.spool.beneath import Beneath
 from recpipe.spool.files import CONTROL_FOLDER, Kind, check_relative, kind_of, only_sidecars_of, safe_text
 from recpipe.spool.lock import SpoolLock
+from recpipe.spool.upload import Upload, refusals, require_room
 
 _log = logs.get(__name__)
 
+DEEPEST_FOLDERS = 16  # folders below the spool that an upload may name
 _STALE_SECONDS = 24 * 3600  # an upload that nobody continued for so long is given up
 
 
@@ -69,7 +70,7 @@ class SpoolFolder:
             SpoolRefused: the folder cannot be made or written to.
         """
         self._prepare()
-        with _refusals(f"The spool {self.root} cannot be locked"):
+        with refusals(f"The spool {self.root} cannot be locked"):
             self._crashed = not self._lock.acquire(self.root)
             self._locked_at_ns = time.time_ns()
         self._tidy()
@@ -155,7 +156,7 @@ class SpoolFolder:
             return
         source = self._inside(settled.path, self.root)
         sidecars = only_sidecars_of(source)
-        with _refusals(f"{safe_text(settled.relative)} cannot be {self._spool.after}d"):
+        with refusals(f"{safe_text(settled.relative)} cannot be {self._spool.after}d"):
             if self._spool.after == "archive":
                 assert self._spool.archive is not None  # settings saw to it
                 self._archive(source, expected, self._spool.archive.absolute() / settled.relative)
@@ -193,7 +194,7 @@ class SpoolFolder:
         """
         source = self._inside(settled.path, self.root)
         sidecars = only_sidecars_of(source)
-        with _refusals(f"{safe_text(settled.relative)} cannot be put into quarantine for {reason}"):
+        with refusals(f"{safe_text(settled.relative)} cannot be put into quarantine for {reason}"):
             target = self._move_aside(source, _expected(settled), self._quarantine / settled.relative)
             self._move_sidecars(source, sidecars, target)
             self.prune(source.parent)
@@ -207,7 +208,7 @@ class SpoolFolder:
         """
         source = self._inside(path, self._quarantine)
         target = self._target(relative)
-        with _refusals(f"{safe_text(relative)} cannot be restored"):
+        with refusals(f"{safe_text(relative)} cannot be restored"):
             if os.path.lexists(target):
                 raise SpoolRefused(
                     f"There already is a {safe_text(relative)} in the spool. Wait until it is ingested, then retry."
@@ -226,7 +227,7 @@ class SpoolFolder:
         """
         inside = self._quarantine if path.absolute().is_relative_to(self._quarantine) else self.root
         source = self._inside(path, inside)
-        with _refusals(f"{safe_text(path.name)} cannot be discarded"):
+        with refusals(f"{safe_text(path.name)} cannot be discarded"):
             for victim in (*only_sidecars_of(source), source):
                 with contextlib.suppress(FileNotFoundError):
                     moving.remove(victim, moving.Expected.of(victim), self._claims)
@@ -235,20 +236,45 @@ class SpoolFolder:
 
     # --- new files ------------------------------------------------------------------------------------
 
-    def accept_upload(self, name: str) -> Upload:
+    def accept_upload(self, name: str, reserve_bytes: int = 0) -> Upload:
         """Begin a file that somebody sends: written aside, put into place whole by `commit`.
 
         Args:
             name: path below the spool that it shall get.
+            reserve_bytes: of the disk, left free for others.
 
         Raises:
-            SpoolRefused: no plain path below the spool, or neither a recording nor a sidecar by its ending.
+            SpoolRefused: no plain path below the spool, too deep, or neither a recording nor a sidecar by its ending.
+            SpoolFull: the disk has no more than the reserve.
         """
-        target = self._target(name)
-        if kind_of(target.name) not in (Kind.RECORDING, Kind.SIDECAR):
-            raise SpoolRefused(f"{safe_text(name)} is no recording: its name must end in .wav, .WAV or .mp3.")
+        target = self._upload_target(name)
+        upload = self.hold_upload(reserve_bytes)
+        upload.name(target)
+        return upload
+
+    def hold_upload(self, reserve_bytes: int = 0) -> Upload:
+        """As `accept_upload`, of a file whose name is told later, to `name_upload`.
+
+        Raises:
+            SpoolRefused, SpoolFull: as there.
+        """
         self._prepare()
-        return Upload(self._incoming / secrets.token_hex(16), target, self._claims)
+        return Upload(self._incoming / secrets.token_hex(16), self._claims, reserve_bytes)
+
+    def require_room(self, reserve_bytes: int, wanted_bytes: int) -> None:
+        """Raises:
+        SpoolFull: the disk has not so much room besides the reserve.
+        """
+        self._prepare()
+        require_room(self._incoming, reserve_bytes, wanted_bytes)
+
+    def name_upload(self, upload: Upload, name: str) -> None:
+        """Say where `commit` shall put it.
+
+        Raises:
+            SpoolRefused: as `accept_upload`.
+        """
+        upload.name(self._upload_target(name))
 
     def scratch(self) -> Path:
         """A new path for a temporary file of the pipeline, inside the spool; whoever uses it deletes it."""
@@ -342,6 +368,14 @@ class SpoolFolder:
                 folder.rmdir()
                 folder = folder.parent
 
+    def _upload_target(self, name: str) -> Path:
+        target = self._target(name)
+        if kind_of(target.name) not in (Kind.RECORDING, Kind.SIDECAR):
+            raise SpoolRefused(f"{safe_text(name)} is no recording: its name must end in .wav, .WAV or .mp3.")
+        if len(target.relative_to(self.root).parts) > DEEPEST_FOLDERS + 1:
+            raise SpoolRefused(f"Files lie at most {DEEPEST_FOLDERS} folders deep. Send it with a shorter path.")
+        return target
+
     def _target(self, relative: str) -> Path:
         try:
             path = self.root / check_relative(relative)
@@ -366,81 +400,6 @@ class SpoolFolder:
 
     def _relative(self, path: Path) -> Path:
         return path.relative_to(self.root)
-
-
-class Upload:
-    """A file on its way in. Use it as a context manager: leaving without `commit` throws it away."""
-
-    def __init__(self, temporary: Path, target: Path, claims: Path) -> None:
-        self._temporary = temporary
-        self._target = target
-        self._claims = claims
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        self._stream = os.fdopen(handle, "wb")
-
-    def write(self, data: bytes | memoryview) -> int:
-        """Append bytes; returns how many."""
-        return self._stream.write(data)
-
-    def commit(self) -> Path:
-        """Make it durable and put it into place; it appears whole or not at all.
-
-        Sending the same bytes again under the same name counts as success.
-
-        Raises:
-            SpoolRefused: another file has this name, or the file system said no; the upload was thrown away.
-        """
-        with _refusals(f"{safe_text(self._target.name)} cannot be put into the spool"):
-            try:
-                self._stream.flush()
-                os.fsync(self._stream.fileno())
-                self._stream.close()
-                try:
-                    moving.transfer(self._temporary, moving.Expected.of(self._temporary), self._target, self._claims)
-                except FileExistsError:
-                    self._compare()
-            finally:
-                self.abort()
-        return self._target
-
-    def check(self) -> None:
-        """Before what is to lie beside it is written: return where the name is free or has the same bytes.
-
-        Raises:
-            SpoolRefused: another file has this name.
-        """
-        with _refusals(f"{safe_text(self._target.name)} cannot be put into the spool"):
-            if os.path.lexists(self._target):
-                self._stream.flush()
-                self._compare()
-
-    def _compare(self) -> None:
-        if self._target.is_symlink() or not moving.same_bytes(self._temporary, self._target):
-            raise SpoolRefused(
-                f"There already is another file {safe_text(self._target.name)}. Send it under a new name."
-            )
-
-    def abort(self) -> None:
-        """Throw away what was not committed."""
-        with contextlib.suppress(OSError):
-            self._stream.close()
-        self._temporary.unlink(missing_ok=True)
-
-    def __enter__(self) -> Upload:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.abort()
-
-
-@contextlib.contextmanager
-def _refusals(what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise SpoolRefused(f"{what}: {error.strerror or error}. Check the permissions and free space.") from error
 
 
 def _within(path: str, folder: str) -> bool:

@@ -89,6 +89,7 @@ _TABLE: tuple[tuple[type[Exception], int, str, str], ...] = (
     (errors.InputInvalid, 422, "input-invalid", "Cannot be kept"),
     (errors.Unfit, 422, "unfit", "Cannot be ingested"),
     (errors.SourceChanged, 409, "conflict", "Against a rule"),
+    (errors.SpoolFull, 503, "no-room", "No room on the spool's disk"),
     (errors.SpoolRefused, 409, "spool-refused", "The spool does not take it"),
     (errors.SpoolLocked, 409, "spool-refused", "The spool does not take it"),
     (errors.CatalogueUnavailable, 503, "unavailable", "Not available just now"),
@@ -157,6 +158,8 @@ def _headers(error: Exception) -> dict[str, str]:
         return {"retry-after": str(error.retry_after_seconds)}
     if isinstance(error, (errors.CatalogueUnavailable, errors.StoreUnavailable)):
         return {"retry-after": "5"}
+    if isinstance(error, errors.SpoolFull):
+        return {"retry-after": "60"}
     return {}
 
 

@@ -601,8 +601,6 @@ def test_an_upload_that_is_cut_off_leaves_nothing(world: FtpWorld) -> None:
         client.sendcmd("ALLO 5000")
         with pytest.raises(ftplib.error_perm, match="5000 bytes were announced"):
             client.storbinary("STOR short.wav", io.BytesIO(b"RIFF"))
-        with pytest.raises(ftplib.error_perm, match="empty"):
-            client.storbinary("STOR nothing.wav", io.BytesIO(b""))
     assert not list(world.spool.rglob("*.wav"))
     assert not list((world.spool / ".recpipe/incoming").iterdir())
 

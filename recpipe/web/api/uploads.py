@@ -20,7 +20,8 @@ from recpipe.access.trail import event
 from recpipe.errors import Conflict, InputInvalid, NotFound
 from recpipe.settings import Spool
 from recpipe.spool import sidecar
-from recpipe.spool.folder import SpoolFolder, Upload
+from recpipe.spool.folder import SpoolFolder
+from recpipe.spool.upload import Upload
 from recpipe.web.api.openapi import declared
 from recpipe.web.api.parts import FormReader
 from recpipe.web.api.receipts import Receipt, Receipts
@@ -130,6 +131,7 @@ class Taking:
         self._context = context
         self._principal = principal
         self._spool, self._tenant_id = spool_of(context, principal, label)
+        self._reserve_bytes = context.settings.upload_reserve_bytes
         self._key = key
         self._receipts = Receipts(context.settings.data_dir / "upload-receipts")
         self._digest = hashlib.sha256()
@@ -144,19 +146,21 @@ class Taking:
 
         Raises:
             SpoolRefused, Unfit: the name or a fact cannot be taken.
+            SpoolFull: the disk has no room to spare.
         """
         self._name = name
         self._facts = described(facts, self._spool.timezone)
         if self._key is not None:
             self._earlier = self._receipts.find(self._principal.id, self._spool.label, self._key)
         if self._earlier is None:
-            self._upload = SpoolFolder(self._spool).accept_upload(name)
+            self._upload = SpoolFolder(self._spool).accept_upload(name, self._reserve_bytes)
 
     def write(self, data: bytes) -> None:
         """Take the next bytes.
 
         Raises:
             HTTPException: 503, the disk does not take them.
+            SpoolFull: it has no room to spare.
         """
         self._digest.update(data)
         self._size_bytes += len(data)
@@ -186,7 +190,7 @@ class Taking:
         if self._facts:
             # First: the recording must not be found without what is known of it, nor another get what is known of this.
             self._upload.check()
-            with SpoolFolder(self._spool).accept_upload(f"{self._name}.json") as beside:
+            with SpoolFolder(self._spool).accept_upload(f"{self._name}.json", self._reserve_bytes) as beside:
                 beside.write(self._facts)
                 beside.commit()
         self._upload.commit()

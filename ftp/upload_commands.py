@@ -1,0 +1,129 @@
+"""The commands of those who send: files, under their names or working names, and what clients do besides."""
+# ruff: noqa: N802 - pyftpdlib finds the method of a command by its name
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+
+from ftp import listing
+from ftp.loop import Aside
+from ftp.moving import Upload
+from ftp.replies import one_line
+from ftp.transfers import Transfers
+from ftp.uploads import DropBox, ReceivedAlready
+from recpipe.errors import RecpipeError
+
+_FROM_THE_BEGINNING = "550 Uploads start at the beginning: send the whole file with STOR."
+
+
+class UploadCommands(Transfers):
+    """A control connection that takes files. Whoever may not send was refused before any of these."""
+
+    _rnfr: str | None
+
+    @property
+    def box(self) -> DropBox:
+        assert isinstance(self.tree, DropBox), "anybody else was refused"
+        return self.tree
+
+    def note_refusal(self, error: BaseException) -> None:
+        """Have operators see that a file was not taken."""
+        if self.principal is not None:
+            self.gateway.note_refusal(self.principal, error)
+
+    async def ftp_STOR(self, path: str) -> None:
+        expected_bytes, self._announced_bytes = self._announced_bytes, None
+        if self._restart_position:
+            self._restart_position = 0
+            self.respond(_FROM_THE_BEGINNING)
+            return
+        if not self.ready_for_data():
+            return
+        assert self.principal is not None, "only who is logged in"
+        # Of now: by the end of the upload somebody else may have logged in.
+        box, arrived = self.box, partial(self.gateway.note_upload, self.principal)
+        try:
+            upload = await Aside(lambda: Upload(box.store(path, arrived), expected_bytes, self.peer_is_gone))
+        except RecpipeError as error:
+            self.note_refusal(error)
+            raise
+        self.begin_transfer(upload, "STOR")
+
+    async def ftp_APPE(self, path: str) -> None:
+        if self.box.account.has_received(path):
+            raise ReceivedAlready
+        if self.box.account.find(path) is not None:
+            self.respond(_FROM_THE_BEGINNING)
+            return
+        await self.ftp_STOR(path)
+
+    def ftp_STOU(self, _line: str) -> None:
+        self.respond("502 Names are yours to give: send the file with STOR.")
+
+    async def ftp_ALLO(self, line: str) -> None:
+        size = line.split(" ")[0]
+        if not (size.isascii() and size.isdigit()):
+            self.respond("501 ALLO needs a number of bytes.")
+            return
+        size_bytes = int(size[:20])
+        self._announced_bytes = None
+        await Aside(lambda: self.box.require_room(size_bytes))
+        self._announced_bytes = size_bytes or None
+        self.respond("200 There is room.")
+
+    async def ftp_RNFR(self, path: str) -> None:
+        self._rnfr = None
+        self.box.require_own(path)
+        self._rnfr = path
+        self.respond("350 Send RNTO with the new name.")
+
+    async def ftp_RNTO(self, path: str) -> None:
+        source, self._rnfr = self._rnfr, None
+        if source is None:
+            self.respond("503 Send RNFR first.")
+            return
+        assert self.principal is not None, "only who is logged in"
+        box, arrived = self.box, partial(self.gateway.note_upload, self.principal)
+        try:
+            await Aside(lambda: box.rename(source, path, arrived))
+        except RecpipeError as error:
+            self.note_refusal(error)
+            raise
+        self.respond("250 Renamed.")
+
+    async def ftp_DELE(self, path: str) -> None:
+        box = self.box
+        await Aside(lambda: box.delete(path))
+        self.respond("250 Deleted.")
+
+    async def ftp_MKD(self, path: str) -> None:
+        self.box.make_folder(path)
+        quoted = path.replace('"', '""')
+        self.respond(f'257 "{quoted}" is ready: it appears with the first file in it.')
+
+    async def ftp_XMKD(self, path: str) -> None:
+        await self.ftp_MKD(path)
+
+    async def ftp_XRMD(self, path: str) -> None:
+        await self.ftp_RMD(path)
+
+    async def ftp_RMD(self, path: str) -> None:
+        self.box.remove_folder(path)
+        self.respond("250 There is no such folder any more.")
+
+    async def ftp_MFMT(self, path: str, timeval: str) -> None:
+        """Source: draft-somers-ftp-mfxx-04 section 3: the reply says what the time is now."""
+        try:
+            at = datetime.strptime(timeval.partition(".")[0], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        except ValueError:
+            self.respond("501 The time has to be YYYYMMDDHHMMSS.")
+            return
+        # What was received keeps its time: the pipeline may have it in work.
+        self.box.account.state_time(path, at)
+        entry = self.box.stat(path)
+        self.respond(f"213 Modify={listing.timestamp(entry.modified_at)}; {one_line(path)}")
+
+    async def ftp_SITE_CHMOD(self, path: str, mode: str) -> None:
+        self.box.stat(path)
+        self.respond("202 Permissions are the server's own here; nothing was changed.")

@@ -1,0 +1,149 @@
+"""A file that somebody sends into a spool: written aside, put into place whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+
+from recpipe.errors import SpoolFull, SpoolRefused
+from recpipe.spool import moving
+from recpipe.spool.files import safe_text
+
+_LOOK_EVERY_BYTES = 8 * 1024 * 1024  # written before the disk is asked again
+
+
+class Upload:
+    """A file on its way in. Use it as a context manager: leaving without `commit` throws it away.
+
+    Args:
+        temporary: where it is written.
+        claims: the folder of files that are being moved.
+        reserve_bytes: of the disk, left free for others.
+
+    Raises:
+        SpoolFull: the disk has no more than the reserve.
+    """
+
+    def __init__(self, temporary: Path, claims: Path, reserve_bytes: int) -> None:
+        self._temporary = temporary
+        self._target: Path | None = None
+        self._claims = claims
+        self._reserve_bytes = reserve_bytes
+        self._unlooked_bytes = 0
+        require_room(temporary.parent, reserve_bytes)
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._stream = os.fdopen(handle, "wb")
+
+    def name(self, target: Path) -> None:
+        """Say where it goes; `SpoolFolder` has vetted that."""
+        self._target = target
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Append bytes; returns how many.
+
+        Raises:
+            SpoolFull: the disk has come down to the reserve.
+            OSError: the disk does not take them.
+        """
+        self._unlooked_bytes += len(data)
+        if self._unlooked_bytes >= _LOOK_EVERY_BYTES:
+            self._unlooked_bytes = 0
+            require_room(self._temporary.parent, self._reserve_bytes)
+        return self._stream.write(data)
+
+    def keep(self, modified_at: datetime | None = None) -> None:
+        """Make it durable, where it lies.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
+        if not self._stream.closed:
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+            self._stream.close()
+        if modified_at is not None:
+            os.utime(self._temporary, (modified_at.timestamp(),) * 2)
+
+    def commit(self, modified_at: datetime | None = None) -> Path:
+        """Make it durable and put it into place; it appears whole or not at all.
+
+        Sending the same bytes again under the same name counts as success.
+
+        Args:
+            modified_at: the time that the file shall show; None: now.
+
+        Raises:
+            SpoolRefused: another file has this name, or the file system said no; the upload was thrown away.
+        """
+        target = self._named()
+        with refusals(f"{safe_text(target.name)} cannot be put into the spool"):
+            try:
+                self.keep(modified_at)
+                try:
+                    moving.transfer(self._temporary, moving.Expected.of(self._temporary), target, self._claims)
+                except FileExistsError:
+                    self._compare(target)
+            finally:
+                self.abort()
+        return target
+
+    def check(self) -> None:
+        """Before what is to lie beside it is written: return where the name is free or has the same bytes.
+
+        Raises:
+            SpoolRefused: another file has this name.
+        """
+        target = self._named()
+        with refusals(f"{safe_text(target.name)} cannot be put into the spool"):
+            if os.path.lexists(target):
+                if not self._stream.closed:
+                    self._stream.flush()
+                self._compare(target)
+
+    def _named(self) -> Path:
+        assert self._target is not None, "name() comes first"
+        return self._target
+
+    def _compare(self, target: Path) -> None:
+        if target.is_symlink() or not moving.same_bytes(self._temporary, target):
+            raise SpoolRefused(f"There already is another file {safe_text(target.name)}. Send it under a new name.")
+
+    def abort(self) -> None:
+        """Throw away what was not committed."""
+        with contextlib.suppress(OSError):
+            self._stream.close()
+        self._temporary.unlink(missing_ok=True)
+
+    def __enter__(self) -> Upload:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.abort()
+
+
+def require_room(folder: Path, reserve_bytes: int, wanted_bytes: int = 0) -> None:
+    """Go on only where the disk of `folder` has room for so much, and the reserve besides.
+
+    Raises:
+        SpoolFull: it has not.
+    """
+    if not reserve_bytes and not wanted_bytes:
+        return
+    found = os.statvfs(folder)
+    if found.f_bavail * found.f_frsize < reserve_bytes + wanted_bytes:
+        raise SpoolFull("There is not enough room on the spool's disk now: nothing was kept. Send it again later.")
+
+
+@contextlib.contextmanager
+def refusals(what: str) -> Iterator[None]:
+    """Turn what the file system says into a `SpoolRefused` that begins with `what`."""
+    try:
+        yield
+    except OSError as error:
+        raise SpoolRefused(f"{what}: {error.strerror or error}. Check the permissions and free space.") from error
