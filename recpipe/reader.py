@@ -377,9 +377,10 @@ def _find(work: Work, principal: Principal, recording_id: str) -> Recording | No
 
 def _in_subset(principal: Principal, recording: Recording) -> bool:
     """Whether an account's subset has it; a principal without a subset has all of its tenants' recordings."""
-    if principal.extension and principal.extension != recording.facts.extension:
+    facts = recording.facts
+    if principal.extension and principal.extension not in (facts.extension, *facts.more_extensions):
         return False
-    return principal.direction is None or principal.direction is recording.facts.direction
+    return principal.direction is None or principal.direction is facts.direction
 
 
 def _narrowed(principal: Principal, query: RecordingQuery) -> RecordingQuery | None:

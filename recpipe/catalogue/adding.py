@@ -13,8 +13,16 @@ from sqlalchemy import BindParameter, Connection, bindparam, delete, exists, fun
 
 from recpipe.catalogue.phone import has_trigrams
 from recpipe.catalogue.repository import insert_new, upsert
-from recpipe.catalogue.rows import recording_of, values_of
-from recpipe.catalogue.tables import day_total, phone_number, recording, recording_number, recording_text, tombstone
+from recpipe.catalogue.rows import extensions_of, recording_of, values_of
+from recpipe.catalogue.tables import (
+    day_total,
+    phone_number,
+    recording,
+    recording_extension,
+    recording_number,
+    recording_text,
+    tombstone,
+)
 from recpipe.catalogue.types import clean_text, folded
 from recpipe.errors import CatalogueUnavailable, Conflict
 from recpipe.model import Added, Recording
@@ -29,12 +37,17 @@ _LONGEST_NAME_BYTES = 1000
 _RESERVED = frozenset({"sha256sums"})
 _EXTENSIONS = re.compile(r"(?:\.[A-Za-z0-9]{1,5})?(?:\.enc)?\Z")
 
+SAME_BYTES = "same-bytes-as-another"  # flag of a recording
+
 Number = tuple[str, str]  # digits as written, E.164 digits
 
 # Made once: this is where every recording passes, and building a statement costs more than running it.
 _MINE: BindParameter[str] = bindparam("tenant_id")
 _IDS: BindParameter[str] = bindparam("ids", expanding=True)
 _DAYS: BindParameter[str] = bindparam("days", expanding=True)
+_COPIES = select(recording.c.source_sha256).where(
+    recording.c.tenant_id == _MINE, recording.c.source_sha256.in_(bindparam("hashes", expanding=True))
+)
 _KNOWN = (
     select(recording.c.id)
     .where(recording.c.tenant_id == _MINE, recording.c.id.in_(_IDS))
@@ -67,6 +80,7 @@ _NUMBERS = (
 )
 _LINK = insert(recording_number)
 _WRITE_TEXT = insert(recording_text)
+_WRITE_EXTENSION = insert(recording_extension)
 _LINKED = select(recording_number.c.number_id).where(
     recording_number.c.tenant_id == _MINE, recording_number.c.recording_id.in_(_IDS)
 )
@@ -108,7 +122,7 @@ def add_many(connection: Connection, tenant_id: str, batch: Sequence[Recording])
             del waiting[added.recording.id]
         if not waiting:
             break
-        for fresh in _insert(connection, tenant_id, list(waiting.values())):
+        for fresh in _insert(connection, tenant_id, _flagged(connection, tenant_id, list(waiting.values()))):
             outcome[fresh.id] = Added(fresh, new=True)
             del waiting[fresh.id]
     else:
@@ -116,6 +130,7 @@ def add_many(connection: Connection, tenant_id: str, batch: Sequence[Recording])
     new = [added.recording for added in outcome.values() if added.new]
     link_numbers(connection, tenant_id, new)
     write_texts(connection, tenant_id, new)
+    write_extensions(connection, tenant_id, new)
     count_days(connection, tenant_id, new, sign=1)
     return [outcome[given.id] for given in batch]
 
@@ -129,6 +144,18 @@ def _known(connection: Connection, tenant_id: str, waiting: dict[str, Recording]
             yield Added(recording_of(row), new=False)
         for recording_id in gone:
             yield Added(waiting[recording_id], new=False, deleted=True)
+
+
+def _flagged(connection: Connection, tenant_id: str, fresh: list[Recording]) -> list[Recording]:
+    """Flag recordings whose very bytes the tenant has already, under another name or in another folder."""
+    asked = {"tenant_id": tenant_id, "hashes": sorted({given.source_sha256 for given in fresh})}
+    known = set(connection.execute(_COPIES, asked).scalars())
+    flagged = []
+    for given in fresh:
+        copy = given.source_sha256 in known and SAME_BYTES not in given.flags
+        flagged.append(replace(given, flags=(*given.flags, SAME_BYTES)) if copy else given)
+        known.add(given.source_sha256)
+    return flagged
 
 
 def _insert(connection: Connection, tenant_id: str, fresh: list[Recording]) -> list[Recording]:
@@ -253,6 +280,17 @@ def write_texts(connection: Connection, tenant_id: str, recordings: Iterable[Rec
     ]
     if rows:
         connection.execute(_WRITE_TEXT, rows)
+
+
+def write_extensions(connection: Connection, tenant_id: str, recordings: Iterable[Recording]) -> None:
+    """Make the recordings findable by the extensions that took part."""
+    rows = [
+        {"tenant_id": tenant_id, "extension": extension, "started_at": given.started_at, "recording_id": given.id}
+        for given in recordings
+        for extension in extensions_of(given.facts)
+    ]
+    if rows:
+        connection.execute(_WRITE_EXTENSION, rows)
 
 
 def text_of(*names: str) -> str:

@@ -13,8 +13,17 @@ from recpipe.catalogue import adding
 from recpipe.catalogue.repository import Scoped, check_limit
 from recpipe.catalogue.rows import OF_A_LISTING, WITHOUT_PEAKS, recording_of, values_of_facts
 from recpipe.catalogue.search import Search
-from recpipe.catalogue.tables import day_total, recording, recording_number, recording_text, tenant, tombstone
+from recpipe.catalogue.tables import (
+    day_total,
+    recording,
+    recording_extension,
+    recording_number,
+    recording_text,
+    tenant,
+    tombstone,
+)
 from recpipe.catalogue.types import Utc
+from recpipe.catalogue.walk import is_of
 from recpipe.errors import NotFound
 from recpipe.model import (
     Added,
@@ -102,10 +111,11 @@ class Recordings(Scoped):
         }
         self._connection.execute(update(recording).where(self._is(recording_id)).values(values))
         former = adding.linked_numbers(self._connection, self._tenant_id, [recording_id])
-        for table in (recording_number, recording_text):
+        for table in (recording_number, recording_text, recording_extension):
             self._connection.execute(delete(table).where(table.c.recording_id == recording_id))
         adding.link_numbers(self._connection, self._tenant_id, [after])
         adding.write_texts(self._connection, self._tenant_id, [after])
+        adding.write_extensions(self._connection, self._tenant_id, [after])
         adding.forget_numbers(self._connection, self._tenant_id, former)
         return self.get(recording_id)
 
@@ -200,7 +210,7 @@ class Recordings(Scoped):
         """
         wanted = select(*OF_A_LISTING).where(recording.c.tenant_id == self._tenant_id, recording.c.day == day)
         if extension:
-            wanted = wanted.where(recording.c.extension == extension)
+            wanted = wanted.where(is_of(extension, recording.c, recording.c.id))
         if direction is not None:
             wanted = wanted.where(recording.c.direction == direction.value)
         wanted = wanted.order_by(recording.c.name)

@@ -19,6 +19,11 @@ WITHOUT_PEAKS = tuple(column for column in recording.columns if column.name != "
 OF_A_LISTING = tuple(recording.c[field] for field in DayEntry._fields)
 
 
+def extensions_of(facts: CallFacts) -> tuple[str, ...]:
+    """The extensions that a call is found by, each once, ours first: at most five of 100 characters."""
+    return tuple(dict.fromkeys(one[:100] for one in (facts.extension, *facts.more_extensions) if one))[:5]
+
+
 def values_of_facts(facts: CallFacts) -> dict[str, Any]:
     """The columns that call facts fill."""
     return {
@@ -30,7 +35,7 @@ def values_of_facts(facts: CallFacts) -> dict[str, Any]:
         "callee": facts.callee,
         "caller_name": facts.caller_name,
         "callee_name": facts.callee_name,
-        "extension": facts.extension,
+        "extension": "\n".join(extensions_of(facts)),
         "route": facts.route,
         "call_id": facts.call_id,
         "linked_id": facts.linked_id,
@@ -119,6 +124,7 @@ def recording_of(row: Row[Any]) -> Recording:
         flags,
         *peaks,
     ) = values
+    extensions = extension.split("\n")
     # The text was read for this row alone.
     audio["container"] = _CONTAINERS.get(audio["container"]) or Container(audio["container"])
     audio["flags"] = tuple(audio["flags"])
@@ -139,7 +145,8 @@ def recording_of(row: Row[Any]) -> Recording:
             callee=callee,
             caller_name=caller_name,
             callee_name=callee_name,
-            extension=extension,
+            extension=extensions[0],
+            more_extensions=tuple(extensions[1:]),
             route=route,
             call_id=call_id,
             linked_id=linked_id,

@@ -25,9 +25,16 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, func
 from recpipe.catalogue.phone import matching_numbers
 from recpipe.catalogue.repository import check_limit, read_cursor, write_cursor
 from recpipe.catalogue.rows import WITHOUT_PEAKS, recording_of
-from recpipe.catalogue.tables import phone_number, recording, recording_number, recording_text, tenant
+from recpipe.catalogue.tables import (
+    phone_number,
+    recording,
+    recording_extension,
+    recording_number,
+    recording_text,
+    tenant,
+)
 from recpipe.catalogue.types import Utc, folded, micros
-from recpipe.catalogue.walk import Branches, Key, Stretch, behind, bounds_of, filters_of, has_text, order
+from recpipe.catalogue.walk import Branches, Key, Stretch, behind, bounds_of, filters_of, has_text, is_of, order
 from recpipe.errors import NotFound, QueryInvalid
 from recpipe.model import CappedCount, Page, Recording, RecordingQuery
 
@@ -111,7 +118,7 @@ class Search:
     # --- what is walked -----------------------------------------------------------------------------------
 
     def _branches(self, query: RecordingQuery) -> Branches:
-        c, links, texts = recording.c, recording_number.c, recording_text.c
+        c, links, ours, texts = recording.c, recording_number.c, recording_extension.c, recording_text.c
         bounds, filters = tuple(bounds_of(query)), tuple(filters_of(query))
         its_text = (has_text(query.text),) if query.text else ()
         joined: list[tuple[Table, ColumnElement[bool]]] = []
@@ -120,10 +127,22 @@ class Search:
             filters = (*bounds, *filters)
             if filters:
                 joined.append((recording, c.id == links.recording_id))
+            if query.extension:
+                filters = (*filters, is_of(query.extension, links, links.recording_id))
             if its_text:
                 joined.append((recording_text, texts.recording_id == links.recording_id))
             at, one, key, owner, owners = links.started_at, links.recording_id, links.number_id, phone_number, numbers
             return Branches(at, one, key, owner, owners, (), (*filters, *its_text), tuple(joined))
+        if query.extension and not bounds:
+            if filters:
+                joined.append((recording, c.id == ours.recording_id))
+            if its_text:
+                joined.append((recording_text, texts.recording_id == ours.recording_id))
+            at, one, key = ours.started_at, ours.recording_id, ours.tenant_id
+            its_own = (ours.extension == query.extension,)
+            return Branches(at, one, key, tenant, self._tenant_ids, its_own, (*filters, *its_text), tuple(joined))
+        if query.extension:
+            filters = (*filters, is_of(query.extension, c, c.id))
         if its_text and not bounds:
             if filters:
                 joined.append((recording, c.id == texts.recording_id))
@@ -148,7 +167,8 @@ class Search:
         ids = list(self._connection.execute(having.limit(FEW + 1)).scalars())
         if len(ids) > FEW:
             return None
-        bounds = (c.id.in_(ids), *bounds_of(query), *filters_of(query))
+        extension = [is_of(query.extension, c, c.id)] if query.extension else []
+        bounds = (c.id.in_(ids), *bounds_of(query), *filters_of(query), *extension)
         return Branches(c.started_at, c.id, c.tenant_id, tenant, self._tenant_ids if ids else (), bounds, (), ())
 
     def _stretches(

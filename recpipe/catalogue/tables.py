@@ -212,7 +212,7 @@ recording = Table(
     _text("callee"),
     _text("caller_name"),
     _text("callee_name"),
-    _text("extension", 100),
+    _text("extension", 510),  # a line each, ours first: see recording_extension
     _text("route"),
     _text("call_id", 200),
     _text("linked_id"),
@@ -251,7 +251,7 @@ recording = Table(
         "extension",
         "envelope_offset",
     ),
-    Index("ix_recording_extension", "tenant_id", "extension", "started_at", "id"),
+    Index("ix_recording_source_sha256", "source_sha256"),
     Index("ix_recording_call_id", "tenant_id", "call_id"),
     Index(
         "ix_recording_awaits_cdr",
@@ -291,6 +291,19 @@ recording_number = Table(
     Column("recording_id", ID, ForeignKey("recording.id", ondelete="CASCADE"), nullable=False),
     PrimaryKeyConstraint("number_id", "started_at", "recording_id"),
     Index("ix_recording_number_recording_id", "recording_id"),
+    sqlite_with_rowid=False,
+)
+
+# Which recordings an extension is in: that of our side, and those of colleagues who took part.
+recording_extension = Table(
+    "recording_extension",
+    metadata,
+    _tenant(),
+    _text("extension", 100),
+    _at("started_at"),
+    Column("recording_id", ID, ForeignKey("recording.id", ondelete="CASCADE"), nullable=False),
+    PrimaryKeyConstraint("tenant_id", "extension", "started_at", "recording_id"),
+    Index("ix_recording_extension_recording_id", "recording_id"),
     sqlite_with_rowid=False,
 )
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, Table, literal, select, tuple_
+from sqlalchemy import ColumnElement, Select, Table, exists, literal, select, tuple_
 
-from recpipe.catalogue.tables import recording, recording_text
+from recpipe.catalogue.tables import recording, recording_extension, recording_text
 from recpipe.catalogue.types import Utc, folded
 from recpipe.model import RecordingQuery
 
@@ -84,11 +84,25 @@ def has_text(wanted: str) -> ColumnElement[bool]:
     return recording_text.c.text.contains(folded(wanted), autoescape=True)
 
 
+def is_of(extension: str, recordings: Any, recording_id: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether an extension took part in a recording.
+
+    Args:
+        recordings: the columns of a table with the tenant and the start of recordings.
+        recording_id: the column with their ids.
+    """
+    c = recording_extension.c
+    return exists().where(
+        c.tenant_id == recordings.tenant_id,
+        c.extension == extension,
+        c.started_at == recordings.started_at,
+        c.recording_id == recording_id,
+    )
+
+
 def bounds_of(query: RecordingQuery) -> list[ColumnElement[bool]]:
-    """What an index begins with."""
-    c = recording.c
-    wanted = ((c.extension, query.extension), (c.call_id, query.call_id))
-    return [column == value for column, value in wanted if value]
+    """What an index of the recordings begins with."""
+    return [recording.c.call_id == query.call_id] if query.call_id else []
 
 
 def filters_of(query: RecordingQuery) -> list[ColumnElement[bool]]:

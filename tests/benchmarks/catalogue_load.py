@@ -20,7 +20,7 @@ from pathlib import Path
 from sqlalchemy import insert, text
 
 from recpipe.catalogue import Catalogue
-from recpipe.catalogue.adding import link_numbers, write_texts
+from recpipe.catalogue.adding import link_numbers, write_extensions, write_texts
 from recpipe.catalogue.engine import transaction
 from recpipe.catalogue.repository import new_id
 from recpipe.catalogue.rows import values_of
@@ -101,6 +101,7 @@ def load(catalogue: Catalogue, tenant_ids: Sequence[str], rows: int, seed: int) 
                 mine = [given for given in chunk if given.tenant_id == tenant_id]
                 link_numbers(connection, tenant_id, mine)
                 write_texts(connection, tenant_id, mine)
+                write_extensions(connection, tenant_id, mine)
         for given in chunk:
             total = totals.setdefault((given.tenant_id, given.day), [0, 0, 0])
             total[0] += 1

@@ -35,6 +35,39 @@ def numbers(catalogue: Catalogue, tenant: Tenant) -> set[str]:
 
 
 class RecordingContract:
+    def test_a_call_of_several_extensions_is_in_the_folders_of_each(self, catalogue: Catalogue) -> None:
+        tenant = kept_tenant(catalogue)
+        facts = {"extension": "201", "more_extensions": ("202", "203")}
+        [both, _] = keep(catalogue, a_recording(tenant, facts=facts), a_recording(tenant, facts={"extension": "204"}))
+        with catalogue.read() as work:
+            recordings = work.of(tenant.id).recordings
+            for extension in ("201", "202", "203"):
+                assert [entry.id for entry in recordings.in_day(both.day, extension=extension)] == [both.id]
+            assert recordings.get(both.id) == both
+
+    def test_late_facts_change_which_extensions_find_a_call(self, catalogue: Catalogue) -> None:
+        tenant = kept_tenant(catalogue)
+        [one] = keep(catalogue, a_recording(tenant, facts={"extension": "201"}))
+        with catalogue.begin() as work:
+            work.of(tenant.id).recordings.set_facts(
+                one.id, replace(one.facts, extension="202", more_extensions=("203",), started_at=NOW)
+            )
+        with catalogue.read() as work:
+            search = work.of(tenant.id).recordings.search
+            found = [len(search(RecordingQuery(extension=extension)).items) for extension in ("201", "202", "203")]
+        assert found == [0, 1, 1]
+
+    def test_the_same_bytes_under_another_name_are_flagged(self, catalogue: Catalogue) -> None:
+        mine, other = kept_tenant(catalogue), kept_tenant(catalogue)
+        digest = "ab" * 32
+        made = [replace(a_recording(tenant), source_sha256=digest) for tenant in (mine, mine, other)]
+        first, second = keep(catalogue, made[0])[0], keep(catalogue, made[1])[0]
+        batch = keep(catalogue, made[2], replace(a_recording(other), source_sha256=digest))
+        assert [one.flags for one in (first, second, *batch)] == [
+            made[0].flags, (*made[1].flags, "same-bytes-as-another"), made[2].flags, ("same-bytes-as-another",),
+        ]  # fmt: skip
+        assert keep(catalogue, made[0])[0].flags == made[0].flags
+
     @pytest.mark.parametrize(
         ("column", "word"),
         [("direction", "sideways"), ("direction", ""), ("audio", {"container": "ogg", "flags": []})],

@@ -90,7 +90,7 @@ def matches(recording: Recording, query: RecordingQuery, tenant: Tenant) -> bool
         (query.started_from is None or recording.started_at >= query.started_from)
         and (query.started_before is None or recording.started_at < query.started_before)
         and (query.direction is None or facts.direction is query.direction)
-        and (not query.extension or facts.extension == query.extension)
+        and (not query.extension or query.extension in (facts.extension, *facts.more_extensions))
         and (query.duration_min_ms is None or recording.duration_ms >= query.duration_min_ms)
         and (query.duration_max_ms is None or recording.duration_ms <= query.duration_max_ms)
         and (not query.call_id or facts.call_id == query.call_id)
@@ -102,8 +102,10 @@ def matches(recording: Recording, query: RecordingQuery, tenant: Tenant) -> bool
 def some_recordings(random_: random.Random, tenant: Tenant, count: int) -> list[Recording]:
     made = []
     for _ in range(count):
+        extension, *others = random_.choice([["201"], ["202"], ["202", "201"], ["203", "204", "201"], [""]])
         facts = {
-            "extension": random_.choice(["201", "202", ""]),
+            "extension": extension,
+            "more_extensions": tuple(others),
             "caller_name": random_.choice(["Anna Meyer", "100% sure_", "", "O'Neill"]),
             "call_id": str(random_.randrange(20)),
         }

@@ -74,7 +74,7 @@ def plans(catalogue: Catalogue, run: Any, *, without: tuple[str, ...] = ()) -> s
 SEARCHES = {
     "latest": (RecordingQuery(), "ix_recording_time"),
     "range": (RecordingQuery(started_from=LATEST - timedelta(days=3), started_before=LATEST), "ix_recording_time"),
-    "extension": (RecordingQuery(extension="203"), "ix_recording_extension"),
+    "extension": (RecordingQuery(extension="203"), "recording_extension"),
     "call": (RecordingQuery(call_id="1700000005.5"), "ix_recording_call_id"),
     "exact": (RecordingQuery(number="203"), "recording_number"),
     "ending": (RecordingQuery(number="1234", number_match=NumberMatch.ENDING), "phone_number_digits_reversed"),
@@ -83,7 +83,7 @@ SEARCHES = {
     "plain": (RecordingQuery(sealed=False), "ix_recording_time"),
     "extension and direction": (
         RecordingQuery(extension="203", direction=Direction.INBOUND),
-        "ix_recording_extension",
+        "recording_extension",
     ),
     "text": (RecordingQuery(text="Caller 4711"), "recording_text"),
     "containing": (RecordingQuery(number="12345", number_match=NumberMatch.CONTAINING), "trigram"),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from recpipe.catalogue.repository import row_of
 from recpipe.catalogue.rows import values_of
 from recpipe.catalogue.tables import metadata
 from recpipe.errors import CatalogueError, CatalogueUnavailable
-from recpipe.model import NumberMatch, RecordingQuery
+from recpipe.model import Direction, NumberMatch, RecordingQuery
 from tests.contracts.catalogue_samples import a_recording, a_tenant, keep, kept_tenant
 
 
@@ -126,6 +127,32 @@ catalogue.ready()
 catalogue.close()
 print("ready")
 """
+
+
+def test_a_call_between_two_extensions_is_found_by_both_after_a_migration(empty_url: str) -> None:
+    Catalogue.open(empty_url).close()
+    engine = create_engine(parse(empty_url))
+    with engine.begin() as connection:
+        tenant = a_tenant()
+        parties = [("202", "internal"), ("600", "queue 600"), ("020 7", "internal")]
+        calls = []
+        for callee, route in parties:
+            call = a_recording(tenant, caller="201", callee=callee, facts={"extension": "201", "route": route})
+            calls.append(replace(call, facts=replace(call.facts, direction=Direction.INTERNAL)))
+        connection.execute(insert(tables.tenant).values(row_of(tables.tenant, tenant)))
+        connection.execute(insert(tables.recording), [values_of(call) for call in calls])
+        connection.execute(text("DROP TABLE recording_extension"))
+        connection.execute(text("DROP INDEX ix_recording_source_sha256"))
+        connection.execute(text("CREATE INDEX ix_recording_extension ON recording (tenant_id, extension, started_at)"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
+    engine.dispose()
+    catalogue = Catalogue.open(empty_url)
+    with catalogue.read() as work:
+        search = work.of(tenant.id).recordings.search
+        assert [len(search(RecordingQuery(extension=one)).items) for one in ("201", "202", "600")] == [3, 1, 0]
+        [both] = search(RecordingQuery(extension="202")).items
+        assert (both.facts.extension, both.facts.more_extensions) == ("201", ("202",))
+    catalogue.close()
 
 
 def test_several_processes_open_an_empty_database_at_once(empty_url: str) -> None:

@@ -51,6 +51,7 @@ HELPERS = {
     "_more",
     "_contains",
     "filters_of",
+    "is_of",
     "bounds_of",
     "has_text",
     "_account_of",
