@@ -166,7 +166,9 @@ class DropBox:
         if _is_final(name):
             return self._store_final(path, arrived)
         is_working = _is_working_name(name)
-        not_a_test = SpoolRefused(f"{safe_text(name)} is no recording: its name must end in .wav, .WAV or .mp3.")
+        not_a_test = SpoolRefused(
+            f"{safe_text(name)} is no recording: its name must end in .wav, .mp3, .gsm or as other audio does."
+        )
         if not is_working and _is_audio(name):
             raise not_a_test
         upload = self._target.folder.hold_upload(self._reserve_bytes)

@@ -19,15 +19,16 @@ import soundfile
 from numpy.typing import NDArray
 
 from recpipe import log
-from recpipe.audio import codecs, mpeg, riff, wave_format
+from recpipe.audio import codecs, mpeg, ogg, riff, wave_format
 from recpipe.audio.files import Bytes, Part, open_regular
 from recpipe.errors import RecpipeError, SourceChanged
-from recpipe.model import AudioFacts
+from recpipe.model import AudioFacts, Container
 
 Samples = NDArray[np.int16]
 BLOCK_FRAMES = 1 << 16
 _SKIP_BYTES = 1 << 16
 _EARLY_BYTES = 1 << 16
+_HEADERLESS = {"gsm": "GSM610", codecs.VOX: "VOX_ADPCM"}
 
 
 class Undecodable(RecpipeError):
@@ -69,25 +70,17 @@ def blocks(source: Path | BinaryIO, audio: AudioFacts) -> Iterator[Samples]:
 
 
 def _decoded(stream: BinaryIO | io.FileIO, audio: AudioFacts, path: Path | None) -> Iterator[Samples]:
-    if not codecs.decoded(audio.container, audio.codec):
+    if not codecs.decoded(audio.container, audio.codec) or codecs.NO_WAVEFORM in audio.flags:
         raise Undecodable(audio.codec)
-    if codecs.is_mpeg(audio.codec):
-        body = _Virtual(b"", _frames(stream, audio, path), stream, path)
-    else:
-        head = _exactly(stream, audio.data_offset)
-        header = wave_format.canonical(_format(head, audio, path), audio.data_bytes)
-        # libsndfile looks past the header and comes back, which a stream cannot do.
-        early = _exactly(stream, min(_EARLY_BYTES, audio.data_bytes))
-        begin = audio.data_offset + len(early)
-        body = _Virtual(header + early, [(begin, audio.data_bytes - len(early))], stream, path)
+    body, form = _opened(stream, audio, path)
     left = audio.frames
     try:
         with log.native_silence():
-            sound = _Forward(body)
+            sound = _Forward(body, **form)
         with sound:
             if sound.channels != audio.channels:
                 raise Undecodable(audio.codec)
-            scaled = audio.codec.startswith("pcm_f")
+            scaled = audio.codec.startswith("pcm_f") or audio.codec in ("vorbis", "opus")
             while left > 0:
                 want = min(BLOCK_FRAMES, left)
                 with log.native_silence():
@@ -106,6 +99,44 @@ def _decoded(stream: BinaryIO | io.FileIO, audio: AudioFacts, path: Path | None)
         want = min(BLOCK_FRAMES, left)
         left -= want
         yield np.zeros((want, audio.channels), np.int16)
+
+
+def _opened(
+    stream: BinaryIO | io.FileIO, audio: AudioFacts, path: Path | None
+) -> tuple[_Virtual, dict[str, str | int]]:
+    """What libsndfile is to read, and what it must be told since no header does."""
+    if codecs.is_mpeg(audio.codec):
+        return _Virtual(b"", _frames(stream, audio, path), stream, path), {}
+    if audio.container is Container.OGG:
+        return _Virtual(b"", [(audio.data_offset, audio.data_bytes)], stream, path), {}
+    if audio.container is Container.RAW and audio.codec in _HEADERLESS:
+        form: dict[str, str | int] = {"samplerate": audio.sample_rate_hz, "channels": 1, "format": "RAW"}
+        form["subtype"] = _HEADERLESS[audio.codec]
+        return _Virtual(b"", [(audio.data_offset, audio.data_bytes)], stream, path), form
+    begin, size = audio.data_offset, audio.data_bytes
+    if audio.container is Container.FLAC:
+        header, begin = _flac(stream, audio, path)
+        size -= begin - audio.data_offset
+    elif audio.container is Container.WAV:
+        header = wave_format.canonical(_format(_exactly(stream, begin), audio, path), size)
+    else:
+        _exactly(stream, begin)
+        header = wave_format.sampled_header(audio.codec, audio.channels, audio.sample_rate_hz, size)
+    # libsndfile looks past the header and comes back, which a stream cannot do.
+    early = _exactly(stream, min(_EARLY_BYTES, size))
+    return _Virtual(header + early, [(begin + len(early), size - len(early))], stream, path), {}
+
+
+def _flac(stream: BinaryIO | io.FileIO, audio: AudioFacts, path: Path | None) -> tuple[bytes, int]:
+    """The STREAMINFO block alone, and where the first frame is: covers and comments are not libsndfile's to read."""
+    if path is None:
+        raise Undecodable(audio.codec)
+    source = Bytes(stream.fileno(), os.fstat(stream.fileno()).st_size)
+    info, begin = source.at(audio.data_offset + 4, 38), ogg.first_flac_frame(source, audio.data_offset)
+    if not begin or len(info) < 38:
+        raise Undecodable(audio.codec)
+    stream.seek(begin)
+    return b"fLaC" + bytes((0x80 | info[0],)) + info[1:], begin
 
 
 def _frames(stream: BinaryIO | io.FileIO, audio: AudioFacts, path: Path | None) -> list[tuple[int, int]]:

@@ -4,31 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from recpipe.audio import codecs, mpeg, outer_tags, riff, wave_format
+from recpipe.audio import codecs, containers, mpeg, outer_tags, raw, riff, wave_format
 from recpipe.audio.files import Bytes, Part, reading
+from recpipe.audio.stream import Malformed, Stream
 from recpipe.errors import Unfit
 from recpipe.model import AudioFacts, Container
 
 EMPTY_BYTES = 44  # a bare WAV header: what recorders leave of a call that nobody answered
 _FMT_BYTES = 64
 _MPEG_IN_WAVE = ("mpeg", "mpeglayer3")
-_OTHERS = (
-    (b"OggS", "an Ogg file"),
-    (b"fLaC", "a FLAC file"),
-    (b"#!AMR", "an AMR file"),
-    (b"FORM", "an AIFF file"),
-    (b".snd", "an AU file"),
-    (b"caff", "a CAF file"),
-    (b"RIFX", "a big-endian RIFF file"),
-    (b"riff", "a Sony Wave64 file"),
-    (b"\x1aE\xdf\xa3", "a Matroska or WebM file"),
-)
 
 
 def probe(path: Path, name: str = "") -> AudioFacts:
     """Find out container, codec, rate, channels, and the audio that is really there.
 
-    Reads a few kilobytes, whatever the size of the file; only MPEG frames are all stepped over.
+    Reads a few kilobytes, whatever the size of the file; only frames and pages without an index are all stepped over.
+    The ending of the name counts for headerless telephone audio alone, which has nothing else.
 
     Args:
         name: the file's own name, where `path` leads to it by a descriptor.
@@ -47,16 +38,25 @@ def probe(path: Path, name: str = "") -> AudioFacts:
 
 
 def survey(source: Bytes, name: str) -> AudioFacts:
-    """`probe` for an open file; `name` is for messages."""
-    if source.size_bytes <= EMPTY_BYTES:
+    """`probe` for an open file; `name` is for messages, and for what is told by its ending."""
+    if not source.size_bytes:
         raise _empty(name)
     tags = outer_tags.leading(source)
-    start = source.at(tags.end, 16)
-    for magic, what in _OTHERS:
-        if start.startswith(magic):
-            raise _unsupported(name, what)
-    if start[4:8] == b"ftyp":
-        raise _unsupported(name, "an MP4 file")
+    try:
+        what, found = containers.identify(source, tags.end)
+        if found is None and source.at(0, 4) not in riff.FORMS:
+            found = raw.headerless(source, name)
+    except Malformed as error:
+        what, lacking = error.args
+        raise Unfit(
+            "unsupported-audio",
+            f"{name} begins like {what}, and lacks {lacking}. Look whether it was written and copied whole; play it "
+            "with VLC or ffmpeg, and discard it if it is no recording.",
+        ) from error
+    if found is not None:
+        return _of_stream(found, name)
+    if source.size_bytes <= EMPTY_BYTES:
+        raise _empty(name)
     # What begins here is what it is; what only comes somewhat later must be looked for, WAV first: its start is longer.
     for search_bytes in (0, riff.SEARCH_BYTES):
         try:
@@ -75,7 +75,9 @@ def survey(source: Bytes, name: str) -> AudioFacts:
             f"{name} begins with a tag that claims more than the file has, and holds no audio that could be found. "
             "Look whether it was copied whole.",
         )
-    raise Unfit("not-audio", f"{name} is neither WAV nor MP3 inside. Look at it, and discard it if it is no recording.")
+    raise Unfit(
+        "not-audio", f"{name} is no audio that recpipe knows. Look at it, and discard it if it is no recording."
+    )
 
 
 def wave(source: Bytes, found: riff.Riff, name: str) -> AudioFacts:
@@ -141,6 +143,29 @@ def mpeg_audio(found: mpeg.Mpeg) -> AudioFacts:
     )
 
 
+def _of_stream(found: Stream, name: str) -> AudioFacts:
+    drawn = found.drawn and codecs.decoded(found.container, found.codec)
+    if not found.size or (drawn and not found.frames and found.codec != "flac"):
+        raise _empty(name)
+    flags = {
+        "truncated": found.truncated,
+        codecs.NO_WAVEFORM: not drawn or not found.frames,
+        codecs.NO_DURATION: not found.frames,
+    }
+    return AudioFacts(
+        container=found.container,
+        codec=found.codec,
+        sample_rate_hz=found.sample_rate_hz,
+        channels=found.channels,
+        duration_ms=_milliseconds(found.frames, found.sample_rate_hz),
+        frames=found.frames,
+        data_offset=found.start,
+        data_bytes=found.size,
+        bit_rate_bps=found.bit_rate_bps,
+        flags=tuple(flag for flag, on in flags.items() if on),
+    )
+
+
 def _milliseconds(frames: int, rate_hz: int) -> int:
     return (1000 * frames + rate_hz // 2) // rate_hz
 
@@ -152,5 +177,5 @@ def _empty(name: str) -> Unfit:
 def _unsupported(name: str, what: str) -> Unfit:
     return Unfit(
         "unsupported-audio",
-        f"{name} is {what}, which recpipe cannot take. Let the PBX record WAV (PCM, A-law, u-law, GSM, ADPCM) or MP3.",
+        f"{name} is {what}. No player makes sound of that: let whoever runs the PBX look at what wrote it.",
     )

@@ -24,6 +24,7 @@ _UNKNOWN_SIZE = 0x7FFF0000
 _ALL_ONES = 0xFFFFFFFF
 # Tags of other formats that careless taggers glue behind a WAV file: no audio, although no chunk either.
 _FOREIGN_TAILS = (b"TAG", b"ID3", b"APETAGEX", b"LYRICS")
+FORMS = (b"RIFF", b"RF64", b"BW64")
 _START = re.compile(rb"(?:RIFF|RF64|BW64)....WAVE", re.DOTALL)
 _START_BYTES = 12
 SEARCH_BYTES = 1 << 20  # how far from the start, or from the tags there, a file may begin

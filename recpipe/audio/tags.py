@@ -147,7 +147,8 @@ def plan(path: Path, audio: AudioFacts, tags: Tags) -> Splice:
     MP3: one ID3v2.4 tag with the frames that were there and ours, then the file behind its old tag, ID3v1 included.
     WAV: a header with right sizes and a bext chunk (PCM), the audio, the chunks that were there, LIST/INFO and `id3 `
     (these two before the audio where that is GSM); RF64 where 4 GiB are exceeded. What the recorder wrote is kept and
-    ours fills in. The same input gives the same bytes.
+    ours fills in. All others: the file as it is, since their tags stand between their headers and sums, or nowhere. The
+    same input gives the same bytes.
 
     Args:
         path: the file `audio` was probed from. The audio itself is not read.
@@ -163,6 +164,10 @@ def plan(path: Path, audio: AudioFacts, tags: Tags) -> Splice:
     with reading(path) as source:
         if audio.container is Container.MP3:
             return _plan_mp3(path, source, audio, tags)
+        if audio.container is not Container.WAV:
+            if source.size_bytes < audio.data_offset + audio.data_bytes:
+                raise SourceChanged(path)
+            return Splice(path, 0, source.size_bytes)
         try:
             found = riff.walk(source, riff.locate(source))
         except riff.NotRiff as error:

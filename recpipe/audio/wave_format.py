@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+from recpipe.audio.stream import SAMPLE_BYTES
 from recpipe.audio.wave_codecs import registered_name
 
 EXTENSIBLE = 0xFFFE
@@ -16,6 +17,9 @@ GSM_BLOCK_BYTES = 65  # two frames of 33 bytes, packed without their magic nibbl
 GSM_BLOCK_FRAMES = 320
 _MS_COEFFICIENTS = (256, 0, 512, -256, 0, 0, 192, 64, 240, 0, 460, -208, 392, -232)
 _ALL_ONES = 0xFFFFFFFF
+_AU_ENCODINGS = {
+    "pcm_s8": 2, "pcm_s16be": 3, "pcm_s24be": 4, "pcm_s32be": 5, "pcm_f32be": 6, "pcm_f64be": 7,
+}  # fmt: skip
 
 
 class UnsupportedFormat(ValueError):
@@ -99,6 +103,17 @@ def corrected(fmt: bytes, form: WaveFormat) -> bytes:
     if form.block_frames != 1 or not form.known:
         return fmt
     return fmt[:8] + struct.pack("<IH", form.byte_rate, form.block_bytes) + fmt[14:]
+
+
+def sampled_header(codec: str, channels: int, rate: int, data_bytes: int) -> bytes:
+    """A header that libsndfile reads, for samples without one: WAVE for little-endian ones, AU for the others."""
+    if codec in _AU_ENCODINGS:
+        size = min(data_bytes, _ALL_ONES)
+        return struct.pack(">4s5I", b".snd", 24, size, _AU_ENCODINGS[codec], rate, channels)
+    form = WaveFormat(codec, channels, rate, SAMPLE_BYTES.get(codec, 0) * channels, 1)
+    if codec == "gsm":
+        form = WaveFormat(codec, 1, rate, GSM_BLOCK_BYTES, GSM_BLOCK_FRAMES)
+    return canonical(form, data_bytes)
 
 
 def canonical(form: WaveFormat, data_bytes: int) -> bytes:

@@ -5,6 +5,7 @@ Units are in the field names; every datetime is aware and UTC unless it says oth
 
 from __future__ import annotations
 
+from recpipe.model.formats import AUDIO_ENDINGS, FORMATS, UNKNOWN_TYPE, Container, FileFormat
 from recpipe.model.lists import (
     Added,
     CappedCount,
@@ -32,7 +33,6 @@ from recpipe.model.people import (
 from recpipe.model.recording import (
     AudioFacts,
     CallFacts,
-    Container,
     Direction,
     Envelope,
     FileIdentity,
@@ -47,6 +47,9 @@ from recpipe.model.recording import (
 from recpipe.model.tenant import CertificateState, StoreFormat, Tenant, TenantCertificate
 
 __all__ = [
+    "AUDIO_ENDINGS",
+    "FORMATS",
+    "UNKNOWN_TYPE",
     "Added",
     "AudioFacts",
     "AuditEvent",
@@ -60,6 +63,7 @@ __all__ = [
     "DayTotal",
     "Direction",
     "Envelope",
+    "FileFormat",
     "FileIdentity",
     "FtpAccount",
     "FtpAccountKind",

@@ -13,6 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from recpipe.model.formats import Container
+
 
 class Readable(Protocol):
     """A stream of bytes, read once from its start."""
@@ -113,11 +115,6 @@ class CallFacts:
     channels: str = ""  # what the channels are, such as "customer,agent"
     tenant_hint: str = ""  # domain, account id or the like that names the tenant
     awaits_cdr: bool = False  # the layout promises a call detail record that was not there yet
-
-
-class Container(StrEnum):
-    WAV = "wav"
-    MP3 = "mp3"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,11 @@ import re
 import unicodedata
 from pathlib import PurePosixPath
 
-from recpipe.model import Container
+from recpipe.model import AUDIO_ENDINGS, FORMATS, Container
 
 SEALED_SUFFIX = ".enc"
 # Room for "~12" and ".mp3.enc" within the 255 bytes that file systems allow.
 _LONGEST_STEM_BYTES = 200
-_SUFFIXES = {Container.WAV: (".wav",), Container.MP3: (".mp3",)}
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]+')
 
 
@@ -25,10 +24,11 @@ def display_name(source_name: str, container: Container, *, sealed: bool) -> str
     """
     path = PurePosixPath(source_name)
     stem, suffix = path.stem, path.suffix
-    if suffix.lower() not in _SUFFIXES[container]:
+    endings = FORMATS[container].endings
+    if suffix.lower() not in endings:
         # A known audio extension that no longer fits is replaced, anything else is part of the name.
-        stem = stem if suffix.lower() in (".wav", ".mp3", ".wav49", ".gsm") else path.name
-        suffix = _SUFFIXES[container][0]
+        stem = stem if suffix.lower() in AUDIO_ENDINGS else path.name
+        suffix = endings[0]
     # Lone surrogates stand for bytes that are not UTF-8; format characters can reorder what is read on a screen.
     text = stem.encode("utf-8", "replace").decode("utf-8")
     text = "".join(c for c in unicodedata.normalize("NFC", text) if unicodedata.category(c) not in ("Cf", "Zl", "Zp"))

@@ -13,9 +13,12 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
 from recpipe.errors import Unfit
+from recpipe.model import AUDIO_ENDINGS
 
 CONTROL_FOLDER = ".recpipe"  # ours, in the root of each spool: lock, id, quarantine, incoming
-RECORDING_SUFFIXES = frozenset({".wav", ".wave", ".wav49", ".mp3"})
+RECORDING_SUFFIXES = AUDIO_ENDINGS
+# Two of these beside each other may share a sidecar; of rarer ones nobody looks for a sister.
+_SISTER_SUFFIXES = (".wav", ".wave", ".wav49", ".mp3", ".gsm", ".ogg", ".opus", ".webm", ".flac")
 SIDECAR_SUFFIXES = frozenset({".json", ".xml", ".csv"})
 TEMPORARY_SUFFIXES = frozenset({".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".swp"})
 
@@ -107,7 +110,7 @@ def only_sidecars_of(recording: Path) -> list[Path]:
     own = sidecars_of(recording)
     if not own:
         return []
-    for suffix in RECORDING_SUFFIXES:
+    for suffix in _SISTER_SUFFIXES:
         for variant in (suffix, suffix.upper()):
             other = recording.with_name(recording.stem + variant)
             if other.name != recording.name and is_plain_file(other):

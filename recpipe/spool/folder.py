@@ -371,7 +371,9 @@ class SpoolFolder:
     def _upload_target(self, name: str) -> Path:
         target = self._target(name)
         if kind_of(target.name) not in (Kind.RECORDING, Kind.SIDECAR):
-            raise SpoolRefused(f"{safe_text(name)} is no recording: its name must end in .wav, .WAV or .mp3.")
+            raise SpoolRefused(
+                f"{safe_text(name)} is no recording: its name must end in .wav, .mp3, .gsm or as other audio does."
+            )
         if len(target.relative_to(self.root).parts) > DEEPEST_FOLDERS + 1:
             raise SpoolRefused(f"Files lie at most {DEEPEST_FOLDERS} folders deep. Send it with a shorter path.")
         return target

@@ -305,7 +305,7 @@ def test_what_is_no_recording_stays_and_is_reported_once(
     (root / "folder").symlink_to(tmp_path / "elsewhere")
     (root / "loop").symlink_to(root)
     os.mkfifo(root / "pipe.wav")
-    for name in ("call.gsm", ".hidden.wav", "a.wav.tmp", "b.wav~", "c.json", "forgotten.part"):
+    for name in ("notes.txt", ".hidden.wav", "a.wav.tmp", "b.wav~", "c.json", "forgotten.part"):
         (root / name).write_bytes(b"x")
     os.utime(root / "forgotten.part", (1, 1))
     (root / ".recpipe/quarantine").mkdir(parents=True)
@@ -315,11 +315,11 @@ def test_what_is_no_recording_stays_and_is_reported_once(
         watcher = watch()
         assert names(collect(watcher, 2, 1.5)) == ["real.wav"]
     assert sorted((one.relative, one.reason) for one in watcher.ignored()) == [
-        ("call.gsm", "not-audio"),
         ("folder", "symbolic-link"),
         ("forgotten.part", "forgotten-temporary"),
         ("link.wav", "symbolic-link"),
         ("loop", "symbolic-link"),
+        ("notes.txt", "not-audio"),
         ("pipe.wav", "not-a-file"),
     ]
     assert sum(entry["event"] == "file ignored" for entry in logs) == 6

@@ -133,10 +133,19 @@ export class Sealed {
 const digest = async (bytes) =>
   Array.from(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)), (b) => b.toString(16).padStart(2, "0")).join("");
 
-/** RIFF for WAV; ID3 or a frame header for MP3 (ISO 11172-3 section 2.4.1.3). */
+/** How files of a kind begin; others are not told apart. */
+const BEGINNINGS = {
+  "audio/wav": ["RIFF", "RF64", "BW64"],
+  "audio/ogg": ["OggS"],
+  "audio/flac": ["fLaC", "ID3"],
+  "audio/webm": ["\x1aE\xdf\xa3"],
+};
+
+/** For MPEG and AAC also a frame header (ISO 11172-3 section 2.4.1.3, 14496-3 section 1.A.2). */
 function looksRight(start, kind) {
   const letters = String.fromCharCode(...start.subarray(0, 4));
-  if (kind === "audio/wav") return letters === "RIFF" || letters === "RF64";
+  if (kind in BEGINNINGS) return BEGINNINGS[kind].some((one) => letters.startsWith(one));
+  if (kind !== "audio/mpeg" && kind !== "audio/aac") return true;
   return letters.startsWith("ID3") || (start[0] === 0xff && (start[1] & 0xe0) === 0xe0);
 }
 

@@ -18,13 +18,13 @@ from recpipe.access.principal import Action
 from recpipe.audio.peaks import PeaksMalformed, decode
 from recpipe.disposal import LONGEST_REASON
 from recpipe.errors import InputInvalid, QueryInvalid, SearchTooLong, TooManyMatches
-from recpipe.model import Direction, NumberMatch, Page, Recording, RecordingQuery, Tenant
+from recpipe.model import FORMATS, Direction, NumberMatch, Page, Recording, RecordingQuery, Tenant
 from recpipe.web.api import export
 from recpipe.web.api.asking import Asked, understood
 from recpipe.web.api.delivery import deliver
 from recpipe.web.dashboard.desk import Desk, Form, Looking, TheDesk, Viewer, redirect
 from recpipe.web.errors import problem_of
-from recpipe.web.schemas import Selection, media_type
+from recpipe.web.schemas import Selection
 
 PAGE_SIZES = (25, 50, 100)
 MOST_COUNTED = 1000
@@ -287,8 +287,7 @@ def _rows(found: Iterable[Recording], viewer: Viewer) -> Iterable[Row]:
     tenants = {t.id: t for t in viewer.tenants}
     for recording in found:
         tenant = tenants[recording.tenant_id]
-        inside = "audio/mpeg" if recording.audio.container.value == "mp3" else "audio/wav"
-        kind = inside if recording.sealed else media_type(recording)
+        kind = FORMATS[recording.audio.container].media_type
         may_play, may_download, may_delete = (viewer.may(action, tenant) for action in ("play", "download", "delete"))
         yield Row(recording, tenant, kind, may_play, may_download, may_delete)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from recpipe.disposal import LONGEST_REASON
-from recpipe.model import Direction, Recording
+from recpipe.model import FORMATS, UNKNOWN_TYPE, Direction, Recording
 from recpipe.web.schemas.base import Given, Line, Taken
 
 
@@ -143,9 +143,7 @@ class RecordingGiven(Given):
 
 def media_type(recording: Recording) -> str:
     """Of the stored bytes. An envelope stays plain bytes: mail programs must not take the file for a message."""
-    if recording.sealed:
-        return "application/octet-stream"
-    return "audio/mpeg" if recording.audio.container.value == "mp3" else "audio/wav"
+    return UNKNOWN_TYPE if recording.sealed else FORMATS[recording.audio.container].media_type
 
 
 class RecordingList(Given):

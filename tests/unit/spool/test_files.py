@@ -37,7 +37,11 @@ from recpipe.spool.files import (
         ("a.wav~", Kind.TEMPORARY),
         (".a.wav", Kind.HIDDEN),
         (".wav", Kind.HIDDEN),
-        ("a.gsm", Kind.OTHER),
+        ("a.gsm", Kind.RECORDING),
+        ("a.wav16", Kind.RECORDING),
+        ("a.g726-32", Kind.RECORDING),
+        ("a.webm", Kind.RECORDING),
+        ("a.SLN16", Kind.RECORDING),
         ("wav", Kind.OTHER),
     ],
 )
