@@ -19,6 +19,7 @@ from playwright.sync_api import Locator, Page, expect
 from recpipe.web import offline
 from tests.services import need
 from tests.services.browser import Complaints, NewPage
+from tests.services.certificates import spare_key
 
 PASSPHRASE = "Kölner Straße 7"  # not ASCII: UTF-8 is what OpenSSL's users type
 
@@ -42,10 +43,10 @@ def tenant(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a person who followed the user guide: key pair, stranger's key pair, calls and their sums."""
     home = tmp_path_factory.mktemp("tenant")
     for who in ("my", "other"):
-        openssl(
-            *("req", "-newkey", "rsa:2048", "-nodes", "-keyout", home / f"{who}privatekey.pem", "-x509"),
-            *("-days", "1825", "-out", home / f"{who}publickey.pem", "-subj", f"/CN={who}"),
-        )
+        key = home / f"{who}privatekey.pem"
+        key.write_text(spare_key())
+        made = ("req", "-new", "-key", key, "-x509", "-days", "1825", "-subj", f"/CN={who}")
+        openssl(*made, "-out", home / f"{who}publickey.pem")
     openssl(
         *("pkcs8", "-topk8", "-v2", "aes-256-cbc", "-in", home / "myprivatekey.pem", "-out", home / "locked.pem"),
         *("-passout", f"pass:{PASSPHRASE}"),

@@ -13,6 +13,7 @@ from cryptography.x509.oid import NameOID
 
 from recpipe.access.principal import operator
 from tests.integration.api import START, World
+from tests.services.certificates import spare_key
 
 API = "/api/v1"
 
@@ -121,7 +122,8 @@ NOBODYS = {
 
 def certificate_pem(name: str) -> str:
     """A certificate as `openssl req -x509` makes it."""
-    key = rsa.generate_private_key(65537, 2048)
+    key = serialization.load_pem_private_key(spare_key().encode(), None)
+    assert isinstance(key, rsa.RSAPrivateKey)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     made = (
         x509.CertificateBuilder()

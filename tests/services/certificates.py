@@ -5,9 +5,11 @@ Fixtures: `key_pair`, `other_key_pair` (the documented command), `key_pairs` (ma
 
 from __future__ import annotations
 
+import re
 import ssl
 import subprocess
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,26 @@ def smime_decrypt(envelope: Path, out: Path, key: Path) -> subprocess.CompletedP
     )
 
 
+VECTORS = Path(__file__).parents[1] / "vectors" / "keys"
+
+
+@cache
+def _spare(bits: int) -> list[str]:
+    kept = VECTORS / f"spare-rsa{bits}.pem"
+    text = kept.read_text() if kept.exists() else ""
+    return re.findall(r"-----BEGIN PRIVATE KEY-----.*?-----END PRIVATE KEY-----\n", text, re.DOTALL)
+
+
+def spare_key(bits: int = 2048) -> str:
+    """A private key that no other test of this process has, in the PEM of `openssl req -newkey`: finding primes is what
+    takes long, so some are kept. When they are used up, a new one.
+    """
+    kept = _spare(bits)
+    if kept:
+        return kept.pop()
+    return openssl("genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", f"rsa_keygen_bits:{bits}").decode()
+
+
 class KeyPairs:
     """Makes key pairs on demand, each kind once a session."""
 
@@ -62,7 +84,7 @@ class KeyPairs:
         self._made: dict[tuple[str | None, ...], KeyPair] = {}
 
     def get(self, name: str, *options: str, key: str = "rsa:2048", subject: str | None = None) -> KeyPair:
-        """`openssl req -newkey KEY -x509` with these further options; the same call gives the same pair.
+        """What `openssl req -newkey KEY -x509` makes with these further options; the same call gives the same pair.
 
         Args:
             key: what -newkey takes; the name of a key type's parameter goes into `options` as -pkeyopt.
@@ -72,8 +94,12 @@ class KeyPairs:
         if wanted not in self._made:
             stem = f"{name}-{len(self._made)}"
             pair = KeyPair(self._folder / f"{stem}.key", self._folder / f"{stem}.crt")
+            made: tuple[str | Path, ...] = ("-newkey", key, "-nodes", "-keyout", pair.key_path)
+            if key.startswith("rsa:") and "-pkeyopt" not in options:
+                pair.key_path.write_text(spare_key(int(key.removeprefix("rsa:"))))
+                made: tuple[str | Path, ...] = ("-new", "-key", pair.key_path)
             openssl(
-                *("req", "-newkey", key, "-nodes", "-keyout", pair.key_path, "-x509", "-days", "1825"),
+                *("req", *made, "-x509", "-days", "1825"),
                 *("-subj", f"/CN={name}" if subject is None else subject, "-out", pair.certificate_path),
                 *options,
             )

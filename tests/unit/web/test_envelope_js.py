@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from tests.services import need
+from tests.services.certificates import spare_key
 
 BOUNDARIES = (0, 1, 15, 16, 17, 31, 32, 33, 47, 48, 4095, 4096, 4097, 65537, 300_001)
 
@@ -191,8 +192,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Key pairs as the user guide makes them."""
     folder = tmp_path_factory.mktemp("keys")
     for name, bits in (("a", 2048), ("b", 3072), ("c", 4096), ("d", 2048), ("e", 2048)):
+        (folder / f"{name}.key").write_text(spare_key(bits))
         openssl(
-            *("req", "-newkey", f"rsa:{bits}", "-nodes", "-keyout", folder / f"{name}.key", "-x509", "-days", "1825"),
+            *("req", "-new", "-key", folder / f"{name}.key", "-x509", "-days", "1825"),
             *("-out", folder / f"{name}.crt", "-subj", f"/O=Müller & Söhne/CN={name}", "-utf8"),
         )
     return folder
