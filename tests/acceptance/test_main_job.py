@@ -1,4 +1,4 @@
-"""From a finished call to an object that OpenSSL opens: five hundred real telephone prompts, dropped at once."""
+"""From a finished call to an object that OpenSSL opens: real telephone prompts, dropped at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.acceptance.installation import (
 )
 from tests.services.need import missing, tool
 
-FILES = 500
+FILES, MANY = 120, 500
 
 
 @pytest.fixture(params=["embedded", "distributed"])
@@ -43,12 +43,12 @@ def installation(request: pytest.FixtureRequest, tmp_path: Path) -> Installation
     return made
 
 
-@pytest.fixture(scope="module")
-def sounds() -> list[Path]:
+@pytest.fixture(params=[FILES, pytest.param(MANY, marks=pytest.mark.long)])
+def sounds(request: pytest.FixtureRequest) -> list[Path]:
     found = sorted(SOUNDS.rglob("*.wav"))
-    if len(found) < FILES:
+    if len(found) < request.param:
         missing("asterisk-core-sounds-en-wav is not installed; scripts/setup installs it")
-    return found[:FILES]
+    return found[: request.param]
 
 
 def sealed_tenant(installation: Installation, tmp_path: Path) -> Path:
@@ -82,14 +82,14 @@ def assert_all_there(installation: Installation, sounds: list[Path], key: Path, 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_five_hundred_calls_dropped_while_we_watch_are_stored_once_and_open_with_openssl(
+def test_calls_dropped_while_we_watch_are_stored_once_and_open_with_openssl(
     installation: Installation, sounds: list[Path], tmp_path: Path
 ) -> None:
     # Given a tenant with a proven key and a running watcher
     monitor = installation.spool(tenant="acme", layout="freepbx", timezone="Europe/Berlin", settle_seconds=0.5)
     key = sealed_tenant(installation, tmp_path)
     with installation.serving("ingest") as process:
-        # When five hundred files appear at once in folders that did not exist
+        # When hundreds of files appear at once in folders that did not exist
         for number, sound in enumerate(sounds):
             target = monitor / freepbx_name(number)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -109,8 +109,7 @@ def test_nothing_is_lost_or_doubled_when_ingest_is_killed_three_times(
 ) -> None:
     monitor = installation.spool(tenant="acme", layout="freepbx", timezone="Europe/Berlin", settle_seconds=0.2)
     key = sealed_tenant(installation, tmp_path)
-    few = sounds[:240]
-    for number, sound in enumerate(few):
+    for number, sound in enumerate(sounds):
         target = monitor / freepbx_name(number)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(sound, target)
@@ -120,9 +119,9 @@ def test_nothing_is_lost_or_doubled_when_ingest_is_killed_three_times(
         left_before = len(audio_files(monitor))
         with installation.serving("ingest") as process:
             deadline = time.monotonic() + 60
-            while len(audio_files(monitor)) > left_before - 40:
+            while len(audio_files(monitor)) > left_before - len(sounds) // 6:
                 assert process.poll() is None and time.monotonic() < deadline, installation.log()
-                time.sleep(0.002)
+                time.sleep(0.01)
             process.send_signal(signal.SIGKILL)
             process.wait()
         assert audio_files(monitor), f"kill {kill} came after the end"
@@ -130,5 +129,5 @@ def test_nothing_is_lost_or_doubled_when_ingest_is_killed_three_times(
     # Then the next start finishes the work
     with installation.serving("ingest") as process:
         wait_until_empty(monitor, process, seconds=120)
-    assert_all_there(installation, few, key, tmp_path)
+    assert_all_there(installation, sounds, key, tmp_path)
     assert installation.json("verify")["problems"] == []

@@ -15,17 +15,17 @@ from tests.services.certificates import KeyPair
 from tests.services.s3 import S3Server
 
 LIMIT_MB = 128
-GIGABYTE = 1_000_000_000
+LARGE, GIGABYTE = 200_000_000, 1_000_000_000  # both more than the limit
 
 
-def gigabyte_wav(path: Path) -> None:
-    """Eight kHz 16-bit mono, 17 hours; silence but for a mark at the end. Sparse, so quickly made."""
-    header = b"RIFF" + (GIGABYTE - 8).to_bytes(4, "little") + b"WAVEfmt " + (16).to_bytes(4, "little")
+def large_wav(path: Path, size_bytes: int) -> None:
+    """Eight kHz 16-bit mono, 17 hours in a gigabyte; silence but for a mark at the end. Sparse, so quickly made."""
+    header = b"RIFF" + (size_bytes - 8).to_bytes(4, "little") + b"WAVEfmt " + (16).to_bytes(4, "little")
     header += b"\1\0\1\0" + (8000).to_bytes(4, "little") + (16000).to_bytes(4, "little") + b"\2\0\x10\0"
-    header += b"data" + (GIGABYTE - 44).to_bytes(4, "little")
+    header += b"data" + (size_bytes - 44).to_bytes(4, "little")
     with path.open("wb") as out:
         out.write(header)
-        out.seek(GIGABYTE - 4)
+        out.seek(size_bytes - 4)
         out.write(b"\1\2\3\4")
 
 
@@ -40,8 +40,9 @@ def high_water_mark_mb(pid: int) -> float:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_sealing_and_uploading_a_gigabyte_needs_little_memory(
-    tmp_path: Path, s3_server: S3Server, key_pair: KeyPair
+@pytest.mark.parametrize("size_bytes", [LARGE, pytest.param(GIGABYTE, marks=pytest.mark.long)])
+def test_sealing_and_uploading_a_long_call_needs_little_memory(
+    tmp_path: Path, s3_server: S3Server, key_pair: KeyPair, size_bytes: int
 ) -> None:
     installation = Installation(
         tmp_path,
@@ -57,7 +58,7 @@ def test_sealing_and_uploading_a_gigabyte_needs_little_memory(
     installation.run("tenant", "create", "acme")
     installation.run("certificate", "add", "acme", str(key_pair.certificate_path), "--vouch")
     installation.run("tenant", "set", "acme", "--encryption", "on")
-    gigabyte_wav(spool / "out-03012345678-201-20260901-092517-1790000000.1.wav")
+    large_wav(spool / "out-03012345678-201-20260901-092517-1790000000.1.wav", size_bytes)
 
     command = installation.command("ingest", "--once", "--json")
     peak_mb = 0.0
