@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from recpipe.model import AuditQuery, Role
-from tests.acceptance.portal import Portal, portal, sign_in
+from tests.acceptance.portal import Portal, enter, portal
 from tests.services.browser import Complaints, NewPage
 
 
@@ -49,7 +49,7 @@ def rows(page: Page) -> object:
 
 
 def test_chosen_calls_are_named_explained_and_deleted(running: Portal, calls: list[str], page: Page) -> None:
-    sign_in(page, running, "carl")
+    enter(page, running, "carl")
     page.goto(f"{running.url}/recordings?number=0207946&match=containing")
     expect(page.get_by_role("button", name="Delete …")).to_be_disabled()
     page.get_by_label("Select the call of").nth(0).check()
@@ -77,7 +77,7 @@ def test_chosen_calls_are_named_explained_and_deleted(running: Portal, calls: li
 
 
 def test_one_call_is_deleted_with_the_keyboard_alone(running: Portal, calls: list[str], page: Page) -> None:
-    sign_in(page, running, "carl")
+    enter(page, running, "carl")
     page.goto(f"{running.url}/recordings")
     page.get_by_role("link", name="Delete the call of").first.focus()
     page.keyboard.press("Enter")
@@ -95,7 +95,7 @@ def test_one_call_is_deleted_with_the_keyboard_alone(running: Portal, calls: lis
 
 
 def test_cancelling_deletes_nothing(running: Portal, calls: list[str], page: Page) -> None:
-    sign_in(page, running, "carl")
+    enter(page, running, "carl")
     page.goto(f"{running.url}/recordings?direction=inbound")
     page.get_by_label("Select all").check()
     page.get_by_role("button", name="Delete 3 …").click()
@@ -108,7 +108,7 @@ def test_a_reason_that_cannot_be_kept_is_explained_and_stays_to_be_mended(
     running: Portal, calls: list[str], page: Page, complaints: Complaints
 ) -> None:
     complaints.expect("status of 422")
-    sign_in(page, running, "carl")
+    enter(page, running, "carl")
     page.goto(f"{running.url}/recordings/delete?id={calls[0]}")
     page.get_by_label("Why?").fill("  ")
     page.get_by_role("button", name="Delete for good").click()
@@ -127,7 +127,7 @@ def test_who_may_not_sees_no_way_and_finds_none(
     form = {"id": calls[0], "reason": "x"}
     for who, status in (("sue", 403), ("gil", 404)):
         page = new_page()
-        sign_in(page, running, who)
+        enter(page, running, who)
         page.goto(f"{running.url}/recordings")
         expect(page.locator(".delete, #delete")).to_have_count(0)
         answers = [
@@ -148,7 +148,7 @@ def test_who_may_delete_but_not_search_is_shown_no_call(
     running: Portal, calls: list[str], page: Page, complaints: Complaints
 ) -> None:
     complaints.expect("status of 403")
-    sign_in(page, running, "dora")
+    enter(page, running, "dora")
     page.goto(f"{running.url}/recordings/delete?id={calls[0]}")
     expect(page.get_by_text("02079460770")).to_have_count(0)
     expect(page.get_by_role("heading", name="Not allowed")).to_be_visible()
@@ -156,7 +156,7 @@ def test_who_may_delete_but_not_search_is_shown_no_call(
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 def test_another_site_cannot_make_a_browser_delete(running: Portal, calls: list[str], page: Page, site: str) -> None:
-    sign_in(page, running, "carl")
+    enter(page, running, "carl")
     headers = {"sec-fetch-site": site}
     form = {"id": calls[0], "reason": "forged"}
     assert page.request.post(f"{running.url}/recordings/delete", form=form, headers=headers).status == 403
@@ -166,7 +166,7 @@ def test_another_site_cannot_make_a_browser_delete(running: Portal, calls: list[
 
 def test_without_scripts_it_works_as_well(running: Portal, calls: list[str], new_page: NewPage) -> None:
     page = new_page(java_script_enabled=False)
-    sign_in(page, running, "carl")
+    enter(page, running, "carl")
     page.goto(f"{running.url}/recordings")
     page.get_by_label("Select the call of").first.check()
     page.get_by_role("button", name="Delete …").click()

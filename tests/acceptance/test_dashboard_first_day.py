@@ -21,6 +21,7 @@ from tests.acceptance.portal import (
     choose_key,
     code_in_challenge,
     documented_decrypt,
+    enter,
     portal,
     sign_in,
     until,
@@ -214,7 +215,7 @@ def test_a_key_is_proved_in_the_browser_and_a_stranger_key_is_not(running: Porta
     # Given a certificate that owes its proof
     page = new_page()
     sent: list[str] = []
-    sign_in(page, running, ADMIN)
+    enter(page, running, ADMIN)
     key, certificate = running.key_pair()
     stranger, _ = running.key_pair("stranger")
     page.goto(f"{running.url}/addons?service=globex")

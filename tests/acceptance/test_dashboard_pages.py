@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 from recpipe.access.principal import operator
 from recpipe.catalogue.repository import new_id
 from recpipe.model import Role
-from tests.acceptance.portal import ADMIN, PASSWORD, Portal, portal, sign_in, until
+from tests.acceptance.portal import ADMIN, PASSWORD, Portal, enter, portal, until
 from tests.services import need
 from tests.services.browser import Complaints, NewPage
 
@@ -39,7 +39,7 @@ MAY = {
 }
 ALL = EVERYBODY + SEARCHING + MANAGING + AUDITING + RUNNING
 WIDTHS = (360, 768, 994, 1024, 1260, 1440)
-SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+SCHEMES: tuple[tuple[Literal["light", "dark"], str], ...] = (("light", "undefined"), ("dark", "['color-contrast']"))
 
 
 @pytest.fixture(scope="module")
@@ -70,54 +70,50 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
         yield made
 
 
-@pytest.fixture(scope="module")
-def states(running: Portal) -> dict[str, Any]:
-    return {}
-
-
-def as_role(running: Portal, states: dict[str, Any], new_page: NewPage, who: str, **options: Any) -> Page:
-    """A page of somebody who is signed in; signing in once is enough."""
-    if who not in states:
-        page = new_page()
-        sign_in(page, running, who)
-        context: BrowserContext = page.context
-        states[who] = context.storage_state()
-    return new_page(storage_state=states[who], **options)
+def as_role(running: Portal, new_page: NewPage, who: str, **options: Any) -> Page:
+    """A page of somebody who is signed in."""
+    page = new_page(**options)
+    enter(page, running, who)
+    return page
 
 
 @pytest.mark.parametrize("who", MAY)
-def test_each_role_opens_its_pages_and_no_others(
-    running: Portal, states: dict[str, Any], new_page: NewPage, complaints: Complaints, who: str
-) -> None:
-    complaints.expect(r"status of 40[34]")
-    page = as_role(running, states, new_page, who)
+def test_each_role_opens_its_pages_and_no_others(running: Portal, new_page: NewPage, who: str) -> None:
+    page = as_role(running, new_page, who)
     for path in ALL:
-        answer = page.goto(running.url + path)
-        assert answer is not None
+        answer = page.request.get(running.url + path, headers={"accept": "text/html"}, max_redirects=0)
         assert (answer.status == 200) is (path in MAY[who]), f"{who} got {answer.status} at {path}"
         assert answer.status in (200, 403, 404)
-        text = page.content()
+        text = answer.text()
         if who != ADMIN:
             assert "Globex" not in text and running.globex.id not in text, f"{who} sees another tenant at {path}"
-        links = page.locator("nav#menu a").evaluate_all("all => all.map(a => a.getAttribute('href'))")
-        assert set(links) <= {re.sub(r"\?.*", "", p) for p in MAY[who]}, f"{who} is shown a way that is closed"
+        if path in MAY[who] and "?" not in path and who != ADMIN:  # in the browser, whose complaints are errors
+            page.goto(running.url + path)
+            assert "Globex" not in page.content() and running.globex.id not in page.content()
+            links_stay_open(page, who)
 
 
-def test_buttons_follow_the_rights(running: Portal, states: dict[str, Any], new_page: NewPage) -> None:
-    sue = as_role(running, states, new_page, "sue")
+def links_stay_open(page: Page, who: str) -> None:
+    """The menu shows nobody a way that is closed."""
+    links = page.locator("nav#menu a").evaluate_all("all => all.map(a => a.getAttribute('href'))")
+    assert set(links) <= {re.sub(r"\?.*", "", path) for path in MAY[who]}, f"{who} at {page.url}: {links}"
+
+
+def test_buttons_follow_the_rights(running: Portal, new_page: NewPage) -> None:
+    sue = as_role(running, new_page, "sue")
     sue.goto(f"{running.url}/recordings")
     expect(sue.get_by_role("button", name="Play").first).to_be_visible()
     expect(sue.locator(".download, #zip, .delete, #delete, input[name=id]")).to_have_count(0)
-    gil = as_role(running, states, new_page, "gil")
+    gil = as_role(running, new_page, "gil")
     gil.goto(f"{running.url}/recordings")
     expect(gil.locator("#results tbody tr")).to_have_count(1)
     expect(gil.get_by_text("Northwind")).to_have_count(0)
 
 
 def test_an_auditor_is_made_with_one_tick_and_sees_the_log_of_its_service_alone(
-    running: Portal, states: dict[str, Any], new_page: NewPage
+    running: Portal, new_page: NewPage
 ) -> None:
-    carl = as_role(running, states, new_page, "carl")
+    carl = as_role(running, new_page, "carl")
     carl.goto(f"{running.url}/users/new")
     carl.get_by_label("E-mail address or user name").fill("auditor@northwind.example")
     carl.get_by_label("Role").select_option(label="Service User")
@@ -128,7 +124,7 @@ def test_an_auditor_is_made_with_one_tick_and_sees_the_log_of_its_service_alone(
     made = running.parts.accounts.named(operator("test"), "auditor@northwind.example")
     assert [(grant.tenant_id, grant.actions) for grant in made.grants] == [(running.northwind.id, ("audit",))]
 
-    ada = as_role(running, states, new_page, "ada")
+    ada = as_role(running, new_page, "ada")
     ada.goto(f"{running.url}/audit")
     expect(ada.get_by_role("row", name="user.create").first).to_be_visible()
     services = ada.locator("td[data-label=Service]").all_inner_texts()
@@ -137,8 +133,8 @@ def test_an_auditor_is_made_with_one_tick_and_sees_the_log_of_its_service_alone(
     assert running.northwind.id in exported and running.globex.id not in exported
 
 
-def test_another_tenants_recording_looks_like_none(running: Portal, states: dict[str, Any], new_page: NewPage) -> None:
-    gil = as_role(running, states, new_page, "gil")
+def test_another_tenants_recording_looks_like_none(running: Portal, new_page: NewPage) -> None:
+    gil = as_role(running, new_page, "gil")
     foreign = running.recordings(3)[0].id
     answers = [
         gil.request.get(f"{running.url}/recordings/{one}/{what}", headers={"accept": "text/html"})
@@ -149,14 +145,15 @@ def test_another_tenants_recording_looks_like_none(running: Portal, states: dict
     assert len({answer.text() for answer in answers[::2]}) == 1
 
 
-def test_no_page_has_a_serious_barrier_in_light_or_dark(
-    running: Portal, states: dict[str, Any], new_page: NewPage, complaints: Complaints
+def test_no_page_has_a_serious_barrier_in_light_or_dark_and_each_fits_every_screen(
+    running: Portal, new_page: NewPage, complaints: Complaints
 ) -> None:
     if not AXE.is_file():
         need.missing("axe-core is not installed; scripts/setup installs it")
     axe = AXE.read_text()
-    found: list[str] = []
-    inside = as_role(running, states, new_page, ADMIN)
+    barriers: list[str] = []
+    too_wide: list[tuple[object, ...]] = []
+    inside = as_role(running, new_page, ADMIN)
     outside = new_page()
     certificate = running.parts.keyring.list(operator("test"), running.northwind.id)[0].id
     more = (
@@ -169,20 +166,37 @@ def test_no_page_has_a_serious_barrier_in_light_or_dark(
     for page, paths in ((inside, ALL + more), (outside, OUTSIDE)):
         for path in paths:
             page.goto(running.url + path)
+            page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+            too_wide += [(path, *found) for found in too_wide_at(page)]
             if path == "/recordings":
                 page.get_by_role("button", name="Play").last.click()
-                page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
             page.evaluate(axe)
-            for scheme in SCHEMES:
-                page.emulate_media(color_scheme=scheme)
-                until(page, f"matchMedia('(prefers-color-scheme: {scheme})').matches")
-                result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-                found += [
-                    f"{path}, {scheme}: {v['id']} ({v['impact']}): {[n['html'][:120] for n in v['nodes'][:3]]}"
-                    for v in result["violations"]
-                    if v["impact"] in ("serious", "critical")
-                ]
-    assert found == []
+            barriers += [f"{path}, {barrier}" for barrier in barriers_of(page)]
+            if page is inside and path in ALL:
+                links_stay_open(page, ADMIN)
+    assert barriers == []
+    assert too_wide == []
+
+
+def barriers_of(page: Page) -> Iterator[str]:
+    """What axe finds serious. In the dark, colours are all that differs."""
+    for scheme, rules in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        until(page, f"matchMedia('(prefers-color-scheme: {scheme})').matches")
+        result = page.evaluate(f"axe.run(document, {{resultTypes: ['violations'], runOnly: {rules}}})")
+        for v in result["violations"]:
+            if v["impact"] in ("serious", "critical"):
+                yield f"{scheme}: {v['id']} ({v['impact']}): {[n['html'][:120] for n in v['nodes'][:3]]}"
+
+
+def too_wide_at(page: Page) -> Iterator[tuple[int, object]]:
+    for width in WIDTHS:
+        resize(page, width)
+        if page.evaluate(
+            "[document.documentElement, ...document.querySelectorAll('form, section, main')]"
+            ".some(e => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== 'inline')"
+        ):
+            yield width, page.evaluate("document.querySelector('.list')?.scrollWidth")
 
 
 def deletion_of(running: Portal) -> str:
@@ -195,36 +209,23 @@ def user_id(running: Portal, name: str) -> str:
         return work.users.by_username(name).id
 
 
-def test_every_page_fits_every_screen(running: Portal, states: dict[str, Any], new_page: NewPage) -> None:
+def test_the_wider_list_of_one_service_fits_and_the_menu_is_there_when_asked_for(
+    running: Portal, new_page: NewPage
+) -> None:
     # Who sees one service has a wider list of fewer columns than who sees several
-    carl = as_role(running, states, new_page, "carl")
+    carl = as_role(running, new_page, "carl")
     carl.goto(f"{running.url}/recordings")
+    menu, voice = carl.get_by_role("button", name="Menu"), carl.get_by_role("navigation", name="Main")
     for width in WIDTHS:
         resize(carl, width)
         assert not carl.evaluate(
             "document.querySelector('#selection').scrollWidth > document.querySelector('#selection').clientWidth"
         ), width
-    page = as_role(running, states, new_page, ADMIN)
-    too_wide = []
-    for path in (*ALL, f"/users/{user_id(running, 'carl')}", deletion_of(running)):
-        page.goto(running.url + path)
-        page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
-        for width in WIDTHS:
-            resize(page, width)
-            if page.evaluate(
-                "[document.documentElement, ...document.querySelectorAll('form, section, main')]"
-                ".some(e => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== 'inline')"
-            ):
-                too_wide.append((path, width, page.evaluate("document.querySelector('.list')?.scrollWidth")))
-    assert too_wide == []
-    # And the menu is there when it is asked for
-    menu, voice = page.get_by_role("button", name="Menu"), page.get_by_role("navigation", name="Main")
-    for width in (width for width in WIDTHS if width <= 1240):
-        resize(page, width)
-        menu.click()
-        expect(voice.get_by_role("link", name="Voice")).to_be_visible()
-        menu.click()
-        expect(voice).to_be_hidden()
+        if width <= 1240:
+            menu.click()
+            expect(voice.get_by_role("link", name="Voice")).to_be_visible()
+            menu.click()
+            expect(voice).to_be_hidden()
 
 
 def resize(page: Page, width: int) -> None:
@@ -233,8 +234,8 @@ def resize(page: Page, width: int) -> None:
     until(page, f"innerWidth === {width}")
 
 
-def test_what_callers_wrote_is_text_everywhere(running: Portal, states: dict[str, Any], new_page: NewPage) -> None:
-    page = as_role(running, states, new_page, ADMIN)
+def test_what_callers_wrote_is_text_everywhere(running: Portal, new_page: NewPage) -> None:
+    page = as_role(running, new_page, ADMIN)
     for path in ("/recordings", "/system", "/audit"):
         page.goto(running.url + path)
         assert page.locator("main img, main b:text-is('not audio.wav')").count() == 0
@@ -248,10 +249,8 @@ def test_what_callers_wrote_is_text_everywhere(running: Portal, states: dict[str
     assert len(page.content()) < 100_000
 
 
-def test_search_works_as_one_types_and_its_address_can_be_shared(
-    running: Portal, states: dict[str, Any], new_page: NewPage
-) -> None:
-    page = as_role(running, states, new_page, "carl")
+def test_search_works_as_one_types_and_its_address_can_be_shared(running: Portal, new_page: NewPage) -> None:
+    page = as_role(running, new_page, "carl")
     page.goto(f"{running.url}/recordings")
     page.get_by_label("Direction").select_option("Outbound")
     expect(page.locator("#results tbody tr")).to_have_count(1)
@@ -259,7 +258,7 @@ def test_search_works_as_one_types_and_its_address_can_be_shared(
     page.get_by_label("Number", exact=True).fill("0842")
     expect(page).to_have_url(f"{running.url}/recordings?number=0842&direction=outbound")
     # The address shows the same to whoever opens it
-    other = as_role(running, states, new_page, "carl")
+    other = as_role(running, new_page, "carl")
     other.goto(page.url)
     expect(other.locator("#results tbody tr")).to_have_count(1)
     expect(other.get_by_label("Number", exact=True)).to_have_value("0842")
@@ -274,12 +273,12 @@ def test_search_works_as_one_types_and_its_address_can_be_shared(
     expect(page).to_have_url(f"{running.url}/recordings")
 
 
-def test_pages_keep_their_place(running: Portal, states: dict[str, Any], new_page: NewPage) -> None:
+def test_pages_keep_their_place(running: Portal, new_page: NewPage) -> None:
     first = running.recordings(3)[0]
     with running.parts.catalogue.begin() as work:
         gil = work.of(running.globex.id).recordings
         gil.add_many([replace(first, id=new_id(), tenant_id=running.globex.id, name=f"p{n}.wav") for n in range(30)])
-    page = as_role(running, states, new_page, "gil")
+    page = as_role(running, new_page, "gil")
     page.goto(f"{running.url}/recordings?size=25")
     expect(page.locator("#results tbody tr")).to_have_count(25)
     page.get_by_role("link", name="Earlier calls").click()
@@ -301,12 +300,10 @@ def _every() -> Any:
     return RecordingQuery()
 
 
-def test_chosen_calls_come_as_one_zip_and_the_search_as_csv(
-    running: Portal, states: dict[str, Any], new_page: NewPage
-) -> None:
+def test_chosen_calls_come_as_one_zip_and_the_search_as_csv(running: Portal, new_page: NewPage) -> None:
     import zipfile
 
-    page = as_role(running, states, new_page, "carl", accept_downloads=True)
+    page = as_role(running, new_page, "carl", accept_downloads=True)
     page.goto(f"{running.url}/recordings?number=0958")
     page.get_by_label("Select the call of").first.check()
     with page.expect_download() as download:

@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from recpipe.access.principal import operator
 from recpipe.model import Role
-from tests.acceptance.portal import ADMIN, Portal, portal, sign_in
+from tests.acceptance.portal import ADMIN, Portal, enter, portal
 from tests.services.browser import Complaints, NewPage
 
 PHONE = {"width": 360, "height": 740}
@@ -43,7 +43,7 @@ def test_each_service_of_a_user_has_actions_of_its_own(
     complaints.expect("status of 422")
     # Given the form on a phone, with script and without
     ann = new_page(viewport=PHONE, java_script_enabled=script)
-    sign_in(ann, running, ADMIN)
+    enter(ann, running, ADMIN)
     name = f"sam-{script}@example.com".lower()
     ann.goto(f"{running.url}/users/new")
     ann.get_by_label("E-mail address or user name").fill(name)
@@ -85,7 +85,7 @@ def test_each_service_of_a_user_has_actions_of_its_own(
 def test_the_usual_user_of_one_service_takes_no_tick_and_no_mouse(running: Portal, new_page: NewPage) -> None:
     # Given Carl, who has one service
     carl = new_page()
-    sign_in(carl, running, "carl")
+    enter(carl, running, "carl")
     carl.goto(f"{running.url}/users/new")
 
     # When he invites somebody by the keyboard alone
@@ -108,7 +108,7 @@ def test_the_audit_log_tells_old_and_new_actions_by_the_name_of_the_service(runn
     user = running.user("lee", Role.CLIENT, {running.northwind.id: ["search"]})
     accounts.change(by, user, grants={running.northwind.id: ["search", "keys"], running.globex.id: []})
     ann = new_page()
-    sign_in(ann, running, ADMIN)
+    enter(ann, running, ADMIN)
     ann.goto(f"{running.url}/audit?action=user.change")
     row = ann.get_by_role("row").filter(has_text="new_grants").first
     expect(row).to_contain_text("old_grants: Northwind Bicycles: Search;")
@@ -128,7 +128,7 @@ def test_files_of_a_service_that_agreed_to_nothing_are_ingested_and_it_is_told_b
 ) -> None:
     # Given Sue, who may not agree
     sue = new_page()
-    sign_in(sue, running, "sue")
+    enter(sue, running, "sue")
     sue.goto(f"{running.url}/services")
     told = card(sue)
     expect(told).to_contain_text("Files are ingested")
@@ -138,7 +138,7 @@ def test_files_of_a_service_that_agreed_to_nothing_are_ingested_and_it_is_told_b
 
     # When Carl, who may, follows the link and agrees
     carl = new_page()
-    sign_in(carl, running, "carl")
+    enter(carl, running, "carl")
     carl.goto(f"{running.url}/services")
     card(carl).get_by_role("link", name="Read and agree to its disclaimer").click()
     expect(carl.get_by_text("Files that arrive are ingested and kept.")).to_be_visible()
@@ -166,7 +166,7 @@ def test_files_of_a_service_that_agreed_to_nothing_are_ingested_and_it_is_told_b
 
 def test_letters_about_quarantine_are_for_those_who_tick_them(running: Portal, new_page: NewPage) -> None:
     carl = new_page()
-    sign_in(carl, running, "carl")
+    enter(carl, running, "carl")
     carl.goto(f"{running.url}/account")
     tick = carl.get_by_label("Files wait in quarantine")
     expect(tick).not_to_be_checked()

@@ -18,7 +18,7 @@ import pytest
 from playwright.sync_api import Page, Request, Response, expect
 
 from recpipe.model import Role
-from tests.acceptance.portal import PLAYING, Portal, choose_key, openssl, portal, sign_in, until
+from tests.acceptance.portal import PLAYING, Portal, choose_key, enter, openssl, portal, until
 from tests.services.browser import Complaints, NewPage
 
 TIME = "document.getElementById('audio').currentTime"
@@ -90,7 +90,8 @@ def until_drawn(page: Page, start: float, end: float) -> None:
 @pytest.fixture
 def carl(running: Portal, new_page: NewPage) -> Page:
     page = new_page(accept_downloads=True)
-    sign_in(page, running, "carl")
+    enter(page, running, "carl")
+    page.goto(f"{running.url}/recordings")
     return page
 
 
