@@ -18,6 +18,7 @@ pytest_plugins = [
         "tests.services.s3",
         "tests.services.postgres",
         "tests.services.certificates",
+        "tests.services.passwords",
         "tests.services.browser",
         "tests.services.mail",
     )

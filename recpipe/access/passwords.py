@@ -40,12 +40,14 @@ class Cost:
 
 # The second recommended option, for machines that cannot spare 2 GiB a login. Source: RFC 9106 section 4.
 RFC_9106_LOW_MEMORY = Cost(passes=3, memory_kib=64 * 1024, lanes=4)
+DEFAULT_COST = RFC_9106_LOW_MEMORY
 
 
 class Passwords:
     """Hashes and verifies passwords; one for a process. Thread-safe."""
 
-    def __init__(self, cost: Cost = RFC_9106_LOW_MEMORY, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, cost: Cost | None = None, monotonic: Callable[[], float] = time.monotonic) -> None:
+        cost = cost or DEFAULT_COST
         self._argon2 = Argon2Hasher(time_cost=cost.passes, memory_cost=cost.memory_kib, parallelism=cost.lanes)
         self._monotonic = monotonic
         self._nobodys = _hash_of_nothing(cost)

@@ -18,6 +18,7 @@ from recpipe.errors import InputInvalid
 from tests.unit.access.world import CHEAP, CountingPasswords
 
 
+@pytest.mark.usefixtures("full_cost")
 def test_hashes_are_argon2id_with_the_parameters_of_rfc_9106() -> None:
     kept = Passwords().hash("three quiet lamps")
 
@@ -46,6 +47,7 @@ def test_hashing_waits_for_one_of_the_few_places_as_verifying_does() -> None:
         assert passwords.verify("three quiet lamps", waiting.result(30))
 
 
+@pytest.mark.usefixtures("full_cost")
 def test_an_unknown_user_costs_the_same_work_because_the_stand_in_is_a_real_hash() -> None:
     # An ill-formed hash would be refused before any work is done, and the time would tell.
     stand_in = argon2.extract_parameters(_hash_of_nothing(RFC_9106_LOW_MEMORY))
