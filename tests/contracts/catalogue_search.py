@@ -161,7 +161,7 @@ def all_pages(search: Callable[..., Any], *given: Any, limit: int) -> list[Recor
 
 
 class SearchContract:
-    @pytest.mark.parametrize("seed", range(3))
+    @pytest.mark.parametrize("seed", [0, *(pytest.param(more, marks=pytest.mark.long) for more in range(1, 10))])
     def test_a_search_finds_what_a_filter_in_python_finds_in_the_same_order(
         self, catalogue: Catalogue, seed: int
     ) -> None:
