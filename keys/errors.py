@@ -90,3 +90,7 @@ class ContentDiffers(EnvelopeMalformed):
 
 class OutputUnsafe(KeysError):
     """Writing there would destroy what is read, or cannot work; nothing was touched."""
+
+
+class NoteUnreadable(KeysError):
+    """A note beside an object cannot be opened; the message says why."""

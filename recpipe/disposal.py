@@ -8,14 +8,16 @@ answer leaves of it is known by the tombstone: `recpipe verify` names it, and th
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
 
 from recpipe import log
 from recpipe.access.authority import check_text
 from recpipe.access.principal import Action, Principal
 from recpipe.access.trail import Clock, event
 from recpipe.catalogue import Catalogue
-from recpipe.errors import StoreError
-from recpipe.model import Tombstone
+from recpipe.errors import CatalogueUnavailable, StoreError, VersionsRemain
+from recpipe.model import Outcome, Tombstone
 from recpipe.reader import Reader
 from recpipe.store.base import Store
 
@@ -40,7 +42,8 @@ class Disposal:
             reason: why, on one line; kept on the audit log and in the tombstones, so no name or number belongs in it.
 
         Returns:
-            What is left of them; of one that another deleted at the same time, nothing.
+            What is left of them; of one that another deleted at the same time, nothing. `remains` says where a bucket
+            did not let go of all versions of the object; that is on the audit log too.
 
         Raises:
             InputInvalid: the reason is longer than `LONGEST_REASON` or holds control characters. Nothing was deleted.
@@ -58,13 +61,33 @@ class Disposal:
                 done += work.of(tenant_id).recordings.delete_many(by_tenant[tenant_id], now, by.name, reason)
             for left in done:
                 work.audit.add(event(by, Action.DELETE, now, tenant_id=left.tenant_id, subject=left.id, reason=reason))
-        for left in done:
-            self._remove_object(left)
-        return done
+        return [
+            left if not (remains := self._remove_object(by, left)) else replace(left, remains=remains) for left in done
+        ]
 
-    def _remove_object(self, left: Tombstone) -> None:
+    def _remove_object(self, by: Principal, left: Tombstone) -> str:
+        """Remove the object; what remains of it for good, "" where nothing does or the nightly look removes it."""
         try:
             self._store.delete(left.object_key)
+        except VersionsRemain as error:
+            _log.warning(
+                "versions of a deleted recording's object remain in the bucket",
+                tenant=left.tenant_id,
+                recording=left.id,
+                versions=error.count,
+            )
+            happened = event(
+                by,
+                "delete.versions-remain",
+                self._clock(),
+                outcome=Outcome.FAILED,
+                tenant_id=left.tenant_id,
+                subject=left.id,
+                versions="unknown" if error.count is None else str(error.count),
+            )
+            with suppress(CatalogueUnavailable), self._catalogue.begin() as work:
+                work.audit.add(happened)
+            return str(error)
         except StoreError as error:
             _log.warning(
                 "object of a deleted recording is left, the nightly look removes it",
@@ -72,3 +95,4 @@ class Disposal:
                 recording=left.id,
                 error=type(error).__name__,
             )
+        return ""

@@ -112,6 +112,23 @@ class ObjectExists(StoreError):
         self.key = key
 
 
+class VersionsRemain(StoreError):
+    """The object is deleted, but the bucket keeps versions, and did not let go of all of them.
+
+    Attributes:
+        count: how many remain; None where the bucket does not say.
+    """
+
+    def __init__(self, key: str, count: int | None = None) -> None:
+        super().__init__(
+            f"The bucket keeps {'former versions' if count is None else f'{count} version(s)'} of {key} that recpipe "
+            "may not delete: whoever may read versions can still read them. Give recpipe s3:ListBucketVersions and "
+            "s3:DeleteObjectVersion and delete it again, or let object lock or a lifecycle rule end them."
+        )
+        self.key = key
+        self.count = count
+
+
 class ObjectDamaged(StoreError):
     """What the store holds is not what was sent: size or SHA-256 differ."""
 

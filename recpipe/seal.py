@@ -115,9 +115,11 @@ class HashingReader:
     def __init__(self, source: Readable) -> None:
         self._source = source
         self._sha256 = hashlib.sha256()
+        self.size_bytes = 0  # that went through so far
 
     def readinto(self, buffer: memoryview, /) -> int:
         count = self._source.readinto(buffer)
+        self.size_bytes += count
         self._sha256.update(buffer[:count])
         return count
 

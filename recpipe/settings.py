@@ -116,6 +116,11 @@ class Settings(BaseSettings):
     )
     store_url: str = Field("", description="default: file://<data dir>/objects; s3://bucket/prefix")
 
+    recovery_key: SecretStr = Field(
+        SecretStr(""),
+        description="64 hex digits that encrypt what is kept beside each object; default: recovery.key in the data dir",
+    )
+
     s3_endpoint: str = Field("", description="URL of an S3-compatible store; empty for AWS")
     s3_region: str = Field("us-east-1", description="region of the bucket")
     s3_access_key: SecretStr = Field(SecretStr(""), description="empty: boto3's own chain (environment, instance role)")

@@ -26,8 +26,17 @@ from recpipe.store.base import Store
 
 # An object is stored before its row is written, and removed after it; younger than this without one it is in work.
 IN_WORK = timedelta(minutes=10)
+ALIVE = timedelta(minutes=2)  # an ingest says that it lives every few seconds
+INGEST = "ingest"
 MOST_AT_ONCE = 8
 _BATCH = 500
+# A store shows whole objects alone, so any of them may be the only copy of a call.
+_ADVICE = (
+    "It is a whole upload: one that was interrupted before its row was written, or the catalogue is older than the "
+    "store (restored from a backup). Do not remove it before you know; recpipe recover --dry-run says what can be "
+    "taken back."
+)
+_ADVICE_ON_STRANGERS = "Its name is none that recpipe gives: find out who put it there."
 _Thing = TypeVar("_Thing")
 _PIECE_BYTES = 1 << 20
 _KEY = re.compile(r"(?P<tenant>[0-9a-z_-]+)/[0-9a-f]{2}/(?P<recording>[0-9a-f]{32})-", re.ASCII)
@@ -60,7 +69,13 @@ class Report:
     read: int = 0  # recordings whose bytes were compared with their checksum
     read_bytes: int = 0
     in_work: int = 0  # objects so young that their row may still come, or so lately deleted that they may still go
+    ingest_runs: bool = False  # some ingest was alive while we looked, so what is in work is in somebody's hands
     problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def unsure(self) -> bool:
+        """Whether there is something in work and nobody who works."""
+        return bool(self.in_work) and not self.ingest_runs
 
 
 def verify(
@@ -93,7 +108,8 @@ def verify(
     chosen = _Sample(sample)
     with catalogue.read() as work:
         tenants = {tenant.id: tenant for tenant in work.tenants.list()}
-    looks = _Looks(catalogue, store, tenants)
+    report.ingest_runs = ingest_runs(catalogue, started)
+    looks = Looks(catalogue, store, tenants)
     with ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="verify") as pool:
         for batch in _batches(_rows(catalogue, tenants.values())):
             look = looks.at_size if sample is not None else looks.at_bytes
@@ -127,13 +143,19 @@ def verify(
     return report
 
 
+def ingest_runs(catalogue: Catalogue, now: datetime) -> bool:
+    """Whether some ingest has said lately that it lives."""
+    with catalogue.read() as work:
+        return any(node.role == INGEST and now - node.seen_at < ALIVE for node in work.nodes.list())
+
+
 def total(catalogue: Catalogue) -> int:
     """How many recordings there are, for a progress bar."""
     with catalogue.read() as work:
         return sum(day.recordings for tenant in work.tenants.list() for day in work.of(tenant.id).recordings.totals())
 
 
-class _Looks:
+class Looks:
     """One look at one recording or object."""
 
     def __init__(self, catalogue: Catalogue, store: Store, tenants: dict[str, Tenant]) -> None:
@@ -239,7 +261,7 @@ class _Sample:
             self.taken[place] = recording
 
 
-def _objects(report: Report, looks: _Looks, started: datetime) -> None:
+def _objects(report: Report, looks: Looks, started: datetime) -> None:
     """Every object has its row. Those without are looked up again at the end: their row may have come meanwhile."""
     orphans: list[StoredObject] = []
     for batch in _batches(looks.store.list()):
@@ -264,7 +286,7 @@ def _objects(report: Report, looks: _Looks, started: datetime) -> None:
             message = (
                 f"No recording knows the object {stored.key} ({stored.size_bytes:,} bytes, "
                 f"{'unknown date' if stored.modified_at is None else f'{stored.modified_at:%Y-%m-%d %H:%M} UTC'}). "
-                "It is left of an interrupted upload; remove it when no ingest has been running since."
+                f"{_ADVICE if looks.owner(stored.key)[1] else _ADVICE_ON_STRANGERS}"
             )
         tenant, recording_id = looks.owner(stored.key)
         report.problems.append(Problem(kind, stored.key, message, "" if tenant is None else tenant.name, recording_id))

@@ -66,6 +66,12 @@ COMMANDS = {
         _UPKEEP,
         "Compare catalogue and store: every recording has its object, every object its recording, checksums match.",
     ),
+    "recover": Listed(
+        "upkeep.recover",
+        _UPKEEP,
+        "Take back recordings that are in the store and not in the catalogue, as after restoring an older backup of "
+        "it.",
+    ),
     "audit": Listed("upkeep.audit_group", _UPKEEP, "Who did what, from where, when, and how it ended."),
     "settings": Listed("upkeep.settings_group", _UPKEEP, "What recpipe is set to."),
     "migrate": Listed(

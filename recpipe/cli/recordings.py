@@ -287,9 +287,14 @@ def delete(
             typer.confirm(f"Delete {len(found):,} recording(s) for good?", abort=True, err=True)
         done = parts.disposal.delete(operator(), wanted, reason)
     if json:
-        frame.print_json({"items": [{"id": one.id} for one in done]})
-    else:
-        frame.say(f"Deleted {len(done):,} for good.")
+        frame.print_json(
+            {"items": [{"id": one.id} | ({"remains": one.remains} if one.remains else {}) for one in done]}
+        )
+        return
+    frame.say(f"Deleted {len(done):,} for good.")
+    for left in done:
+        if left.remains:
+            frame.err.print(f"[bold red]{left.id}:[/] {frame.shown(left.remains)}")
 
 
 def _query(

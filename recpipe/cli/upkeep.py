@@ -1,8 +1,9 @@
-"""`verify`, `migrate`, `settings`, `audit` and `version`: is it sound, what is it set to, what was done."""
+"""`verify`, `recover`, `migrate`, `settings`, `audit` and `version`: is it sound, what is it set to, what was done."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -56,7 +57,7 @@ def verify(
         frame.print_json(asdict(report))
     else:
         _tell(report)
-    raise typer.Exit(frame.FAILED if report.problems else frame.DONE)
+    raise typer.Exit(frame.FAILED if report.problems or report.unsure else frame.DONE)
 
 
 def _tell(report: Report) -> None:
@@ -64,15 +65,73 @@ def _tell(report: Report) -> None:
         f"{report.recordings:,} recordings, {report.objects:,} objects; "
         f"{report.read:,} read and compared ({report.read_bytes / 1e6:,.1f} MB)."
     )
+    if report.read < report.recordings:
+        frame.say("Of the others only size, and the checksum that the store keeps if it does, was compared.")
     if report.in_work:
         frame.say(f"{report.in_work:,} objects are so new, or so lately deleted, that they are still in work.")
-    if not report.problems:
+    if report.unsure:
+        frame.say(
+            "[bold red]But no ingest is running that could write their rows.[/] Look again in ten minutes: what is "
+            "left of them then is of an interrupted upload, or the catalogue is older than the store. Remove nothing; "
+            "recpipe recover --dry-run says what can be taken back."
+        )
+    elif not report.problems:
         frame.say("[bold green]Everything is there and as it was stored.[/]")
     for problem in report.problems:
         whose = f"{frame.shown(problem.tenant)}: " if problem.tenant else ""
         frame.say(f"[bold red]{problem.kind}[/] {whose}{frame.shown(problem.message)}")
     if report.problems:
         frame.say(f"[bold red]{len(report.problems):,} problem(s).[/]")
+
+
+def recover(
+    context: typer.Context,
+    key: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="recovery.key of another node of this installation; may be repeated."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; say what would be taken back.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Take back recordings that are in the store and not in the catalogue, as after restoring an older backup of it.
+
+    Every whole object that no recording knows gets its row again, out of what is kept beside it. What cannot be taken
+    back is named, and nothing is removed. May be repeated. Ends with 1 when something is left that needs a person.
+
+    [bold]recpipe recover --dry-run[/]
+    [bold]recpipe recover --key /backup/pbx-2/recovery.key[/]
+    """
+    from rich.progress import Progress, SpinnerColumn, TextColumn
+
+    from recpipe import notes
+    from recpipe import recover as work
+    from recpipe.access.principal import operator
+
+    columns = (SpinnerColumn(), TextColumn("Looked at {task.completed:,} objects"))
+    with frame.opened(context) as parts, Progress(*columns, console=frame.err, transient=True) as progress:
+        task = progress.add_task("Recovering", total=None)
+        keys = [notes.recovery_key(parts.settings), *(notes.key_in(path) for path in key or ())]
+        report = work.recover(
+            parts.catalogue,
+            parts.store,
+            keys,
+            operator(),
+            dry_run=dry_run,
+            clock=parts.clock,
+            trail=parts.trail,
+            on_object=lambda: progress.advance(task),
+        )
+    if json:
+        frame.print_json(asdict(report) | {"counts": report.counts()})
+    else:
+        for one in report.found:
+            whose = f"{frame.shown(one.tenant)}: " if one.tenant else ""
+            frame.say(f"[bold]{one.fate}[/] {whose}{frame.shown(one.message)}")
+        counts = ", ".join(f"{number:,} {fate}" for fate, number in report.counts().items())
+        frame.say(f"{report.objects:,} objects; without a recording: {counts or 'none'}.")
+        if dry_run and report.found:
+            frame.say("Nothing was changed.")
+    raise typer.Exit(frame.FAILED if report.left else frame.DONE)
 
 
 def migrate(context: typer.Context, json: AsJson = False) -> None:

@@ -17,7 +17,7 @@ from recpipe.jobs.job import Job, Summary, Tick
 from recpipe.mail import Mailer, portal_address
 from recpipe.model import Readable, StoredObject
 from recpipe.settings import Settings
-from recpipe.store.base import Store
+from recpipe.store.base import Note, Store
 from recpipe.verify import Problem, ProblemKind, verify
 
 _log = log.get(__name__)
@@ -117,9 +117,9 @@ class _Stoppable:
     def is_local(self) -> bool:
         return self.store.is_local
 
-    def put(self, key: str, body: Readable, size_bytes: int) -> StoredObject:
+    def put(self, key: str, body: Readable, size_bytes: int, note: Note | None = None) -> StoredObject:
         self.tick.go_on()
-        return self.store.put(key, body, size_bytes)
+        return self.store.put(key, body, size_bytes, note)
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> BinaryIO:
         self.tick.go_on()

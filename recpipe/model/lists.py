@@ -98,3 +98,4 @@ class Tombstone:
     deleted_at: datetime
     deleted_by: str
     reason: str = ""
+    remains: str = ""  # what the store did not let go of, in words; known to who deletes alone

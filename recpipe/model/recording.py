@@ -157,6 +157,7 @@ class StoredObject:
     size_bytes: int
     sha256: str = ""  # lower-case hex; empty where the store keeps none (then hash what `read` gives)
     modified_at: datetime | None = None
+    note: bytes = b""  # what `put` was given to keep beside it; `head` alone says it
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from recpipe import log, metrics
+from recpipe import log, metrics, notes
 from recpipe.catalogue import Added, Catalogue
 from recpipe.errors import SpoolLocked
 from recpipe.model import Node, Recording
@@ -61,7 +61,7 @@ class Ingest:
         self._settings = settings
         self._catalogue = catalogue
         self._clock = clock
-        self._order = Order(catalogue, store, clock)
+        self._order = Order(catalogue, store, clock, notes.recovery_key(settings))
         self._queue: FairQueue[Job] = FairQueue()
         self._committer: Committer[Recording, Added] = Committer(self._write)
         self._waiting = WaitingList(catalogue, self._order, clock)

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 from keys.envelope import Sealing
 from keys.errors import SourceSizeMismatch
-from recpipe import numbers, seal
+from recpipe import notes, numbers, seal
 from recpipe.audio import codecs, probe, tags
 from recpipe.audio.splice import SpliceReader
 from recpipe.catalogue import Catalogue
@@ -100,8 +100,9 @@ class AlreadyStored:
 class Order:
     """Takes single files through the stages. Used by several threads at once; holds no state of a file."""
 
-    def __init__(self, catalogue: Catalogue, store: Store, clock: Callable[[], datetime]) -> None:
+    def __init__(self, catalogue: Catalogue, store: Store, clock: Callable[[], datetime], recovery_key: bytes) -> None:
         self._catalogue = catalogue
+        self._recovery_key = recovery_key
         self._store = store
         self._clock = clock
         self._tenants: dict[str, tuple[float, Tenant, tuple[TenantCertificate, ...]]] = {}
@@ -204,20 +205,23 @@ class Order:
             StoreError: see `Store.put`; the attempt may be uploaded again.
         """
         size = attempt.draft.stored_bytes
+
+        def note(stored_sha256: str) -> bytes:
+            whole = plain.size_bytes == attempt.splice.size_bytes
+            content_sha256 = plain.sha256 if whole else _hash(job, attempt)
+            known = replace(attempt.draft, content_sha256=content_sha256, stored_sha256=stored_sha256)
+            return notes.note_of(self._recovery_key, known, attempt.tenant.name)
+
         with ExitStack() as stack:
-            if attempt.scratch is not None:
-                source = stack.enter_context(SpliceReader(attempt.splice))
-            else:
-                splice = replace(attempt.splice, path=stack.enter_context(open_source(job)))
-                source = stack.enter_context(SpliceReader(splice, job.settled))
+            source = stack.enter_context(_opened(job, attempt))
             plain = seal.HashingReader(_Heard(source, on_read))
             if attempt.sealing is None:
-                stored = self._store.put(attempt.object_key, plain, size)
+                stored = self._store.put(attempt.object_key, plain, size, note)
             else:
                 # The store hashes what it is given, so the envelope need not be hashed here as well.
                 sealed = stack.enter_context(attempt.sealing.open(plain, hashes=False))
                 try:
-                    stored = self._store.put(attempt.object_key, sealed, size)
+                    stored = self._store.put(attempt.object_key, sealed, size, note)
                 except SourceSizeMismatch as error:
                     raise SourceChanged(job.settled.path) from error
         if (
@@ -392,6 +396,27 @@ def hash_unchanged(source: Path, settled: Settled) -> str:
         if FileIdentity.of(os.fstat(stream.fileno())) != settled.identity:
             raise SourceChanged(settled.path)
     return digest.hexdigest()
+
+
+@contextmanager
+def _opened(job: Job, attempt: Attempt) -> Iterator[SpliceReader]:
+    """What is sent of an attempt, from its start."""
+    if attempt.scratch is not None:
+        with SpliceReader(attempt.splice) as reader:
+            yield reader
+        return
+    with open_source(job) as path, SpliceReader(replace(attempt.splice, path=path), job.settled) as reader:
+        yield reader
+
+
+def _hash(job: Job, attempt: Attempt) -> str:
+    """SHA-256, in hex, of what is about to be sent."""
+    buffer = memoryview(bytearray(_HASH_BLOCK_BYTES))
+    with _opened(job, attempt) as source:
+        reader = seal.HashingReader(source)
+        while reader.readinto(buffer):
+            pass
+    return reader.sha256
 
 
 def derived_id(tenant_id: str, source_name: str, source_sha256: str) -> str:

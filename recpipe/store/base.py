@@ -5,10 +5,15 @@ A `put` may be repeated with the same key and bytes; every other call may be rep
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO, Protocol
 
 from recpipe.model import Readable, StoredObject
+
+# What to keep beside an object, asked for when its bytes were read: of its SHA-256, or of "" where a store must say it
+# before it has read them all.
+Note = Callable[[str], bytes]
+MOST_NOTE_BYTES = 1400  # S3 keeps 2 KB of metadata with an object, and this is base64 there
 
 
 class Store(Protocol):
@@ -21,13 +26,15 @@ class Store(Protocol):
     @property
     def is_local(self) -> bool: ...
 
-    def put(self, key: str, body: Readable, size_bytes: int) -> StoredObject:
+    def put(self, key: str, body: Readable, size_bytes: int, note: Note | None = None) -> StoredObject:
         """Create an object and verify it: what is returned was read back from the store.
 
         Args:
             key: from `layout`; never a name or number.
             body: read once from its start to its end.
             size_bytes: its exact length.
+            note: at most `MOST_NOTE_BYTES` that `head` gives back, and that go when the object goes. What is there
+                already keeps the note it has.
 
         Returns:
             The object, with its SHA-256. The same bytes already being there counts as success.
@@ -57,7 +64,7 @@ class Store(Protocol):
         ...
 
     def head(self, key: str) -> StoredObject:
-        """Size and, where the store keeps one, SHA-256.
+        """Size, note and, where the store keeps one, SHA-256.
 
         Raises:
             ObjectMissing: there is none.

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from recpipe.errors import ObjectDamaged, ObjectExists, ObjectMissing, StoreError, StoreRejected, StoreUnavailable
 from recpipe.model import Readable, StoredObject
+from recpipe.store.base import Note
 from recpipe.store.body import check_range, expect_end, expect_length, fill, sha256_of
 from recpipe.store.layout import check_key, check_prefix
 
@@ -58,6 +59,7 @@ _ADVICE = {
 class DirectoryStore:
     """A `Store` in a folder: files are 0600, folders 0700. Several processes may share it; thread-safe.
 
+    The note of an object is a file beside it, `.NAME.note`: a backup of the folder needs the dot files too.
     `head` and `list` give no SHA-256: one that was written down at `put` would hide that a file rotted since.
     A key cannot be both an object and the start of another's path (`a` and `a/b`): the later one is rejected.
 
@@ -81,7 +83,7 @@ class DirectoryStore:
             _make_folders(self._partial)
             self._sweep()
 
-    def put(self, key: str, body: Readable, size_bytes: int) -> StoredObject:
+    def put(self, key: str, body: Readable, size_bytes: int, note: Note | None = None) -> StoredObject:
         """As `Store.put`. The SHA-256 is of what the kernel was given; fsync(2) vouches that it is on the disk."""
         target = self._path(key)
         partial = self._partial / secrets.token_hex(16)
@@ -99,6 +101,8 @@ class DirectoryStore:
             with _translated(target):
                 if not self._link(partial, target):
                     return self._same(key, size_bytes, sha256)
+                if note is not None:
+                    _write_note(target, note(sha256))
                 self._settle_folder(target.parent)
             return StoredObject(key, size_bytes, sha256, _when(written))
         finally:
@@ -129,11 +133,13 @@ class DirectoryStore:
                 status = _regular(fd, key)
         finally:
             os.close(fd)
-        return StoredObject(key, status.st_size, "", _when(status))
+        return StoredObject(key, status.st_size, "", _when(status), _read_note(path))
 
     def delete(self, key: str) -> None:
         path = self._path(key)
         with _translated(path):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                _note_path(path).unlink()
             try:
                 path.unlink()
             except (FileNotFoundError, NotADirectoryError):
@@ -316,6 +322,27 @@ def _copy(body: Readable, fd: int, size_bytes: int, partial: Path) -> str:
         written += count
     expect_end(body, size_bytes)
     return digest.hexdigest()
+
+
+def _note_path(target: Path) -> Path:
+    """Where the note of an object is: a dot name, which no key has."""
+    return target.with_name(f".{target.name}.note")
+
+
+def _write_note(target: Path, note: bytes) -> None:
+    # Not forced to disk: it is for the day when the catalogue is lost, and a torn one is known by its tag.
+    fd = os.open(_note_path(target), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        os.write(fd, note)
+    finally:
+        os.close(fd)
+
+
+def _read_note(target: Path) -> bytes:
+    try:
+        return _note_path(target).read_bytes()
+    except OSError:
+        return b""
 
 
 def _regular(fd: int, key: str) -> os.stat_result:

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from recpipe.errors import ObjectExists, ObjectMissing
 from recpipe.model import Readable, StoredObject
+from recpipe.store.base import Note
 from recpipe.store.body import check_range, expect_end, expect_length, fill
 from recpipe.store.layout import check_key, check_prefix
 
@@ -24,13 +25,14 @@ class MemoryStore:
         self._lock = threading.Lock()
         self._objects: dict[str, tuple[bytes, StoredObject]] = {}
 
-    def put(self, key: str, body: Readable, size_bytes: int) -> StoredObject:
+    def put(self, key: str, body: Readable, size_bytes: int, note: Note | None = None) -> StoredObject:
         check_key(key)
         buffer = bytearray(size_bytes)
         expect_length(fill(body, memoryview(buffer)), size_bytes)
         expect_end(body, size_bytes)
         content = bytes(buffer)
-        stored = StoredObject(key, size_bytes, hashlib.sha256(content).hexdigest(), datetime.now(UTC))
+        sha256 = hashlib.sha256(content).hexdigest()
+        stored = StoredObject(key, size_bytes, sha256, datetime.now(UTC), note(sha256) if note else b"")
         with self._lock:
             there, known = self._objects.setdefault(key, (content, stored))
         if there != content:

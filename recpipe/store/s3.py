@@ -19,7 +19,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import ipaddress
 import math
 import random
 import threading
@@ -27,30 +26,39 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
-from urllib.parse import quote, urlsplit
 
 import boto3.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from recpipe import __version__
-from recpipe.errors import ObjectDamaged, ObjectExists, ObjectMissing, StoreError, StoreUnavailable
+from recpipe.errors import ObjectDamaged, ObjectExists, ObjectMissing, StoreError, StoreUnavailable, VersionsRemain
 from recpipe.model import Readable, StoredObject
 from recpipe.settings import Settings
+from recpipe.store.base import Note
 from recpipe.store.body import check_range, expect_end, expect_length, fill, sha256_of
 from recpipe.store.layout import check_key, check_prefix
+from recpipe.store.s3_answers import (
+    NOTE,
+    as_body,
+    attachment,
+    hexadecimal,
+    is_loopback,
+    kept_checksum,
+    note_in,
+    stream,
+    utc,
+    wire,
+)
 from recpipe.store.s3_errors import RangeBeyondEnd, code_of, translated
-from recpipe.store.s3_short import CHECKSUM, ShortWay
+from recpipe.store.s3_short import CHECKSUM, METADATA, ShortWay
 
 if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
     from mypy_boto3_s3 import S3Client
 
 MAX_PARTS = 10_000  # S3 user guide, "Amazon S3 multipart upload limits"
 MEDIA_TYPE = "application/octet-stream"  # the real one would tell a bucket reader what is inside
-STREAM_BYTES = 256 * 1024
 PRESIGN_SECONDS = 7 * 24 * 3600  # the most that signature version 4 allows
 
 
@@ -100,7 +108,7 @@ class S3Store:
         self._heeds_conditions: bool | None = None  # None: not known yet
         self._learning = threading.Lock()
         # No proxy could reach our own loopback.
-        options: dict[str, Any] = {"proxies": {}} if _is_loopback(settings.s3_endpoint) else {}
+        options: dict[str, Any] = {"proxies": {}} if is_loopback(settings.s3_endpoint) else {}
         user_agent = f"recpipe/{__version__}"
         session = boto3.session.Session(
             settings.s3_access_key.get_secret_value() or None, settings.s3_secret_key.get_secret_value() or None
@@ -127,17 +135,19 @@ class S3Store:
         )
         self._short = ShortWay(self._client, session.get_credentials(), bucket, user_agent)
 
-    def put(self, key: str, body: Readable, size_bytes: int) -> StoredObject:
+    def put(self, key: str, body: Readable, size_bytes: int, note: Note | None = None) -> StoredObject:
         check_key(key)
         if size_bytes > self._part_bytes:
-            return self._put_in_parts(key, body, size_bytes)
+            return self._put_in_parts(key, body, size_bytes, _metadata(note, ""))
         buffer = bytearray(size_bytes)
         expect_length(fill(body, memoryview(buffer)), size_bytes)
         expect_end(body, size_bytes)
         digest = hashlib.sha256(buffer)
-        sent = _Sent(size_bytes, digest.hexdigest(), _wire(digest.digest()))
+        sent = _Sent(size_bytes, digest.hexdigest(), wire(digest.digest()))
 
+        metadata = _metadata(note, sent.sha256)
         headers = {"Content-Type": MEDIA_TYPE} | ({CHECKSUM: sent.checksum} if self._sends_checksums else {})
+        headers |= {METADATA + name: value for name, value in metadata.items()}
 
         def send(condition: dict[str, Any]) -> Mapping[str, Any]:
             conditions = {"If-None-Match": "*"} if condition else {}
@@ -146,8 +156,9 @@ class S3Store:
                 return answer
             return self._client.put_object(
                 **self._at(key),
-                Body=_as_body(buffer),
+                Body=as_body(buffer),
                 ContentType=MEDIA_TYPE,
+                Metadata=metadata,
                 **self._checksum(sent.checksum),
                 **condition,
             )
@@ -168,24 +179,28 @@ class S3Store:
         if start or length is not None:
             wanted["Range"] = f"bytes={start}-{'' if length is None else start + length - 1}"
         if (body := self._short.get(self._prefix + key, wanted.get("Range", ""))) is not None:
-            return _stream(key, body)
+            return stream(key, body)
         try:
             with translated(key):
                 answer = self._client.get_object(**self._at(key), **wanted)
         except RangeBeyondEnd:
             return io.BytesIO()
-        return _stream(key, answer["Body"])
+        return stream(key, answer["Body"])
 
     def head(self, key: str) -> StoredObject:
         """As `Store.head`. The SHA-256 is the one that the store checked on arrival, not that of a fresh read."""
         check_key(key)
         answer = self._head(key)
-        return StoredObject(key, answer["ContentLength"], _hex(_kept_checksum(answer)), _utc(answer["LastModified"]))
+        kept = hexadecimal(kept_checksum(answer))
+        return StoredObject(key, answer["ContentLength"], kept, utc(answer["LastModified"]), note_in(answer))
 
     def delete(self, key: str) -> None:
+        """As `Store.delete`; in a bucket that keeps versions, every version of the object."""
         check_key(key)
         with suppress(ObjectMissing), translated(key):
-            self._client.delete_object(**self._at(key))
+            answer = self._client.delete_object(**self._at(key))
+            if answer.get("DeleteMarker") or answer.get("VersionId"):
+                self._delete_versions(key)
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """As `Store.list`. The order is the store's own: SeaweedFS sorts folder by folder, which for keys of `layout`
@@ -202,18 +217,43 @@ class S3Store:
                 return
             for entry in page.get("Contents", ()):
                 key = entry["Key"].removeprefix(self._prefix)
-                yield StoredObject(key, entry["Size"], "", _utc(entry["LastModified"]))
+                yield StoredObject(key, entry["Size"], "", utc(entry["LastModified"]))
 
     def presign(self, key: str, *, seconds: int, download_name: str, media_type: str) -> str | None:
         """As `Store.presign`; an empty `download_name` lets a browser show the object. Longest: seven days."""
         check_key(key)
         params = self._at(key) | {"ResponseContentType": media_type}
         if download_name:
-            params["ResponseContentDisposition"] = _attachment(download_name)
+            params["ResponseContentDisposition"] = attachment(download_name)
         with translated(key):
             return self._client.generate_presigned_url(
                 "get_object", Params=params, ExpiresIn=max(1, min(seconds, PRESIGN_SECONDS))
             )
+
+    def _delete_versions(self, key: str) -> None:
+        """Delete all versions of an object and the markers of its deletion: keys are never used twice.
+
+        Raises:
+            VersionsRemain: the bucket keeps some: object lock, or a right that is missing.
+        """
+        kept = 0
+        pages = self._client.get_paginator("list_object_versions")
+        try:
+            for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + key):
+                for entry in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+                    if entry["Key"] == self._prefix + key:
+                        try:
+                            self._client.delete_object(**self._at(key), VersionId=entry["VersionId"])
+                        except ClientError as error:
+                            if code_of(error)[1] != 403:
+                                raise
+                            kept += entry in page.get("Versions", ())
+        except ClientError as error:
+            if code_of(error)[1] not in (403, 501):
+                raise
+            raise VersionsRemain(key) from error
+        if kept:
+            raise VersionsRemain(key, kept)
 
     # --- creating -----------------------------------------------------------------------------------------
 
@@ -267,7 +307,7 @@ class S3Store:
         finally:
             self._learning.release()
 
-    def _put_in_parts(self, key: str, body: Readable, size_bytes: int) -> StoredObject:
+    def _put_in_parts(self, key: str, body: Readable, size_bytes: int, metadata: dict[str, str]) -> StoredObject:
         # Known before gigabytes are sent; the condition at the end is what decides.
         with suppress(ObjectMissing):
             if self._head(key)["ContentLength"] != size_bytes:
@@ -277,6 +317,7 @@ class S3Store:
             created = self._client.create_multipart_upload(
                 **self._at(key),
                 ContentType=MEDIA_TYPE,
+                Metadata=metadata,
                 **algorithm,
             )
         upload: dict[str, Any] = self._at(key) | {"UploadId": created["UploadId"]}
@@ -311,11 +352,11 @@ class S3Store:
             whole.update(buffer)
             digest = hashlib.sha256(buffer).digest()
             of_parts.update(digest)
-            part: dict[str, Any] = {"PartNumber": len(parts) + 1} | self._checksum(_wire(digest))
+            part: dict[str, Any] = {"PartNumber": len(parts) + 1} | self._checksum(wire(digest))
             with translated(key):
-                answer = self._client.upload_part(**upload, **part, Body=_as_body(buffer))
+                answer = self._client.upload_part(**upload, **part, Body=as_body(buffer))
             parts.append(part | {"ETag": answer["ETag"]})
-        return parts, _Sent(size_bytes, whole.hexdigest(), f"{_wire(of_parts.digest())}-{len(parts)}")
+        return parts, _Sent(size_bytes, whole.hexdigest(), f"{wire(of_parts.digest())}-{len(parts)}")
 
     def _give_up(self, key: str, upload: dict[str, Any]) -> None:
         with suppress(StoreError), translated(key):
@@ -329,11 +370,11 @@ class S3Store:
         confirmed = self._believes_checksums and answer.get("ChecksumSHA256") == sent.checksum
         try:
             there = self._head(key) if confirmed else None
-            if there is None or not _kept_checksum(there):
+            if there is None or not kept_checksum(there):
                 there, sha256 = self._read_back(key)
                 good, what = sha256 == sent.sha256, "reading it back gave other bytes"
             else:
-                kept = _kept_checksum(there)
+                kept = kept_checksum(there)
                 good, what = kept == sent.checksum, f"the store computed {kept} instead of {sent.checksum}"
         except ObjectMissing:
             raise ObjectDamaged(key, "the store acknowledged it, but does not have it") from None
@@ -342,7 +383,7 @@ class S3Store:
             good, what = False, f"{size:,} bytes are there instead of {sent.size_bytes:,}"
         if not good:
             self._remove_damaged(key, what)
-        return StoredObject(key, size, sent.sha256, _utc(there["LastModified"]))
+        return StoredObject(key, size, sent.sha256, utc(there["LastModified"]))
 
     def _remove_damaged(self, key: str, detail: str) -> None:
         try:
@@ -362,16 +403,16 @@ class S3Store:
         if there["ContentLength"] != sent.size_bytes:
             raise ObjectExists(key)
         # Another checksum proves nothing here: an object sent in other parts has another one.
-        known = self._believes_checksums and _kept_checksum(there) == sent.checksum
+        known = self._believes_checksums and kept_checksum(there) == sent.checksum
         if not known and self._read_back(key)[1] != sent.sha256:
             raise ObjectExists(key)
-        return StoredObject(key, sent.size_bytes, sent.sha256, _utc(there["LastModified"]))
+        return StoredObject(key, sent.size_bytes, sent.sha256, utc(there["LastModified"]))
 
     def _read_back(self, key: str) -> tuple[Mapping[str, Any], str]:
         """The answer to a GET, and the SHA-256 of what came with it."""
         with translated(key):
             answer = self._client.get_object(**self._at(key))
-        return answer, sha256_of(_stream(key, answer["Body"]))
+        return answer, sha256_of(stream(key, answer["Body"]))
 
     def _head(self, key: str) -> Any:
         if (answer := self._short.head(self._prefix + key)) is not None:
@@ -386,65 +427,5 @@ class S3Store:
         return {"ChecksumSHA256": value} if self._sends_checksums else {}
 
 
-class _Stream(io.RawIOBase):
-    """The body of one GET, whose errors are store errors. Closing early drops the connection, not the pool."""
-
-    def __init__(self, key: str, body: Any) -> None:  # a StreamingBody, whose readinto its stubs describe wrongly
-        super().__init__()
-        self._key = key
-        self._body = body
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        with translated(self._key):
-            return int(self._body.readinto(buffer))
-
-    def close(self) -> None:
-        if not self.closed:
-            self._body.close()
-        super().close()
-
-
-def _stream(key: str, body: Any) -> BinaryIO:
-    return io.BufferedReader(_Stream(key, body), STREAM_BYTES)
-
-
-def _kept_checksum(head: Mapping[str, Any]) -> str:
-    """The SHA-256 of a HEAD answer in the store's form; "" where there is none, or only a request's headers again."""
-    if "x-amz-content-sha256" in head["ResponseMetadata"]["HTTPHeaders"]:
-        return ""  # a request header: this store (rclone is one) keeps whatever it is told and checks nothing
-    return str(head.get("ChecksumSHA256", ""))
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC)  # botocore's own zone class stays here
-
-
-def _as_body(buffer: bytearray) -> Any:
-    """boto3 takes a bytearray as it is; its stubs do not know. `bytes` would be sent in pieces of 16 KiB instead."""
-    return buffer
-
-
-def _wire(digest: bytes) -> str:
-    return base64.b64encode(digest).decode()
-
-
-def _hex(checksum: str) -> str:
-    """Hex of a whole object's checksum; "" for that of parts, which is no hash of the object."""
-    return "" if "-" in checksum else base64.b64decode(checksum).hex()
-
-
-def _attachment(name: str) -> str:
-    """Content-Disposition for any file name. Source: RFC 6266 section 5, RFC 8187 section 3.2."""
-    plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\%;/' else "_" for c in name)
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
-
-
-def _is_loopback(endpoint: str) -> bool:
-    host = urlsplit(endpoint).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _metadata(note: Note | None, sha256: str) -> dict[str, str]:
+    return {NOTE: base64.b64encode(said).decode()} if note is not None and (said := note(sha256)) else {}

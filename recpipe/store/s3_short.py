@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 CHECKSUM = "x-amz-checksum-sha256"
+METADATA = "x-amz-meta-"
 
 _MARK = "key"
 _EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -77,6 +78,11 @@ class ShortWay:
             known: dict[str, Any] = {
                 "ContentLength": int(headers["content-length"]),
                 "LastModified": parsedate_to_datetime(headers["last-modified"]),
+                "Metadata": {
+                    name.lower().removeprefix(METADATA): value
+                    for name, value in headers.items()
+                    if name.lower().startswith(METADATA)
+                },
                 "ResponseMetadata": {"HTTPHeaders": {name.lower(): value for name, value in headers.items()}},
             }
         except (KeyError, ValueError):

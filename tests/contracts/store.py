@@ -14,7 +14,7 @@ import pytest
 from recpipe.errors import ObjectExists, ObjectMissing, RecpipeError, StoreRejected
 from recpipe.model import StoredObject
 from recpipe.store import layout
-from recpipe.store.base import Store
+from recpipe.store.base import MOST_NOTE_BYTES, Store
 
 PART = 5 * 1024 * 1024  # the least that S3 allows
 SIZES = [0, 1, 600_000, PART - 1, PART, PART + 1, 2 * PART, 2 * PART + 12_345]
@@ -106,6 +106,24 @@ class StoreContract:
     sorts_by_whole_key = True
 
     # --- put ----------------------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("size", [600_000, PART + 1])
+    def test_a_note_is_kept_with_its_object_and_goes_with_it(self, store: Store, size: int) -> None:
+        key, data, told = "t/r-1", content(size), []
+
+        def note(sha256: str) -> bytes:
+            told.append(sha256)
+            return bytes(range(256)) * 5 + b"x" * (MOST_NOTE_BYTES - 1280)
+
+        store.put(key, io.BytesIO(data), size, note)
+        assert set(told) <= {"", hashlib.sha256(data).hexdigest()}
+        assert store.head(key).note == note("")
+        store.put(key, io.BytesIO(data), size, lambda sha256: b"another")
+        assert store.head(key).note == note("")
+        assert [found.key for found in store.list()] == [key]
+        store.delete(key)
+        store.put(key, io.BytesIO(data), size)
+        assert store.head(key).note == b""
 
     @pytest.mark.parametrize("size", SIZES)
     def test_what_was_put_is_read_back_unchanged(self, store: Store, size: int) -> None:

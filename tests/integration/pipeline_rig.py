@@ -26,6 +26,7 @@ from recpipe.model import (
 )
 from recpipe.pipeline.ingest import Ingest
 from recpipe.settings import Settings, Spool
+from recpipe.store.base import Note
 from recpipe.store.memory import MemoryStore
 
 TENANT_ID = "7" * 32
@@ -39,8 +40,8 @@ class FaultyStore(MemoryStore):
         self.failures_left = 0
         self.received: list[tuple[str, bytes]] = []
 
-    def put(self, key: str, body: Readable, size_bytes: int) -> StoredObject:
-        stored = super().put(key, body, size_bytes)
+    def put(self, key: str, body: Readable, size_bytes: int, note: Note | None = None) -> StoredObject:
+        stored = super().put(key, body, size_bytes, note)
         self.received.append((key, self.read(key).read()))
         if self.failures_left > 0:
             self.failures_left -= 1

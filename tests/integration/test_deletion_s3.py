@@ -14,6 +14,7 @@ from recpipe.disposal import Disposal
 from recpipe.errors import NotFound, ObjectMissing
 from recpipe.jobs import upkeep
 from recpipe.jobs.job import Tick
+from recpipe.model import Outcome
 from recpipe.store.layout import new_object_key
 from recpipe.store.s3 import S3Store
 from recpipe.verify import IN_WORK
@@ -55,4 +56,45 @@ def test_a_deletion_stands_while_the_store_is_away_and_the_object_goes_later(
     assert (look["removed"], look["problems"]) == (1, 0)
     with pytest.raises(ObjectMissing):
         direct.head(recording.object_key)
+    made.catalogue.close()
+
+
+def test_a_deletion_takes_every_version_that_a_bucket_keeps(s3_server: S3Server) -> None:
+    admin = replace(s3_server, access_key="root")
+    client, bucket = admin.client(), f"versioned-{secrets.token_hex(4)}"
+    client.create_bucket(Bucket=bucket)
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    store = S3Store(admin.settings(), bucket, "recordings")
+    for key in ("t/5f/r-1", "t/5f/r-12"):
+        put(store, key, b"what was said")
+    client.put_object(Bucket=bucket, Key="recordings/t/5f/r-1", Body=b"somebody else's")
+    client.delete_object(Bucket=bucket, Key="recordings/t/5f/r-1")
+
+    store.delete("t/5f/r-1")
+
+    left = client.list_object_versions(Bucket=bucket)
+    assert [one["Key"] for one in left.get("Versions", ())] == ["recordings/t/5f/r-12"]
+    assert not left.get("DeleteMarkers")
+    store.delete("t/5f/r-1")
+
+
+def test_what_a_bucket_does_not_let_go_of_is_told_and_on_the_audit_log(s3_server: S3Server, tmp_path: Path) -> None:
+    admin = replace(s3_server, access_key="root")
+    client, bucket = admin.client(), f"locked-{secrets.token_hex(4)}"
+    client.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
+    store, made = S3Store(admin.settings(), bucket), sqlite_world(tmp_path)
+    tenant = made.tenant()
+    recording = a_recording(tenant)
+    recording = replace(recording, object_key=new_object_key(tenant.id, recording.id, "s1"))
+    put(store, recording.object_key, b"what was said")
+    client.put_object_legal_hold(Bucket=bucket, Key=recording.object_key, LegalHold={"Status": "ON"})
+    with made.catalogue.begin() as work:
+        work.add_recordings([recording])
+
+    [left] = Disposal(made.catalogue, store, made.reader, made.clock).delete(made.root, [recording.id], "asked for")
+
+    assert "1 version(s)" in left.remains
+    with made.catalogue.read() as work:
+        told = next(e for e in work.of(tenant.id).audit.list().items if e.action == "delete.versions-remain")
+    assert (told.subject, told.outcome, told.detail) == (recording.id, Outcome.FAILED, {"versions": "1"})
     made.catalogue.close()

@@ -24,6 +24,7 @@ from recpipe.quarantine import QuarantineDesk
 from recpipe.settings import Spool
 from recpipe.spool.describe import Describer
 from recpipe.spool.folder import SpoolFolder
+from recpipe.store.base import Note
 from tests.integration.pipeline_rig import FaultyStore, Rig, until
 from tests.services.certificates import KeyPair
 
@@ -48,9 +49,9 @@ class DamagingStore(FaultyStore):
 
     damaged = False
 
-    def put(self, key: str, body: Readable, size_bytes: int) -> StoredObject:
+    def put(self, key: str, body: Readable, size_bytes: int, note: Note | None = None) -> StoredObject:
         if self.damaged:
-            return super().put(key, body, size_bytes)
+            return super().put(key, body, size_bytes, note)
         self.damaged = True
         super().put(key, io.BytesIO(b"x"), 1)
         raise ObjectDamaged(key, "other bytes are there; removing it failed too")
@@ -249,12 +250,12 @@ class AbsentStore(FaultyStore):
         self.answers = threading.Event()
         self.answers.set()
 
-    def put(self, key: str, body: Readable, size_bytes: int) -> StoredObject:
+    def put(self, key: str, body: Readable, size_bytes: int, note: Note | None = None) -> StoredObject:
         self.tries += 1
         self.answers.wait()
         if self.refuses:
             raise StoreRejected("The object store refused (AccessDenied).")
-        return super().put(key, body, size_bytes)
+        return super().put(key, body, size_bytes, note)
 
 
 @pytest.fixture

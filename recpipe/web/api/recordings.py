@@ -11,7 +11,7 @@ from recpipe.web.api.asking import Asked, asked, understood
 from recpipe.web.api.delivery import deliver
 from recpipe.web.api.openapi import declared
 from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, caller_of
-from recpipe.web.schemas import Deletion, Line, RecordingGiven, RecordingList
+from recpipe.web.schemas import Deletion, Line, RecordingGiven, RecordingList, Remains
 
 MOST_COUNTED = 1000
 
@@ -55,10 +55,19 @@ def get(context: Context, principal: Caller, recording_id: RecordingId) -> Recor
     return RecordingGiven.of(found, context.names.of([found.tenant_id])[found.tenant_id])
 
 
-@router.delete("/{recording_id}", operation_id="delete_recording", status_code=204, responses=declared(404))
-def delete(context: Context, principal: Caller, recording_id: RecordingId, wanted: Deletion | None = None) -> None:
+@router.delete(
+    "/{recording_id}",
+    operation_id="delete_recording",
+    status_code=204,
+    response_class=Response,
+    responses={200: {"description": "Deleted; the bucket keeps versions.", "model": Remains}, **declared(404)},
+)
+def delete(context: Context, principal: Caller, recording_id: RecordingId, wanted: Deletion | None = None) -> Response:
     """Delete it for good. Its file is not stored again when it is ingested anew."""
-    context.disposal.delete(principal, [recording_id], wanted.reason if wanted else "")
+    done = context.disposal.delete(principal, [recording_id], wanted.reason if wanted else "")
+    if not any(left.remains for left in done):
+        return Response(status_code=204)
+    return Response(Remains().model_dump_json(), media_type="application/json")
 
 
 @router.get(

@@ -96,10 +96,11 @@ def delete(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Resp
     try:
         if not reason.strip():
             raise InputInvalid("reason", "Say why they may be deleted; the reason is kept on the audit log.")
-        desk.context.disposal.delete(viewer.principal, ids, reason)
+        gone = desk.context.disposal.delete(viewer.principal, ids, reason)
     except InputInvalid as refused:
         return _deletion(request, desk, viewer, ids, refused, reason)
-    return redirect(_as_typed(request, desk, viewer).address(done="deleted"))
+    done = "versions-remain" if any(left.remains for left in gone) else "deleted"
+    return redirect(_as_typed(request, desk, viewer).address(done=done))
 
 
 @router.get("/recordings/{recording_id}/media")

@@ -32,6 +32,8 @@ NOTES: Mapping[str, str] = {
     "retired": "The certificate was retired. What was sealed for it stays readable with its key.",
     "retried": "The file is tried again.",
     "discarded-file": "The file was deleted.",
+    "versions-remain": "Deleted, but the bucket keeps versions that recpipe may not delete. The audit log says "
+    "which; tell the operator.",
     "deleted": "Deleted for good. Who did it, when and why is on the audit log.",
     "tenant-created": "The service was created.",
 }

@@ -175,6 +175,16 @@ class Deletion(Taken):
     )
 
 
+class Remains(Given):
+    """What is left of a deleted recording."""
+
+    remains: str = Field(
+        "The recording is deleted, but its bucket keeps versions that recpipe may not delete: whoever may read "
+        "versions of objects there can still read it. It is on the audit log; tell the operator.",
+        description="in words",
+    )
+
+
 class UploadGiven(Given):
     """A file that is safe in a spool and will be ingested."""
 

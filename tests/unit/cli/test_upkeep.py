@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,24 @@ def test_what_was_stored_is_sound(cli: Cli, calls: list[Any]) -> None:
         "read": 3,
         "read_bytes": sum(call["size_bytes"] for call in calls),
         "in_work": 0,
+        "ingest_runs": False,
         "problems": [],
     }
+
+
+def test_rows_that_a_restored_catalogue_lacks_are_taken_back(cli: Cli, calls: list[Any]) -> None:
+    with closing(sqlite3.connect(cli.home / "recpipe-data/recpipe.sqlite3")) as database, database:
+        database.execute("PRAGMA foreign_keys=ON")
+        for table in ("recording", "day_total"):
+            database.execute(f"DELETE FROM {table}")
+    told = cli.run("verify", code=1).out
+    assert "no ingest is running" in told and "Everything is there" not in told
+    assert "3 recovered" in cli.run("recover", "--dry-run").out
+    assert cli.json("recover")["counts"] == {"recovered": 3}
+    assert "Everything is there" in cli.run("verify").out
+    again = cli.json("recordings", "search")["items"]
+    assert [one | {"flags": []} for one in again] == [one | {"flags": []} for one in calls[::-1]]
+    assert {one["subject"] for one in cli.audited("recover")} == {one["id"] for one in calls}
     assert "as it was stored" in cli.run("verify").out
     assert cli.audited("verify")[0]["detail"] == {"recordings": 3, "objects": 3, "read": 3, "problems": 0}
 
