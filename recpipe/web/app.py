@@ -12,6 +12,7 @@ import recpipe
 from recpipe.web import dashboard, errors, health
 from recpipe.web.api import export, ftp_accounts, openapi, operation, recordings, tenants, uploads, users
 from recpipe.web.deps import API, ENDPOINT_THREADS, WebContext
+from recpipe.web.methods import HeadAsGet
 from recpipe.web.security import Guard, origin_of
 
 
@@ -22,6 +23,7 @@ def create_monitor(context: WebContext) -> FastAPI:
     app.state.readiness = health.Readiness(context)
     errors.install(app)
     app.include_router(health.router)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(Guard, limits={}, origins=frozenset())
     return app
 
@@ -51,6 +53,7 @@ def create_app(context: WebContext) -> FastAPI:
     for part in (export, recordings, uploads, tenants, ftp_accounts, users, operation):
         app.include_router(part.router)
     dashboard.mount(app, context)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(
         Guard,
         limits={uploads.PREFIX: uploads.MOST_BYTES},

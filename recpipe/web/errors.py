@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -19,6 +19,7 @@ from starlette.responses import Response
 
 from keys import errors as keys_errors
 from recpipe import errors, log
+from recpipe.web.methods import allowed
 
 _log = log.get(__name__)
 
@@ -168,7 +169,8 @@ def _of_http(error: HTTPException) -> Problem:
     detail = error.detail if error.detail != HTTPStatus(error.status_code).phrase else ""
     if error.status_code == 404:
         detail = "There is nothing at this address. /api/v1/openapi.json lists all there is."
-    return Problem(error.status_code, kind, title, detail, headers=dict(error.headers or {}))
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    return Problem(error.status_code, kind, title, detail, headers=headers)
 
 
 def _of_validation(error: RequestValidationError) -> Problem:
@@ -189,6 +191,8 @@ ErrorPage = Callable[[Request, Problem], Response]
 def respond(request: Request, error: Exception) -> Response:
     """The answer to an error: problem+json, or a page where the dashboard gave one for its own addresses."""
     problem = problem_of(error)
+    if problem.status == 405:
+        problem = replace(problem, headers={**problem.headers, "allow": allowed(request.scope)})
     if problem.status >= 500:
         _log.error("request failed", kind=problem.kind, error=type(error).__name__, reason=_inside(error))
     page: ErrorPage | None = getattr(request.app.state, "error_page", None)
@@ -197,7 +201,17 @@ def respond(request: Request, error: Exception) -> Response:
             return page(request, problem)
         except Exception:
             _log.exception("error page failed", kind=problem.kind)
-    return problem.response()
+    answer = problem.response()
+    if problem.status == 401 and not _is_browser(request):
+        # A line of its own: clients that know Basic alone look for a line that begins with it. Not for a browser, which
+        # would ask its user for a name and a password.
+        answer.headers.append("www-authenticate", 'Basic realm="recpipe", charset="UTF-8"')
+    return answer
+
+
+def _is_browser(request: Request) -> bool:
+    """Whether a page asked, not a program: every browser of today sends one of these. Source: W3C Fetch Metadata."""
+    return any(name in request.headers for name in ("sec-fetch-mode", "sec-fetch-site", "cookie", "referer", "origin"))
 
 
 def _inside(error: Exception) -> str:

@@ -202,6 +202,40 @@ def test_a_fact_that_cannot_be_read_is_refused_before_anything_is_kept(
 
 
 @pytest.mark.parametrize(
+    ("query", "facts"),
+    [
+        ("caller=+447700900124&callee=201", {"caller": "+447700900124", "callee": "201"}),
+        ("caller=%2B447700900124", {"caller": "+447700900124"}),
+        ("callee=sip:+4930123456@pbx.example", {"callee": "sip:+4930123456@pbx.example"}),
+        ("caller_id_number=+447700900124&to=+4930123456@acme", {"caller": "+447700900124", "callee": "+4930123456"}),
+        ("caller_name=Erin+Doyle", {"caller_name": "Erin Doyle"}),
+        ("started_at=2026-09-09T17:11:18+01:00", {"started_at": "2026-09-09T17:11:18+01:00"}),
+        ("started_at=2026-09-09T17:11:18.250+0100", {"started_at": "2026-09-09T17:11:18.250+0100"}),
+        ("started_at=2026-09-09+17:11:18", {"started_at": "2026-09-09 17:11:18"}),
+        ("started_at=2026-09-09+17:11:18-05:00", {"started_at": "2026-09-09 17:11:18-05:00"}),
+    ],
+)
+def test_a_plus_that_is_written_as_it_is_means_a_plus_in_numbers_and_times(
+    there: World, root: Path, query: str, facts: dict[str, str]
+) -> None:
+    answer = there.client("pbx").put(f"/api/v1/uploads/kazoo/{NAME}?{query}", content=AUDIO)
+    assert answer.status_code == 201, answer.text
+    assert json.loads(files(root / "kazoo")[f"{NAME}.json"]) == facts
+
+
+def test_a_full_disk_and_a_bottomless_path_are_refused_before_anything_is_kept(tmp_path: Path) -> None:
+    free = shutil.disk_usage(tmp_path).free
+    spools = (Spool(path=tmp_path / "kazoo", tenant="acme", layout="kazoo"),)
+    with world(tmp_path, spool=spools, upload_reserve_bytes=free * 2) as full:
+        answer = full.client().put(f"/api/v1/uploads/kazoo/{NAME}", content=AUDIO)
+        assert (answer.status_code, answer.json()["type"]) == (503, "urn:recpipe:problem:no-room")
+        assert int(answer.headers["retry-after"]) > 0
+        deep = "/".join("d" * 17)
+        assert full.client().put(f"/api/v1/uploads/kazoo/{deep}/{NAME}", content=AUDIO).status_code == 409
+    assert files(tmp_path / "kazoo") == {}
+
+
+@pytest.mark.parametrize(
     ("kind", "body"),
     [
         ("multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\ntext\r\n--x--\r\n"),

@@ -6,6 +6,7 @@ A thread is taken for each piece that is read and given back while it is sent, s
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from contextlib import ExitStack
 from typing import BinaryIO, Protocol
@@ -240,6 +241,17 @@ class _Parts:
 
 
 _NOT_PLAIN = re.compile(r'[^\x20-\x7e]|["%\\;/]')
+# Letters that others stand for; the rest lose their marks. Source: Unicode CLDR, transforms de-ASCII, Latin-ASCII.
+_SPELLED = str.maketrans(
+    {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss", "ẞ": "SS", "æ": "ae", "Æ": "AE"}
+    | {"ø": "o", "Ø": "O", "œ": "oe", "Œ": "OE", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "ð": "d", "þ": "th", "ı": "i"}
+)
+
+
+def _transliterated(name: str) -> str:
+    """A name with its letters as they are written where there is nothing but ASCII; what has no such letters stays."""
+    spelled = unicodedata.normalize("NFC", name).translate(_SPELLED)
+    return "".join(c for c in unicodedata.normalize("NFKD", spelled) if not unicodedata.combining(c))
 
 
 def disposition(how: str, name: str) -> str:
@@ -247,7 +259,7 @@ def disposition(how: str, name: str) -> str:
 
     Source: RFC 6266 section 4 and appendix D, RFC 8187 section 3.2 (ext-value).
     """
-    plain = _NOT_PLAIN.sub("_", name)
+    plain = _NOT_PLAIN.sub("_", _transliterated(name))
     value = f'{how}; filename="{plain}"'
     if plain != name:
         value += f"; filename*=UTF-8''{quote(name.encode('utf-8', 'replace'), safe='')}"

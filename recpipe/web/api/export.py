@@ -83,16 +83,25 @@ def export(
 ) -> Response:
     """The whole search, however many. In CSV an apostrophe stands before what a spreadsheet would calculate."""
     tenants, query = understood(context, principal, what)
-    headers = {
-        "content-type": _MEDIA_TYPES[form],
-        "content-disposition": disposition("attachment", f"recordings.{form.value}"),
-    }
+    headers = _headers_of(form)
     with context.streams.place(principal) as place:
         first = context.reader.search(principal, tenants, query, None, _PAGE, action=Action.EXPORT)
         _note(context, principal, tenants, form)
         rows = _rows(context, principal, tenants, query, first)
         pieces = _csv(rows) if form is Format.CSV else _json_lines(rows)
         return Streamed(Generated(pieces), context.streams, place.pop_all(), 200, headers)
+
+
+@router.head("/export", include_in_schema=False)
+def export_head(
+    context: Context,
+    principal: Caller,
+    what: Annotated[Asked, Depends(asked)],
+    form: Annotated[Format, Query(alias="format")] = Format.CSV,
+) -> Response:
+    """What an export would be, without reading it all and without an event."""
+    understood(context, principal, what)
+    return Response(headers=_headers_of(form))
 
 
 @router.post(
@@ -102,7 +111,11 @@ def export(
     responses={
         200: {
             "description": "A ZIP of the stored files, with manifest.json and SHA256SUMS at its end.",
-            "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
+            # The second is what generated clients know as a file.
+            "content": {
+                kind: {"schema": {"type": "string", "format": "binary"}}
+                for kind in ("application/zip", "application/octet-stream")
+            },
         },
         **declared(404),
     },
@@ -121,6 +134,13 @@ def zipped(request: Request, context: Context, principal: Caller, wanted: Select
         ),
     }
     return Streamed(Generated(pieces), context.streams, context.streams.place(principal), 200, headers)
+
+
+def _headers_of(form: Format) -> dict[str, str]:
+    return {
+        "content-type": _MEDIA_TYPES[form],
+        "content-disposition": disposition("attachment", f"recordings.{form.value}"),
+    }
 
 
 def _note(context: WebContext, principal: Principal, tenants: Collection[str] | None, form: Format) -> None:

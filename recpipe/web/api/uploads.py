@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Annotated
@@ -40,6 +41,10 @@ _TEXTS = (
     *("call_id", "linked_id", "channels", "tenant"),
 )
 _NUMBERS = ("duration_ms", "duration_seconds")
+# Those that hold a number, also by KAZOO's names, and how a + that became a space is known in them and in times.
+_WITH_NUMBERS = frozenset({"caller", "callee", "extension", "from", "to", "caller_id_number"})
+_SPACE_BEFORE_NUMBER = re.compile(r"^(sips?:|tel:)? (?=[0-9])")
+_SPACE_BEFORE_ZONE = re.compile(r"([0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?) ([0-9]{2}:?[0-9]{2})")
 # Facts as `CallFacts` names them -> as a sidecar does.
 _FROM_KAZOO = {"caller": "caller", "callee": "callee", "caller_name": "caller_name", "call_id": "call_id"} | {
     "linked_id": "linked_id",
@@ -245,6 +250,7 @@ def described(given: Mapping[str, str], timezone: str) -> bytes:
     Raises:
         Unfit: a fact cannot be understood.
     """
+    given = {name: _with_plus(name, value) for name, value in given.items()}
     kazoo = asdict(sidecar.facts_from_kazoo(given))
     facts: dict[str, object] = {theirs: kazoo[ours] for ours, theirs in _FROM_KAZOO.items() if kazoo[ours]}
     facts |= {name: given[name] for name in _TEXTS if given.get(name)}
@@ -261,6 +267,13 @@ def described(given: Mapping[str, str], timezone: str) -> bytes:
     if len(written) > sidecar.LIMIT_BYTES:
         raise InputInvalid("query", "The facts of the call are too long.")
     return written
+
+
+def _with_plus(name: str, value: str) -> str:
+    """A number or time that somebody wrote with a raw +, which means a space in a query string."""
+    if name in _WITH_NUMBERS:
+        return _SPACE_BEFORE_NUMBER.sub(r"\1+", value)
+    return _SPACE_BEFORE_ZONE.sub(r"\1+\2", value) if name == "started_at" else value
 
 
 async def _pour(request: Request, take: Callable[[bytes], object]) -> None:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from keys.certificate import Certificate
 from recpipe.model import CertificateState, StoreFormat, Tenant, TenantCertificate
+from recpipe.web.schemas import examples
 from recpipe.web.schemas.base import Given, Line, Taken
 
 
@@ -68,9 +69,7 @@ class RecordingSwitch(Switch):
 class Pasted(Taken):
     """A certificate or public key, PEM or DER in base64, with whatever was pasted around it."""
 
-    pasted: str = Field(
-        max_length=200_000, examples=["-----BEGIN CERTIFICATE-----\nMIID...\n-----END CERTIFICATE-----"]
-    )
+    pasted: str = Field(max_length=200_000, examples=[examples.CERTIFICATE])
 
 
 class CertificateWanted(Pasted):
