@@ -20,7 +20,23 @@ RECORDING_SUFFIXES = AUDIO_ENDINGS
 # Two of these beside each other may share a sidecar; of rarer ones nobody looks for a sister.
 _SISTER_SUFFIXES = (".wav", ".wave", ".wav49", ".mp3", ".gsm", ".ogg", ".opus", ".webm", ".flac")
 SIDECAR_SUFFIXES = frozenset({".json", ".xml", ".csv"})
-TEMPORARY_SUFFIXES = frozenset({".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".swp"})
+TEMPORARY_SUFFIXES = frozenset(
+    (".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".swp", ".download", ".incomplete",
+     ".inprogress", ".lock", ".uploading", ".writing")
+)  # fmt: skip
+# Legs that a PBX joins into the recording and then removes: MikoPBX, and Asterisk's Monitor().
+_LEGS = {"mikopbx": re.compile(r"_(in|out)$"), "freepbx": re.compile(r"-(in|out)$")}
+
+# Folders that storage puts into every share: what was deleted there, former states, thumbnails. Synology and QNAP
+# (#recycle, @Recycle, #snapshot, @Recently-Snapshot, @eaDir, @__thumb, @sharebin), NetApp (~snapshot), Windows
+# ($RECYCLE.BIN, and @GMT-... for former versions), ext4 (lost+found), ReadyNAS and macOS. Those that begin with a
+# dot (.snapshot, .zfs, .Trash-1000, .recycle, .glusterfs) are hidden as every such name is.
+_STORAGE_FOLDER = re.compile(
+    r"[#@$~]+_*(recycle|recently|snap|trash|eadir|thumb|tmp|share|syno|gmt-[0-9]).*"
+    r"|lost\+found|found\.[0-9]{3}|system volume information|recycle[rd]|recycle bin"
+    r"|network trash folder|temporary items",
+    re.IGNORECASE,
+)
 
 _ESCAPED = re.compile(r"\\(?:(\\)|x([0-9a-f]{2})|u([0-9a-f]{4}))")
 # Control characters break logs and terminals; direction marks make a name look like another one.
@@ -51,6 +67,17 @@ def kind_of(name: str) -> Kind:
     if suffix in TEMPORARY_SUFFIXES:
         return Kind.TEMPORARY
     return Kind.OTHER
+
+
+def is_leg(name: str, layout: str) -> bool:
+    """Whether a PBX is going to join this file into a recording, and to remove it."""
+    legs = _LEGS.get(layout)
+    return legs is not None and legs.search(os.path.splitext(name)[0]) is not None  # noqa: PTH122 - as above
+
+
+def is_foreign_folder(name: str) -> bool:
+    """Whether a folder of this name is the storage's or hidden, and so nobody's recordings."""
+    return name.startswith(".") or _STORAGE_FOLDER.fullmatch(name) is not None
 
 
 def safe_text(name: str) -> str:
@@ -151,7 +178,8 @@ def check_relative(relative: str) -> PurePosixPath:
     """Vet a path below a spool that came from outside, such as an upload or the quarantine list.
 
     Raises:
-        ValueError: absolute, empty, with `.`, `..`, hidden or empty parts, NUL, or too long for a file system.
+        ValueError: absolute, empty, with `.`, `..`, hidden or empty parts, NUL, a folder of the storage, or too long
+            for a file system.
     """
     parts = relative.split("/")
     if "\0" in relative or len(os.fsencode(relative)) > 4000:
@@ -159,6 +187,8 @@ def check_relative(relative: str) -> PurePosixPath:
     for part in parts:
         if not part or part.startswith("."):
             raise ValueError("it must be a plain path below the spool, without empty, hidden, . or .. parts")
+        if is_foreign_folder(part):
+            raise ValueError("recycle bins, snapshots and other folders of the storage are left alone")
         if len(os.fsencode(part)) > 255:
             raise ValueError("a part of it is longer than 255 bytes")
     return PurePosixPath(*parts)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from recpipe import log as logs
 from recpipe.spool.beneath import Beneath, NotBeneath
-from recpipe.spool.files import Kind, kind_of
+from recpipe.spool.files import Kind, is_foreign_folder, is_leg, kind_of
 
 _log = logs.get(__name__)
 
@@ -35,16 +35,19 @@ class Tree:
         root: absolute.
         marker: a file whose content says that it is this spool, wherever it may be mounted.
         label: the spool's name in logs.
+        layout: of `settings.Layout`.
     """
 
-    def __init__(self, root: Path, marker: Path, label: str) -> None:
+    def __init__(self, root: Path, marker: Path, label: str, layout: str) -> None:
         self._root = root
         self._below = Beneath(root)
         self._marker = marker
         self._label = label
+        self._layout = layout
         self._identity: tuple[int, int] | bytes | None = None
         self._lost = False
         self._ignored: dict[str, Ignored] = {}
+        self._foreign: set[str] = set()  # names of folders that were mentioned
         self._lock = threading.Lock()
 
     def is_there(self) -> bool:
@@ -97,6 +100,11 @@ class Tree:
             return None
         return status if stat.S_ISREG(status.st_mode) else False
 
+    def kind(self, name: str) -> Kind:
+        """What a file of this name is in this spool."""
+        kind = kind_of(name)
+        return Kind.TEMPORARY if kind is Kind.RECORDING and is_leg(name, self._layout) else kind
+
     def walk(self, top: str, blind: list[str]) -> Iterator[list[tuple[str, os.stat_result]]]:
         """Recordings below `top`, one folder at a time.
 
@@ -113,7 +121,7 @@ class Tree:
                     for entry in entries:
                         relative = f"{folder}/{entry.name}" if folder else entry.name
                         if entry.is_dir(follow_symlinks=False):
-                            if not entry.name.startswith("."):
+                            if not self._pass_over(entry.name):
                                 folders.append(relative)
                         elif (status := self._sort_out(entry, relative)) is not None:
                             found.append((relative, status))
@@ -129,8 +137,16 @@ class Tree:
         with self._lock:
             return list(self._ignored.values())
 
+    def _pass_over(self, folder: str) -> bool:
+        if not is_foreign_folder(folder):
+            return False
+        if not folder.startswith(".") and folder not in self._foreign and len(self._foreign) < _IGNORED_LIMIT:
+            self._foreign.add(folder)
+            _log.info("folder of the storage left alone", spool=self._label, folder=folder)
+        return True
+
     def _sort_out(self, entry: os.DirEntry[str], relative: str) -> os.stat_result | None:
-        kind = kind_of(entry.name)
+        kind = self.kind(entry.name)
         if kind in (Kind.HIDDEN, Kind.SIDECAR):
             return None
         if entry.is_symlink():

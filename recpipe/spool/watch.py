@@ -31,7 +31,7 @@ from recpipe import log as logs
 from recpipe import settings
 from recpipe.model import Settled
 from recpipe.spool import header
-from recpipe.spool.files import CONTROL_FOLDER, Kind, kind_of
+from recpipe.spool.files import CONTROL_FOLDER, Kind, is_foreign_folder
 from recpipe.spool.settle import ASK_AGAIN_SECONDS, Fingerprint, Settler, State, Taken, Writer
 from recpipe.spool.tree import Ignored, Tree
 from recpipe.spool.writers import Writers
@@ -57,7 +57,9 @@ class Watcher:
     def __init__(self, spool: settings.Spool, spool_root_state: Path | None = None) -> None:
         self._spool = spool
         self._root = spool.path.absolute()
-        self._tree = Tree(self._root, (spool_root_state or self._root / CONTROL_FOLDER) / "id", spool.label)
+        self._tree = Tree(
+            self._root, (spool_root_state or self._root / CONTROL_FOLDER) / "id", spool.label, spool.layout
+        )
         self._label = spool.label
         self._settler = Settler(spool.settle_seconds, spool.quiet_seconds, spool.moved_in_whole, _first_folder)
         self._writers = Writers(spool.remote_writers)
@@ -364,7 +366,7 @@ class Watcher:
         if not text.startswith(self._observed.rstrip("/") + "/"):
             return ""
         relative = text[len(self._observed) :].strip("/")
-        return "" if any(part.startswith(".") for part in relative.split("/")[:-1]) else relative
+        return "" if any(map(is_foreign_folder, relative.split("/")[:-1])) else relative
 
     def _follow_hint(self, what: str, relative: str, before: str) -> None:
         parent = os.path.dirname(relative) if what != "folder" else relative  # noqa: PTH120 - "" means the root here
@@ -372,13 +374,13 @@ class Watcher:
         if os.path.realpath(self._root / parent) != str(Path(real_top, parent)):
             return  # a link on the way: never followed
         if what == "folder":
-            if self._tree.is_there():
+            if self._tree.is_there() and not is_foreign_folder(relative.rpartition("/")[2]):
                 self._walk(relative)
             return
         if what == "gone":
             self._look(relative)
             return
-        seen = self._look(relative) if kind_of(relative.rpartition("/")[2]) is Kind.RECORDING else None
+        seen = self._look(relative) if self._tree.kind(relative.rpartition("/")[2]) is Kind.RECORDING else None
         births = self._writers.births
         if what == "created":
             births.born(relative)

@@ -82,6 +82,8 @@ class Writers:
             handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         except BlockingIOError:
             return Writer.OPEN, True  # somebody has a lease of his own (a file server): he is asked to give it back
+        except FileNotFoundError:
+            return Writer.OPEN, False  # gone, or its spool is: nothing to be taken, and worth asking again soon
         except PermissionError:
             return Writer.UNKNOWN, self._is_local_folder(path.parent)
         except OSError:

@@ -326,6 +326,46 @@ def test_what_is_no_recording_stays_and_is_reported_once(
     assert "link" not in str([{**entry, "reason": ""} for entry in logs])
 
 
+def test_recycle_bins_and_snapshots_of_the_storage_are_left_alone(root: Path, watch: Callable[..., Watcher]) -> None:
+    bins = (
+        "#recycle/2025/03",
+        "2025/#snapshot/GMT-2025.03.27/03",
+        "@Recycle",
+        "$RECYCLE.BIN/S-1-5-21",
+        ".zfs/snapshot/a",
+    )
+    for place in ("2025/03", *bins):
+        (root / place).mkdir(parents=True)
+        (root / place / "a.wav").write_bytes(b"x")
+    (root / "@eaDir/a.wav").mkdir(parents=True)
+    with structlog.testing.capture_logs() as logs:
+        watcher = watch()
+        # When one is made while it is watched as well, and written to
+        (root / "~snapshot/hourly.0").mkdir(parents=True)
+        (root / "~snapshot/hourly.0/b.wav").write_bytes(b"x")
+        assert names(collect(watcher, 2, 1.5)) == ["2025/03/a.wav"]
+        assert watcher.pending() == 1  # what was handed out
+    notes = [entry["folder"] for entry in logs if entry["event"] == "folder of the storage left alone"]
+    assert sorted(notes) == ["#recycle", "#snapshot", "$RECYCLE.BIN", "@Recycle", "@eaDir", "~snapshot"]
+    assert {entry["log_level"] for entry in logs} == {"info"}
+    assert watcher.ignored() == []
+
+
+@pytest.mark.parametrize(
+    ("layout", "leg"), [("mikopbx", "mikopbx-1787389800.19_soCP4X_in.wav"), ("freepbx", "in-201-202-1.5-out.wav")]
+)
+def test_legs_that_a_pbx_is_going_to_join_are_left_alone(
+    root: Path, watch: Callable[..., Watcher], layout: str, leg: str
+) -> None:
+    (root / leg).write_bytes(b"x")
+    watcher = watch(layout=layout)
+    (root / f"2-{leg}").write_bytes(b"x")
+    (root / "joined.wav").write_bytes(b"x")
+    assert names(collect(watcher, 2, 1.5)) == ["joined.wav"]
+    assert watcher.pending() == 1
+    assert watcher.ignored() == []
+
+
 def test_names_that_are_not_utf8_are_handed_out(root: Path, watch: Callable[..., Watcher]) -> None:
     raw = os.fsencode(root) + b"/\xff\xfe call\n.wav"
     Path(os.fsdecode(raw)).write_bytes(b"x")

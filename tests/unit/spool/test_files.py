@@ -14,6 +14,7 @@ from recpipe.spool.files import (
     Kind,
     check_relative,
     from_safe_text,
+    is_foreign_folder,
     kind_of,
     only_sidecars_of,
     plain,
@@ -80,6 +81,27 @@ def test_facts_are_one_line_of_valid_text(text: str) -> None:
 def test_paths_that_leave_the_spool_are_refused(bad: str) -> None:
     with pytest.raises(ValueError, match=r"it|part"):
         check_relative(bad)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "#recycle", "@Recycle", "#snapshot", "~snapshot", ".snapshot", "@Recently-Snapshot", "@eaDir", "@__thumb",
+        "lost+found", "$RECYCLE.BIN", "RECYCLER", "System Volume Information", ".Trash-1000", ".zfs", ".recycle",
+        "@GMT-2025.03.27-10.12.00", "@tmp", "#SNAPSHOTS", "Network Trash Folder", "found.000",
+    ],
+)  # fmt: skip
+def test_folders_of_the_storage_are_known_by_name_and_nothing_is_uploaded_into_them(name: str) -> None:
+    assert is_foreign_folder(name)
+    with pytest.raises(ValueError):
+        check_relative(f"2025/{name}/a.wav")
+
+
+@pytest.mark.parametrize(
+    "name", ["acme", "2025", "pbx.example.com", "#1001", "recycling-gmbh", "snapshot", "@home", "201"]
+)
+def test_folders_of_tenants_and_dates_are_not_the_storages(name: str) -> None:
+    assert not is_foreign_folder(name)
 
 
 def test_sidecars_are_found_and_a_shared_one_stays(tmp_path: Path) -> None:

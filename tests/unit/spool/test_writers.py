@@ -130,11 +130,11 @@ def test_files_that_other_machines_write_are_not_asked_about(call: Path) -> None
     assert ask(call, Writers(remote_writers=True)) is Writer.UNKNOWN
 
 
-def test_links_and_missing_files_are_not_told(call: Path) -> None:
+def test_a_link_is_not_followed_and_a_missing_file_is_asked_about_again(call: Path) -> None:
     link = call.with_name("link.wav")
     link.symlink_to(call)
     assert Writers().by_lease(link) == (Writer.UNKNOWN, False)
-    assert Writers().by_lease(call.with_name("gone.wav")) == (Writer.UNKNOWN, False)
+    assert Writers().by_lease(call.with_name("gone.wav")) == (Writer.OPEN, False)
 
 
 @pytest.mark.parametrize(("folder", "type_"), [("/proc", "proc"), ("/dev/shm", "tmpfs")])
