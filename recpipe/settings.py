@@ -64,6 +64,12 @@ class Spool(BaseModel):
         description="how long it must stand still where the kernel cannot say whether its writer has closed it, and "
         "before an empty file counts as empty",
     )
+    grace_seconds: float = Field(
+        300.0,
+        ge=0,
+        le=86400,
+        description="how long a stored file is kept aside for a last look, where the kernel cannot say that it is closed",
+    )
     remote_writers: bool = Field(
         False, description="files are written over a share that this machine exports: go by quiet_seconds"
     )

@@ -35,6 +35,7 @@ _NAMES_LOCK = 0x6E616D
 _LONGEST_NAME_BYTES = 1000
 # The folder has a file of this name of its own.
 _RESERVED = frozenset({"sha256sums"})
+SAME_NAME = "same-name"  # flag of a recording
 _EXTENSIONS = re.compile(r"(?:\.[A-Za-z0-9]{1,5})?(?:\.enc)?\Z")
 
 SAME_BYTES = "same-bytes-as-another"  # flag of a recording
@@ -175,6 +176,8 @@ def _choose_names(connection: Connection, tenant_id: str, fresh: list[Recording]
     for given in fresh:
         name = given.name
         number = tried.get((given.day, name), 1)
+        if (given.day, name) in taken:  # written again after it was stored, or a copy: to be seen with the first
+            given = replace(given, flags=(*given.flags, SAME_NAME))
         asked_to, width = number, 8
         while (given.day, name) in taken or name.casefold() in _RESERVED:
             number += 1

@@ -228,6 +228,7 @@ class Ingest:
                 for settled in served.watcher.take(timeout_seconds=0.5):
                     self._enqueue(Job(line, settled, self._outcomes.failed_before(settled.path)))
                 metrics.WAITING.labels(line.spool.label).set(served.watcher.pending())
+                line.folder.look_again()
             except Exception:
                 _log.exception("spool could not be read", spool=line.spool.label)
                 self._stopping.wait(line.spool.rescan_seconds)

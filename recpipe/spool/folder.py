@@ -1,7 +1,7 @@
 """What the pipeline does with files of a spool: own it, finish, quarantine, restore, accept uploads.
 
 Everything of ours lies in the control folder (`.recpipe` in the spool): the lock, the spool's id, quarantined files,
-uploads that are not complete, scratch files and files being removed.
+uploads that are not complete, scratch files, files being removed, and stored ones that wait for their last look.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ from recpipe import settings
 from recpipe.errors import SourceChanged, SpoolRefused
 from recpipe.model import FileIdentity, Settled
 from recpipe.spool import moving
+from recpipe.spool.aside import Aside
 from recpipe.spool.beneath import Beneath
 from recpipe.spool.files import CONTROL_FOLDER, Kind, check_relative, kind_of, only_sidecars_of, safe_text
 from recpipe.spool.lock import SpoolLock
 from recpipe.spool.upload import Upload, refusals, require_room
+from recpipe.spool.writers import Writers
 
 _log = logs.get(__name__)
 
@@ -51,6 +53,10 @@ class SpoolFolder:
         self._quarantine = self.control / "quarantine"
         self._incoming = self.control / "incoming"
         self._scratch = self.control / "scratch"
+        self._writers = Writers(spool.remote_writers)
+        aside = self.control / "aside"
+        self._aside = Aside(aside, self.root, spool.grace_seconds, self._writers, self._let_go, spool.label)
+        self._folders = (self._quarantine, self._incoming, self._scratch, self._claims, aside)
         self._lock = SpoolLock(self.control / "lock")
         self._locked_at_ns = 0
         self._crashed = False
@@ -144,8 +150,10 @@ class SpoolFolder:
     def finish(self, settled: Settled) -> None:
         """Delete or archive a recording that is stored, with the sidecars that are its alone.
 
-        The archive keeps the path below the spool and is never overwritten: a different file there makes this one
-        `NAME~2.wav`. Empty date folders go when their day is long over. A file that is gone already is no error.
+        It is moved aside first. At once, where the kernel says that nobody has it open, else after `grace_seconds`
+        (see `look_again`), it goes for good; should it have been written to again, it is put back. The archive keeps
+        the path below the spool and is never overwritten: a different file there makes this one `NAME~2.wav`. Empty
+        date folders go when their day is long over. A file that is gone already is no error.
 
         Raises:
             SourceChanged: it is not the file that was stored; it was left alone.
@@ -155,21 +163,22 @@ class SpoolFolder:
         if not os.path.lexists(settled.path):
             return
         source = self._inside(settled.path, self.root)
-        sidecars = only_sidecars_of(source)
         with refusals(f"{safe_text(settled.relative)} cannot be {self._spool.after}d"):
-            if self._spool.after == "archive":
-                assert self._spool.archive is not None  # settings saw to it
-                self._archive(source, expected, self._spool.archive.absolute() / settled.relative)
-                for sidecar in sidecars:
-                    with contextlib.suppress(FileNotFoundError, SourceChanged):
-                        target = self._spool.archive.absolute() / self._relative(sidecar)
-                        self._archive(sidecar, moving.Expected.of(sidecar), target)
-            else:
-                moving.remove(source, expected, self._claims)
-                for sidecar in sidecars:
-                    with contextlib.suppress(FileNotFoundError, SourceChanged):
-                        moving.remove(sidecar, moving.Expected.of(sidecar), self._claims)
+            self._aside.put(source, expected, only_sidecars_of(source))
             self.prune(source.parent)
+
+    def look_again(self) -> None:
+        """Look at the stored files whose grace time is over; call it every second or so. Cheap when there are none."""
+        self._aside.look()
+
+    def _let_go(self, path: Path, relative: Path) -> None:
+        """Delete or archive for good."""
+        expected = moving.Expected.of(path)
+        if self._spool.after == "archive":
+            assert self._spool.archive is not None  # settings saw to it
+            self._archive(path, expected, self._spool.archive.absolute() / relative)
+        else:
+            moving.remove(path, expected, self._claims)
 
     def prune(self, folder: Path, now: datetime | None = None) -> None:
         """Remove `folder` and its parents while they are empty date folders of days long over."""
@@ -284,12 +293,12 @@ class SpoolFolder:
     # --- inside ---------------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
-        if self._scratch.is_dir() and self._claims.is_dir() and self._incoming.is_dir():
+        if all(folder.is_dir() for folder in self._folders[1:]):
             return
         try:
             moving.make_folders(self.root)
             moving.make_folders(self.control, 0o700)
-            for folder in (self._quarantine, self._incoming, self._scratch, self._claims):
+            for folder in self._folders:
                 moving.make_folders(folder, 0o700)
         except OSError as error:
             raise SpoolRefused(
@@ -325,6 +334,7 @@ class SpoolFolder:
                 known = original.is_absolute() and original.is_relative_to(self.root) and ".." not in original.parts
                 target = moving.put_back(claim, original if known else self.root / claim.name)
                 _log.warning("interrupted removal undone", spool=self._spool.label, where=str(target.parent))
+            self._aside.load()
         except OSError as error:
             # No reason not to begin: a full disk is emptied by nobody else.
             _log.warning("spool not tidied", spool=self._spool.label, why=error.strerror, effect="the next start does")
@@ -399,9 +409,6 @@ class SpoolFolder:
         if folder not in self._resolved:
             self._resolved[folder] = os.path.realpath(folder)
         return self._resolved[folder]
-
-    def _relative(self, path: Path) -> Path:
-        return path.relative_to(self.root)
 
 
 def _within(path: str, folder: str) -> bool:

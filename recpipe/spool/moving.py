@@ -116,15 +116,19 @@ def remove(path: Path, expected: Expected, claims: Path) -> None:
 
 
 def claim_name(path: Path) -> str:
-    """The absolute path in one file name; `claimed_names` is the inverse."""
+    """A path in one file name."""
     return os.fsdecode(os.fsencode(path).replace(b"%", b"%25").replace(b"/", b"%2F"))
 
 
 def claimed_names(claims: Path) -> Iterator[tuple[Path, Path]]:
     """(claimed file, where it was) for everything a crash left half removed."""
     for claim in claims.iterdir():
-        _, _, quoted = claim.name.partition("~")
-        yield claim, Path(quoted.replace("%2F", "/").replace("%25", "%"))
+        yield claim, unquoted(claim.name.partition("~")[2])
+
+
+def unquoted(name: str) -> Path:
+    """The inverse of `claim_name`."""
+    return Path(name.replace("%2F", "/").replace("%25", "%"))
 
 
 def put_back(claim: Path, original: Path) -> Path:

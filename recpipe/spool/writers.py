@@ -70,6 +70,11 @@ class Writers:
             answer = Writer.OPEN
         return answer
 
+    def of_moved(self, path: Path) -> Writer:
+        """Ask the kernel and the processes about a file that events told of under another name, if at all."""
+        answer, _ = self.by_lease(path)
+        return Writer.OPEN if answer is Writer.UNKNOWN and self._processes.write_to(path) else answer
+
     def by_lease(self, path: Path) -> tuple[Writer, bool]:
         """Ask the kernel alone. Cheap: five system calls.
 

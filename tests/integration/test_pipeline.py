@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -390,3 +391,29 @@ def test_an_attempt_that_could_not_be_discarded_is_cleared_in_the_end(rig: Rig) 
     folder = SpoolFolder(rig.spool)
     folder.lock()
     assert not folder.crashed
+
+
+def test_a_recorder_that_comes_back_after_its_file_was_stored_loses_nothing(tmp_path: Path) -> None:
+    # Given a spool whose files other machines write, so that only time can tell
+    rig = Rig.make(tmp_path, remote_writers=True, quiet_seconds=0.5, grace_seconds=1)
+    path = rig.drop()
+    whole = path.read_bytes()
+    os.truncate(path, len(whole) - 8000)
+    reader = os.open(path, os.O_RDONLY)  # what a file server keeps that opens for each write: nobody writes just now
+    ingest = rig.ingest()
+    ingest.start()
+    try:
+        # When it is written to after it was stored
+        until(lambda: ingest.counts.stored == 1)
+        appended = Path(f"/proc/self/fd/{reader}")
+        with appended.open("ab") as out:
+            out.write(whole[-8000:])
+        os.close(reader)
+        until(lambda: ingest.counts.stored == 2)
+    finally:
+        ingest.stop()
+    # Then the whole file is stored beside the short one, says so, and is of the same call
+    short, long = sorted(rig.recordings(), key=lambda recording: recording.duration_ms)
+    assert long.source_sha256 == hashlib.sha256(whole).hexdigest()
+    assert "same-name" in long.flags and "same-name" not in short.flags
+    assert (long.facts.call_id, long.source_name) == (short.facts.call_id, short.source_name)

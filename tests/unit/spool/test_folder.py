@@ -173,6 +173,24 @@ def test_a_full_disk_can_be_owned_and_so_emptied(full_disk: Path) -> None:
     again.unlock()
 
 
+def test_a_full_disk_shortens_the_grace_and_skips_no_look(full_disk: Path) -> None:
+    folder = SpoolFolder(Spool(path=full_disk, remote_writers=True))
+    folder.lock()
+    status = (full_disk / "call.wav").lstat()
+    call = Settled(full_disk / "call.wav", "call.wav", status.st_size, status.st_mtime_ns, status.st_ino)
+    with (full_disk / "call.wav").open("r+b"):
+        with suppress(SourceChanged):
+            folder.finish(call)
+        assert len(list(full_disk.rglob("*call.wav"))) == 1
+    folder.unlock()
+    folder = SpoolFolder(Spool(path=full_disk, remote_writers=True))
+    folder.lock()
+    folder.look_again()
+    folder.finish(call)
+    assert not list(full_disk.rglob("*call.wav"))
+    folder.unlock()
+
+
 def test_the_spool_id_is_made_once(folder: SpoolFolder) -> None:
     made = folder.spool_id
     assert len(made) == 8

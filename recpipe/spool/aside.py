@@ -1,0 +1,173 @@
+"""The last look at files that are stored: each is moved aside first, and goes for good only when nobody writes to it.
+
+A writer's descriptor follows the file, so whatever it still writes is there to be seen. At once where the kernel says
+that the file is closed, else after a grace time, the file is looked at: if it grew, it goes back into the spool and
+is stored whole; while somebody has it open for writing, it stays. What lies here after a crash was stored before.
+
+    aside/MILLISECONDS-SIZE-MTIME-RANDOM~QUOTED_PATH, and its sidecars beside it under the same number
+
+No folders are made: inotify would be told to watch each of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from recpipe import log as logs
+from recpipe.errors import SourceChanged
+from recpipe.spool import moving
+from recpipe.spool.files import Kind, kind_of
+from recpipe.spool.settle import ASK_AGAIN_SECONDS, Writer
+from recpipe.spool.writers import Writers
+
+_log = logs.get(__name__)
+
+_TRY_AGAIN_SECONDS = 60.0
+_SCARCE = 0.05  # less of the disk free than this: what nobody can say is not waited for
+
+
+class Aside:
+    """The folder of files that wait for their last look. Methods may be called from several threads.
+
+    Args:
+        folder: in the control folder, on the file system of the spool.
+        root: the spool.
+        grace_seconds: how long to wait where nobody can say whether the file is closed.
+        let_go: removes or archives a file for good, given its path below the spool.
+        label: the spool's name in logs.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        root: Path,
+        grace_seconds: float,
+        writers: Writers,
+        let_go: Callable[[Path, Path], None],
+        label: str,
+    ) -> None:
+        self._folder = folder
+        self._root = root
+        self._grace_seconds = grace_seconds
+        self._writers = writers
+        self._let_go = let_go
+        self._label = label
+        self._due: list[tuple[float, str]] = []  # heap of (when by time.time(), entry)
+        self._lock = threading.Lock()
+
+    def put(self, source: Path, expected: moving.Expected, sidecars: Sequence[Path]) -> None:
+        """Move a stored file aside and look at it.
+
+        Raises:
+            SourceChanged: it is not the file that was stored; it is where it was.
+            OSError: it can be neither removed nor archived; it is where it was.
+        """
+        moving.check(source, expected)
+        entry = f"{time.time_ns() // 1_000_000}-{expected.size_bytes}-{expected.mtime_ns}-{secrets.token_hex(4)}"
+        try:
+            source.rename(self._place(entry, source))
+        except FileNotFoundError:
+            raise SourceChanged(source) from None
+        except OSError:  # too long a path for one name, or another file system is mounted there: look, and let go
+            if self._writers.of_moved(source) is Writer.OPEN:
+                raise SourceChanged(source) from None
+            self._all_go(source, {file: file.relative_to(self._root) for file in (source, *sidecars)})
+            return
+        for sidecar in sidecars:
+            with contextlib.suppress(OSError):  # its name may be too long; it stays
+                sidecar.rename(self._place(entry, sidecar))
+        files = [source, *sidecars]
+        try:
+            stayed = self._look(entry, {self._place(entry, file): file.relative_to(self._root) for file in files})
+        except OSError:  # it can be neither removed nor archived: for whoever looks into the spool to see
+            self._put_back({self._place(entry, file): file.relative_to(self._root) for file in files})
+            raise
+        if not stayed:
+            raise SourceChanged(source)
+
+    def load(self) -> None:
+        """Take up what an earlier process left here, and put it down for a look now."""
+        with self._lock:
+            self._due = [(0.0, entry) for entry in sorted({name.partition("~")[0] for name in self._names()})]
+
+    def look(self) -> None:
+        """Look at the files whose time has come. Cheap when there are none."""
+        while True:
+            with self._lock:
+                if not self._due or self._due[0][0] > time.time():
+                    return
+                _, entry = heapq.heappop(self._due)
+            try:
+                names = [name for name in self._names() if name.partition("~")[0] == entry]
+                files = {self._folder / name: moving.unquoted(name.partition("~")[2]) for name in names}
+                self._look(entry, files)
+            except OSError as error:
+                self._again(entry, time.time() + _TRY_AGAIN_SECONDS)
+                _log.warning("stored file cannot be removed yet", spool=self._label, why=error.strerror or "")
+
+    def _names(self) -> list[str]:
+        return os.listdir(self._folder)  # noqa: PTH208
+
+    def _place(self, entry: str, source: Path) -> Path:
+        return self._folder / f"{entry}~{moving.claim_name(source.relative_to(self._root))}"
+
+    def _look(self, entry: str, files: dict[Path, Path]) -> bool:
+        """Whether the file stayed as it was stored; gone for good or waiting here. Else it is back in the spool.
+
+        Args:
+            files: where the recording and its sidecars lie, and their paths below the spool.
+        """
+        at, stored = _read(entry)
+        path = next((path for path in files if kind_of(path.name) is Kind.RECORDING), None)
+        if path is None:  # a crash came before its sidecars went
+            self._put_back(files)
+            return True
+        status = path.lstat()
+        if (status.st_size, status.st_mtime_ns) != stored:
+            _log.warning("stored file was written to again", spool=self._label, effect="it is stored once more, whole")
+            self._put_back(files)
+            return False
+        writer, now = self._writers.of_moved(path), time.time()
+        over = now >= at + self._grace_seconds or self._scarce()
+        if writer is Writer.OPEN or (writer is not Writer.CLOSED and not over):
+            may_end = writer in (Writer.OPEN, Writer.READ)  # at any moment
+            self._again(entry, now + ASK_AGAIN_SECONDS if may_end else at + self._grace_seconds)
+            return True
+        self._all_go(path, files)
+        return True
+
+    def _all_go(self, recording: Path, files: dict[Path, Path]) -> None:
+        self._let_go(recording, files[recording])
+        for sidecar in files.keys() - {recording}:
+            with contextlib.suppress(FileNotFoundError, SourceChanged):
+                self._let_go(sidecar, files[sidecar])
+
+    def _again(self, entry: str, at: float) -> None:
+        with self._lock:
+            heapq.heappush(self._due, (at, entry))
+
+    def _put_back(self, files: dict[Path, Path]) -> None:
+        """Back into the spool, under the old name or one beside it; sidecars first."""
+        for path in sorted(files, key=lambda path: kind_of(path.name) is Kind.RECORDING):
+            with contextlib.suppress(FileNotFoundError):
+                moving.put_back(path, self._root / files[path])
+
+    def _scarce(self) -> bool:
+        disk = os.statvfs(self._folder)
+        return disk.f_bavail < disk.f_blocks * _SCARCE
+
+
+def _read(entry: str) -> tuple[float, tuple[int, int]]:
+    """When the entry was made, and size and mtime_ns of the file as it was stored; nothing fits a strange name."""
+    try:
+        at, size, mtime_ns, _ = entry.split("-")
+        return int(at) / 1000, (int(size), int(mtime_ns))
+    except ValueError:
+        return 0.0, (-1, -1)

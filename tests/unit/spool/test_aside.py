@@ -1,0 +1,148 @@
+"""The last look at stored files: what a writer still adds is never thrown away."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from recpipe.errors import SourceChanged
+from recpipe.model import Settled
+from recpipe.settings import Spool
+from recpipe.spool.folder import SpoolFolder
+
+NAME = "2026/11/28/call.wav"
+
+
+@pytest.fixture
+def owned(tmp_path: Path) -> Callable[..., SpoolFolder]:
+    """Makes an owner of the spool; by default one whose kernel cannot say who has a file open."""
+
+    def make(**changes: object) -> SpoolFolder:
+        made = SpoolFolder(Spool.model_validate({"path": tmp_path / "spool", "remote_writers": True} | changes))
+        made.lock()
+        return made
+
+    return make
+
+
+def drop(folder: SpoolFolder, data: bytes = b"audio") -> Settled:
+    path = folder.root / NAME
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    path.with_suffix(".json").write_text("{}")
+    status = path.lstat()
+    return Settled(path, NAME, status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def in_spool(folder: SpoolFolder) -> list[str]:
+    return [name for name in files(folder.root) if not name.startswith(".recpipe/")]
+
+
+def aside(folder: SpoolFolder) -> list[str]:
+    return files(folder.control / "aside")
+
+
+def test_a_closed_file_goes_at_once(owned: Callable[..., SpoolFolder]) -> None:
+    folder = owned(remote_writers=False)
+    folder.finish(drop(folder))
+    assert in_spool(folder) == aside(folder) == []
+    assert list((folder.control / "aside").iterdir()) == []
+
+
+def test_where_nobody_can_say_a_file_goes_when_its_grace_is_over(owned: Callable[..., SpoolFolder]) -> None:
+    folder = owned(grace_seconds=1)
+    folder.finish(drop(folder))
+    assert in_spool(folder) == []
+    folder.look_again()
+    assert len(aside(folder)) == 2
+    time.sleep(1.1)
+    folder.look_again()
+    assert aside(folder) == []
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_a_file_that_somebody_writes_to_stays_aside_and_comes_back_whole(
+    owned: Callable[..., SpoolFolder], remote: bool
+) -> None:
+    # Given a writer that has not closed its file, though it was stored
+    folder = owned(grace_seconds=0, remote_writers=remote)
+    stored = drop(folder)
+    with stored.path.open("ab") as writer:
+        folder.finish(stored)
+        folder.look_again()
+        assert len(aside(folder)) == 2
+        # When it goes on, and closes
+        writer.write(b" and more")
+    folder.unlock()
+    folder = owned(remote_writers=remote)  # the next owner looks at once
+    folder.look_again()
+    # Then the whole file lies in the spool again, with its sidecar
+    assert in_spool(folder) == ["2026/11/28/call.json", NAME]
+    assert (folder.root / NAME).read_bytes() == b"audio and more"
+    assert aside(folder) == []
+
+
+def test_a_file_written_to_while_it_is_moved_aside_is_back_at_once(owned: Callable[..., SpoolFolder]) -> None:
+    folder = owned()
+    stored = drop(folder)
+    os.utime(stored.path)
+    with pytest.raises(SourceChanged):
+        folder.finish(stored)
+    assert in_spool(folder) == ["2026/11/28/call.json", NAME]
+
+
+def test_what_comes_back_overwrites_nothing(owned: Callable[..., SpoolFolder]) -> None:
+    folder = owned()
+    stored = drop(folder)
+    with stored.path.open("ab") as writer:
+        folder.finish(stored)
+        writer.write(b" and more")
+    (folder.root / NAME).write_bytes(b"the next call")
+    folder.unlock()
+    folder = owned()
+    folder.look_again()
+    assert {(folder.root / name).read_bytes() for name in in_spool(folder) if name.endswith(".wav")} == {
+        b"the next call",
+        b"audio and more",
+    }
+
+
+def test_the_archive_gets_what_was_stored_and_nothing_that_grew(
+    owned: Callable[..., SpoolFolder], tmp_path: Path
+) -> None:
+    archive = tmp_path / "archive"
+    folder = owned(after="archive", archive=archive, grace_seconds=0)
+    stored = drop(folder)
+    with stored.path.open("ab") as writer:
+        folder.finish(stored)
+        assert not archive.exists()
+        writer.write(b" and more")
+    folder.unlock()
+    folder = owned(after="archive", archive=archive, grace_seconds=0)
+    folder.look_again()
+    assert not archive.exists()
+    status = (folder.root / NAME).lstat()
+    folder.finish(Settled(folder.root / NAME, NAME, status.st_size, status.st_mtime_ns, status.st_ino))
+    assert files(archive) == ["2026/11/28/call.json", NAME]
+    assert (archive / NAME).read_bytes() == b"audio and more"
+
+
+def test_a_crash_at_any_point_of_moving_aside_loses_nothing(owned: Callable[..., SpoolFolder]) -> None:
+    # Given a sidecar alone, and an entry of a strange name
+    folder = owned()
+    entries = folder.control / "aside"
+    (entries / "1795-5-1795000000000000000-0123abce~2026%2Fleft.json").write_text("{}")
+    (entries / "strange~2026%2Fcall%2525.wav").write_bytes(b"audio")
+    folder.unlock()
+    folder = owned()
+    folder.look_again()
+    assert in_spool(folder) == ["2026/call%25.wav", "2026/left.json"]
+    assert list(entries.iterdir()) == []
