@@ -73,6 +73,11 @@ class Spool(BaseModel):
     remote_writers: bool = Field(
         False, description="files are written over a share that this machine exports: go by quiet_seconds"
     )
+    formats: Literal["original", "converted", "all"] = Field(
+        "original",
+        description="which of NAME.wav and NAME.mp3 of one call is stored when both stay: one of them goes with the "
+        "other, or all are recordings of their own",
+    )
     rescan_seconds: float = Field(10.0, gt=0, le=3600, description="how often the folder is read whole")
     after: Literal["delete", "archive"] = Field("delete", description="what becomes of a file once it is stored")
     archive: Path | None = Field(None, description='after = "archive": where stored files are moved')

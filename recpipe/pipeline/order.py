@@ -45,6 +45,7 @@ from recpipe.model import (
     Tenant,
     TenantCertificate,
 )
+from recpipe.pipeline.formats import OtherFormats
 from recpipe.pipeline.names import display_name
 from recpipe.settings import Spool
 from recpipe.spool.describe import Describer
@@ -92,7 +93,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class AlreadyStored:
-    """An earlier run had stored and committed this very file."""
+    """This very file, or the same call in another format, is stored and committed."""
 
     recording_id: str
 
@@ -105,6 +106,7 @@ class Order:
         self._recovery_key = recovery_key
         self._store = store
         self._clock = clock
+        self.formats = OtherFormats()
         self._tenants: dict[str, tuple[float, Tenant, tuple[TenantCertificate, ...]]] = {}
 
     # --- stages -------------------------------------------------------------------------------------------
@@ -144,6 +146,11 @@ class Order:
             return AlreadyStored(recording_id)
 
         audio = probe.probe(source, settled.path.name)
+        if line.spool.formats != "all" and (
+            other := self.formats.of(line.spool.label, settled.relative, audio.duration_ms)
+        ):
+            self.confirm(other.id, other.object_key)
+            return AlreadyStored(other.id)
         facts, flags = _dated(facts, settled, audio)
         scratch: Path | None = None
         try:

@@ -69,6 +69,11 @@ def kind_of(name: str) -> Kind:
     return Kind.OTHER
 
 
+def is_wave(name: str) -> bool:
+    """Whether the ending is one of WAV's: what recorders write, and converters read."""
+    return os.path.splitext(name)[1].lower().startswith(".wav")  # noqa: PTH122 - as above
+
+
 def is_leg(name: str, layout: str) -> bool:
     """Whether a PBX is going to join this file into a recording, and to remove it."""
     legs = _LEGS.get(layout)

@@ -26,7 +26,7 @@ from enum import StrEnum
 from recpipe.spool.header import Inside
 
 ASK_AGAIN_SECONDS = 5.0  # after "somebody writes to it", should the event of its closing not come
-_READ_AGAIN_SECONDS = 1.0
+_LOOK_AGAIN_SECONDS = 1.0  # while a reader, or another format of the same call, is waited for
 _UNFINISHED_TIMES = 6  # an unfinished header is worth this many times the usual patience
 
 
@@ -69,6 +69,7 @@ class _Track:
     until: float = 0.0  # DEFERRED
     changed: bool = False  # IN_WORK: no longer what was handed out
     vanished: bool = False  # IN_WORK: it was seen to be gone; what comes after it is another file
+    free: bool = False  # GROWING: finished, but for another format of it
     scan: int = 0  # last scan that saw it
     marked: int = 0  # DONE: the scan that was running or the last one then
 
@@ -92,6 +93,8 @@ class Settler:
         moved_in_whole: files appear under their name only when they are finished: no need to stand still, and what
             nobody can say is taken as closed.
         group_of: files are taken in turn from each group, so that one tenant's backlog does not starve another.
+        rank_of: files of one name but for the ending are formats of one call: none is taken while another is not
+            finished, and of finished ones the lower rank first. None: they have nothing to do with each other.
     """
 
     def __init__(
@@ -100,11 +103,14 @@ class Settler:
         quiet_seconds: float,
         moved_in_whole: bool = False,
         group_of: Callable[[str], str] = lambda path: "",
+        rank_of: Callable[[str], int] | None = None,
     ) -> None:
         self._settle_seconds = settle_seconds
         self._quiet_seconds = max(quiet_seconds, settle_seconds)
         self._moved_in_whole = moved_in_whole
         self._group_of = group_of
+        self._rank_of = rank_of
+        self._formats: dict[str, set[str]] = {}  # by path without its ending
         self._tracks: dict[str, _Track] = {}
         self._due: list[tuple[float, str]] = []  # heap of "look again at"; stale entries are skipped
         self._still: list[str] = []  # to be asked about; stale entries are skipped
@@ -217,10 +223,14 @@ class Settler:
             return
         ripe_at = track.still_since + self._patience(track, writer, inside)
         if now >= ripe_at:
-            self._make_ready(path, track)
+            track.free = True
+            if self._waits_for_other_format(path, track, now):
+                self._wait(path, track, now + max(self._settle_seconds, _LOOK_AGAIN_SECONDS))
+            else:
+                self._make_ready(path, track)
         else:
             # A reader may be done any moment; what only time can tell is not asked again before its time.
-            self._wait(path, track, min(ripe_at, now + _READ_AGAIN_SECONDS) if writer is Writer.READ else ripe_at)
+            self._wait(path, track, min(ripe_at, now + _LOOK_AGAIN_SECONDS) if writer is Writer.READ else ripe_at)
 
     def _patience(self, track: _Track, writer: Writer, inside: Inside) -> float:
         """How long the file must have stood still, in seconds."""
@@ -232,6 +242,23 @@ class Settler:
             return 0.0
         # Closed with sizes that are not its own: a crash, or a writer that comes back to put them in.
         return self._settle_seconds * (_UNFINISHED_TIMES if inside is Inside.UNFINISHED else 1)
+
+    def _waits_for_other_format(self, path: str, track: _Track, now: float) -> bool:
+        if self._rank_of is None:
+            return False
+        for other in self._formats.get(_stem(path), ()):
+            known = self._tracks[other]
+            if other == path or known.state in (State.DONE, State.KEPT):
+                continue
+            if known.state in (State.GROWING, State.STILL) and not known.free:
+                return True  # a converter is at work, or its output is still to be judged
+            if self._rank_of(other) < self._rank_of(path):
+                return True
+            # Both are there and closed: a converter may be about to remove the one it has read.
+            still_since = max(track.still_since, known.still_since)
+            if known.state is State.GROWING and now < still_since + _UNFINISHED_TIMES * self._settle_seconds:
+                return True
+        return False
 
     def next_due(self) -> float | None:
         """When `due` has something to say; None when it is waiting for nothing."""
@@ -298,6 +325,8 @@ class Settler:
         credit = max(age, 0.0)
         track = _Track(State.GROWING, fresh, now - credit, inherited, now, self._moved_in_whole, scan=self._scan)
         self._tracks[path] = track
+        if self._rank_of is not None:
+            self._formats.setdefault(_stem(path), set()).add(path)
         self._counts[State.GROWING] += 1
         self._ask_or_wait(path, track, now)
 
@@ -319,6 +348,7 @@ class Settler:
     def _grow(self, path: str, track: _Track, now: float) -> None:
         # Written to although it was promised to be whole: the promise is void.
         track.still_since, track.promised, track.changed, track.vanished = now, False, False, False
+        track.free = False
         self._wait(path, track, now + self._settle_seconds)
 
     def _hint(self, path: str, now: float) -> None:
@@ -363,6 +393,14 @@ class Settler:
         if track.state is not State.DONE or even_done:
             self._counts[track.state] -= 1
             del self._tracks[path]
+            formats = self._formats.get(_stem(path), set())
+            formats.discard(path)
+            if not formats:
+                self._formats.pop(_stem(path), None)
+
+
+def _stem(path: str) -> str:
+    return path.rpartition(".")[0]
 
 
 def _below(path: str, folders: Collection[str]) -> bool:

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from watchdog.events import (
@@ -31,7 +31,7 @@ from recpipe import log as logs
 from recpipe import settings
 from recpipe.model import Settled
 from recpipe.spool import header
-from recpipe.spool.files import CONTROL_FOLDER, Kind, is_foreign_folder
+from recpipe.spool.files import CONTROL_FOLDER, Kind, is_foreign_folder, is_wave
 from recpipe.spool.settle import ASK_AGAIN_SECONDS, Fingerprint, Settler, State, Taken, Writer
 from recpipe.spool.tree import Ignored, Tree
 from recpipe.spool.writers import Writers
@@ -40,6 +40,14 @@ _log = logs.get(__name__)
 
 _RAISE = "raise fs.inotify.max_user_watches for quicker pick-up; nothing is missed without it"
 _UNFINISHED = (State.GROWING, State.STILL, State.SETTLED, State.IN_WORK, State.DEFERRED)
+
+
+# Of two formats of one call, the lower rank is handed out first.
+_RANKS: dict[str, Callable[[str], int] | None] = {
+    "all": None,
+    "original": lambda path: not is_wave(path),
+    "converted": is_wave,
+}
 
 
 class Watcher:
@@ -61,7 +69,9 @@ class Watcher:
             self._root, (spool_root_state or self._root / CONTROL_FOLDER) / "id", spool.label, spool.layout
         )
         self._label = spool.label
-        self._settler = Settler(spool.settle_seconds, spool.quiet_seconds, spool.moved_in_whole, _first_folder)
+        self._settler = Settler(
+            spool.settle_seconds, spool.quiet_seconds, spool.moved_in_whole, _first_folder, _RANKS[spool.formats]
+        )
         self._writers = Writers(spool.remote_writers)
         self._changed = threading.Condition()  # guards the settler; told when something settled
         self._looking = threading.Lock()  # one scan or look at a time: their order is what `Settler` relies on

@@ -16,7 +16,7 @@ import soundfile
 
 from recpipe import log, samples
 from recpipe.access.principal import operator
-from recpipe.audio import peaks
+from recpipe.audio import peaks, probe, transcode
 from recpipe.cli.ingest import foreign
 from recpipe.disposal import Disposal
 from recpipe.errors import SpoolLocked
@@ -417,3 +417,25 @@ def test_a_recorder_that_comes_back_after_its_file_was_stored_loses_nothing(tmp_
     assert long.source_sha256 == hashlib.sha256(whole).hexdigest()
     assert "same-name" in long.flags and "same-name" not in short.flags
     assert (long.facts.call_id, long.source_name) == (short.facts.call_id, short.source_name)
+
+
+@pytest.mark.parametrize(
+    ("formats", "stored"), [("original", [".wav"]), ("converted", [".mp3"]), ("all", [".mp3", ".wav"])]
+)
+def test_two_formats_of_one_call_end_as_one_recording(tmp_path: Path, formats: str, stored: list[str]) -> None:
+    rig = Rig.make(tmp_path, formats=formats)
+    wav = rig.drop()
+    with wav.with_suffix(".mp3").open("wb") as converted:
+        transcode.to_mp3(wav, probe.probe(wav), converted)
+    ingest = rig.drain()
+    assert sorted(Path(recording.source_name).suffix for recording in rig.recordings()) == stored
+    assert ingest.counts.stored + ingest.counts.repeated == 2
+    assert rig.files() == []
+
+
+def test_files_of_one_name_that_are_not_equally_long_are_both_stored(tmp_path: Path) -> None:
+    rig = Rig.make(tmp_path)
+    wav = rig.drop()
+    rig.drop("invoice-request.mp3", name=wav.with_suffix(".mp3").name)
+    rig.drain()
+    assert len(rig.recordings()) == 2

@@ -351,6 +351,61 @@ def test_an_answer_about_a_file_that_has_changed_since_says_nothing(bench: Bench
     assert bench.take() == []
 
 
+@pytest.fixture
+def formats() -> Bench:
+    """A spool whose `.wav` is to be kept where both formats stay."""
+    return Bench(Settler(SETTLE, QUIET, rank_of=lambda path: not path.endswith(".wav")))
+
+
+def converting(bench: Bench, seconds: float) -> list[str]:
+    """A converter reads the WAV and writes the MP3 all the time."""
+    taken: list[str] = []
+    for size in range(int(seconds)):
+        bench.now += 1
+        bench.see("call.mp3", size=size)
+        for path in bench.settler.due(bench.now):
+            if path == "call.wav":
+                bench.see(path, mtime=0)
+        taken += bench.take()
+    return taken
+
+
+def test_the_input_of_a_converter_is_not_taken_and_its_output_is_when_it_has_removed_the_input(formats: Bench) -> None:
+    formats.see("call.mp3", size=0)
+    formats.see("call.wav", mtime=0)
+    assert converting(formats, 600) == []
+    formats.settler.gone("call.wav")
+    assert formats.look(SETTLE, size=599, mtime=1600) == ["call.mp3"]
+
+
+@pytest.mark.parametrize(("kept", "other"), [("call.wav", "call.mp3"), ("call.mp3", "call.wav")])
+def test_where_both_formats_stay_one_is_taken_and_the_other_when_that_is_done(kept: str, other: str) -> None:
+    bench = Bench(Settler(SETTLE, QUIET, rank_of=lambda path: path != kept))
+    bench.see("call.wav", mtime=1000)
+    bench.see("call.mp3", mtime=1000)
+    assert [taken for _ in range(100) for taken in bench.look(1.0, mtime=1000)] == [kept]
+    bench.settler.done(kept, bench.now)
+    assert [taken for _ in range(3) for taken in bench.look(SETTLE, mtime=1000)] == [other]
+
+
+def test_a_converter_has_a_moment_to_remove_its_input(formats: Bench) -> None:
+    formats.see("call.wav", mtime=1000)
+    formats.see("call.mp3", mtime=1000)
+    assert [taken for _ in range(int(5 * SETTLE)) for taken in formats.look(1.0, mtime=1000)] == []
+    formats.settler.gone("call.wav")
+    assert formats.look(SETTLE, mtime=1000) == ["call.mp3"]
+
+
+def test_files_of_other_names_and_a_spool_that_takes_all_formats_wait_for_nobody(formats: Bench) -> None:
+    formats.see("other/call.mp3", size=0)
+    formats.see("call.wav", mtime=0)
+    assert formats.take() == ["call.wav"]
+    every = Bench(Settler(SETTLE, QUIET))
+    every.see("call.mp3", size=0)
+    every.see("call.wav", mtime=0)
+    assert every.take() == ["call.wav"]
+
+
 def test_files_are_taken_in_turn_from_each_group() -> None:
     bench = Bench(Settler(SETTLE, QUIET, group_of=lambda path: path.partition("/")[0]))
     for number in range(50):
