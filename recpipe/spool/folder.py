@@ -21,7 +21,7 @@ from recpipe import log as logs
 from recpipe import settings
 from recpipe.errors import SourceChanged, SpoolRefused
 from recpipe.model import FileIdentity, Settled
-from recpipe.spool import moving
+from recpipe.spool import moving, whole
 from recpipe.spool.aside import Aside
 from recpipe.spool.beneath import Beneath
 from recpipe.spool.files import CONTROL_FOLDER, Kind, check_relative, kind_of, only_sidecars_of, safe_text
@@ -56,7 +56,14 @@ class SpoolFolder:
         self._writers = Writers(spool.remote_writers)
         aside = self.control / "aside"
         self._aside = Aside(aside, self.root, spool.grace_seconds, self._writers, self._let_go, spool.label)
-        self._folders = (self._quarantine, self._incoming, self._scratch, self._claims, aside)
+        self._folders = (
+            self._quarantine,
+            self._incoming,
+            self._scratch,
+            self._claims,
+            aside,
+            self.control / whole.FOLDER,
+        )
         self._lock = SpoolLock(self.control / "lock")
         self._locked_at_ns = 0
         self._crashed = False
@@ -326,7 +333,7 @@ class SpoolFolder:
         try:
             for leftover in self._scratch.iterdir():
                 leftover.unlink(missing_ok=True)
-            for leftover in self._incoming.iterdir():
+            for leftover in (*self._incoming.iterdir(), *(self.control / whole.FOLDER).iterdir()):
                 with contextlib.suppress(FileNotFoundError):
                     if time.time() - leftover.stat().st_mtime > _STALE_SECONDS:
                         leftover.unlink()

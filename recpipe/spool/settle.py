@@ -23,6 +23,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
+from recpipe.model import FileIdentity
 from recpipe.spool.header import Inside
 
 ASK_AGAIN_SECONDS = 5.0  # after "somebody writes to it", should the event of its closing not come
@@ -49,19 +50,10 @@ class State(StrEnum):
     KEPT = "kept"  # finished and left where it is: not handed out again unless it changes
 
 
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
-    """What stands still when nobody writes."""
-
-    size_bytes: int
-    mtime_ns: int
-    inode: int
-
-
 @dataclass(slots=True)
 class _Track:
     state: State
-    print: Fingerprint
+    print: FileIdentity
     still_since: float  # monotonic
     inherited: bool
     ask_at: float  # GROWING: when it is worth asking who has it open
@@ -79,7 +71,7 @@ class Taken:
     """A file handed out."""
 
     path: str
-    print: Fingerprint
+    print: FileIdentity
     inherited: bool
 
 
@@ -123,7 +115,7 @@ class Settler:
 
     def seen(self, path: str, size: int, mtime_ns: int, inode: int, now: float, wall_ns: int) -> None:
         """A look at the file: by a scan, after a hint, or because it was due."""
-        fresh = Fingerprint(size, mtime_ns, inode)
+        fresh = FileIdentity(size, mtime_ns, inode)
         track = self._tracks.get(path)
         if track is None:
             self._first_sight(path, fresh, now, wall_ns, inherited=not self._first_scan_over)
@@ -202,13 +194,13 @@ class Settler:
                 paths.append(path)
         return paths
 
-    def still(self) -> list[tuple[str, Fingerprint]]:
+    def still(self) -> list[tuple[str, FileIdentity]]:
         """Files that have stood still, each once: find out who has them open, and `answer`."""
         paths, self._still = self._still, []
         tracks = ((path, self._tracks.get(path)) for path in paths)
         return [(path, track.print) for path, track in tracks if track is not None and track.state is State.STILL]
 
-    def answer(self, path: str, seen: Fingerprint, writer: Writer, inside: Inside, now: float) -> None:
+    def answer(self, path: str, seen: FileIdentity, writer: Writer, inside: Inside, now: float) -> None:
         """What was found out about a file of `still`; without meaning when it has changed since.
 
         Args:
@@ -280,15 +272,19 @@ class Settler:
             taken.append(Taken(path, track.print, track.inherited))
         return taken
 
-    def done(self, path: str, now: float, left: Fingerprint | None = None) -> None:
+    def done(self, path: str, now: float, left: FileIdentity | None = None) -> FileIdentity | None:
         """The worker finished it. If something new is under this name by now, that settles on its own.
 
         Args:
             left: what is there now; None for nothing. The very file that was handed out is kept on purpose.
+
+        Returns:
+            What it was, as far as it was known.
         """
         track = self._tracks.get(path)
         if track is None or track.state is not State.IN_WORK:
-            return
+            return None
+        known = track.print
         if left is None:
             self._enter(track, State.DONE)
             track.marked = self._scan
@@ -297,6 +293,7 @@ class Settler:
         else:
             track.print, track.inherited = left, False
             self._grow(path, track, now)
+        return known
 
     def release(self, path: str, retry_at: float, now: float) -> None:
         """The worker gives it back: hand it out again at `retry_at`, or when it has settled anew if it changed."""
@@ -319,7 +316,7 @@ class Settler:
 
     # --- transitions ----------------------------------------------------------------------------------
 
-    def _first_sight(self, path: str, fresh: Fingerprint, now: float, wall_ns: int, *, inherited: bool) -> None:
+    def _first_sight(self, path: str, fresh: FileIdentity, now: float, wall_ns: int, *, inherited: bool) -> None:
         age = (wall_ns - fresh.mtime_ns) / 1e9
         # A time in the future is a skewed clock and says nothing: it has to stand still by ours.
         credit = max(age, 0.0)
@@ -336,7 +333,7 @@ class Settler:
         elif track.state is State.DEFERRED and track.until <= now:
             self._make_ready(path, track)
 
-    def _changed(self, path: str, track: _Track, fresh: Fingerprint, now: float) -> None:
+    def _changed(self, path: str, track: _Track, fresh: FileIdentity, now: float) -> None:
         if track.print.inode != fresh.inode:
             track.inherited = False
         track.print = fresh

@@ -10,7 +10,8 @@ from pathlib import Path
 from types import TracebackType
 
 from recpipe.errors import SpoolFull, SpoolRefused
-from recpipe.spool import moving
+from recpipe.model import FileIdentity
+from recpipe.spool import moving, whole
 from recpipe.spool.files import safe_text
 
 _LOOK_EVERY_BYTES = 8 * 1024 * 1024  # written before the disk is asked again
@@ -83,6 +84,7 @@ class Upload:
         with refusals(f"{safe_text(target.name)} cannot be put into the spool"):
             try:
                 self.keep(modified_at)
+                whole.vouch(self._claims.parent, FileIdentity.of(self._temporary.lstat()))
                 try:
                     moving.transfer(self._temporary, moving.Expected.of(self._temporary), target, self._claims)
                 except FileExistsError:

@@ -29,10 +29,10 @@ from watchdog.observers.api import BaseObserver
 
 from recpipe import log as logs
 from recpipe import settings
-from recpipe.model import Settled
+from recpipe.model import FileIdentity, Settled
 from recpipe.spool import header
 from recpipe.spool.files import CONTROL_FOLDER, Kind, is_foreign_folder, is_wave
-from recpipe.spool.settle import ASK_AGAIN_SECONDS, Fingerprint, Settler, State, Taken, Writer
+from recpipe.spool.settle import ASK_AGAIN_SECONDS, Settler, State, Taken, Writer
 from recpipe.spool.tree import Ignored, Tree
 from recpipe.spool.writers import Writers
 
@@ -42,6 +42,7 @@ _RAISE = "raise fs.inotify.max_user_watches for quicker pick-up; nothing is miss
 _UNFINISHED = (State.GROWING, State.STILL, State.SETTLED, State.IN_WORK, State.DEFERRED)
 
 
+_NEWBORN_NS = 10 * 10**9  # a file that was just created was written to since
 # Of two formats of one call, the lower rank is handed out first.
 _RANKS: dict[str, Callable[[str], int] | None] = {
     "all": None,
@@ -65,14 +66,13 @@ class Watcher:
     def __init__(self, spool: settings.Spool, spool_root_state: Path | None = None) -> None:
         self._spool = spool
         self._root = spool.path.absolute()
-        self._tree = Tree(
-            self._root, (spool_root_state or self._root / CONTROL_FOLDER) / "id", spool.label, spool.layout
-        )
+        control = spool_root_state or self._root / CONTROL_FOLDER
+        self._tree = Tree(self._root, control / "id", spool.label, spool.layout)
         self._label = spool.label
         self._settler = Settler(
             spool.settle_seconds, spool.quiet_seconds, spool.moved_in_whole, _first_folder, _RANKS[spool.formats]
         )
-        self._writers = Writers(spool.remote_writers)
+        self._writers = Writers(spool.remote_writers, control)
         self._changed = threading.Condition()  # guards the settler; told when something settled
         self._looking = threading.Lock()  # one scan or look at a time: their order is what `Settler` relies on
         self._hints: dict[tuple[str, str, str], None] = {}  # (what, relative, before), in order, without repeats
@@ -146,9 +146,11 @@ class Watcher:
         """The file is finished: stored and removed, or moved away. Left in place, it is not handed out again."""
         relative = self._relative(path)
         status = self._tree.status(relative)
-        left = _print(status) if isinstance(status, os.stat_result) else None
+        left = FileIdentity.of(status) if isinstance(status, os.stat_result) else None
         with self._changed:
-            self._settler.done(relative, time.monotonic(), left)
+            known = self._settler.done(relative, time.monotonic(), left)
+        if known is not None:
+            self._writers.done(known)
 
     def release(self, path: Path, retry_after_seconds: float) -> None:
         """The file could not be finished: hand it out again after this time (or once it settled anew)."""
@@ -244,14 +246,14 @@ class Watcher:
                 if self._settler.count(State.SETTLED):
                     self._changed.notify_all()
 
-    def _look(self, relative: str) -> Fingerprint | None:
+    def _look(self, relative: str) -> FileIdentity | None:
         status = self._tree.status(relative)
         if status is None:
             return None  # the spool itself is away: says nothing of the file
         with self._changed:
             if isinstance(status, os.stat_result):
                 self._seen(relative, status)
-                return _print(status)
+                return FileIdentity.of(status)
             self._settler.gone(relative)
         self._writers.births.gone(relative)
         return None
@@ -264,7 +266,7 @@ class Watcher:
     def _confirm(self, one: Taken) -> Settled | None:
         """Look and ask once more just before handing out: it may have been opened again while it waited."""
         status = self._tree.status(one.path)
-        same = isinstance(status, os.stat_result) and _print(status) == one.print
+        same = isinstance(status, os.stat_result) and FileIdentity.of(status) == one.print
         if same and self._writers.by_lease(self._root / one.path)[0] is Writer.OPEN:
             now = time.monotonic()
             with self._changed:
@@ -393,7 +395,9 @@ class Watcher:
         seen = self._look(relative) if self._tree.kind(relative.rpartition("/")[2]) is Kind.RECORDING else None
         births = self._writers.births
         if what == "created":
-            births.born(relative)
+            # A hard link is no birth: what we put into the spool, or back into it, appears so.
+            if seen is None or time.time_ns() - seen.mtime_ns < _NEWBORN_NS:
+                births.born(relative)
         elif what == "closed":
             births.closed(relative, seen)
             with self._changed:
@@ -435,10 +439,6 @@ def _watch_limit() -> int:
         with contextlib.suppress(OSError, ValueError):
             limits.append(int(Path("/proc/sys", name).read_text()))
     return min(limits)
-
-
-def _print(status: os.stat_result) -> Fingerprint:
-    return Fingerprint(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 def _first_folder(relative: str) -> str:

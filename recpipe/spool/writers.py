@@ -28,8 +28,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from recpipe.model import FileIdentity
+from recpipe.spool import whole
 from recpipe.spool.files import Kind, kind_of
-from recpipe.spool.settle import Fingerprint, Writer
+from recpipe.spool.settle import Writer
 
 # Types in /proc/self/mountinfo whose files nobody can open without this kernel knowing.
 LOCAL_FILE_SYSTEMS = frozenset(
@@ -48,10 +50,12 @@ class Writers:
     Args:
         remote_writers: the files are written by other machines, over a share that this one exports: the kernel sees
             the file server come and go, not the writer.
+        control: the control folder, where uploads are vouched for.
     """
 
-    def __init__(self, remote_writers: bool = False) -> None:
+    def __init__(self, remote_writers: bool = False, control: Path | None = None) -> None:
         self._remote = remote_writers
+        self._control = control
         self._local: dict[int, bool] = {}  # by st_dev
         self._births = Births()
         self._processes = _Processes()
@@ -61,14 +65,21 @@ class Writers:
         """To be told what the watcher's events say."""
         return self._births
 
-    def of(self, path: Path, relative: str, seen: Fingerprint) -> Writer:
+    def of(self, path: Path, relative: str, seen: FileIdentity) -> Writer:
         """Ask everybody. `seen` is how the file looked just before."""
         answer, local = self.by_lease(path)
         if answer is Writer.UNKNOWN and local:
             answer = self._births.of(relative, seen)
         if answer is Writer.UNKNOWN and self._processes.write_to(path):
             answer = Writer.OPEN
+        if answer is Writer.UNKNOWN and self._control is not None and whole.is_vouched(self._control, seen):
+            answer = Writer.CLOSED
         return answer
+
+    def done(self, seen: FileIdentity) -> None:
+        """It is stored, or somewhere else by now."""
+        if self._control is not None:
+            whole.forget(self._control, seen)
 
     def of_moved(self, path: Path) -> Writer:
         """Ask the kernel and the processes about a file that events told of under another name, if at all."""
@@ -140,7 +151,7 @@ def file_system(handle: int) -> str:
 class _Birth:
     at: float  # monotonic
     closed: bool = False
-    closed_as: Fingerprint | None = None  # how it looked then, where somebody looked
+    closed_as: FileIdentity | None = None  # how it looked then, where somebody looked
 
 
 class Births:
@@ -158,14 +169,14 @@ class Births:
             if len(self._births) > _REMEMBERED_BIRTHS:
                 del self._births[next(iter(self._births))]
 
-    def closed(self, relative: str, seen: Fingerprint | None) -> None:
+    def closed(self, relative: str, seen: FileIdentity | None) -> None:
         """It was closed after writing; `seen` is how it looked after that."""
         with self._lock:
             birth = self._births.get(relative)
             if birth is not None:
                 birth.closed, birth.closed_as = True, seen
 
-    def moved(self, relative: str, target: str, seen: Fingerprint | None) -> None:
+    def moved(self, relative: str, target: str, seen: FileIdentity | None) -> None:
         """It has a new name."""
         with self._lock:
             self._births.pop(target, None)
@@ -180,7 +191,7 @@ class Births:
         with self._lock:
             self._births.pop(relative, None)
 
-    def of(self, relative: str, seen: Fingerprint) -> Writer:
+    def of(self, relative: str, seen: FileIdentity) -> Writer:
         """Whether it is still open, as far as events tell."""
         with self._lock:
             birth = self._births.get(relative)

@@ -174,13 +174,20 @@ def test_a_call_that_was_on_hold_when_recpipe_started_is_asked_about(root: Path,
         assert names(collect(watcher, 1)) == ["call.wav"]  # as much as there is of it
 
 
-def test_without_the_right_to_lease_events_tell_that_a_recorder_has_closed_its_file(root: Path) -> None:
+@pytest.fixture
+def for_all() -> Iterator[Path]:
+    """A folder that every user may look into, as pytest's own are closed to others, again and again."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+def test_without_the_right_to_lease_events_tell_that_a_recorder_has_closed_its_file(for_all: Path) -> None:
     # Given a watcher that is another user than the PBX
     if os.geteuid():
         pytest.skip("only root can be another user")
-    for folder in (root, *root.parents):
-        if folder.owner() == "root" and folder.is_relative_to(tempfile.gettempdir()):
-            folder.chmod(folder.stat().st_mode | 0o055)
+    root = for_all
     script = (
         "import os, pwd, sys; from pathlib import Path; from recpipe.settings import Spool\n"
         "from recpipe.spool.watch import Watcher\n"

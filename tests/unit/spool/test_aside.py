@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from recpipe.errors import SourceChanged
-from recpipe.model import Settled
+from recpipe.model import FileIdentity, Settled
 from recpipe.settings import Spool
 from recpipe.spool.folder import SpoolFolder
+from recpipe.spool.settle import Writer
+from recpipe.spool.writers import Writers
 
 NAME = "2026/11/28/call.wav"
 
@@ -146,3 +148,16 @@ def test_a_crash_at_any_point_of_moving_aside_loses_nothing(owned: Callable[...,
     folder.look_again()
     assert in_spool(folder) == ["2026/call%25.wav", "2026/left.json"]
     assert list(entries.iterdir()) == []
+
+
+def test_an_upload_is_known_to_be_whole_where_no_kernel_can_say(owned: Callable[..., SpoolFolder]) -> None:
+    folder = owned()
+    with folder.accept_upload("call.wav") as upload:
+        upload.write(b"audio")
+        upload.commit()
+    writers = Writers(remote_writers=True, control=folder.control)
+    identity = FileIdentity.of((folder.root / "call.wav").lstat())
+    assert writers.of(folder.root / "call.wav", "call.wav", identity) is Writer.CLOSED
+    writers.done(identity)
+    assert writers.of(folder.root / "call.wav", "call.wav", identity) is Writer.UNKNOWN
+    assert list((folder.control / "whole").iterdir()) == []

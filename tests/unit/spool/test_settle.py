@@ -9,7 +9,7 @@ from hypothesis import settings, strategies
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from recpipe.spool.header import Inside
-from recpipe.spool.settle import ASK_AGAIN_SECONDS, Fingerprint, Settler, State, Writer
+from recpipe.spool.settle import ASK_AGAIN_SECONDS, FileIdentity, Settler, State, Writer
 
 WALL = 1_800_000_000
 SETTLE = 5.0
@@ -145,7 +145,7 @@ def test_a_file_replaced_in_work_is_handed_out_after_done(bench: Bench) -> None:
     bench.see(mtime=0, inode=1)
     bench.take()
     bench.see(mtime=bench.now, inode=2)
-    replaced = Fingerprint(100, int((WALL + bench.now) * 1e9), 2)
+    replaced = FileIdentity(100, int((WALL + bench.now) * 1e9), 2)
     bench.settler.done("a.wav", bench.now, replaced)
     bench.now += SETTLE
     bench.see(mtime=bench.now - SETTLE, inode=2)

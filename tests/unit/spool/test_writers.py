@@ -8,12 +8,13 @@ import os
 import pwd
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from recpipe.spool.settle import Fingerprint, Writer
+from recpipe.spool.settle import FileIdentity, Writer
 from recpipe.spool.writers import LOCAL_FILE_SYSTEMS, Births, Writers, file_system
 
 
@@ -30,9 +31,9 @@ def call(tmp_path: Path) -> Path:
     return path
 
 
-def seen(path: Path) -> Fingerprint:
+def seen(path: Path) -> FileIdentity:
     status = path.stat()
-    return Fingerprint(status.st_size, status.st_mtime_ns, status.st_ino)
+    return FileIdentity(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 def ask(path: Path, writers: Writers | None = None) -> Writer:
@@ -114,13 +115,14 @@ def test_asking_while_others_open_the_file_kills_nobody_and_hinders_nobody(call:
         assert "open" in asker.stdout.read().split()
 
 
-def test_another_users_file_is_not_told_without_the_right_to_lease(call: Path) -> None:
-    for folder in call.parents:
-        with contextlib.suppress(OSError):
-            folder.chmod(folder.stat().st_mode | 0o011)
-    call.chmod(0o644)
-    with as_nobody():
-        assert Writers().by_lease(call) == (Writer.UNKNOWN, True)
+def test_another_users_file_is_not_told_without_the_right_to_lease() -> None:
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
+        Path(name).chmod(0o755)
+        call = Path(name, "call.wav")
+        call.write_bytes(b"x")
+        call.chmod(0o644)
+        with as_nobody():
+            assert Writers().by_lease(call) == (Writer.UNKNOWN, True)
 
 
 def test_files_that_other_machines_write_are_not_asked_about(call: Path) -> None:
@@ -146,7 +148,7 @@ def test_the_file_system_is_known_by_its_mount(folder: str, type_: str) -> None:
         os.close(handle)
 
 
-ONE, LONGER, LATER = Fingerprint(100, 5, 1), Fingerprint(200, 6, 1), Fingerprint(100, 7, 1)
+ONE, LONGER, LATER = FileIdentity(100, 5, 1), FileIdentity(200, 6, 1), FileIdentity(100, 7, 1)
 
 
 def test_a_file_whose_birth_was_seen_is_open_until_it_was_closed() -> None:
