@@ -163,7 +163,9 @@ def test_no_page_has_a_serious_barrier_in_light_or_dark_and_each_fits_every_scre
         "/nothing-here",
     )
     complaints.expect("status of 404")
-    for page, paths in ((inside, ALL + more), (outside, OUTSIDE)):
+    # Of pages that differ by their search alone, one that finds and one that does not
+    differ = tuple(path for path in ALL if "?" not in path or path.endswith("=77"))
+    for page, paths in ((inside, differ + more), (outside, OUTSIDE)):
         for path in paths:
             page.goto(running.url + path)
             page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")

@@ -26,6 +26,7 @@ from typing import Any
 import boto3
 import botocore.config
 import botocore.exceptions
+import botocore.session
 import pytest
 
 from recpipe import settings as recpipe_settings
@@ -156,6 +157,14 @@ def rclone_s3(root: Path, bucket: str = BUCKET, tls: tuple[Path, Path] | None = 
         server = S3Server(f"{'https' if tls else 'http'}://127.0.0.1:{port}", access, secret, bucket, process.pid)
         _until_it_stores(process, server, root / "rclone.log")
         yield server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _services_read_once() -> Iterator[None]:
+    """Clients share what botocore reads about S3, which is five sixths of what making one takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.session, "create_loader", cache(botocore.session.create_loader))
+        yield
 
 
 @pytest.fixture(scope="session")
