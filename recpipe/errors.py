@@ -5,6 +5,7 @@ HTTP, FTP and the command line each keep one table from these to their codes; no
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 
 
@@ -38,16 +39,30 @@ class Unfit(IngestError):
         self.reason = reason
 
 
+class Waits(StrEnum):
+    """What a held file waits for, and so what is looked at again for all that wait for the same."""
+
+    TENANT = "tenant"  # its certificates, or how it stores
+    DESCRIPTION = "description"  # what lies beside the file or says more of its call
+    FILE = "file"  # the right to read it
+    REMOVAL = "removal"  # it is stored
+    OTHER = "other"
+
+
 class Held(IngestError):
     """The file is good, but must wait in the spool for a person (no usable certificate, too large to seal).
 
     Attributes:
         reason: a stable kebab-case word, such as `no-usable-certificate`, `too-large-to-seal`.
+        waits: for what.
+        tenant: whose it is, where it waits for that one.
     """
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, waits: Waits = Waits.OTHER) -> None:
         super().__init__(message)
         self.reason = reason
+        self.waits = waits
+        self.tenant = ""
 
 
 class SourceChanged(IngestError):

@@ -12,6 +12,7 @@ STORED = Counter("recpipe_recordings_stored", "Recordings stored and committed",
 STORED_BYTES = Counter("recpipe_stored_bytes", "Bytes put into the store", ["spool"], registry=REGISTRY)
 REPEATED = Counter("recpipe_recordings_repeated", "Files that had been stored before", ["spool"], registry=REGISTRY)
 HELD = Counter("recpipe_recordings_held", "Times a file was held for a person", ["spool", "reason"], registry=REGISTRY)
+HELD_NOW = Gauge("recpipe_files_held", "Files that are held now", ["spool", "reason"], registry=REGISTRY)
 QUARANTINED = Counter(
     "recpipe_recordings_quarantined", "Files moved to quarantine", ["spool", "reason"], registry=REGISTRY
 )

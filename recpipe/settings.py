@@ -192,7 +192,7 @@ class Settings(BaseSettings):
         "", description="address:port of /metrics, /healthz and /readyz in a process without the role web; empty: off"
     )
     ingest_workers: int = Field(4, ge=1, le=64, description="files in work at the same time")
-    held_retry_seconds: float = Field(60.0, gt=0, description="how often held files are tried again")
+    held_retry_seconds: float = Field(60.0, gt=0, description="how often it is looked at what held files wait for")
     log_format: Literal["console", "json"] = Field("console", description="for people or for machines")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is written")
 

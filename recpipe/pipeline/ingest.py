@@ -15,7 +15,7 @@ from pathlib import Path
 
 from recpipe import log, metrics, notes
 from recpipe.catalogue import Added, Catalogue
-from recpipe.errors import SpoolLocked
+from recpipe.errors import CatalogueError, SpoolLocked
 from recpipe.model import Node, Recording
 from recpipe.pipeline.commit import Committer
 from recpipe.pipeline.fair import FairQueue
@@ -66,6 +66,7 @@ class Ingest:
         self._committer: Committer[Recording, Added] = Committer(self._write)
         self._waiting = WaitingList(catalogue, self._order, clock)
         self._lock = threading.Lock()
+        self._draining = False
         self._busy = 0  # workers with a file in hand
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -80,7 +81,6 @@ class Ingest:
             self._served,
             self._gate,
             lambda job: self._enqueue(replace(job, look_first=True)),
-            settings.held_retry_seconds,
             clock,
             on_outcome,
         )
@@ -131,12 +131,23 @@ class Ingest:
         unfinished = not self._committer.close(self._hangs) or any(thread.is_alive() for thread in self._threads)
         if unfinished:
             _log.warning("files in work abandoned", effect="they stay in their spools; the next start takes them up")
-        elif self._gate.store.why:
-            unfinished = True  # what failed uploads left cannot be removed now: the next start looks
-        else:
-            unfinished = self._outcomes.give_up()
+        unfinished = unfinished or self._leftovers_stay() or bool(self._outcomes.unremovable())
         for served in self._served.values():
             served.close(in_order=not unfinished and not (served.line.folder.crashed and served.watcher.pending()))
+
+    def _leftovers_stay(self) -> bool:
+        """Remove what failed uploads left in the store; whether something may still be there."""
+        stay = [True]
+
+        def remove() -> None:
+            with self._gate.asking(self._gate.store):
+                stay[0] = self._outcomes.give_up()
+
+        removing = threading.Thread(target=remove, name="leftovers", daemon=True)
+        removing.start()
+        while removing.is_alive() and not self._hangs():
+            removing.join(0.1)
+        return stay[0]
 
     def _patience(self, thread: threading.Thread) -> float:
         return _LONGEST_STOP_SECONDS if thread.name.startswith("ingest-") else 2 * ABANDON_SECONDS
@@ -150,7 +161,10 @@ class Ingest:
 
     def troubles(self) -> dict[str, str]:
         """What keeps database, store and each "spool LABEL" from work, and what to do; "" where nothing does."""
-        return self._gate.troubles() | {f"spool {label}": served.trouble() for label, served in self._served.items()}
+        found, stays = self._gate.troubles(), self._outcomes.unremovable()
+        for label, served in self._served.items():
+            found[f"spool {label}"] = served.trouble() or (_full(served, stays[label]) if label in stays else "")
+        return found
 
     def drain(self, patience_seconds: float = 30.0) -> bool:
         """Ingest what is in the spools now, then stop.
@@ -164,6 +178,7 @@ class Ingest:
         Raises:
             SpoolLocked: another process serves one of them.
         """
+        self._draining = True
         self._open_spools()
         there = [served for served in self._served.values() if served.is_open]
         for served in there:
@@ -237,8 +252,20 @@ class Ingest:
         self._queue.put(job.line.describer.lane(job.settled), job)
 
     def _look(self) -> None:
-        while not self._stopping.wait(_LOOK_SECONDS):
+        """Say how store and database do; and, in a service, have held files tried whose cause is gone."""
+        held_every = self._settings.held_retry_seconds
+        held_at = time.monotonic() + held_every
+        while not self._stopping.wait(min(_LOOK_SECONDS, held_every)):
             self._gate.look()
+            if self._draining or time.monotonic() < held_at:
+                continue
+            try:
+                self._outcomes.look_at_held()
+            except CatalogueError:
+                pass  # the gate says so
+            except Exception:
+                _log.exception("held files could not be looked at")
+            held_at = time.monotonic() + held_every
 
     def _join_late(self, line: Line) -> None:
         records = LateRecords(self._catalogue, line)
@@ -303,3 +330,10 @@ class Ingest:
     def _write(self, recordings: Sequence[Recording]) -> Sequence[Added]:
         with self._gate.asking(self._gate.database), self._catalogue.begin() as work:
             return work.add_recordings(recordings)
+
+
+def _full(served: Served, files: int) -> str:
+    return (
+        f"{files:,} stored files cannot be removed from the spool {served.line.folder.root}. Let the user that runs "
+        "recpipe write to its folders; recpipe quarantine list names the files."
+    )

@@ -31,6 +31,7 @@ from recpipe.errors import (
     SourceChanged,
     StoreError,
     Unfit,
+    Waits,
 )
 from recpipe.model import (
     AudioFacts,
@@ -121,10 +122,13 @@ class Order:
             CatalogueUnavailable, StoreError, SpoolRefused, OSError: try again later.
         """
         line, settled = job.line, job.settled
-        facts = line.describer.describe(settled)
-        tenant, certificates = self.tenant(line.describer.tenant_of(settled, facts))
+        with _held_for(Waits.DESCRIPTION):
+            facts = line.describer.describe(settled)
+            tenant_name = line.describer.tenant_of(settled, facts)
+        tenant, certificates = self.tenant(tenant_name)
         transcodes = tenant.store_format is StoreFormat.MP3
-        seal.require(tenant, certificates, 0 if transcodes else settled.size_bytes, self._clock())
+        with _held_for(Waits.TENANT, tenant_name):
+            seal.require(tenant, certificates, 0 if transcodes else settled.size_bytes, self._clock())
         with open_source(job) as source:
             return self._planned(job, source, facts, tenant, certificates)
 
@@ -324,6 +328,16 @@ class Order:
                 return ""
 
 
+@contextmanager
+def _held_for(waits: Waits, tenant: str = "") -> Iterator[None]:
+    """Say what a file that is held in this block waits for."""
+    try:
+        yield
+    except Held as held:
+        held.waits, held.tenant = waits, tenant
+        raise
+
+
 class _Heard:
     """Tells of each read."""
 
@@ -384,6 +398,7 @@ def open_source(job: Job) -> Iterator[Path]:
                 "unreadable",
                 f"{safe_text(job.settled.relative)} may not be read. Let the user that runs recpipe read and remove "
                 "the files of this spool; it is tried again by itself.",
+                Waits.FILE,
             ) from error
         yield source
 

@@ -3,9 +3,11 @@
 What goes wrong with a file decides it, and the table is here:
 
     Unfit                  moved to quarantine with the reason
-    Held                   stays where it is, listed with the reason, tried again every `held_retry_seconds`
+    Held                   stays where it is, listed with the reason; what it waits for is looked at again every
+                           `held_retry_seconds`, see `held`
     SourceChanged          settles again
     store, database away   waits in the queue until the part is back, see `outage`; the sealed bytes are kept for that
+    not removable          it is stored and stays where it is, listed as `stays-in-spool`
     disk, one bad object   stays where it is, tried again with growing pauses
     anything else          the same, and after five times it is quarantined as `internal-error`, with a log entry
 """
@@ -17,7 +19,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -33,7 +35,9 @@ from recpipe.errors import (
     SpoolRefused,
     StoreError,
     Unfit,
+    Waits,
 )
+from recpipe.pipeline.held import HeldFiles
 from recpipe.pipeline.order import Attempt, Job, Order, in_log
 from recpipe.pipeline.outage import REMIND_SECONDS, Gate
 from recpipe.pipeline.served import Served
@@ -43,6 +47,7 @@ _log = log.get(__name__)
 
 _GIVE_UP_AFTER = 5  # unexplained failures of one file
 _LONGEST_PAUSE_SECONDS = 60.0
+_HELD_AT_MOST_SECONDS = 3600.0  # then it is tried whatever it waits for, and its row renewed
 
 
 @dataclass(slots=True)
@@ -75,7 +80,6 @@ class Outcomes:
         served: Mapping[str, Served],
         gate: Gate,
         again: Callable[[Job], None],
-        held_retry_seconds: float,
         clock: Callable[[], datetime],
         on_outcome: Callable[[str, int], None],
     ) -> None:
@@ -84,7 +88,6 @@ class Outcomes:
         self._served = served
         self._gate = gate
         self._again = again
-        self._held_retry_seconds = held_retry_seconds
         self._clock = clock
         self._on_outcome = on_outcome
         self._kept: dict[Path, Attempt] = {}
@@ -92,7 +95,7 @@ class Outcomes:
         self._failures: Counter[Path] = Counter()
         self._refused: dict[Path, dict[str, int]] = {}  # `passes` of store or database when this file failed there
         self._said: dict[tuple[str, str], tuple[float, int]] = {}
-        self._parked: set[Path] = set()  # held: nothing more happens to them in one pass
+        self._held = HeldFiles(order, clock)
         self._lock = threading.Lock()
         self.last_ingest_at: dict[str, datetime] = {}  # by label of the spool
         self.counts = Counts()
@@ -106,9 +109,23 @@ class Outcomes:
         return path in self._failures
 
     def parked(self) -> int:
-        """Files that are held."""
-        with self._lock:
-            return len(self._parked)
+        """Files that are held: nothing more happens to them in one pass."""
+        return len(self._held)
+
+    def unremovable(self) -> dict[str, int]:
+        """Stored files that cannot be removed, by the label of their spool."""
+        return self._held.unremovable()
+
+    def look_at_held(self) -> None:
+        """Have the files tried again whose cause is gone.
+
+        Raises:
+            CatalogueUnavailable: the next look does it.
+        """
+        free, gone = self._held.look()
+        self._hurry(free)
+        for job in gone:
+            self._waiting.clear(job)
 
     def give_up(self) -> bool:
         """Remove what failed uploads may have left in the store; whether something may still be there."""
@@ -165,7 +182,7 @@ class Outcomes:
 
     def finish(self, job: Job, outcome: str, size_bytes: int) -> None:
         """Remove the source of a committed recording, and count it as `stored` or `repeated`."""
-        spool, settled = job.line.spool.label, job.settled
+        spool, settled, stays = job.line.spool.label, job.settled, False
         if not job.line.keep_source:
             try:
                 job.line.folder.finish(settled)
@@ -174,16 +191,11 @@ class Outcomes:
                 self._served[spool].watcher.release(settled.path, 0)
                 return
             except RecpipeError as error:
-                # Stored and committed, but it cannot be removed: found again by its id, never stored twice.
-                self._say(spool, in_log(error))
-                self._later(job)
-                return
-        with self._lock:
-            self._parked.discard(settled.path)
-        self._served[spool].watcher.done(settled.path)
-        self._failures.pop(settled.path, None)
-        self._refused.pop(settled.path, None)
-        self._waiting.clear(job)
+                self._hold(job, Held("stays-in-spool", f"It is stored. {error} It is removed then.", Waits.REMOVAL))
+                stays = True
+        if not stays:
+            self._over(job)
+            self._waiting.clear(job)
         if outcome == "stored":
             self.last_ingest_at[spool] = self._clock()
             metrics.STORED.labels(spool).inc()
@@ -211,19 +223,13 @@ class Outcomes:
                 self._kept[path] = attempt
             self._wait(job, error)
             return
+        self._gate.leave()
         if attempt is not None:
             self._discard(attempt)
         if isinstance(error, SourceChanged) or not job.line.folder.unchanged(job.settled):
             self._served[spool].watcher.release(path, 0)
         elif isinstance(error, Held):
-            if self._waiting.add(job, error.reason, str(error)):
-                # The alarm, once a file: it is good, and waits for somebody.
-                _log.error("recording held", spool=spool, reason=error.reason, advice="recpipe quarantine list")
-            with self._lock:
-                self._parked.add(path)
-            self._served[spool].watcher.release(path, self._held_retry_seconds)
-            metrics.HELD.labels(spool, error.reason).inc()
-            self._count("held", 0, error.reason)
+            self._hold(job, error)
         elif isinstance(error, Unfit):
             self._quarantine(job, error.reason, str(error))
         else:
@@ -238,6 +244,36 @@ class Outcomes:
                     f"recpipe failed on this file {_GIVE_UP_AFTER} times, last with {type(error).__name__}. "
                     "The log has the details; please report it, then run recpipe quarantine retry.",
                 )
+
+    def _hold(self, job: Job, held: Held) -> None:
+        spool, path = job.line.spool.label, job.settled.path
+        try:
+            news = self._waiting.add(job, held.reason, str(held))
+        except CatalogueError as error:
+            if held.waits is not Waits.REMOVAL:
+                raise
+            self._say(spool, in_log(error))
+            news = False
+        if news:
+            # The alarm, once a file: it is good, and waits for somebody.
+            _log.error("recording held", spool=spool, reason=held.reason, advice="recpipe quarantine list")
+        self._failures[path] += held.waits is Waits.REMOVAL  # it is in the catalogue: look there first
+        self._held.add(job, held)
+        self._served[spool].watcher.release(path, _HELD_AT_MOST_SECONDS * random.uniform(1, 1.5))  # noqa: S311
+        metrics.HELD.labels(spool, held.reason).inc()
+        self._count("held", 0, held.reason)
+
+    def _over(self, job: Job) -> None:
+        """Nothing more happens to this file; others may have waited for how it would end."""
+        path = job.settled.path
+        self._served[job.line.spool.label].watcher.done(path)
+        self._failures.pop(path, None)
+        self._refused.pop(path, None)
+        self._hurry(self._held.over(path))
+
+    def _hurry(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            self._served[job.line.spool.label].watcher.hurry(job.settled.path)
 
     def _wait(self, job: Job, error: Exception) -> None:
         """For the part that is away, or for another try of its own."""
@@ -274,11 +310,9 @@ class Outcomes:
         self._count("retried", 0)
 
     def _quarantine(self, job: Job, reason: str, message: str) -> None:
-        spool, settled = job.line.spool.label, job.settled
+        spool = job.line.spool.label
         self._waiting.set_aside(job, reason, message)
-        self._served[spool].watcher.done(settled.path)
-        self._failures.pop(settled.path, None)
-        self._refused.pop(settled.path, None)
+        self._over(job)
         _log.warning("file quarantined", spool=spool, reason=reason)
         metrics.QUARANTINED.labels(spool, reason).inc()
         self._count("quarantined", 0, reason)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from recpipe import log
@@ -17,6 +18,21 @@ from recpipe.spool.files import Kind, from_safe_text, kind_of, safe_text
 
 _log = log.get(__name__)
 
+RENEW_AFTER = timedelta(hours=1)  # a held file's row says that it still waits
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """What the list says of a held file, and since when."""
+
+    reason: str
+    message: str
+    at: datetime
+
+    def says(self, reason: str, message: str, now: datetime) -> bool:
+        """Whether the list need not be written to for this."""
+        return (self.reason, self.message) == (reason, message) and now - self.at < RENEW_AFTER
+
 
 class WaitingList:
     """What `recpipe quarantine list` shows of the spools of this process."""
@@ -26,7 +42,9 @@ class WaitingList:
         self._order = order
         self._clock = clock
         self._lock = threading.Lock()
-        self._held: set[tuple[str, str]] = set()  # (spool, relative), so that a success need not ask the database
+        # What is listed of held files, by spool and relative: so that neither a success nor the same again asks the
+        # database.
+        self._held: dict[tuple[str, str], _Listed] = {}
 
     def reconcile(self, line: Line) -> None:
         """At the start of a spool: forget held files that are gone, list quarantined ones that a crash left unlisted.
@@ -43,7 +61,7 @@ class WaitingList:
                 if not entry.held:
                     continue
                 if os.path.exists(from_safe_text(entry.path)):  # noqa: PTH110 - Path.exists raises where it may not look
-                    self._held.add((label, entry.relative))
+                    self._held[label, entry.relative] = _Listed(entry.reason, entry.message, entry.last_seen_at)
                 else:
                     work.quarantine.forget(spool=label, relative=entry.relative)
             for path, relative in _quarantined(line):
@@ -72,6 +90,11 @@ class WaitingList:
             CatalogueUnavailable: it is not listed.
         """
         label, relative = job.line.spool.label, safe_text(job.settled.relative)
+        now = self._clock()
+        with self._lock:
+            known = self._held.get((label, relative))
+        if moved_to is None and known is not None and known.says(reason, message, now):
+            return False
         with self._catalogue.begin() as work:
             work.quarantine.record(
                 spool=label,
@@ -82,15 +105,14 @@ class WaitingList:
                 message=message,
                 held=moved_to is None,
                 size_bytes=job.settled.size_bytes,
-                at=self._clock(),
+                at=now,
             )
         with self._lock:
-            news = (label, relative) not in self._held
             if moved_to is None:
-                self._held.add((label, relative))
+                self._held[label, relative] = _Listed(reason, message, now)
             else:
-                self._held.discard((label, relative))
-        return news
+                self._held.pop((label, relative), None)
+        return known is None
 
     def set_aside(self, job: Job, reason: str, message: str) -> None:
         """Move a file to quarantine and list it, or neither; an import leaves it where it is.
@@ -118,9 +140,8 @@ class WaitingList:
         """
         entry = (job.line.spool.label, safe_text(job.settled.relative))
         with self._lock:
-            if entry not in self._held:
+            if self._held.pop(entry, None) is None:
                 return
-            self._held.discard(entry)
         with self._catalogue.begin() as work:
             work.quarantine.forget(spool=entry[0], relative=entry[1])
 

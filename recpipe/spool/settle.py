@@ -307,6 +307,12 @@ class Settler:
             track.until = retry_at
             heapq.heappush(self._due, (retry_at, path))
 
+    def hurry(self, path: str) -> None:
+        """What was given back is to be handed out now, and not at its time."""
+        track = self._tracks.get(path)
+        if track is not None and track.state is State.DEFERRED:
+            self._make_ready(path, track)
+
     def state(self, path: str) -> State | None:
         track = self._tracks.get(path)
         return track.state if track else None

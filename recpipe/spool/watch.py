@@ -41,6 +41,8 @@ _log = logs.get(__name__)
 _RAISE = "raise fs.inotify.max_user_watches for quicker pick-up; nothing is missed without it"
 _UNFINISHED = (State.GROWING, State.STILL, State.SETTLED, State.IN_WORK, State.DEFERRED)
 
+_PAUSE_TIMES = 10  # the pause between two scans, in times of what one took
+
 
 _NEWBORN_NS = 10 * 10**9  # a file that was just created was written to since
 # Of two formats of one call, the lower rank is handed out first.
@@ -159,6 +161,12 @@ class Watcher:
             self._settler.release(self._relative(path), now + retry_after_seconds, now)
             self._changed.notify_all()
         self._wake.set()
+
+    def hurry(self, path: Path) -> None:
+        """Hand a released file out now: what it waited for is there."""
+        with self._changed:
+            self._settler.hurry(self._relative(path))
+            self._changed.notify_all()
 
     def pending(self) -> int:
         """Recordings in the spool that are not finished: growing, ready, in work or waiting for another try."""
@@ -295,7 +303,8 @@ class Watcher:
     # --- the truth: reading the folder ----------------------------------------------------------------
 
     def _scan(self) -> None:
-        self._next_scan = time.monotonic() + self._spool.rescan_seconds
+        began_at = time.monotonic()
+        self._next_scan = began_at + self._spool.rescan_seconds
         if not self._tree.is_there():
             return
         with self._changed:
@@ -304,7 +313,10 @@ class Watcher:
         if not self._tree.is_there():
             return  # unmounted meanwhile: what was not seen may well be there
         with self._changed:
-            vanished = self._settler.scan_finished(time.monotonic(), blind)
+            now = time.monotonic()
+            vanished = self._settler.scan_finished(now, blind)
+        # A backlog that waits must not cost a third of a core for as long as it waits.
+        self._next_scan = max(self._next_scan, now + _PAUSE_TIMES * (now - began_at))
         for relative in vanished:
             self._writers.births.gone(relative)
         self._ask()

@@ -8,7 +8,9 @@ import json
 import os
 import struct
 import subprocess
+import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ from recpipe.cli.ingest import foreign
 from recpipe.disposal import Disposal
 from recpipe.errors import SpoolLocked
 from recpipe.model import CertificateState, Container, StoreFormat
+from recpipe.pipeline import order
 from recpipe.pipeline.order import TENANT_CACHE_SECONDS, derived_id
 from recpipe.reader import Reader
 from recpipe.settings import Spool
@@ -361,22 +364,108 @@ def test_several_foreign_folders_are_imported_at_once(rig: Rig, tmp_path: Path, 
     assert ingest.counts.stored == 2
 
 
-def test_a_held_recording_raises_one_alarm_however_often_it_is_tried(
-    rig: Rig, key_pair: KeyPair, capsys: pytest.CaptureFixture[str]
-) -> None:
-    log.set_up("json", "info")
+@pytest.fixture
+def sealed_without_certificate(rig: Rig, key_pair: KeyPair) -> str:
+    """A tenant whose certificate was retired; its id."""
     certificate = rig.add_certificate(key_pair.pem)
     rig.change_tenant(encryption=True)
     with rig.catalogue.begin() as work:
         work.of(TENANT_ID).certificates.decide(certificate, CertificateState.RETIRED, rig.now, "ann")
-    rig.drop()
+    return certificate
+
+
+def test_held_recordings_are_tried_once_and_go_at_once_when_their_cause_is_gone(
+    rig: Rig, key_pair: KeyPair, sealed_without_certificate: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.set_up("json", "info")
+    for number in range(6):
+        rig.drop(number=number)
     ingest = rig.ingest()
     ingest.start()
-    until(lambda: ingest.counts.held >= 3)
-    ingest.stop()
+    until(lambda: ingest.counts.held == 6)
+    time.sleep(1)  # five looks at the tenant
+    assert ingest.counts.held == 6 and {entry.attempts for entry in rig.waiting()} == {1}
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
     alarms = [line for line in lines if line["event"] == "recording held"]
-    assert [(alarm["level"], alarm["reason"]) for alarm in alarms] == [("error", "no-usable-certificate")]
+    assert [(alarm["level"], alarm["reason"]) for alarm in alarms] == [("error", "no-usable-certificate")] * 6
+    rig.add_certificate(key_pair.pem, suffix=1)
+    until(lambda: ingest.counts.stored == 6)
+    ingest.stop()
+    assert rig.waiting() == [] and rig.files() == []
+
+
+def test_a_start_writes_nothing_for_files_that_are_listed_already(rig: Rig, sealed_without_certificate: str) -> None:
+    rig.drop()
+    for _ in range(2):
+        assert rig.drain().counts.held == 1
+    assert [entry.attempts for entry in rig.waiting()] == [1]
+    rig.ingest(clock=lambda: rig.now + timedelta(hours=2)).drain()
+    assert [entry.attempts for entry in rig.waiting()] == [2], "but that it still waits, once an hour"
+
+
+def test_a_description_frees_its_file_and_no_other(tmp_path: Path) -> None:
+    rig = Rig.make(tmp_path, layout="sidecar")
+    for name in ("a", "b", "c"):
+        rig.drop(name=f"day/{name}.wav")
+    ingest = rig.ingest()
+    ingest.start()
+    until(lambda: ingest.counts.held == 3)
+    (rig.spool.path / "day/b.json").write_text('{"started_at": "2026-09-01T09:25:00Z", "caller": "201"}')
+    until(lambda: ingest.counts.stored == 1)
+    (rig.spool.path / "day/c.wav").unlink()
+    until(lambda: [entry.relative for entry in rig.waiting()] == ["day/a.wav"])
+    assert ingest.counts.held == 3 and rig.files() == ["day/a.wav"]
+    ingest.stop()
+    rig.catalogue.close()
+
+
+def test_one_goes_ahead_where_only_trying_can_tell_and_the_others_follow(rig: Rig) -> None:
+    for number in range(4):
+        rig.drop(number=number)
+    rig.drain()
+    objects = {r.object_key: rig.store.read(r.object_key).read() for r in rig.recordings()}
+    for key in objects:
+        rig.store.delete(key)
+    for number in range(4):
+        rig.drop(number=number)
+    rig.crash()
+    ingest = rig.ingest()
+    ingest.start()
+    until(lambda: ingest.counts.held >= 4)
+    assert {entry.reason for entry in rig.waiting()} == {"object-missing"}
+    for key, data in objects.items():
+        rig.store.put(key, io.BytesIO(data), len(data))
+    until(lambda: ingest.counts.repeated == 4)
+    ingest.stop()
+    assert rig.waiting() == [] and rig.files() == []
+
+
+def test_a_stored_file_that_cannot_be_removed_is_listed_once_and_removed_when_it_can_be(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[str] = []
+    hash_it = order.hash_unchanged
+    monkeypatch.setattr(order, "hash_unchanged", lambda *args: hashed.append(args[1].relative) or hash_it(*args))
+    day = rig.drop(name="day/out-03012340001-201-20260901-092501-1790000001.1.wav").parent
+    if subprocess.run(["mount", "--bind", day, day], capture_output=True).returncode:
+        pytest.skip("needs the right to mount")
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", day], check=True)
+        ingest = rig.ingest()
+        ingest.start()
+        until(lambda: ingest.counts.stored == 1)
+        until(lambda: bool(rig.waiting()))
+        (entry,) = rig.waiting()
+        assert entry.reason == "stays-in-spool" and entry.held and "Read-only file system" in entry.message
+        assert "1 stored files cannot be removed" in ingest.troubles()["spool spool"]
+        time.sleep(0.6)
+        assert len(hashed) == 1 and ingest.counts.held == 1
+        subprocess.run(["mount", "-o", "remount,bind,rw", day], check=True)
+        until(lambda: rig.files() == [] and rig.waiting() == [])
+        assert not any(ingest.troubles().values()) and len(rig.recordings()) == 1
+        ingest.stop()
+    finally:
+        subprocess.run(["umount", "-l", day], check=True)
 
 
 def test_an_attempt_that_could_not_be_discarded_is_cleared_in_the_end(rig: Rig) -> None:
