@@ -13,7 +13,10 @@ from recpipe.catalogue.work import Work
 from recpipe.errors import LockedOut
 
 MOST_FAILURES = 10
+# Of one program that says the same thing again and again, so many count against its address.
+MOST_REPEATS = 3
 WINDOW = timedelta(minutes=5)
+_ADDRESS = "address:"
 
 
 def account_key(username: str) -> str:
@@ -24,9 +27,23 @@ def account_key(username: str) -> str:
     return "account:" + fingerprint(name_key(username))[:32]
 
 
+def token_key(digest: str, address: str) -> str:
+    """The counter of one token that is wrong, at one client."""
+    return "token:" + fingerprint(f"{digest} {normal_network(address)}")[:32]
+
+
 def address_key(address: str) -> str:
     """The counter of a client: one IPv4 address, or the /64 that one IPv6 client has to itself."""
-    return "address:" + normal_network(address)
+    return _ADDRESS + normal_network(address)
+
+
+def repeat_key(said: str, address: str) -> str:
+    """The counter of a program that says the same thing again: the key of an account or a token.
+
+    Many names from one address are an attack. One name or token again and again is a client that somebody forgot: its
+    own counter stops it, and whoever else is behind its address must not be locked out with it.
+    """
+    return "repeat:" + fingerprint(f"{said} {normal_network(address)}")[:32]
 
 
 def normal_network(address: str) -> str:
@@ -57,8 +74,18 @@ def check(work: Work, keys: Collection[str], now: datetime) -> None:
         raise LockedOut(max(1, math.ceil((latest - now).total_seconds())))
 
 
-def note(work: Work, keys: Collection[str], now: datetime) -> None:
-    """Count one failure on each."""
+def note(work: Work, keys: Collection[str], now: datetime, repeat: str = "") -> None:
+    """Count one failure on each.
+
+    Args:
+        repeat: a `repeat_key`: where that is full, the failure does not count against the address.
+    """
+    if repeat:
+        times = work.failures.latest(repeat, MOST_REPEATS)
+        if len(times) == MOST_REPEATS and times[-1] > now - WINDOW:
+            keys = [key for key in keys if not key.startswith(_ADDRESS)]
+        else:
+            work.failures.note(repeat, now)
     for key in keys:
         work.failures.note(key, now)
 

@@ -153,12 +153,12 @@ class Access:
 
         Raises:
             CredentialsRejected: unknown, revoked, expired, or its user is not active.
-            LockedOut: too many failures from this address.
+            LockedOut: too many failures from this address, or of this token there.
         """
         digest = tokens.fingerprint(bearer)
         if (known := self._tokens.get((digest,))) is not None:
             return replace(known, address=address)
-        keys = (lockout.address_key(address),)
+        keys = (lockout.token_key(digest, address), lockout.address_key(address))
         now = self._clock()
         found: tuple[Token, User, Collection[Grant]] | None = None
         try:
@@ -170,7 +170,8 @@ class Access:
             self._locked(locked, _NOBODY, keys, address, Door.API)
             raise
         if found is None:
-            self._failed("", keys, address, Door.API, "unknown-token")
+            repeat = lockout.repeat_key(keys[0], address)
+            self._failed("", keys, address, Door.API, "unknown-token", repeat=repeat)
             raise CredentialsRejected
         token, user, grants = found
         principal = identity.of_token(token, user, grants, address)
@@ -257,7 +258,10 @@ class Access:
                 # Those who waited in the queue meanwhile must not have more tries than those who did not.
                 candidate = self._look(look, keys, address, door)
                 if not self._passwords.verify(password, candidate.kept):
-                    self._failed(candidate.name, keys, address, door, candidate.why or "password", candidate.tenant_id)
+                    # People see that it fails; programs go on.
+                    repeat = lockout.repeat_key(keys[0], address) if door is Door.FTP else ""
+                    why, tenant_id = candidate.why or "password", candidate.tenant_id
+                    self._failed(candidate.name, keys, address, door, why, tenant_id, repeat=repeat)
                     raise CredentialsRejected
         if candidate.found is None:
             raise CredentialsRejected
@@ -276,12 +280,20 @@ class Access:
             raise
 
     def _failed(
-        self, name: str, keys: tuple[str, ...], address: str, door: Door, why: str, tenant_id: str | None = None
+        self,
+        name: str,
+        keys: tuple[str, ...],
+        address: str,
+        door: Door,
+        why: str,
+        tenant_id: str | None = None,
+        *,
+        repeat: str = "",
     ) -> None:
         now = self._clock()
         denied = _login(name or _NOBODY, now, Outcome.DENIED, address, door, tenant_id, reason=why)
         with self._catalogue.begin() as work:
-            lockout.note(work, keys, now)
+            lockout.note(work, keys, now, repeat)
             work.audit.add(denied)
         if self._tidied.first(("failures",), now):
             with self._catalogue.begin() as work:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import concurrent.futures
+import contextlib
 from dataclasses import replace
 
 import pytest
@@ -150,6 +151,42 @@ def test_ten_failures_lock_an_address_for_every_account_and_every_door(any_world
     world.log_in(address=ELSEWHERE)
     world.access.ftp("acme", PASSWORD, ELSEWHERE)
     world.access.token(token, ELSEWHERE)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["wrong password", "unknown name"])
+def test_a_forgotten_ftp_client_locks_its_account_and_nobody_else_behind_its_address(world: World, known: bool) -> None:
+    acme = world.tenant()
+    world.user(grants={acme.id: []})
+    world.ftp_accounts.create(world.root, acme.id, "other", password=PASSWORD)
+    if known:
+        world.ftp_accounts.create(world.root, acme.id, "nightly", password=PASSWORD)
+    # Given: it tries its old password every ten seconds for ten minutes
+    for n in range(60):
+        with pytest.raises((CredentialsRejected, LockedOut)):
+            world.access.ftp("nightly", "last year's", ADDRESS)
+        world.pass_time(seconds=10)
+        if n % 20 == 15:  # Then: others behind its address come and go
+            world.log_in()
+            world.access.ftp("other", PASSWORD, ADDRESS)
+    # And: somebody who tries many names from there is an attacker all the same
+    with pytest.raises(LockedOut):
+        for n in range(11):
+            with contextlib.suppress(CredentialsRejected):
+                world.access.ftp(f"guess{n}", "x", ADDRESS)
+    assert isinstance(_answer(world, "ann", PASSWORD), LockedOut)
+
+
+def test_a_token_that_is_wrong_again_and_again_is_no_guess(world: World) -> None:
+    world.user()
+    for n in range(20):
+        with pytest.raises(CredentialsRejected if n < 10 else LockedOut):
+            world.access.token("rp_mistyped", ADDRESS)
+    # Then: it alone is stopped
+    world.log_in()
+    with pytest.raises(LockedOut):
+        for n in range(11):
+            with contextlib.suppress(CredentialsRejected):
+                world.access.token(f"rp_guess{n}", ADDRESS)
 
 
 def test_an_unknown_account_locks_like_a_known_one(world: World) -> None:
