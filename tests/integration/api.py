@@ -36,6 +36,7 @@ from recpipe.settings import Settings
 from recpipe.store.layout import new_object_key
 from recpipe.web.app import create_app
 from recpipe.web.deps import WebContext
+from tests.services.sqlite import new_catalogue
 
 START = datetime(2025, 3, 27, 9, 25, 17, tzinfo=UTC)
 SECRET_NUMBER = "02079460958"
@@ -145,6 +146,8 @@ def tenant(name: str, timezone: str = "Europe/London") -> Tenant:
 def world(root: Path, **settings: Any) -> Iterator[World]:
     """Open everything below `root` on SQLite and a folder, or what the settings say."""
     chosen = Settings(**({"data_dir": root / "data"} | settings))
+    if not chosen.database_url.get_secret_value():
+        new_catalogue(chosen.data_dir / "recpipe.sqlite3")
     with wiring.open_parts(chosen) as parts:
         with parts.catalogue.begin() as work:
             acme = work.tenants.add(tenant("acme"))

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import ftplib
-import functools
 import io
-import shutil
 import socket
 import ssl
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -23,12 +19,12 @@ from recpipe import wiring
 from recpipe.access.ftp_accounts import FtpAccounts
 from recpipe.access.passwords import Cost, Passwords
 from recpipe.access.principal import operator
-from recpipe.catalogue import Catalogue
 from recpipe.model import Direction, FtpAccount, FtpAccountKind
 from recpipe.settings import Settings, Spool
 from recpipe.web.deps import WebContext
 from tests.integration import api
 from tests.services.certificates import KeyPair
+from tests.services.sqlite import new_catalogue
 
 DAY = "/2025/03/27"
 PASSWORD = "three quiet lamps"
@@ -98,8 +94,7 @@ def ftp_world(
         "ftps_listen": "127.0.0.1:0",
         "spool": (Spool(path=spool, name="monitor", tenant="acme"),),
     }
-    (root / "data").mkdir(parents=True)
-    shutil.copyfile(_template(), root / "data/recpipe.sqlite3")
+    new_catalogue(root / "data" / "recpipe.sqlite3")
     with wiring.open_parts(Settings(**(given | (settings or {})))) as parts:
         with parts.catalogue.begin() as work:
             acme = work.tenants.add(api.tenant("acme"))
@@ -140,15 +135,6 @@ def _fill(world: FtpWorld, key_pair: KeyPair | None) -> None:
     accounts.create(by, made.acme.id, "acme-202", password=PASSWORD, extension="202")
     accounts.create(by, made.globex.id, "globex", password=PASSWORD)
     accounts.create(by, made.acme.id, "pbx", password=PASSWORD, kind=FtpAccountKind.UPLOADER, spool="monitor")
-
-
-@functools.cache
-def _template() -> Path:
-    """An empty catalogue: copying it takes less than making one."""
-    folder = tempfile.mkdtemp(prefix="recpipe-ftp-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    Catalogue.open(f"sqlite:///{folder}/template.sqlite3").close()
-    return Path(folder) / "template.sqlite3"
 
 
 def _sealed(body: bytes, key_pair: KeyPair | None) -> bytes:

@@ -28,6 +28,7 @@ from recpipe.pipeline.ingest import Ingest
 from recpipe.settings import Settings, Spool
 from recpipe.store.base import Note
 from recpipe.store.memory import MemoryStore
+from tests.services.sqlite import new_catalogue
 
 TENANT_ID = "7" * 32
 
@@ -68,7 +69,7 @@ class Rig:
         )
         made.path.mkdir(exist_ok=True)
         settings = Settings(data_dir=root / "data", spool=(made,), held_retry_seconds=0.2)
-        settings.data_dir.mkdir(exist_ok=True)
+        new_catalogue(settings.data_dir / "recpipe.sqlite3")
         rig = cls(root, made, settings, Catalogue.open(settings.database))
         tenant = Tenant(TENANT_ID, "acme", "Acme", "Europe/Berlin", "DE", False, StoreFormat.SOURCE, rig.now)
         with rig.catalogue.begin() as work:

@@ -233,7 +233,17 @@ def test_bouncycastle_opens_what_we_seal(matrix: list[tuple[Path, KeyPair, str]]
         missing("BouncyCastle (libbcpkix-java) is not installed; scripts/setup installs it")
     path = ":".join(map(str, (*jars, tmp_path)))
     (tmp_path / "Open.java").write_text(_JAVA)
-    compiled = run(javac, "-cp", path, "-d", tmp_path, tmp_path / "Open.java")
+    compiled = run(
+        javac,
+        "-J-XX:TieredStopAtLevel=1",
+        "-J-XX:+UseSerialGC",
+        "-proc:none",
+        "-cp",
+        path,
+        "-d",
+        tmp_path,
+        tmp_path / "Open.java",
+    )
     assert compiled.returncode == 0, compiled.stderr.decode()
     lines = []
     for envelope, pair, _ in matrix:
@@ -243,7 +253,7 @@ def test_bouncycastle_opens_what_we_seal(matrix: list[tuple[Path, KeyPair, str]]
             certificate.write_bytes(pair.der)
         lines.append(f"{envelope}\t{key}\t{certificate}\n")
     (tmp_path / "list").write_text("".join(lines))
-    done = run(java, "-XX:TieredStopAtLevel=1", "-cp", path, "Open", tmp_path / "list")
+    done = run(java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", path, "Open", tmp_path / "list")
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout.decode().split() == [expected for _, _, expected in matrix]
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import functools
-import shutil
-import tempfile
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,6 +23,7 @@ from recpipe.keyring import Keyring
 from recpipe.model import AuditEvent, Role, Tenant, User
 from recpipe.reader import Reader
 from recpipe.store.memory import MemoryStore
+from tests.services.sqlite import new_catalogue
 
 ADDRESS = "192.0.2.7"
 PASSWORD = "three quiet lamps"
@@ -102,15 +99,5 @@ class World:
         return [event for event in reversed(found) if action in ("", event.action)]
 
 
-@functools.cache
-def _template() -> Path:
-    folder = tempfile.mkdtemp(prefix="recpipe-world-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    Catalogue.open(f"sqlite:///{folder}/template.sqlite3").close()
-    return Path(folder) / "template.sqlite3"
-
-
 def sqlite_world(folder: Path) -> World:
-    path = folder / "world.sqlite3"
-    shutil.copyfile(_template(), path)
-    return World(f"sqlite:///{path}")
+    return World(new_catalogue(folder / "world.sqlite3"))

@@ -14,6 +14,7 @@ from recpipe.jobs import quarantine
 from recpipe.mail import Mailer
 from recpipe.model import Grant, Role, StoreFormat, Tenant, User, UserStatus
 from tests.services.mail import Mailbox
+from tests.services.sqlite import new_catalogue
 
 NOW = datetime(2026, 3, 14, 12, tzinfo=UTC)
 NUMBER = "02079460958"
@@ -22,7 +23,7 @@ NUMBER = "02079460958"
 @pytest.fixture
 def catalogue(tmp_path: Path) -> Iterator[Catalogue]:
     """Two tenants; Bea of the first and the administrator Ann asked for letters, Quiet and Unasked did not."""
-    opened = Catalogue.open(f"sqlite:///{tmp_path / 'catalogue.sqlite3'}")
+    opened = Catalogue.open(new_catalogue(tmp_path / "catalogue.sqlite3"))
     acme = Tenant(new_id(), "acme", "Acme", "Europe/Berlin", "", False, StoreFormat.SOURCE, NOW)
     globex = Tenant(new_id(), "globex", "Globex", "UTC", "", False, StoreFormat.SOURCE, NOW)
     with opened.begin() as work:

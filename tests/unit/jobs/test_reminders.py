@@ -15,6 +15,7 @@ from recpipe.jobs import reminders
 from recpipe.mail import Mailer
 from recpipe.model import CertificateState, Grant, Role, StoreFormat, Tenant, TenantCertificate, User, UserStatus
 from tests.services.mail import Mailbox
+from tests.services.sqlite import new_catalogue
 
 NOW = datetime(2026, 3, 14, 12, tzinfo=UTC)
 
@@ -22,7 +23,7 @@ NOW = datetime(2026, 3, 14, 12, tzinfo=UTC)
 @pytest.fixture
 def catalogue(tmp_path: Path) -> Iterator[Catalogue]:
     """A sealed tenant, its client who wants letters, one who does not, and a stranger."""
-    opened = Catalogue.open(f"sqlite:///{tmp_path / 'catalogue.sqlite3'}")
+    opened = Catalogue.open(new_catalogue(tmp_path / "catalogue.sqlite3"))
     tenant = Tenant(new_id(), "acme", "Acme", "UTC", "", False, StoreFormat.SOURCE, NOW)
     other = Tenant(new_id(), "globex", "Globex", "UTC", "", False, StoreFormat.SOURCE, NOW)
     with opened.begin() as work:
