@@ -70,7 +70,7 @@ class RecordingContract:
 
     @pytest.mark.parametrize(
         ("column", "word"),
-        [("direction", "sideways"), ("direction", ""), ("audio", {"container": "ogg", "flags": []})],
+        [("direction", "sideways"), ("direction", ""), ("audio", {"container": "tape", "flags": []})],
     )
     def test_a_word_that_no_version_wrote_is_refused_when_it_is_read(
         self, catalogue: Catalogue, column: str, word: object
