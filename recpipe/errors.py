@@ -65,6 +65,13 @@ class Held(IngestError):
         self.tenant = ""
 
 
+class NotARecording(IngestError):
+    """The file is no recording, whatever its name: leave it where it is, and list it as ignored."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is no recording. It stays where it is; move it out of the spool if it is in the way.")
+
+
 class SourceChanged(IngestError):
     """The spool file moved under our hands; let it settle again. Nothing was committed."""
 

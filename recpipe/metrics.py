@@ -19,6 +19,12 @@ QUARANTINED = Counter(
 RETRIED = Counter("recpipe_ingest_retries", "Attempts that failed and will be repeated", ["spool"], registry=REGISTRY)
 WAITING = Gauge("recpipe_spool_files_waiting", "Files seen and not yet stored", ["spool"], registry=REGISTRY)
 AWAY = Gauge("recpipe_away", "1 while recordings wait for it: store or database", ["part"], registry=REGISTRY)
+IGNORED = Gauge(
+    "recpipe_spool_files_ignored",
+    "Files that are no recordings and stay in the spool",
+    ["spool", "reason"],
+    registry=REGISTRY,
+)
 PROBLEMS = Gauge("recpipe_verify_problems", "Disagreements of catalogue and store, at the last look", registry=REGISTRY)
 LATENCY = Histogram(
     "recpipe_ingest_latency_seconds",

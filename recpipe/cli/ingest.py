@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -14,6 +15,8 @@ from recpipe.errors import SettingsInvalid
 from recpipe.pipeline.ingest import Ingest
 from recpipe.pipeline.outcomes import Counts
 from recpipe.settings import Settings, Spool
+from recpipe.spool.files import safe_text
+from recpipe.spool.tree import Ignored
 
 
 def chosen(settings: Settings, paths: list[Path]) -> tuple[Spool, ...]:
@@ -69,12 +72,26 @@ def foreign(paths: list[Path], tenant: str, layout: str, timezone: str) -> tuple
     return tuple(spools)
 
 
-def drain(settings: Settings, spools: tuple[Spool, ...], *, keep_source: bool, console: Console) -> tuple[Counts, bool]:
+@dataclass(frozen=True, slots=True)
+class Drained:
     """One pass over the spools.
 
-    Returns:
-        What happened, and whether every file reached an end.
+    Attributes:
+        complete: every file reached an end.
+        ignored: what is no recording and stays where it is.
     """
+
+    counts: Counts
+    complete: bool
+    ignored: list[Ignored]
+
+    @property
+    def needs_a_person(self) -> bool:
+        return bool(self.counts.held or self.counts.quarantined or not self.complete)
+
+
+def drain(settings: Settings, spools: tuple[Spool, ...], *, keep_source: bool, console: Console) -> Drained:
+    """Take what is in the spools now."""
     columns = (
         SpinnerColumn(),
         TextColumn("[progress.description]{task.description}"),
@@ -110,26 +127,37 @@ def drain(settings: Settings, spools: tuple[Spool, ...], *, keep_source: bool, c
             on_outcome=on_outcome,
         )
         complete = ingest.drain()
-        return ingest.counts, complete
+        ignored = [one for files in ingest.ignored().values() for one in files]
+        return Drained(ingest.counts, complete, ignored)
 
 
-def summary(counts: Counts, *, complete: bool) -> list[str]:
+def summary(drained: Drained) -> list[str]:
     """The lines a person reads at the end."""
+    counts = drained.counts
     lines = [f"{counts.stored:,} stored ({counts.stored_bytes / 1e6:,.1f} MB)"]
     if counts.repeated:
         lines.append(f"{counts.repeated:,} had been stored before")
     if counts.held or counts.quarantined:
         reasons = ", ".join(f"{reason}: {number}" for reason, number in counts.reasons.most_common())
         lines.append(f"{counts.held + counts.quarantined:,} need a person ({reasons}): recpipe quarantine list")
-    if not complete:
+    if drained.ignored:
+        reasons = ", ".join(f"{reason}: {number}" for reason, number in Counter(_reasons(drained)).most_common())
+        lines.append(f"{len(drained.ignored):,} ignored ({reasons}): they stay where they are; --json names them")
+    if not drained.complete:
         lines.append(
-            "Some files still wait in their spool: store or database did not answer, or they are being written."
+            "Some files still wait in their spool: store or database did not answer, they are being written, or their "
+            "folder cannot be read."
         )
     return lines
 
 
-def document(counts: Counts, *, complete: bool) -> dict[str, object]:
-    """The summary for programs."""
+def _reasons(drained: Drained) -> list[str]:
+    return [one.reason.value for one in drained.ignored]
+
+
+def document(drained: Drained) -> dict[str, object]:
+    """The summary for programs; names of at most 1,000 ignored files."""
+    counts = drained.counts
     return {
         "stored": counts.stored,
         "stored_bytes": counts.stored_bytes,
@@ -138,5 +166,9 @@ def document(counts: Counts, *, complete: bool) -> dict[str, object]:
         "quarantined": counts.quarantined,
         "retried": counts.retried,
         "reasons": dict(counts.reasons),
-        "complete": complete,
+        "complete": drained.complete,
+        "ignored": dict(Counter(_reasons(drained))),
+        "ignored_files": [
+            {"relative": safe_text(one.relative), "reason": one.reason.value} for one in drained.ignored[:1000]
+        ],
     }

@@ -78,14 +78,13 @@ def ingest(
     if not once and not tenant:
         only = configured.model_copy(update={"spool": spools})
         raise typer.Exit(service.run(only, [RoleName.INGEST], lambda parts, running: None))
-    counts, complete = work.drain(configured, spools, keep_source=bool(tenant), console=frame.err)
+    drained = work.drain(configured, spools, keep_source=bool(tenant), console=frame.err)
     if json:
-        frame.print_json(work.document(counts, complete=complete))
+        frame.print_json(work.document(drained))
     else:
-        for line in work.summary(counts, complete=complete):
+        for line in work.summary(drained):
             frame.out.print(line, markup=False)
-    needs_a_person = counts.held or counts.quarantined or not complete
-    raise typer.Exit(frame.FAILED if needs_a_person else frame.DONE)
+    raise typer.Exit(frame.FAILED if drained.needs_a_person else frame.DONE)
 
 
 def demo(

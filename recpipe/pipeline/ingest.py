@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -27,6 +28,8 @@ from recpipe.pipeline.outcomes import Counts, Outcomes
 from recpipe.pipeline.served import Served
 from recpipe.pipeline.waiting import WaitingList
 from recpipe.settings import Settings, Spool
+from recpipe.spool.files import safe_text
+from recpipe.spool.tree import Ignored, Reason
 from recpipe.store.base import Store
 
 _log = log.get(__name__)
@@ -34,6 +37,7 @@ _log = log.get(__name__)
 ABANDON_SECONDS = 5.0  # a request that was not answered for so long holds up no stop
 _LONGEST_STOP_SECONDS = 50.0  # less than systemd's patience in docs/operators.md
 _LOOK_SECONDS = 1.0
+_IGNORED_SHOWN = 20  # names that the System page shows of a spool
 
 
 class Ingest:
@@ -159,6 +163,15 @@ class Ingest:
         """Files seen and not yet stored, by spool."""
         return {label: served.watcher.pending() for label, served in self._served.items()}
 
+    def ignored(self) -> dict[str, list[Ignored]]:
+        """What lies in each spool and is no recording, by the label of the spool; counted in the metrics too."""
+        found = {label: served.watcher.ignored() for label, served in self._served.items()}
+        for label, files in found.items():
+            reasons = Counter(one.reason for one in files)
+            for reason in Reason:
+                metrics.IGNORED.labels(label, reason).set(reasons[reason])
+        return found
+
     def troubles(self) -> dict[str, str]:
         """What keeps database, store and each "spool LABEL" from work, and what to do; "" where nothing does."""
         found, stays = self._gate.troubles(), self._outcomes.unremovable()
@@ -173,7 +186,8 @@ class Ingest:
             patience_seconds: how long nothing may get done (store or database away) before giving up.
 
         Returns:
-            Whether every spool was there, and every file reached an end: stored, held or quarantined.
+            Whether every spool was there, with all its folders, and every file reached an end: stored, held or
+            quarantined.
 
         Raises:
             SpoolLocked: another process serves one of them.
@@ -194,7 +208,10 @@ class Ingest:
                 with self._lock:
                     busy = self._busy > 0
                 if open_files <= 0:
-                    return len(there) == len(self._served)
+                    blind = any(
+                        one.reason is Reason.UNREADABLE_FOLDER for files in self.ignored().values() for one in files
+                    )
+                    return len(there) == len(self._served) and not blind
                 now_done = self.counts.stored + self.counts.repeated + self.counts.quarantined + self.counts.held
                 if self._gate.away_seconds() > patience_seconds:
                     return False
@@ -276,7 +293,7 @@ class Ingest:
                 _log.exception("call detail records could not be joined", spool=line.spool.label)
 
     def _nodes(self, started_at: datetime, now: datetime) -> list[Node]:
-        counts, waiting = self.counts, self.waiting()
+        counts, waiting, ignored = self.counts, self.waiting(), self.ignored()
         return [
             Node(
                 name=f"{socket.gethostname()}:{os.getpid()}",
@@ -286,7 +303,14 @@ class Ingest:
                 seen_at=now,
                 files_waiting=waiting[label],
                 last_ingest_at=self._outcomes.last_ingest_at.get(label),
-                detail={"stored": counts.stored, "stored_bytes": counts.stored_bytes},
+                detail={
+                    "stored": counts.stored,
+                    "stored_bytes": counts.stored_bytes,
+                    "ignored": len(ignored[label]),
+                    "ignored_files": "\n".join(
+                        f"{safe_text(one.relative)} ({one.reason})" for one in ignored[label][:_IGNORED_SHOWN]
+                    ),
+                },
             )
             for label in self._served
         ]

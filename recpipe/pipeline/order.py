@@ -48,9 +48,10 @@ from recpipe.model import (
 )
 from recpipe.pipeline.formats import OtherFormats
 from recpipe.pipeline.names import display_name
+from recpipe.pipeline.recognise import recognise
 from recpipe.settings import Spool
 from recpipe.spool.describe import Describer
-from recpipe.spool.files import safe_text
+from recpipe.spool.files import Kind, kind_of, safe_text
 from recpipe.spool.folder import SpoolFolder
 from recpipe.store import layout
 from recpipe.store.base import Store
@@ -118,10 +119,14 @@ class Order:
         Raises:
             Unfit: quarantine it.
             Held: leave it in the spool and tell somebody.
+            NotARecording: leave it in the spool.
             SourceChanged: let it settle again.
             CatalogueUnavailable, StoreError, SpoolRefused, OSError: try again later.
         """
         line, settled = job.line, job.settled
+        if kind_of(settled.path.name) is Kind.UNKNOWN:
+            with open_source(job) as source:
+                recognise(source, settled.path.name)
         with _held_for(Waits.DESCRIPTION):
             facts = line.describer.describe(settled)
             tenant_name = line.describer.tenant_of(settled, facts)

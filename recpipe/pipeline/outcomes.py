@@ -5,6 +5,7 @@ What goes wrong with a file decides it, and the table is here:
     Unfit                  moved to quarantine with the reason
     Held                   stays where it is, listed with the reason; what it waits for is looked at again every
                            `held_retry_seconds`, see `held`
+    NotARecording          stays where it is, listed as ignored
     SourceChanged          settles again
     store, database away   waits in the queue until the part is back, see `outage`; the sealed bytes are kept for that
     not removable          it is stored and stays where it is, listed as `stays-in-spool`
@@ -29,6 +30,7 @@ from recpipe.catalogue import Added
 from recpipe.errors import (
     CatalogueError,
     Held,
+    NotARecording,
     ObjectExists,
     RecpipeError,
     SourceChanged,
@@ -230,6 +232,8 @@ class Outcomes:
             self._served[spool].watcher.release(path, 0)
         elif isinstance(error, Held):
             self._hold(job, error)
+        elif isinstance(error, NotARecording):
+            self._served[spool].watcher.pass_over(path)
         elif isinstance(error, Unfit):
             self._quarantine(job, error.reason, str(error))
         else:

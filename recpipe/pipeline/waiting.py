@@ -14,7 +14,7 @@ from recpipe.catalogue import Catalogue, Work
 from recpipe.errors import CatalogueError, RecpipeError
 from recpipe.model import CallFacts, Quarantined
 from recpipe.pipeline.order import Job, Line, Order
-from recpipe.spool.files import Kind, from_safe_text, kind_of, safe_text
+from recpipe.spool.files import from_safe_text, may_be_recording, safe_text
 
 _log = log.get(__name__)
 
@@ -171,5 +171,5 @@ def _quarantined(line: Line) -> Iterator[tuple[Path, str]]:
     for folder, _, names in os.walk(root):
         for name in names:
             path = Path(folder) / name
-            if kind_of(name) is Kind.RECORDING and not path.is_symlink():
+            if may_be_recording(name) and not path.is_symlink():
                 yield path, safe_text(str(path.relative_to(root)))

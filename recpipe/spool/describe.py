@@ -14,7 +14,7 @@ from recpipe.settings import Spool
 from recpipe.spool import generic_names, naming, sidecar
 from recpipe.spool.asterisk_cdr import AsteriskCdr
 from recpipe.spool.beneath import Beneath
-from recpipe.spool.files import safe_text, sidecars_of
+from recpipe.spool.files import recording_name, safe_text, sidecars_of
 from recpipe.spool.freeswitch_cdr import FreeswitchCdr
 from recpipe.spool.grammar import completed
 
@@ -49,7 +49,8 @@ class Describer:
             SourceChanged: its folder is gone, or a link by now.
         """
         spool = self._spool
-        facts = naming.parse(self._below_tenant(settled.relative), spool.layout, spool.pattern, spool.timezone)
+        name = recording_name(self._below_tenant(settled.relative))
+        facts = naming.parse(name, spool.layout, spool.pattern, spool.timezone)
         with self._below.parent(settled.relative) as recording:
             found = sidecars_of(recording)
             if spool.layout == "sidecar" and not found:

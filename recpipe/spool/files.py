@@ -1,7 +1,7 @@
 """File names in a spool: which are recordings, how they are kept as text, what belongs to them.
 
-What is no recording is never touched. What looks as if somebody could miss it (an audio format that cannot be
-read, a symbolic link, a forgotten temporary file) is reported once by the watcher as ignored.
+What is no recording is never touched, and nothing is hidden: a symbolic link, a forgotten temporary file and what is no
+recording by its name are listed as ignored; a file whose name says nothing is told by its content.
 """
 
 from __future__ import annotations
@@ -20,6 +20,19 @@ RECORDING_SUFFIXES = AUDIO_ENDINGS
 # Two of these beside each other may share a sidecar; of rarer ones nobody looks for a sister.
 _SISTER_SUFFIXES = (".wav", ".wave", ".wav49", ".mp3", ".gsm", ".ogg", ".opus", ".webm", ".flac")
 SIDECAR_SUFFIXES = frozenset({".json", ".xml", ".csv"})
+# Nobody would look for a call behind these endings; of all others the content is looked at.
+_NO_RECORDINGS = frozenset(
+    (".txt", ".log", ".err", ".md", ".htm", ".html", ".m3u", ".m3u8", ".pls", ".cue", ".db", ".ini", ".url", ".lnk",
+     ".jpg", ".jpeg", ".png", ".gif", ".bmp", ".svg", ".webp", ".tif", ".tiff", ".pdf", ".doc", ".docx", ".xls",
+     ".xlsx", ".ods", ".odt", ".sh", ".py", ".pl", ".php", ".lua", ".conf", ".cfg", ".yml", ".yaml", ".toml",
+     ".sqlite", ".sqlite3", ".sql", ".pid", ".md5", ".sha1", ".sha256", ".sig", ".asc", ".css", ".js",
+     ".tsv", ".vtt", ".srt", ".lrc", ".peaks")
+)  # fmt: skip
+_EMPTY_ENDINGS = frozenset((".raw", ".dat", ".bin", ".audio", ".rec", ".sound"))
+_NO_RECORDINGS_MAGIC = (
+    b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"%PDF", b"SQLite format 3", b"\x7fELF", b"MZ", b"\xd0\xcf\x11\xe0", b"II*\0",
+)  # fmt: skip
+_CONTROLS = frozenset(range(0x20)) - frozenset(b"\t\n\f\r\x1b")
 TEMPORARY_SUFFIXES = frozenset(
     (".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".swp", ".download", ".incomplete",
      ".inprogress", ".lock", ".uploading", ".writing")
@@ -50,7 +63,8 @@ class Kind(StrEnum):
     SIDECAR = "sidecar"
     TEMPORARY = "temporary"  # still being written under a name that its writer will change
     HIDDEN = "hidden"
-    OTHER = "other"
+    UNKNOWN = "unknown"  # its name does not say: its content has to
+    OTHER = "other"  # no recording, and nobody would think so
 
 
 def kind_of(name: str) -> Kind:
@@ -66,7 +80,33 @@ def kind_of(name: str) -> Kind:
         return Kind.SIDECAR
     if suffix in TEMPORARY_SUFFIXES:
         return Kind.TEMPORARY
-    return Kind.OTHER
+    return Kind.OTHER if suffix in _NO_RECORDINGS else Kind.UNKNOWN
+
+
+def may_be_recording(name: str) -> bool:
+    """Whether a file of this name is looked at: it is a recording, or its name does not say."""
+    return kind_of(name) in (Kind.RECORDING, Kind.UNKNOWN)
+
+
+def recording_name(relative: str) -> str:
+    """A path as the grammars of names want it: one whose ending does not say what it is ends in `.wav`."""
+    if kind_of(relative.rpartition("/")[2]) is not Kind.UNKNOWN:
+        return relative
+    stem, suffix = os.path.splitext(relative)  # noqa: PTH122 - as above
+    return f"{stem if suffix.lower() in _EMPTY_ENDINGS else relative}.wav"
+
+
+def has_text_or_picture(beginning: bytes) -> bool:
+    """Whether these first bytes are no recording's: nothing, text, a picture, a document, a program, a database.
+
+    Samples hold control characters, or hardly any letters; archives may hold recordings.
+    """
+    if beginning.startswith(_NO_RECORDINGS_MAGIC) or not beginning.strip(b"\0"):
+        return True
+    if beginning.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return beginning.decode("utf-16", "replace").replace("\ufffd", "")[:100].isprintable()
+    letters = sum(0x20 <= byte < 0x7F or byte in b"\t\n\f\r\x1b" for byte in beginning)
+    return not any(byte in _CONTROLS for byte in beginning) and 2 * letters > len(beginning)
 
 
 def is_wave(name: str) -> bool:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from recpipe import log as logs
@@ -20,12 +21,22 @@ _FORGOTTEN_SECONDS = 24 * 3600  # a temporary name this old will not be renamed 
 _IGNORED_LIMIT = 10_000  # remembered ignored files; what comes beyond is neither listed nor logged
 
 
+class Reason(StrEnum):
+    """Why something is ignored."""
+
+    NOT_A_RECORDING = "not-a-recording"
+    SYMBOLIC_LINK = "symbolic-link"
+    NOT_A_FILE = "not-a-file"
+    FORGOTTEN_TEMPORARY = "forgotten-temporary"
+    UNREADABLE_FOLDER = "unreadable-folder"
+
+
 @dataclass(frozen=True, slots=True)
 class Ignored:
     """Something in the spool that is no recording and stays where it is."""
 
     relative: str
-    reason: str  # symbolic-link, not-a-file, not-audio, forgotten-temporary, unreadable-folder
+    reason: Reason
 
 
 class Tree:
@@ -103,7 +114,11 @@ class Tree:
     def kind(self, name: str) -> Kind:
         """What a file of this name is in this spool."""
         kind = kind_of(name)
-        return Kind.TEMPORARY if kind is Kind.RECORDING and is_leg(name, self._layout) else kind
+        return Kind.TEMPORARY if kind in (Kind.RECORDING, Kind.UNKNOWN) and is_leg(name, self._layout) else kind
+
+    def may_be_recording(self, name: str) -> bool:
+        """Whether a file of this name is looked at: it is a recording, or its name does not say."""
+        return self.kind(name) in (Kind.RECORDING, Kind.UNKNOWN)
 
     def walk(self, top: str, blind: list[str]) -> Iterator[list[tuple[str, os.stat_result]]]:
         """Recordings below `top`, one folder at a time.
@@ -129,13 +144,22 @@ class Tree:
                 pass  # removed meanwhile, or a link by now
             except OSError as error:
                 blind.append(folder)
-                self._ignore(folder, "unreadable-folder", error.strerror or "")
+                self._ignore(folder, Reason.UNREADABLE_FOLDER, error.strerror or "")
             yield found
 
     def ignored(self) -> list[Ignored]:
-        """What was passed over, in the order it was found."""
+        """What was passed over and is still there, in the order it was found."""
         with self._lock:
+            known = list(self._ignored.values())
+        gone = [one.relative for one in known if not os.path.lexists(f"{self._root}/{one.relative}")]
+        with self._lock:
+            for relative in gone:
+                self._ignored.pop(relative, None)
             return list(self._ignored.values())
+
+    def ignore(self, relative: str) -> None:
+        """List a file that is no recording, as its content says."""
+        self._ignore(relative, Reason.NOT_A_RECORDING)
 
     def _pass_over(self, folder: str) -> bool:
         if not is_foreign_folder(folder):
@@ -150,29 +174,30 @@ class Tree:
         if kind in (Kind.HIDDEN, Kind.SIDECAR):
             return None
         if entry.is_symlink():
-            self._ignore(relative, "symbolic-link")
+            self._ignore(relative, Reason.SYMBOLIC_LINK)
             return None
         if kind is Kind.OTHER:
-            self._ignore(relative, "not-audio")
+            self._ignore(relative, Reason.NOT_A_RECORDING)
             return None
         try:
             status = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
             return None
         if not stat.S_ISREG(status.st_mode):
-            self._ignore(relative, "not-a-file")
+            self._ignore(relative, Reason.NOT_A_FILE)
             return None
         if kind is Kind.TEMPORARY:
             if time.time() - status.st_mtime > _FORGOTTEN_SECONDS:
-                self._ignore(relative, "forgotten-temporary")
+                self._ignore(relative, Reason.FORGOTTEN_TEMPORARY)
             return None
         return status
 
-    def _ignore(self, relative: str, reason: str, why: str = "") -> None:
+    def _ignore(self, relative: str, reason: Reason, why: str = "") -> None:
         with self._lock:
             if relative in self._ignored or len(self._ignored) >= _IGNORED_LIMIT:
                 return
             self._ignored[relative] = Ignored(relative, reason)
         # The name may hold a phone number, so it goes to `ignored()` and not to the log.
         suffix = Path(relative).suffix.lower()[:12]
-        _log.warning("file ignored", spool=self._label, reason=reason, suffix=suffix, why=why)
+        say = _log.debug if reason is Reason.NOT_A_RECORDING else _log.warning
+        say("file ignored", spool=self._label, reason=reason, suffix=suffix, why=why)

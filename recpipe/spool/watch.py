@@ -31,7 +31,7 @@ from recpipe import log as logs
 from recpipe import settings
 from recpipe.model import FileIdentity, Settled
 from recpipe.spool import header
-from recpipe.spool.files import CONTROL_FOLDER, Kind, is_foreign_folder, is_wave
+from recpipe.spool.files import CONTROL_FOLDER, is_foreign_folder, is_wave
 from recpipe.spool.settle import ASK_AGAIN_SECONDS, Settler, State, Taken, Writer
 from recpipe.spool.tree import Ignored, Tree
 from recpipe.spool.writers import Writers
@@ -181,6 +181,11 @@ class Watcher:
     def ignored(self) -> list[Ignored]:
         """What is in the spool and is no recording, in the order it was found; see `Ignored`."""
         return self._tree.ignored()
+
+    def pass_over(self, path: Path) -> None:
+        """The file is no recording, as its content says: it stays, is listed as ignored, and not handed out again."""
+        self._tree.ignore(self._relative(path))
+        self.done(path)
 
     def scan_now(self) -> None:
         """Read the whole spool once, in the caller's thread."""
@@ -404,7 +409,7 @@ class Watcher:
         if what == "gone":
             self._look(relative)
             return
-        seen = self._look(relative) if self._tree.kind(relative.rpartition("/")[2]) is Kind.RECORDING else None
+        seen = self._look(relative) if self._tree.may_be_recording(relative.rpartition("/")[2]) else None
         births = self._writers.births
         if what == "created":
             # A hard link is no birth: what we put into the spool, or back into it, appears so.

@@ -30,7 +30,7 @@ from pathlib import Path
 
 from recpipe.model import FileIdentity
 from recpipe.spool import whole
-from recpipe.spool.files import Kind, kind_of
+from recpipe.spool.files import may_be_recording
 from recpipe.spool.settle import Writer
 
 # Types in /proc/self/mountinfo whose files nobody can open without this kernel knowing.
@@ -235,7 +235,7 @@ def _written() -> Iterator[tuple[int, int]]:
             with contextlib.suppress(OSError, ValueError, IndexError):
                 link = Path(f"/proc/{process}/fd/{number}")
                 # Only what may be a recording is looked at: stat() of what lies on a dead mount would hang.
-                if kind_of(link.readlink().name) is not Kind.RECORDING:
+                if not may_be_recording(link.readlink().name):
                     continue
                 flags = Path(f"/proc/{process}/fdinfo/{number}").read_text().partition("flags:")[2].split()[0]
                 if int(flags, 8) & os.O_ACCMODE != os.O_RDONLY:

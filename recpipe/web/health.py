@@ -63,6 +63,7 @@ def exposition(request: Request) -> Response:
     if context.ingest is not None:
         for spool, files in context.ingest.waiting().items():
             metrics.WAITING.labels(spool).set(files)
+        context.ingest.ignored()
     return Response(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -22,7 +23,7 @@ from recpipe.audio import peaks, probe, transcode
 from recpipe.cli.ingest import foreign
 from recpipe.disposal import Disposal
 from recpipe.errors import SpoolLocked
-from recpipe.model import CertificateState, Container, StoreFormat
+from recpipe.model import CertificateState, Container, Quarantined, StoreFormat
 from recpipe.pipeline import order
 from recpipe.pipeline.order import TENANT_CACHE_SECONDS, derived_id
 from recpipe.reader import Reader
@@ -31,6 +32,9 @@ from recpipe.spool.folder import SpoolFolder
 from recpipe.store import layout
 from tests.integration.pipeline_rig import TENANT_ID, Rig, until
 from tests.services.certificates import KeyPair, smime_decrypt
+from tests.unit.audio.test_containers import cluster, webm
+
+WEBM = webm(cluster(0, 0, 20), duration_ms=2500)
 
 
 @pytest.fixture
@@ -133,6 +137,54 @@ def test_what_cannot_be_decoded_is_stored_as_it_is_whatever_its_tenant_wants(rig
     rig.add_certificate(key_pair.pem)
     rig.change_tenant(store_format=StoreFormat.SOURCE, encryption=True)
     assert stored(3) == plain
+
+
+def test_every_file_of_a_spool_ends_stored_or_listed_and_only_recordings_are_touched(rig: Rig) -> None:
+    # Given: what lies in spools; only the first three are certainly recordings
+    wave = samples.paths()["order-inquiry.wav"].read_bytes()
+    name = "out-03012340000-201-20260901-092500-1790000000.{}"
+    noise = bytes(range(256)) * 20
+    taken = {f"{name.format(1)}.webm": WEBM, f"{name.format(2)}.sln16": noise, name.format(3): wave}
+    waiting = {
+        f"{name.format(4)}.raw": noise,
+        f"{name.format(5)}.wav.gz": gzip.compress(wave),
+        name.format(6): noise,
+        f"{name.format(7)}.wav.bak": wave,
+    }
+    ignored = {
+        "README": b"Not here, please.",
+        "Thumbs.db": bytes(30),
+        "calls.m3u": b"a.wav",
+        "cover": b"\x89PNG" + noise,
+    }
+    for file, content in (taken | waiting | ignored).items():
+        rig.spool.path.joinpath(file).write_bytes(content)
+    (rig.spool.path / "link.wav").symlink_to("/etc/hostname")
+    # When
+    ingest = rig.drain()
+    # Then
+    assert sorted((r.audio.container, r.name) for r in rig.recordings()) == [
+        ("raw", f"{name.format(2)}.sln16"), ("wav", f"{name.format(3)}.wav"), ("webm", f"{name.format(1)}.webm"),
+    ]  # fmt: skip
+    assert {(entry.relative, entry.reason, entry.held) for entry in rig.waiting()} == {
+        (file, "unsupported-audio", True) for file in waiting
+    }
+    assert all(len(entry.message) > 60 and file_of(entry) in entry.message for entry in rig.waiting())
+    (listed,) = ingest.ignored().values()
+    assert {(one.relative, one.reason) for one in listed} == {
+        *((file, "not-a-recording") for file in ignored), ("link.wav", "symbolic-link")
+    }  # fmt: skip
+    assert set(rig.files()) >= {*waiting, *ignored}
+    # And what is named by a person goes in by itself
+    (rig.spool.path / f"{name.format(6)}").rename(rig.spool.path / f"{name.format(6)}.ulaw")
+    (rig.spool.path / "cover").unlink()
+    again = rig.drain()
+    assert f"{name.format(6)}.ulaw" in [r.name for r in rig.recordings()]
+    assert "cover" not in [one.relative for files in again.ignored().values() for one in files]
+
+
+def file_of(entry: Quarantined) -> str:
+    return entry.relative.rpartition("/")[2]
 
 
 def test_an_archived_spool_keeps_the_original(tmp_path: Path) -> None:

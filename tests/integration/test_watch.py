@@ -326,7 +326,7 @@ def test_what_is_no_recording_stays_and_is_reported_once(
         ("forgotten.part", "forgotten-temporary"),
         ("link.wav", "symbolic-link"),
         ("loop", "symbolic-link"),
-        ("notes.txt", "not-audio"),
+        ("notes.txt", "not-a-recording"),
         ("pipe.wav", "not-a-file"),
     ]
     assert sum(entry["event"] == "file ignored" for entry in logs) == 6
@@ -423,7 +423,7 @@ def test_files_in_a_folder_that_became_unreadable_are_not_taken_as_vanished(root
         (root / "a").chmod(0)
         watcher.scan_now()
         watcher.scan_now()
-        print(watcher.pending(), [(one.relative, one.reason) for one in watcher.ignored()])
+        print(watcher.pending(), [(one.relative, one.reason.value) for one in watcher.ignored()])
         (root / "a").chmod(0o700)
     """
     for name in ("a", "b"):

@@ -14,11 +14,13 @@ from recpipe.spool.files import (
     Kind,
     check_relative,
     from_safe_text,
+    has_text_or_picture,
     is_foreign_folder,
     kind_of,
     only_sidecars_of,
     plain,
     read_small,
+    recording_name,
     safe_text,
     sidecars_of,
 )
@@ -43,7 +45,13 @@ from recpipe.spool.files import (
         ("a.g726-32", Kind.RECORDING),
         ("a.webm", Kind.RECORDING),
         ("a.SLN16", Kind.RECORDING),
-        ("wav", Kind.OTHER),
+        ("wav", Kind.UNKNOWN),
+        ("a.raw", Kind.UNKNOWN),
+        ("a.wav.gz", Kind.UNKNOWN),
+        ("out-1-2-20260901-092500-1790000000.17", Kind.UNKNOWN),
+        ("README.txt", Kind.OTHER),
+        ("Thumbs.db", Kind.OTHER),
+        ("calls.m3u", Kind.OTHER),
     ],
 )
 def test_kinds_are_told_by_name(name: str, kind: Kind) -> None:
@@ -129,3 +137,41 @@ def test_small_files_are_read_through_no_link_or_pipe(tmp_path: Path) -> None:
         read_small(tmp_path / "link", 10)
     with pytest.raises(Unfit, match="regular file"):
         read_small(tmp_path / "pipe", 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "read_as"),
+    [
+        ("a/b.gsm", "a/b.gsm"),
+        ("a.b/c", "a.b/c.wav"),
+        ("out-1-2-1790000000.17", "out-1-2-1790000000.17.wav"),
+        ("a/b.raw", "a/b.wav"),
+        ("a.wav.gz", "a.wav.gz.wav"),
+    ],
+)
+def test_a_name_whose_ending_says_nothing_is_read_as_that_of_a_wav(name: str, read_as: str) -> None:
+    assert recording_name(name) == read_as
+
+
+@pytest.mark.parametrize(
+    ("beginning", "no_recording"),
+    [
+        (b"", True),
+        (bytes(4096), True),
+        (b"Read me first.\r\n\tAll of it.", True),
+        ("Grüße aus Köln, übers Büro".encode(), True),
+        ("Grüße aus Köln".encode("latin-1"), True),
+        ("some notes".encode("utf-16"), True),
+        (b"\x89PNG\r\n\x1a\n" + bytes(50), True),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", True),
+        (b"\xd5" * 400, False),  # A-law silence
+        (b"\xff" * 400, False),  # u-law silence
+        (b"\xff\x7f\xfe\x7e" * 100, False),
+        (b"\1\0\2\0\1\0\xff\xff" * 50, False),  # near silence in 16 bits
+        (b"RIFF\x24\0\0\0WAVEfmt ", False),
+        (b"\x1f\x8b\x08\0", False),
+        (b"PK\3\4", False),
+    ],
+)
+def test_text_and_pictures_are_told_from_what_may_be_samples(beginning: bytes, no_recording: bool) -> None:
+    assert has_text_or_picture(beginning) is no_recording
