@@ -394,7 +394,7 @@ class Session(UploadCommands):
 
     def log_exception(self, instance: Any) -> None:
         error = sys.exc_info()[1]
-        if isinstance(error, SSL.Error | OSError):
+        if isinstance(error, SSL.Error | ConnectionError):
             # What anybody can cause by what they send: no fault of ours, and no page of log.
             _log.info("ftp connection broke", account=self.account, address=self.remote_ip, reason=tls.why(error))
         else:

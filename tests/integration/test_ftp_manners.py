@@ -159,6 +159,15 @@ def test_a_client_may_shake_hands_as_soon_as_it_is_connected(world: FtpWorld, wh
         assert raw.reply().startswith("226")
 
 
+def test_active_connections_speak_tls_too(world: FtpWorld) -> None:
+    with world.login(tls=True) as reader, world.login("pbx", tls=True) as sender:
+        for client in (reader, sender):
+            client.set_pasv(False)
+        assert "one.wav" in reader.nlst(DAY)
+        assert sender.storbinary("STOR active.wav", io.BytesIO(b"RIFF" * 100)).startswith("226")
+    assert (world.spool / "active.wav").read_bytes() == b"RIFF" * 100
+
+
 def test_a_handshake_that_failed_early_is_told_when_something_is_asked_for(world: FtpWorld) -> None:
     raw, _control = secured(Raw(world, login=""))
     with raw, raw.passive() as plain:
