@@ -114,6 +114,8 @@ class CallFacts:
     linked_id: str = ""  # groups the legs of a transferred call
     channels: str = ""  # what the channels are, such as "customer,agent"
     tenant_hint: str = ""  # domain, account id or the like that names the tenant
+    # Its start was read from a local time and nothing else, which the end of summer time makes twice. Not kept.
+    start_is_local: bool = False
     awaits_cdr: bool = False  # the layout promises a call detail record that was not there yet
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from recpipe import log
 from recpipe.catalogue import Catalogue
 from recpipe.model import CallFacts, Recording
 from recpipe.pipeline.order import START_GUESSED, Line
-from recpipe.spool.describe import fill
+from recpipe.spool.describe import RECORD_COMES_WITHIN, fill
 from recpipe.spool.grammar import completed
+from recpipe.spool.when import is_credible
 
 _log = log.get(__name__)
 
-# PBXs write the record when the last leg ends; a day covers calls on hold overnight and a spool that was behind.
-GIVE_UP_AFTER = timedelta(days=1)
 _BATCH = 200
 
 
@@ -58,9 +57,10 @@ class LateRecords:
     def _better(self, recording: Recording, now: datetime) -> CallFacts | None:
         known, late = recording.facts, self._line.describer.late_facts(recording.facts.call_id)
         if late is not None:
-            guessed = START_GUESSED in recording.flags and late.started_at is not None
+            began = late.started_at
+            guessed = START_GUESSED in recording.flags and began is not None and is_credible(began, now)
             facts = fill(replace(known, started_at=None) if guessed else known, late)
             return replace(completed(facts), awaits_cdr=False)
-        if now - recording.ingested_at > GIVE_UP_AFTER:
+        if now - recording.ingested_at > RECORD_COMES_WITHIN:
             return replace(known, awaits_cdr=False)
         return None

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -53,12 +53,15 @@ from recpipe.settings import Spool
 from recpipe.spool.describe import Describer
 from recpipe.spool.files import Kind, kind_of, safe_text
 from recpipe.spool.folder import SpoolFolder
+from recpipe.spool.when import from_ns, is_credible, likelier_occurrence
 from recpipe.store import layout
 from recpipe.store.base import Store
 
 # The pipeline's view of a tenant is at most this old: what a switch to "sealed" may lag behind.
 TENANT_CACHE_SECONDS = 0.5
-START_GUESSED = "start-from-mtime"  # flag of a recording
+# Flags of a recording: nothing named its start, or what did named a time that has not come yet.
+START_GUESSED = "start-from-mtime"
+START_IN_FUTURE = "start-in-future"
 _HASH_BLOCK_BYTES = 1 << 20
 
 
@@ -160,7 +163,7 @@ class Order:
         ):
             self.confirm(other.id, other.object_key)
             return AlreadyStored(other.id)
-        facts, flags = _dated(facts, settled, audio)
+        facts, flags = _dated(facts, settled, audio, self._clock())
         scratch: Path | None = None
         try:
             path = source
@@ -452,10 +455,20 @@ def derived_id(tenant_id: str, source_name: str, source_sha256: str) -> str:
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
 
 
-def _dated(facts: CallFacts, settled: Settled, audio: AudioFacts) -> tuple[CallFacts, tuple[str, ...]]:
-    """Facts with a start: where nothing names one, the last write minus the duration, flagged as such."""
-    if facts.started_at is not None:
-        return facts, ()
-    ended_at = datetime.fromtimestamp(settled.mtime_ns / 1e9, UTC)
-    started_at = (ended_at - timedelta(milliseconds=audio.duration_ms)).replace(microsecond=0)
-    return replace(facts, started_at=started_at), (START_GUESSED,)
+def _dated(facts: CallFacts, settled: Settled, audio: AudioFacts, now: datetime) -> tuple[CallFacts, tuple[str, ...]]:
+    """Facts with a start that may be true.
+
+    Where nothing names one, it is the last write minus the duration, and where that is in the future as well, now;
+    flagged as such. Of a local time that came twice, the last write tells which is meant.
+    """
+    ended_at = from_ns(settled.mtime_ns)
+    began_at = (ended_at - timedelta(milliseconds=audio.duration_ms)).replace(microsecond=0)
+    started_at = facts.started_at
+    if started_at is not None and is_credible(started_at, now):
+        if facts.start_is_local:
+            started_at = likelier_occurrence(started_at, facts.timezone, began_at)
+        return replace(facts, started_at=started_at, start_is_local=False), ()
+    flags = (START_GUESSED,) if started_at is None else (START_GUESSED, START_IN_FUTURE)
+    if not is_credible(began_at, now):
+        began_at = now.replace(microsecond=0)
+    return replace(facts, started_at=began_at, start_is_local=False), flags

@@ -6,7 +6,10 @@ Each fact comes from the most specific source that states it: the sidecar (writt
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
 
 from recpipe.errors import Held, Unfit
 from recpipe.model import CallFacts, Direction, Settled
@@ -17,7 +20,10 @@ from recpipe.spool.beneath import Beneath
 from recpipe.spool.files import recording_name, safe_text, sidecars_of
 from recpipe.spool.freeswitch_cdr import FreeswitchCdr
 from recpipe.spool.grammar import completed
+from recpipe.spool.when import from_ns, is_credible
 
+# PBXs write the record when the last leg ends; a day covers calls on hold overnight and a spool that was behind.
+RECORD_COMES_WITHIN = timedelta(days=1)
 _UNSAID = (None, "", (), Direction.UNKNOWN)
 
 
@@ -28,10 +34,11 @@ class Describer:
         SettingsInvalid: the pattern of layout "generic" has groups that mean nothing.
     """
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Spool, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         if spool.layout == "generic":
             generic_names.check_pattern(spool.pattern)
         self._spool = spool
+        self._clock = clock
         self._below = Beneath(spool.path.absolute())
         self._cdrs: list[AsteriskCdr | FreeswitchCdr] = []
         if spool.cdr_csv is not None:
@@ -42,13 +49,15 @@ class Describer:
     def describe(self, settled: Settled) -> CallFacts:
         """Facts of one file; `awaits_cdr` when its call detail record is promised and not there yet.
 
+        A start in the future (a clock that has gone wrong) counts only where no source has a credible one.
+
         Raises:
             Unfit: `name-not-understood`, `name-ambiguous`, `sidecar-invalid`, or `unknown-tenant` for a file outside
                 any tenant's folder.
             Held: `sidecar-missing` (layout "sidecar"), `sidecar-unfinished`.
             SourceChanged: its folder is gone, or a link by now.
         """
-        spool = self._spool
+        spool, now = self._spool, self._clock()
         name = recording_name(self._below_tenant(settled.relative))
         facts = naming.parse(name, spool.layout, spool.pattern, spool.timezone)
         with self._below.parent(settled.relative) as recording:
@@ -61,7 +70,7 @@ class Describer:
                 )
             for path in reversed(found):  # the most specific last, so that it wins
                 try:
-                    facts = fill(sidecar.read(path, spool.timezone), facts)
+                    facts = _dated(sidecar.read(path, spool.timezone), facts, now)
                 except FileNotFoundError:
                     continue
                 except OSError as error:
@@ -69,7 +78,7 @@ class Describer:
                     raise Held("sidecar-unreadable", text) from error
         if self._cdrs:
             late = self.late_facts(facts.call_id)
-            facts = replace(facts, awaits_cdr=True) if late is None else fill(facts, late)
+            facts = replace(facts, awaits_cdr=True) if late is None else _dated(facts, late, now)
         return completed(facts)
 
     def late_facts(self, call_id: str) -> CallFacts | None:
@@ -87,6 +96,7 @@ class Describer:
 
         Raises:
             Unfit: `unknown-tenant`, nothing names one.
+            Held: `record-missing`, the call detail record that may name one can still come.
         """
         how = (spool or self._spool).tenant
         if how == "from-path":
@@ -95,6 +105,12 @@ class Describer:
                 raise _outside_folders(settled.relative)
             return safe_text(folder)  # exact: no two folders become one tenant
         if how == "from-facts":
+            if not facts.tenant_hint and facts.awaits_cdr and facts.call_id and self._is_young(settled):
+                raise Held(
+                    "record-missing",
+                    f"{safe_text(settled.relative)} waits for the call detail record that says whose it is, for up to "
+                    "a day. See that the PBX writes it where cdr_csv or cdr_dir says.",
+                )
             if not facts.tenant_hint:
                 raise Unfit(
                     "unknown-tenant",
@@ -103,6 +119,15 @@ class Describer:
                 )
             return facts.tenant_hint
         return how
+
+    def _is_young(self, settled: Settled) -> bool:
+        """Whether the file was written, or came into the spool, less than a day ago: its record may yet come."""
+        now = self._clock()
+        times = [settled.mtime_ns]
+        with suppress(OSError):
+            times.append(settled.path.lstat().st_ctime_ns)
+        known = [at for at in map(from_ns, times) if is_credible(at, now)]
+        return not known or now - max(known) < RECORD_COMES_WITHIN
 
     def lane(self, settled: Settled) -> str:
         """Files of one lane share workers in turn with those of others: as near to the tenant as the path can tell."""
@@ -120,6 +145,14 @@ class Describer:
         return rest
 
 
+def _dated(facts: CallFacts, more: CallFacts, now: datetime) -> CallFacts:
+    """`fill`, but a start that cannot be true gives way to one that can."""
+    ours, theirs = facts.started_at, more.started_at
+    if ours is not None and theirs is not None and is_credible(theirs, now) and not is_credible(ours, now):
+        facts = replace(facts, started_at=None)
+    return fill(facts, more)
+
+
 def fill(facts: CallFacts, more: CallFacts) -> CallFacts:
     """`facts`, with what they leave open taken from `more`."""
     changes = {}
@@ -131,6 +164,8 @@ def fill(facts: CallFacts, more: CallFacts) -> CallFacts:
         # Two sources name two of ours, as a name does who was called and a record who answered.
         others = (*facts.more_extensions, more.extension, *more.more_extensions)
         changes["more_extensions"] = tuple(one for one in dict.fromkeys(others) if one != facts.extension)
+    if "started_at" in changes:
+        changes["start_is_local"] = more.start_is_local
     return replace(facts, **changes)
 
 

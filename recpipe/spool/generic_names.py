@@ -59,6 +59,7 @@ def parse(relative: str, pattern: str, timezone: str) -> CallFacts:
     texts = {name: plain(groups.get(name, "")) for name in _TEXTS}
     facts = CallFacts(
         started_at=started_at,
+        start_is_local=started_at is not None and "epoch" not in groups,
         timezone=timezone,
         duration_ms=duration_ms,
         direction=direction_of(groups.get("direction", "")),

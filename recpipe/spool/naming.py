@@ -110,6 +110,7 @@ def _three_cx(relative: str, timezone: str) -> CallFacts:
         ours = (plain(owner), *(one for one in ours if one != owner))
     return CallFacts(
         started_at=started_at,
+        start_is_local=True,
         timezone=timezone,
         direction=direction,
         caller=caller,

@@ -80,9 +80,9 @@ def facts_from_json(content: object, timezone: str) -> CallFacts:
         check_timezone(zone)
     except ValueError:
         raise _invalid("timezone", "an IANA name such as Europe/Berlin", zone) from None
-    started_at = _time(content, ("started_at", "startTime"), zone)
+    started_at, local = _time(content, ("started_at", "startTime"), zone)
     duration_ms = _duration(content)
-    ended_at = _time(content, ("endTime",), zone)
+    ended_at, _ = _time(content, ("endTime",), zone)
     if duration_ms is None and started_at is not None and ended_at is not None and ended_at >= started_at:
         duration_ms = round((ended_at - started_at) / timedelta(milliseconds=1))
     word = _text(content, "direction")
@@ -91,7 +91,9 @@ def facts_from_json(content: object, timezone: str) -> CallFacts:
         raise _invalid("direction", "inbound, outbound or internal", word)
     texts = {field: next((t for key in keys if (t := _text(content, key))), "") for field, keys in _TEXTS.items()}
     return replace(
-        CallFacts(started_at=started_at, timezone=zone, duration_ms=duration_ms, direction=direction),
+        CallFacts(
+            started_at=started_at, start_is_local=local, timezone=zone, duration_ms=duration_ms, direction=direction
+        ),
         **texts,  # type: ignore[arg-type]
     )
 
@@ -135,20 +137,22 @@ def _text(content: Mapping[str, Any], key: str) -> str:
     return plain(value)
 
 
-def _time(content: Mapping[str, Any], keys: tuple[str, ...], zone: str) -> datetime | None:
+def _time(content: Mapping[str, Any], keys: tuple[str, ...], zone: str) -> tuple[datetime | None, bool]:
+    """The first time that is there, and whether it came without an offset."""
     for key in keys:
         text = _text(content, key)
         if not text:
             continue
         try:
             moment = datetime.fromisoformat(text)
-            moment = to_utc(moment, zone) if moment.tzinfo is None else moment.astimezone(UTC)
+            local = moment.tzinfo is None
+            moment = to_utc(moment, zone) if local else moment.astimezone(UTC)
         except (ValueError, OverflowError):
             raise _invalid(key, "a time such as 2025-03-27T09:25:17+07:00", text) from None
         if not 1990 <= moment.year < 2100:
             raise _invalid(key, "a time between 1990 and 2099", text)
-        return moment
-    return None
+        return moment, local
+    return None, False
 
 
 def _duration(content: Mapping[str, Any]) -> int | None:

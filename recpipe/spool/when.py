@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 _SLACK = timedelta(seconds=60)
+_SKEW = timedelta(minutes=5)  # that a PBX's clock may be ahead of ours
+_NEAR = timedelta(hours=3)
 _QUARTER = timedelta(minutes=15)  # every zone's offset is a multiple of it
 
 
@@ -42,6 +44,34 @@ def to_utc(local: datetime, zone: str, epoch: int | None = None) -> datetime:
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 MONTHS = {name: f"{number:02}" for number, name in enumerate(_MONTHS, start=1)}
+
+
+def from_ns(nanoseconds: int) -> datetime:
+    """A file's time, UTC; one beyond the calendar is the end of it."""
+    try:
+        return datetime.fromtimestamp(nanoseconds / 1e9, UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime.max.replace(tzinfo=UTC)
+
+
+def is_credible(moment: datetime, now: datetime) -> bool:
+    """Whether a call may have begun then: not later than now, and not before there were recordings in files."""
+    return moment <= now + _SKEW and moment.year >= 1990
+
+
+def likelier_occurrence(start: datetime, zone: str, expected: datetime) -> datetime:
+    """Of a local time that occurs twice (clocks set back), the occurrence that is nearer to what is expected.
+
+    Args:
+        start: one of the two, aware; any other time is given back as it is.
+        zone: IANA name of the zone of the local time.
+        expected: aware; more than three hours off it decides nothing.
+    """
+    local = start.astimezone(ZoneInfo(zone))
+    other = local.replace(fold=1 - local.fold).astimezone(UTC)
+    if abs(expected - other) < min(abs(expected - start), _NEAR):
+        return other
+    return start
 
 
 def full_year(digits: str) -> str:

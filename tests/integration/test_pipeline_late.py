@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from recpipe.pipeline.late import _BATCH, GIVE_UP_AFTER, LateRecords
+from recpipe.pipeline.late import _BATCH, LateRecords
 from recpipe.pipeline.order import Line
-from recpipe.spool.describe import Describer
+from recpipe.spool.describe import RECORD_COMES_WITHIN, Describer
 from recpipe.spool.folder import SpoolFolder
-from tests.integration.pipeline_rig import TENANT_ID, Rig
+from tests.integration.pipeline_rig import TENANT_ID, Rig, until
 
 UUID = "b7a1c0de-1111-4222-8333-0123456789ab"
 STARTED = datetime(2026, 9, 1, 9, 25, 17, tzinfo=UTC)
@@ -34,10 +36,10 @@ def records(rig: Rig) -> LateRecords:
     return LateRecords(rig.catalogue, Line(rig.spool, SpoolFolder(rig.spool), Describer(rig.spool)))
 
 
-def write_record(rig: Rig, start: str = f"{int(STARTED.timestamp())}000000") -> None:
+def write_record(rig: Rig, start: str = f"{int(STARTED.timestamp())}000000", tenant: str = "") -> None:
     (rig.root / "cdr" / f"{UUID}.cdr.xml").write_text(
         f"<cdr><variables><start_uepoch>{start}</start_uepoch><caller_id_number>0821</caller_id_number>"
-        "<destination_number>100</destination_number></variables></cdr>"
+        f"<destination_number>100</destination_number><domain_name>{tenant}</domain_name></variables></cdr>"
     )
 
 
@@ -60,8 +62,8 @@ def test_a_record_without_a_time_leaves_the_one_that_is_known(rig: Rig, records:
 
 
 def test_a_record_that_never_comes_is_given_up(rig: Rig, records: LateRecords) -> None:
-    assert records.join(rig.now + GIVE_UP_AFTER / 2) == 0
-    assert records.join(rig.now + GIVE_UP_AFTER + timedelta(minutes=1)) == 1
+    assert records.join(rig.now + RECORD_COMES_WITHIN / 2) == 0
+    assert records.join(rig.now + RECORD_COMES_WITHIN + timedelta(minutes=1)) == 1
     assert not rig.recordings()[0].facts.awaits_cdr
 
 
@@ -84,3 +86,59 @@ def test_those_that_wait_in_vain_keep_nobody_from_its_turn(rig: Rig, records: La
         work.of(TENANT_ID).recordings.add_many(others)
     write_record(rig)
     assert records.join(rig.now) + records.join(rig.now) == 1
+
+
+def test_a_recording_whose_record_names_its_tenant_is_held_until_the_record_comes(tmp_path: Path) -> None:
+    rig = Rig.make(tmp_path, layout="fusionpbx", cdr_dir=tmp_path / "cdr", tenant="from-facts")
+    (tmp_path / "cdr").mkdir()
+    path = rig.drop(name=f"archive/2026/Sep/01/{UUID}.wav")
+    os.utime(path, (time.time() - 60,) * 2)
+    ingest = rig.ingest()
+    ingest.start()
+    try:
+        until(lambda: [one.reason for one in rig.waiting()] == ["record-missing"])
+        assert path.exists()
+        write_record(rig, tenant="acme")
+        until(lambda: len(rig.recordings()) == 1 and not rig.waiting())
+    finally:
+        ingest.stop()
+        rig.catalogue.close()
+    assert rig.files() == []
+
+
+@pytest.mark.parametrize("ahead", [timedelta(days=1), timedelta(days=365 * 73), timedelta(days=365 * 420)])
+def test_a_file_of_the_future_is_of_now(tmp_path: Path, ahead: timedelta) -> None:
+    rig = Rig.make(tmp_path, layout="kazoo")
+    path = rig.drop(name="0123456789abcdef0123456789abcdef.wav")
+    os.utime(path, (time.time() + ahead.total_seconds(),) * 2)
+    rig.drain()
+    (found,) = rig.recordings()
+    rig.catalogue.close()
+    assert abs(found.started_at - datetime.now(UTC)) < timedelta(minutes=10)
+    assert found.flags == ("start-from-mtime",)
+
+
+def test_a_name_of_the_future_is_not_believed(tmp_path: Path) -> None:
+    rig = Rig.make(tmp_path, layout="generic", pattern=r"(?P<datetime>[0-9]{14}).*\.(?:wav|mp3)")
+    path = rig.drop(name="20990101120000.wav")
+    os.utime(path, (1_790_000_000, 1_790_000_000))
+    path = rig.drop("invoice-request.mp3", name="20990101120000-described.mp3")
+    path.with_suffix(".json").write_text('{"started_at": "2026-09-01T09:25:17Z"}')
+    rig.drain()
+    described, guessed = sorted(rig.recordings(), key=lambda one: one.flags)
+    rig.catalogue.close()
+    assert guessed.flags == ("start-from-mtime", "start-in-future")
+    assert timedelta(0) < datetime.fromtimestamp(1_790_000_000, UTC) - guessed.started_at < timedelta(minutes=5)
+    assert (described.started_at, described.flags) == (STARTED, ())
+
+
+@pytest.mark.parametrize("hour", [0, 1])
+def test_the_hour_that_comes_twice_is_told_by_the_file(tmp_path: Path, hour: int) -> None:
+    rig = Rig.make(tmp_path, layout="3cx", timezone="Europe/London")
+    path = rig.drop(name="[]_100-0836826436_20261025013000(2).wav")
+    ended = datetime(2026, 10, 25, hour, 30, 40, tzinfo=UTC).timestamp()
+    os.utime(path, (ended, ended))
+    rig.drain()
+    (found,) = rig.recordings()
+    rig.catalogue.close()
+    assert found.started_at == datetime(2026, 10, 25, hour, 30, tzinfo=UTC)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from recpipe.errors import Held, SettingsInvalid, Unfit
 from recpipe.model import Direction, Settled
 from recpipe.settings import Spool
 from recpipe.spool.describe import Describer, fill
-from tests.unit.spool.test_cdr import UUID, row, xml
+from tests.unit.spool.test_cdr import UUID, leg, row, xml
 
 NAME = "in-27210000000-0821-20250327-092517-1743042317.5.wav"
 
@@ -122,3 +123,37 @@ def test_layout_sidecar_waits_for_the_sidecar(tmp_path: Path) -> None:
 def test_a_broken_pattern_is_told_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(SettingsInvalid):
         Describer(Spool(path=tmp_path, layout="generic", pattern=r"(?P<nonsense>.*)"))
+
+
+def test_a_recording_waits_a_day_for_the_record_that_may_name_its_tenant(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    spool = Spool(path=tmp_path / "s", layout="fusionpbx", tenant="from-facts", cdr_dir=tmp_path)
+    settled = drop(spool.path, f"archive/2025/Mar/27/{UUID}.wav")
+    for later, error in ((timedelta(hours=23), Held), (timedelta(hours=25), Unfit)):
+        describer = Describer(spool, lambda later=later: now + later)  # type: ignore[misc]
+        with pytest.raises(error) as caught:
+            describer.tenant_of(settled, describer.describe(settled))
+        assert caught.value.reason == {Held: "record-missing", Unfit: "unknown-tenant"}[error]
+    (tmp_path / f"{UUID}.cdr.xml").write_text(xml(domain_name=""))
+    describer = Describer(spool)
+    with pytest.raises(Unfit):  # it is there, and names none
+        describer.tenant_of(settled, describer.describe(settled))
+
+
+def test_a_start_that_cannot_be_true_gives_way_to_the_records(tmp_path: Path) -> None:
+    cdr = tmp_path / "Master.csv"
+    cdr.write_text(row("1743042317.5"))
+    spool = Spool(path=tmp_path / "s", tenant="acme", timezone="Asia/Jakarta", cdr_csv=cdr, layout="generic",
+                  pattern=r"(?P<datetime>\d{14})-(?P<call_id>[\d.]+)\.wav")  # fmt: skip
+    facts = Describer(spool).describe(drop(spool.path, "20990101120000-1743042317.5.wav"))
+    assert facts.started_at == datetime(2025, 3, 27, 2, 25, 17, tzinfo=UTC)
+    facts = Describer(spool).describe(drop(spool.path, "20200101120000-1743042317.5.wav"))
+    assert facts.started_at == datetime(2020, 1, 1, 5, tzinfo=UTC)
+
+
+def test_who_answered_a_queue_comes_from_the_record(tmp_path: Path) -> None:
+    cdr = tmp_path / "Master.csv"
+    cdr.write_text(leg("0836826436", "600", "ext-queues", "PJSIP/carrier-01", "Local/201@from-queue-01;1"))
+    spool = Spool(path=tmp_path / "s", tenant="acme", cdr_csv=cdr)
+    facts = Describer(spool).describe(drop(spool.path, "q-600-0836826436-20250327-022511-1743042311.5.wav"))
+    assert (facts.extension, facts.callee, facts.direction) == ("201", "600", Direction.INBOUND)

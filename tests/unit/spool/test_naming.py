@@ -179,6 +179,7 @@ def test_a_real_outbound_3cx_name() -> None:
         callee="0836826436",
         extension="100",
         call_id="2",
+        start_is_local=True,
     )
 
 
@@ -261,6 +262,7 @@ def test_a_generic_pattern_gives_its_groups() -> None:
         callee="0821",
         extension="3201",
         tenant_hint="acme",
+        start_is_local=True,
     )
 
 
