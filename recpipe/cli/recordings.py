@@ -158,7 +158,7 @@ def show(
             ("Direction", given.direction),
             ("From", _party(given.caller, given.caller_e164, given.caller_name)),
             ("To", _party(given.callee, given.callee_e164, given.callee_name)),
-            ("Extension", given.extension),
+            ("Extension", ", ".join(filter(None, (given.extension, *given.more_extensions)))),
             ("Route", given.route),
             ("Call id", given.call_id),
             ("Linked id", given.linked_id),

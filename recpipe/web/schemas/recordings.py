@@ -45,6 +45,7 @@ class RecordingGiven(Given):
                     "caller_name": "Erin Doyle",
                     "callee_name": "",
                     "extension": "201",
+                    "more_extensions": [],
                     "route": "in",
                     "call_id": "1743042317.12",
                     "linked_id": "",
@@ -84,6 +85,7 @@ class RecordingGiven(Given):
     caller_name: str
     callee_name: str
     extension: str
+    more_extensions: list[str] = Field(description="others of the tenant that took part, such as a colleague")
     route: str
     call_id: str
     linked_id: str = Field(description="the same for all legs of a transferred call")
@@ -118,6 +120,7 @@ class RecordingGiven(Given):
             caller_name=facts.caller_name,
             callee_name=facts.callee_name,
             extension=facts.extension,
+            more_extensions=list(facts.more_extensions),
             route=facts.route,
             call_id=facts.call_id,
             linked_id=facts.linked_id,
