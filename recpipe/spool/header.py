@@ -17,7 +17,7 @@ class Inside(StrEnum):
     SOUND = "sound"  # nothing speaks against it
 
 
-def look(path: Path) -> Inside:
+def look(path: Path | str) -> Inside:
     """Judge a file by its beginning. One that cannot be read is `SOUND`: who reads it next says why."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -6,7 +6,6 @@ only makes a file be looked at sooner. Both ends meet in `settle.Settler`; who s
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import time
@@ -14,16 +13,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from watchdog.events import (
-    DirCreatedEvent,
-    DirMovedEvent,
-    FileClosedEvent,
-    FileCreatedEvent,
-    FileDeletedEvent,
-    FileMovedEvent,
-    FileSystemEvent,
-    FileSystemEventHandler,
-)
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
@@ -32,6 +21,7 @@ from recpipe import settings
 from recpipe.model import FileIdentity, Settled
 from recpipe.spool import header
 from recpipe.spool.files import CONTROL_FOLDER, is_foreign_folder, is_wave
+from recpipe.spool.hints import EVENTS, Hints, watch_limit
 from recpipe.spool.settle import ASK_AGAIN_SECONDS, Settler, State, Taken, Writer
 from recpipe.spool.tree import Ignored, Tree
 from recpipe.spool.writers import Writers
@@ -39,11 +29,12 @@ from recpipe.spool.writers import Writers
 _log = logs.get(__name__)
 
 _RAISE = "raise fs.inotify.max_user_watches for quicker pick-up; nothing is missed without it"
+_WHO = "see which process has it open (lsof on the spool); it is taken once that closes it, or ends"
+_LONG_OPEN_HOURS = 1.0
+_MENTIONS = 10_000
 _UNFINISHED = (State.GROWING, State.STILL, State.SETTLED, State.IN_WORK, State.DEFERRED)
 
 _PAUSE_TIMES = 10  # the pause between two scans, in times of what one took
-
-
 _NEWBORN_NS = 10 * 10**9  # a file that was just created was written to since
 # Of two formats of one call, the lower rank is handed out first.
 _RANKS: dict[str, Callable[[str], int] | None] = {
@@ -85,6 +76,7 @@ class Watcher:
         self._observer: BaseObserver | None = None
         self._observed = ""  # what events' paths begin with
         self._warned = False
+        self._mentioned: set[str] = set()  # files whose writer seems to have forgotten them
         self._next_scan = 0.0
 
     # --- life -----------------------------------------------------------------------------------------
@@ -251,13 +243,21 @@ class Watcher:
         with self._changed:
             still = self._settler.still()
         for relative, seen in still:
-            path = self._root / relative
+            path = f"{self._root}/{relative}"
             writer = self._writers.of(path, relative, seen)
+            if writer is Writer.OPEN:
+                self._mention(relative, seen)
             inside = header.Inside.SOUND if writer is Writer.OPEN else header.look(path)
             with self._changed:
                 self._settler.answer(relative, seen, writer, inside, time.monotonic())
                 if self._settler.count(State.SETTLED):
                     self._changed.notify_all()
+
+    def _mention(self, relative: str, seen: FileIdentity) -> None:
+        hours = (time.time_ns() - seen.mtime_ns) / 3600e9
+        if hours > _LONG_OPEN_HOURS and relative not in self._mentioned and len(self._mentioned) < _MENTIONS:
+            self._mentioned.add(relative)
+            _log.warning("file kept open and not written to", spool=self._label, hours=round(hours, 1), advice=_WHO)
 
     def _look(self, relative: str) -> FileIdentity | None:
         status = self._tree.status(relative)
@@ -280,7 +280,7 @@ class Watcher:
         """Look and ask once more just before handing out: it may have been opened again while it waited."""
         status = self._tree.status(one.path)
         same = isinstance(status, os.stat_result) and FileIdentity.of(status) == one.print
-        if same and self._writers.by_lease(self._root / one.path)[0] is Writer.OPEN:
+        if same and self._writers.by_lease(f"{self._root}/{one.path}")[0] is Writer.OPEN:
             now = time.monotonic()
             with self._changed:
                 self._settler.release(one.path, now + ASK_AGAIN_SECONDS, now)
@@ -339,7 +339,7 @@ class Watcher:
             self._ask()
             if self._stopping.is_set():
                 return [""]
-        if self._observer is not None and not self._warned and folders > _watch_limit():
+        if self._observer is not None and not self._warned and folders > watch_limit():
             self._warned = True  # watchdog passes over folders that it gets no watch for, and says nothing
             _log.warning("more folders than inotify watches", spool=self._label, folders=folders, advice=_RAISE)
         return blind
@@ -353,17 +353,10 @@ class Watcher:
         self._observed = os.path.realpath(self._root)
         try:
             observer.schedule(
-                _Hints(self),
+                Hints(self.hint),
                 self._observed,
                 recursive=True,
-                event_filter=[
-                    DirCreatedEvent,
-                    DirMovedEvent,
-                    FileClosedEvent,
-                    FileCreatedEvent,
-                    FileDeletedEvent,
-                    FileMovedEvent,
-                ],
+                event_filter=EVENTS,
             )
             observer.start()
         except OSError as error:
@@ -428,34 +421,6 @@ class Watcher:
 
     def _relative(self, path: Path) -> str:
         return path.relative_to(self._root).as_posix()
-
-
-class _Hints(FileSystemEventHandler):
-    """Turns events into hints; runs in watchdog's thread and touches no file."""
-
-    def __init__(self, watcher: Watcher) -> None:
-        self._watcher = watcher
-
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        if isinstance(event, (DirCreatedEvent, DirMovedEvent)):
-            self._watcher.hint("folder", event.dest_path or event.src_path)
-        elif isinstance(event, FileMovedEvent):
-            self._watcher.hint("moved", event.dest_path, event.src_path)
-        elif isinstance(event, FileClosedEvent):
-            self._watcher.hint("closed", event.src_path)
-        elif isinstance(event, FileDeletedEvent):
-            self._watcher.hint("gone", event.src_path)
-        else:
-            self._watcher.hint("created", event.src_path)
-
-
-def _watch_limit() -> int:
-    """How many folders this user may watch, by the kernel and by the user namespace (a container's own limit)."""
-    limits = [1 << 30]
-    for name in ("fs/inotify/max_user_watches", "user/max_inotify_watches"):
-        with contextlib.suppress(OSError, ValueError):
-            limits.append(int(Path("/proc/sys", name).read_text()))
-    return min(limits)
 
 
 def _first_folder(relative: str) -> str:

@@ -65,7 +65,7 @@ class Writers:
         """To be told what the watcher's events say."""
         return self._births
 
-    def of(self, path: Path, relative: str, seen: FileIdentity) -> Writer:
+    def of(self, path: Path | str, relative: str, seen: FileIdentity) -> Writer:
         """Ask everybody. `seen` is how the file looked just before."""
         answer, local = self.by_lease(path)
         if answer is Writer.UNKNOWN and local:
@@ -86,7 +86,7 @@ class Writers:
         answer, _ = self.by_lease(path)
         return Writer.OPEN if answer is Writer.UNKNOWN and self._processes.write_to(path) else answer
 
-    def by_lease(self, path: Path) -> tuple[Writer, bool]:
+    def by_lease(self, path: Path | str) -> tuple[Writer, bool]:
         """Ask the kernel alone. Cheap: five system calls.
 
         Returns:
@@ -101,7 +101,7 @@ class Writers:
         except FileNotFoundError:
             return Writer.OPEN, False  # gone, or its spool is: nothing to be taken, and worth asking again soon
         except PermissionError:
-            return Writer.UNKNOWN, self._is_local_folder(path.parent)
+            return Writer.UNKNOWN, self._is_local_folder(Path(path).parent)
         except OSError:
             return Writer.UNKNOWN, False
         try:
@@ -213,7 +213,7 @@ class _Processes:
         self._read_at = float("-inf")
         self._lock = threading.Lock()
 
-    def write_to(self, path: Path) -> bool:
+    def write_to(self, path: Path | str) -> bool:
         with self._lock:
             if time.monotonic() - self._read_at > _PROC_FRESH_SECONDS:
                 self._files = set(_written())
@@ -221,7 +221,7 @@ class _Processes:
             if not self._files:
                 return False
         try:
-            status = path.lstat()
+            status = os.lstat(path)
         except OSError:
             return False
         return (status.st_dev, status.st_ino) in self._files

@@ -224,6 +224,17 @@ def test_without_the_right_to_lease_events_tell_that_a_recorder_has_closed_its_f
         watcher.kill()
 
 
+def test_a_file_that_its_writer_has_forgotten_is_mentioned_once(root: Path, watch: Callable[..., Watcher]) -> None:
+    with on_hold(root / "447700900123.wav"), structlog.testing.capture_logs() as logs:
+        os.utime(root / "447700900123.wav", (1, 1))
+        watcher = watch()
+        until(lambda: bool(logs))
+        watcher.scan_now()
+        [entry] = logs
+        assert entry["event"] == "file kept open and not written to"
+        assert "447700900123" not in str(entry)
+
+
 def test_an_empty_file_is_not_handed_out_before_it_has_been_empty_for_long(
     root: Path, watch: Callable[..., Watcher]
 ) -> None:
