@@ -6,11 +6,13 @@ import threading
 from collections import OrderedDict
 
 from recpipe import log
-from recpipe.model import Recording
+from recpipe.model import Recording, Settled
+from recpipe.spool.files import format_stem
 
 _log = log.get(__name__)
 
 _REMEMBERED = 20_000
+_SAME_TIME_NS = 3600 * 10**9
 _SAME_LENGTH_MS = 2_000  # an encoder pads, and cuts a frame
 _SAME_LENGTH_SHARE = 0.02
 
@@ -23,27 +25,29 @@ class OtherFormats:
     """
 
     def __init__(self) -> None:
-        self._stored: OrderedDict[tuple[str, str], Recording] = OrderedDict()
+        self._stored: OrderedDict[tuple[str, str], tuple[Recording, Settled]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def remember(self, spool: str, relative: str, recording: Recording) -> None:
+    def remember(self, spool: str, settled: Settled, recording: Recording) -> None:
         """It is stored and committed."""
-        stem, _, _ = relative.rpartition(".")
+        stem = format_stem(settled.relative)
         with self._lock:
-            self._stored[spool, stem] = recording
+            self._stored[spool, stem] = (recording, settled)
             self._stored.move_to_end((spool, stem))
             if len(self._stored) > _REMEMBERED:
                 self._stored.popitem(last=False)
 
-    def of(self, spool: str, relative: str, duration_ms: int) -> Recording | None:
-        """The recording that this file is another format of: same name, another ending, equally long."""
-        stem, _, ending = relative.rpartition(".")
+    def of(self, spool: str, settled: Settled, duration_ms: int) -> Recording | None:
+        """The recording that this file is another format of: same name, another ending, equally long, of the hour."""
+        stem, ending = format_stem(settled.relative), settled.path.suffix.lower()
         with self._lock:
-            stored = self._stored.get((spool, stem))
-        if stored is None or stored.source_name.rpartition(".")[2].lower() == ending.lower():
+            stored, source = self._stored.get((spool, stem), (None, None))
+        if not stem or stored is None or source is None or source.path.suffix.lower() == ending:
             return None
+        if abs(source.mtime_ns - settled.mtime_ns) > _SAME_TIME_NS:
+            return None  # a name that is used again
         apart = abs(stored.duration_ms - duration_ms)
         if apart > max(_SAME_LENGTH_MS, _SAME_LENGTH_SHARE * stored.duration_ms):
             return None
-        _log.info("other format of a stored recording", spool=spool, recording=stored.id, ending=ending[:8])
+        _log.info("other format of a stored recording", spool=spool, recording=stored.id, ending=ending)
         return stored

@@ -158,9 +158,7 @@ class Order:
             return AlreadyStored(recording_id)
 
         audio = probe.probe(source, settled.path.name)
-        if line.spool.formats != "all" and (
-            other := self.formats.of(line.spool.label, settled.relative, audio.duration_ms)
-        ):
+        if line.spool.formats != "all" and (other := self.formats.of(line.spool.label, settled, audio.duration_ms)):
             self.confirm(other.id, other.object_key)
             return AlreadyStored(other.id)
         facts, flags = _dated(facts, settled, audio, self._clock())

@@ -171,7 +171,7 @@ class Outcomes:
             return
         if attempt.scratch is not None:
             attempt.scratch.unlink(missing_ok=True)
-        self._order.formats.remember(job.line.spool.label, job.settled.relative, added.recording)
+        self._order.formats.remember(job.line.spool.label, job.settled, added.recording)
         _log.info(
             "recording stored",
             tenant=attempt.tenant.name,

@@ -125,7 +125,7 @@ class Aside:
             files: where the recording and its sidecars lie, and their paths below the spool.
         """
         at, stored = _read(entry)
-        path = next((path for path in files if kind_of(path.name) is Kind.RECORDING), None)
+        path = next((path for path, relative in files.items() if kind_of(relative.name) is not Kind.SIDECAR), None)
         if path is None:  # a crash came before its sidecars went
             self._put_back(files)
             return True
@@ -155,7 +155,7 @@ class Aside:
 
     def _put_back(self, files: dict[Path, Path]) -> None:
         """Back into the spool, under the old name or one beside it; sidecars first."""
-        for path in sorted(files, key=lambda path: kind_of(path.name) is Kind.RECORDING):
+        for path in sorted(files, key=lambda path: kind_of(files[path].name) is not Kind.SIDECAR):
             with contextlib.suppress(FileNotFoundError):
                 moving.put_back(path, self._root / files[path])
 

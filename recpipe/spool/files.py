@@ -88,6 +88,12 @@ def may_be_recording(name: str) -> bool:
     return kind_of(name) in (Kind.RECORDING, Kind.UNKNOWN)
 
 
+def format_stem(relative: str) -> str:
+    """The path that all formats of one call share, without its ending; "" where the ending is no audio format's."""
+    stem, suffix = os.path.splitext(relative)  # noqa: PTH122 - as above
+    return stem if suffix.lower() in RECORDING_SUFFIXES else ""
+
+
 def recording_name(relative: str) -> str:
     """A path as the grammars of names want it: one whose ending does not say what it is ends in `.wav`."""
     if kind_of(relative.rpartition("/")[2]) is not Kind.UNKNOWN:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from recpipe.model import FileIdentity
+from recpipe.spool.files import format_stem
 from recpipe.spool.header import Inside
 
 ASK_AGAIN_SECONDS = 5.0  # after "somebody writes to it", should the event of its closing not come
@@ -238,7 +239,7 @@ class Settler:
     def _waits_for_other_format(self, path: str, track: _Track, now: float) -> bool:
         if self._rank_of is None:
             return False
-        for other in self._formats.get(_stem(path), ()):
+        for other in self._formats.get(format_stem(path), ()):
             known = self._tracks[other]
             if other == path or known.state in (State.DONE, State.KEPT):
                 continue
@@ -328,8 +329,8 @@ class Settler:
         credit = max(age, 0.0)
         track = _Track(State.GROWING, fresh, now - credit, inherited, now, self._moved_in_whole, scan=self._scan)
         self._tracks[path] = track
-        if self._rank_of is not None:
-            self._formats.setdefault(_stem(path), set()).add(path)
+        if self._rank_of is not None and format_stem(path):
+            self._formats.setdefault(format_stem(path), set()).add(path)
         self._counts[State.GROWING] += 1
         self._ask_or_wait(path, track, now)
 
@@ -396,14 +397,10 @@ class Settler:
         if track.state is not State.DONE or even_done:
             self._counts[track.state] -= 1
             del self._tracks[path]
-            formats = self._formats.get(_stem(path), set())
+            formats = self._formats.get(format_stem(path), set())
             formats.discard(path)
             if not formats:
-                self._formats.pop(_stem(path), None)
-
-
-def _stem(path: str) -> str:
-    return path.rpartition(".")[0]
+                self._formats.pop(format_stem(path), None)
 
 
 def _below(path: str, folders: Collection[str]) -> bool:

@@ -235,7 +235,8 @@ def _written() -> Iterator[tuple[int, int]]:
             with contextlib.suppress(OSError, ValueError, IndexError):
                 link = Path(f"/proc/{process}/fd/{number}")
                 # Only what may be a recording is looked at: stat() of what lies on a dead mount would hang.
-                if not may_be_recording(link.readlink().name):
+                target = link.readlink()
+                if not target.is_absolute() or not may_be_recording(target.name):
                     continue
                 flags = Path(f"/proc/{process}/fdinfo/{number}").read_text().partition("flags:")[2].split()[0]
                 if int(flags, 8) & os.O_ACCMODE != os.O_RDONLY:

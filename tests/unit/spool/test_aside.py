@@ -101,6 +101,17 @@ def test_a_file_written_to_while_it_is_moved_aside_is_back_at_once(owned: Callab
     assert in_spool(folder) == ["2026/11/28/call.json", NAME]
 
 
+@pytest.mark.parametrize("name", ["1790000000.5", "2026.11/call", "call.in-progress"])
+def test_a_recording_whose_name_does_not_say_so_goes_as_others_do(owned: Callable[..., SpoolFolder], name: str) -> None:
+    folder = owned(remote_writers=False)
+    path = folder.root / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"audio")
+    status = path.lstat()
+    folder.finish(Settled(path, name, status.st_size, status.st_mtime_ns, status.st_ino))
+    assert in_spool(folder) == aside(folder) == []
+
+
 def test_what_comes_back_overwrites_nothing(owned: Callable[..., SpoolFolder]) -> None:
     folder = owned()
     stored = drop(folder)

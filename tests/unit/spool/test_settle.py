@@ -396,6 +396,13 @@ def test_a_converter_has_a_moment_to_remove_its_input(formats: Bench) -> None:
     assert formats.look(SETTLE, mtime=1000) == ["call.mp3"]
 
 
+@pytest.mark.parametrize(("one", "other"), [("a/b", "a/c"), ("1790000000.5", "1790000000.6"), ("a.b/c", "a.b/d")])
+def test_names_without_an_audio_ending_are_no_formats_of_each_other(formats: Bench, one: str, other: str) -> None:
+    formats.see(one, size=0)
+    formats.see(other, mtime=0)
+    assert formats.take() == [other]
+
+
 def test_files_of_other_names_and_a_spool_that_takes_all_formats_wait_for_nobody(formats: Bench) -> None:
     formats.see("other/call.mp3", size=0)
     formats.see("call.wav", mtime=0)
