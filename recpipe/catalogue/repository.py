@@ -6,12 +6,12 @@ import base64
 import binascii
 import json
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Insert, Table, insert
+from sqlalchemy import Connection, Dialect, Insert, Select, Table, insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import StatementError
 
@@ -83,6 +83,40 @@ class Insertion:
         return str(compiled), lambda row: {
             name: keep(value) for name, keep, value in zip(names, kept, row, strict=True)
         }
+
+
+class Selection:
+    """A SELECT that is asked all day: compiled once, as `Insertion` is, with the values passing through their types."""
+
+    def __init__(self, statement: Select[Any]) -> None:
+        self._statement = statement
+        self._compiled = lru_cache(maxsize=4)(self._compile)
+
+    def rows(self, connection: Connection, asked: dict[str, Any]) -> Iterator[list[Any]]:
+        """The rows found.
+
+        Args:
+            asked: a value for each parameter of the statement.
+        """
+        sql, converted, readers = self._compiled(connection.dialect)
+        for row in connection.exec_driver_sql(sql, converted(asked)).all():
+            values = list(row)
+            for place, read in readers:
+                values[place] = read(values[place])
+            yield values
+
+    def _compile(self, dialect: Dialect) -> tuple[str, Callable[[dict[str, Any]], Any], list[tuple[int, Any]]]:
+        compiled: Any = self._statement.compile(dialect=dialect)
+        types = {name: bound.type.dialect_impl(dialect) for name, bound in compiled.binds.items()}
+        keep = {name: kind.bind_processor(dialect) or _as_it_is for name, kind in types.items()}
+        columns = [column.type.dialect_impl(dialect) for column in self._statement.selected_columns]
+        read = [(place, kind.result_processor(dialect, None)) for place, kind in enumerate(columns)]
+        readers = [(place, reader) for place, reader in read if reader is not None]
+        own = compiled.params  # with values of its own, such as an OFFSET
+        if dialect.positional:
+            order = compiled.positiontup
+            return str(compiled), lambda asked: tuple([keep[one]((own | asked)[one]) for one in order]), readers
+        return str(compiled), lambda asked: {one: kept((own | asked)[one]) for one, kept in keep.items()}, readers
 
 
 def _as_it_is(value: Any) -> Any:

@@ -13,10 +13,8 @@ looked, and its cursor goes on from there. A text that few calls have is found b
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -34,7 +32,18 @@ from recpipe.catalogue.tables import (
     tenant,
 )
 from recpipe.catalogue.types import Utc, folded, micros
-from recpipe.catalogue.walk import Branches, Key, Stretch, behind, bounds_of, filters_of, has_text, is_of, order
+from recpipe.catalogue.walk import (
+    Branches,
+    Key,
+    Stretch,
+    behind,
+    bounds_of,
+    filters_of,
+    has_text,
+    is_of,
+    order,
+    plain_page,
+)
 from recpipe.errors import NotFound, QueryInvalid
 from recpipe.model import CappedCount, Page, Recording, RecordingQuery
 
@@ -45,6 +54,7 @@ _MOST_TO_COUNT = 100_000
 _TRIGRAM = 3
 
 # Built once, as putting it together costs more than running it.
+_ROWS = select(*WITHOUT_PEAKS)
 _ONE = select(recording).where(
     recording.c.id == bindparam("id"), recording.c.tenant_id.in_(bindparam("tenant_ids", expanding=True))
 )
@@ -208,14 +218,29 @@ class Search:
     def _newest(self, branches: Branches, query: RecordingQuery, stretch: Stretch, limit: int) -> list[Recording]:
         """The recordings of the page in its order, at most `limit`."""
         c = recording.c
-        page = branches.rows(query, stretch).order_by(*order(branches.started_at, branches.id, query)).limit(limit)
         if len(branches.owners) == 1 and branches.id is c.id:
-            return self._recordings(page.where(branches.mine()).with_only_columns(*WITHOUT_PEAKS))
+            if not branches.bounds and not branches.filters and stretch.until is None:
+                return self._plain(query, stretch.after, limit)
+            rows = branches.rows(query, stretch, chosen=_ROWS).where(branches.mine())
+            return self._recordings(rows.order_by(*order(branches.started_at, branches.id, query)).limit(limit))
+        page = branches.rows(query, stretch).order_by(*order(branches.started_at, branches.id, query)).limit(limit)
         found = (
             page.where(branches.mine()) if len(branches.owners) == 1 else self._best(branches, page, query, limit)
         ).subquery("found")
-        rows = select(*WITHOUT_PEAKS).select_from(found).join(recording, c.id == found.c.id)
+        rows = _ROWS.join_from(found, recording, c.id == found.c.id)
         return self._recordings(rows.order_by(*order(found.c.started_at, found.c.id, query)))
+
+    def _plain(self, query: RecordingQuery, after: Key | None, limit: int) -> list[Recording]:
+        starts, ends = query.started_from is not None, query.started_before is not None
+        page = plain_page(oldest_first=query.oldest_first, starts=starts, ends=ends, goes_on=after is not None)
+        asked: dict[str, Any] = {"tenant_id": self._tenant_ids[0], "count": limit}
+        if starts:
+            asked["started_from"] = query.started_from
+        if ends:
+            asked["started_before"] = query.started_before
+        if after is not None:
+            asked |= {"place_at": after.started_at, "place_id": after.id}
+        return list(map(recording_of, page.rows(self._connection, asked)))
 
     def _best(self, branches: Branches, page: Select[Any], query: RecordingQuery, limit: int) -> Select[Any]:
         """The page among the pages of all branches. A call between two matching numbers is in two of them."""
@@ -233,8 +258,9 @@ class Search:
         return merged.order_by(*order(part.started_at, part.id, query)).limit(limit)
 
     def _recordings(self, statement: Select[Any]) -> list[Recording]:
-        mine = statement.where(recording.c.tenant_id.in_(self._tenant_ids))
-        return [recording_of(row) for row in self._connection.execute(mine)]
+        c, mine = recording.c, self._tenant_ids
+        owned = statement.where(c.tenant_id == mine[0] if len(mine) == 1 else c.tenant_id.in_(mine))
+        return list(map(recording_of, self._connection.execute(owned).all()))
 
     # --- the cursor ---------------------------------------------------------------------------------------
 
@@ -242,7 +268,7 @@ class Search:
         return write_cursor(self._fingerprint(query), micros(key.started_at), key.id)
 
     def _fingerprint(self, query: RecordingQuery) -> str:
-        asked = json.dumps([self._tenant_ids, asdict(query)], default=str)
+        asked = repr((self._tenant_ids, query))
         return hashlib.sha256(asked.encode("utf-8", "replace")).hexdigest()[:16]
 
     def _place(self, query: RecordingQuery, cursor: str) -> Key:

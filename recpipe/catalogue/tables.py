@@ -19,7 +19,7 @@ from recpipe.catalogue.columns import number_column as _number
 from recpipe.catalogue.columns import tenant_column as _tenant
 from recpipe.catalogue.columns import text_column as _text
 from recpipe.catalogue.columns import user_column as _user
-from recpipe.catalogue.types import FileName, Text
+from recpipe.catalogue.types import FileName, Text, Words
 
 # --- tenants ----------------------------------------------------------------------------------------------
 
@@ -233,10 +233,10 @@ recording = Table(
     _number("envelope_offset", nullable=True),
     _number("envelope_bytes", nullable=True),
     Column("envelope_iv", LargeBinary, nullable=True),
-    _json("envelope_fingerprints", nullable=True),
+    Column("envelope_fingerprints", Words(), nullable=True),
     _text("spool"),
     _at("ingested_at"),
-    _json("flags"),
+    Column("flags", Words(), nullable=False),
     # Last, and left out of lists: SQLite then never reads the pages it overflows to.
     Column("peaks", LargeBinary, nullable=False),
     UniqueConstraint("tenant_id", "day", "name"),

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, Table, exists, literal, select, tuple_
+from sqlalchemy import ColumnElement, Integer, Select, Table, bindparam, exists, literal, select, tuple_
 
+from recpipe.catalogue.repository import Selection
+from recpipe.catalogue.rows import WITHOUT_PEAKS
 from recpipe.catalogue.tables import recording, recording_extension, recording_text
 from recpipe.catalogue.types import Utc, folded
 from recpipe.model import RecordingQuery
@@ -45,9 +48,13 @@ class Branches:
     filters: tuple[ColumnElement[bool], ...]  # looked at call by call
     joined: tuple[tuple[Table, ColumnElement[bool]], ...]  # what `filters` speak of besides
 
-    def rows(self, query: RecordingQuery, stretch: Stretch, *, filtered: bool = True) -> Select[Any]:
-        """Time and id of the branch's calls, without owner, order and limit."""
-        found = select(self.started_at.label("started_at"), self.id.label("id")).where(*self.bounds)
+    def rows(
+        self, query: RecordingQuery, stretch: Stretch, *, filtered: bool = True, chosen: Select[Any] | None = None
+    ) -> Select[Any]:
+        """Time and id of the branch's calls, or what else is chosen of them; without owner, order and limit."""
+        if chosen is None:
+            chosen = select(self.started_at.label("started_at"), self.id.label("id"))
+        found: Any = chosen.where(*self.bounds)
         if filtered:
             for table, how in self.joined:
                 found = found.join(table, how)
@@ -63,7 +70,8 @@ class Branches:
             place = tuple_(literal(stretch.after.started_at, Utc()), literal(stretch.after.id))
             key = tuple_(self.started_at, self.id)
             found = found.where(key > place if query.oldest_first else key < place)
-        return found
+        rows: Select[Any] = found
+        return rows
 
     def mine(self) -> ColumnElement[bool]:
         return self.key == self.owners[0] if len(self.owners) == 1 else self.key.in_(self.owners)
@@ -119,3 +127,23 @@ def filters_of(query: RecordingQuery) -> list[ColumnElement[bool]]:
         # The index has this one of the four that are there or not together.
         conditions.append(c.envelope_offset.is_not(None) if query.sealed else c.envelope_offset.is_(None))
     return conditions
+
+
+@lru_cache(maxsize=64)
+def plain_page(*, oldest_first: bool, starts: bool, ends: bool, goes_on: bool) -> Selection:
+    """A page of one tenant's recordings as most people ask for it: nothing but a time range and a place.
+
+    Putting a statement together, and finding what it was compiled to before, takes longer than running it. To be asked
+    with `tenant_id`, `count` and, as the case may be, `started_from`, `started_before`, `place_at` and `place_id`.
+    """
+    c = recording.c
+    page: Any = select(*WITHOUT_PEAKS).where(c.tenant_id == bindparam("tenant_id"))
+    if starts:
+        page = page.where(c.started_at >= bindparam("started_from"))
+    if ends:
+        page = page.where(c.started_at < bindparam("started_before"))
+    if goes_on:
+        key, place = tuple_(c.started_at, c.id), tuple_(bindparam("place_at", type_=Utc()), bindparam("place_id"))
+        page = page.where(key > place if oldest_first else key < place)
+    query = RecordingQuery(oldest_first=oldest_first)
+    return Selection(page.order_by(*order(c.started_at, c.id, query)).limit(bindparam("count", type_=Integer())))

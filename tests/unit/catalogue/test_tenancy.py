@@ -54,6 +54,7 @@ HELPERS = {
     "is_of",
     "bounds_of",
     "has_text",
+    "plain_page",
     "_account_of",
     "_held",
 }

@@ -35,7 +35,7 @@ def test_microseconds_lose_nothing(when: datetime) -> None:
 @pytest.mark.parametrize("dialect", [SQLITE, POSTGRESQL])
 def test_times_come_back_in_utc_and_need_a_zone(dialect: object) -> None:
     kept = Utc().process_bind_param(datetime(2026, 1, 1, 2, tzinfo=timezone(timedelta(hours=2))), dialect)  # type: ignore[arg-type]
-    assert Utc().process_result_value(kept, dialect) == datetime(2026, 1, 1, tzinfo=UTC)  # type: ignore[arg-type]
+    assert Utc().result_processor(dialect, None)(kept) == datetime(2026, 1, 1, tzinfo=UTC)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="zone"):
         Utc().process_bind_param(datetime(2026, 1, 1), dialect)  # type: ignore[arg-type]
 
@@ -50,7 +50,7 @@ def test_file_names_come_back_byte_for_byte(name: bytes) -> None:
 def test_json_comes_back_as_it_was(document: object) -> None:
     kept = Json().process_bind_param(document, SQLITE)
     assert kept is None or kept.isascii()
-    assert Json().process_result_value(kept, SQLITE) == document
+    assert Json().result_processor(SQLITE, None)(kept) == document
 
 
 def test_indexed_text_is_cut() -> None:
@@ -72,4 +72,4 @@ def test_any_other_cursor_is_refused(cursor: str) -> None:
 @pytest.mark.parametrize("text", ['{"n":1} and more', "[1][2]", "{", ""])
 def test_what_is_no_json_document_is_refused_when_it_is_read(text: str) -> None:
     with pytest.raises(ValueError):
-        Json().process_result_value(text, SQLITE)
+        Json().result_processor(SQLITE, None)(text)
