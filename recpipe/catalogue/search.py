@@ -38,6 +38,7 @@ from recpipe.catalogue.walk import (
     Stretch,
     behind,
     bounds_of,
+    by_trigrams,
     filters_of,
     has_text,
     is_of,
@@ -47,8 +48,8 @@ from recpipe.catalogue.walk import (
 from recpipe.errors import NotFound, QueryInvalid
 from recpipe.model import CappedCount, Page, Recording, RecordingQuery
 
-LOOK_SECONDS = 0.3  # no further step is begun after these; the last one may take as long again, or a little longer
-FIRST_STEP = 8000  # calls
+LOOK_SECONDS = 0.2  # no further step is begun after these; the last one may take as long again, or a little longer
+FIRST_STEP = 5000  # calls
 FEW = 1000  # calls with a text, for which its trigrams are worth asking
 _MOST_TO_COUNT = 100_000
 _TRIGRAM = 3
@@ -130,7 +131,7 @@ class Search:
     def _branches(self, query: RecordingQuery) -> Branches:
         c, links, ours, texts = recording.c, recording_number.c, recording_extension.c, recording_text.c
         bounds, filters = tuple(bounds_of(query)), tuple(filters_of(query))
-        its_text = (has_text(query.text),) if query.text else ()
+        its_text = (has_text(query.text, self._connection.dialect.name),) if query.text else ()
         joined: list[tuple[Table, ColumnElement[bool]]] = []
         if query.number:
             numbers = matching_numbers(self._connection, self._tenant_ids, query.number, query.number_match)
@@ -173,7 +174,7 @@ class Search:
         if self._connection.execute(text("SELECT to_regclass('recording_text_trigram')")).scalar() is None:
             return None
         texts, c = recording_text.c, recording.c
-        having = select(texts.recording_id).where(texts.tenant_id.in_(self._tenant_ids), has_text(query.text))
+        having = select(texts.recording_id).where(texts.tenant_id.in_(self._tenant_ids), by_trigrams(query.text))
         ids = list(self._connection.execute(having.limit(FEW + 1)).scalars())
         if len(ids) > FEW:
             return None

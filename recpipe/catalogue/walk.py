@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Integer, Select, Table, bindparam, exists, literal, select, tuple_
+from sqlalchemy import ColumnElement, Integer, Select, Table, bindparam, exists, func, literal, select, tuple_
 
 from recpipe.catalogue.repository import Selection
 from recpipe.catalogue.rows import WITHOUT_PEAKS
@@ -88,7 +88,19 @@ def order(started_at: ColumnElement[Any], recording_id: ColumnElement[Any], quer
     return started_at.desc(), recording_id.desc()
 
 
-def has_text(wanted: str) -> ColumnElement[bool]:
+def has_text(wanted: str, dialect: str) -> ColumnElement[bool]:
+    """Whether a call that is walked past has a text.
+
+    Not as LIKE, for which PostgreSQL would take its trigram index even where that has to be read whole, as for two
+    letters. `by_trigrams` is for when it is wanted.
+    """
+    place = func.strpos if dialect == "postgresql" else func.instr
+    found: ColumnElement[bool] = place(recording_text.c.text, folded(wanted), type_=Integer()) > 0
+    return found
+
+
+def by_trigrams(wanted: str) -> ColumnElement[bool]:
+    """`has_text` in the form that the trigram index serves."""
     return recording_text.c.text.contains(folded(wanted), autoescape=True)
 
 

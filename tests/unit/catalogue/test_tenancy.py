@@ -54,6 +54,7 @@ HELPERS = {
     "is_of",
     "bounds_of",
     "has_text",
+    "by_trigrams",
     "plain_page",
     "_account_of",
     "_held",
