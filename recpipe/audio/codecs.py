@@ -47,6 +47,12 @@ def is_mpeg(codec: str) -> bool:
     return codec in _MPEG
 
 
+def convertible(audio: AudioFacts) -> bool:
+    """Whether `decode.blocks` takes it from a stream, which libmpg123 and FLAC do not do without going back."""
+    seeks = audio.container in (Container.FLAC, Container.OGG) or is_mpeg(audio.codec)
+    return decoded(audio.container, audio.codec) and not seeks and NO_WAVEFORM not in audio.flags
+
+
 def playable(audio: AudioFacts) -> bool:
     """Whether today's browsers play it as it is: all know PCM, A-law, u-law and MP3, none GSM 6.10, ADPCM or AU."""
     return audio.codec in _PLAYED.get(audio.container, ()) and audio.channels <= 2

@@ -37,7 +37,7 @@ SEND_SECONDS = 120
 PRESIGNED_SECONDS = 300
 
 # Shown inline by no browser that heeds the type, kept by none without asking us again.
-_CACHE = "private, no-cache, no-transform"
+CACHE = "private, no-cache, no-transform"
 
 
 class Source(Protocol):
@@ -114,7 +114,7 @@ def deliver(
     kind = media_type(recording)
     headers = {
         "accept-ranges": "bytes",
-        "cache-control": _CACHE,
+        "cache-control": CACHE,
         "content-disposition": disposition("attachment" if action is Action.DOWNLOAD else "inline", recording.name),
         "etag": file.etag,
         "last-modified": file.last_modified,

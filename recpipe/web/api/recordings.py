@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from recpipe.access.principal import Action
+from recpipe.model import FORMATS
 from recpipe.web.api.asking import Asked, asked, understood
 from recpipe.web.api.delivery import deliver
 from recpipe.web.api.openapi import declared
@@ -19,7 +20,7 @@ router = APIRouter(prefix=f"{API}/recordings", tags=["recordings"], dependencies
 
 RecordingId = Annotated[str, Path(min_length=1, max_length=64, examples=["5f0c9a5e3b7d4e1f8a6b2c1d0e9f8a7b"])]
 _MEDIA = {"schema": {"type": "string", "format": "binary"}}
-_FILES = {"audio/wav": _MEDIA, "audio/mpeg": _MEDIA, "application/octet-stream": _MEDIA}
+_FILES = {form.media_type: _MEDIA for form in FORMATS.values()}
 
 
 @router.get("", operation_id="search_recordings", response_model=RecordingList, responses=declared(404))

@@ -22,6 +22,7 @@ from recpipe.model import FORMATS, Direction, NumberMatch, Page, Recording, Reco
 from recpipe.web.api import export
 from recpipe.web.api.asking import Asked, understood
 from recpipe.web.api.delivery import deliver
+from recpipe.web.api.playable import deliver_playable, needs_conversion
 from recpipe.web.dashboard.desk import Desk, Form, Looking, TheDesk, Viewer, redirect
 from recpipe.web.errors import problem_of
 from recpipe.web.schemas import Selection
@@ -111,6 +112,15 @@ def media(request: Request, desk: TheDesk, viewer: Looking, recording_id: str, d
     recording = desk.context.reader.get(viewer.principal, recording_id, action)
     request.state.tenant = recording.tenant_id
     return deliver(request, desk.proxied, viewer.principal, recording, action)
+
+
+@router.get("/recordings/{recording_id}/playable")
+@router.head("/recordings/{recording_id}/playable")
+def playable(request: Request, desk: TheDesk, viewer: Looking, recording_id: str) -> Response:
+    """What browsers play of a recording whose format they do not know."""
+    recording = desk.context.reader.get(viewer.principal, recording_id, Action.PLAY)
+    request.state.tenant = recording.tenant_id
+    return deliver_playable(request, desk.proxied, viewer.principal, recording)
 
 
 @router.get("/recordings/{recording_id}/waveform")
@@ -277,6 +287,12 @@ class Row:
     may_play: bool
     may_download: bool
     may_delete: bool
+
+    @property
+    def source(self) -> str:
+        """What the player plays."""
+        what = "playable" if needs_conversion(self.recording) else "media"
+        return f"/recordings/{self.recording.id}/{what}"
 
     @property
     def plain_name(self) -> str:
