@@ -8,7 +8,8 @@ from datetime import datetime
 from recpipe import log
 from recpipe.catalogue import Catalogue
 from recpipe.model import CallFacts, Recording
-from recpipe.pipeline.order import START_GUESSED, Line
+from recpipe.pipeline.dating import START_GUESSED
+from recpipe.pipeline.order import Line
 from recpipe.spool.describe import RECORD_COMES_WITHIN, fill
 from recpipe.spool.grammar import completed
 from recpipe.spool.when import is_credible

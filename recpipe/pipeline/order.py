@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -34,7 +34,6 @@ from recpipe.errors import (
     Waits,
 )
 from recpipe.model import (
-    AudioFacts,
     CallFacts,
     Container,
     FileIdentity,
@@ -46,6 +45,8 @@ from recpipe.model import (
     Tenant,
     TenantCertificate,
 )
+from recpipe.pipeline.dating import dated
+from recpipe.pipeline.derived import as_mp3, waveform
 from recpipe.pipeline.formats import OtherFormats
 from recpipe.pipeline.names import display_name
 from recpipe.pipeline.recognise import recognise
@@ -53,15 +54,11 @@ from recpipe.settings import Spool
 from recpipe.spool.describe import Describer
 from recpipe.spool.files import Kind, kind_of, safe_text
 from recpipe.spool.folder import SpoolFolder
-from recpipe.spool.when import from_ns, is_credible, likelier_occurrence
 from recpipe.store import layout
 from recpipe.store.base import Store
 
 # The pipeline's view of a tenant is at most this old: what a switch to "sealed" may lag behind.
 TENANT_CACHE_SECONDS = 0.5
-# Flags of a recording: nothing named its start, or what did named a time that has not come yet.
-START_GUESSED = "start-from-mtime"
-START_IN_FUTURE = "start-in-future"
 _HASH_BLOCK_BYTES = 1 << 20
 
 
@@ -161,17 +158,17 @@ class Order:
         if line.spool.formats != "all" and (other := self.formats.of(line.spool.label, settled, audio.duration_ms)):
             self.confirm(other.id, other.object_key)
             return AlreadyStored(other.id)
-        facts, flags = _dated(facts, settled, audio, self._clock())
+        facts, flags = dated(facts, settled, audio, self._clock())
         scratch: Path | None = None
         try:
             path = source
             if tenant.store_format is StoreFormat.MP3 and audio.container is not Container.MP3:
-                if (made := _as_mp3(path, audio, aside := line.folder.scratch())) is None:
+                if (made := as_mp3(path, audio, aside := line.folder.scratch())) is None:
                     flags += (codecs.NOT_CONVERTED,)
                 else:
                     path, audio, scratch = aside, made, aside
             # The rhythm of a sealed call is content: it gets no waveform.
-            drawn = b"" if tenant.encryption else _waveform(path, audio)
+            drawn = b"" if tenant.encryption else waveform(path, audio)
             if drawn is None and codecs.NO_WAVEFORM not in audio.flags:
                 flags += (codecs.NO_WAVEFORM,)
             caller, callee = numbers.e164(facts.caller, tenant.region), numbers.e164(facts.callee, tenant.region)
@@ -179,7 +176,7 @@ class Order:
             now = self._clock()
             sealing = seal.begin(tenant, certificates, splice.size_bytes, now)
             started_at = facts.started_at
-            assert started_at is not None  # _dated saw to it
+            assert started_at is not None  # dated saw to it
             draft = Recording(
                 id=recording_id,
                 tenant_id=tenant.id,
@@ -356,30 +353,6 @@ class _Heard:
         return self._body.readinto(buffer)
 
 
-def _as_mp3(path: Path, audio: AudioFacts, out: Path) -> AudioFacts | None:
-    """The facts of the MP3 that was made at `out`; None, and no file, where nothing here decodes the recording."""
-    from recpipe.audio import decode, transcode  # numpy takes 14 MB, and many an ingest node needs it never
-
-    try:
-        with out.open("wb") as stream:
-            return transcode.to_mp3(path, audio, stream)
-    except BaseException as error:
-        out.unlink(missing_ok=True)
-        if isinstance(error, decode.Undecodable):
-            return None
-        raise
-
-
-def _waveform(path: Path, audio: AudioFacts) -> bytes | None:
-    """None where nothing here decodes the recording: no reason to refuse it."""
-    from recpipe.audio import decode, peaks  # as for `_as_mp3`
-
-    try:
-        return peaks.compute(path, audio)
-    except decode.Undecodable:
-        return None
-
-
 def in_log(error: Exception) -> str:
     """What an error may say in the log: not the name of a file, which may hold a telephone number."""
     if isinstance(error, (StoreError, CatalogueError)):
@@ -451,22 +424,3 @@ def derived_id(tenant_id: str, source_name: str, source_sha256: str) -> str:
     """Derived, so that every retry and every crash ends at the same recording."""
     parts = (tenant_id.encode(), os.fsencode(source_name), source_sha256.encode())
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
-
-
-def _dated(facts: CallFacts, settled: Settled, audio: AudioFacts, now: datetime) -> tuple[CallFacts, tuple[str, ...]]:
-    """Facts with a start that may be true.
-
-    Where nothing names one, it is the last write minus the duration, and where that is in the future as well, now;
-    flagged as such. Of a local time that came twice, the last write tells which is meant.
-    """
-    ended_at = from_ns(settled.mtime_ns)
-    began_at = (ended_at - timedelta(milliseconds=audio.duration_ms)).replace(microsecond=0)
-    started_at = facts.started_at
-    if started_at is not None and is_credible(started_at, now):
-        if facts.start_is_local:
-            started_at = likelier_occurrence(started_at, facts.timezone, began_at)
-        return replace(facts, started_at=started_at, start_is_local=False), ()
-    flags = (START_GUESSED,) if started_at is None else (START_GUESSED, START_IN_FUTURE)
-    if not is_credible(began_at, now):
-        began_at = now.replace(microsecond=0)
-    return replace(facts, started_at=began_at, start_is_local=False), flags
