@@ -249,7 +249,10 @@ class Settler:
                 return True
             # Both are there and closed: a converter may be about to remove the one it has read.
             still_since = max(track.still_since, known.still_since)
-            if known.state is State.GROWING and now < still_since + _UNFINISHED_TIMES * self._settle_seconds:
+            if (
+                known.state in (State.GROWING, State.STILL)
+                and now < still_since + _UNFINISHED_TIMES * self._settle_seconds
+            ):
                 return True
         return False
 
