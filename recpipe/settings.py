@@ -137,10 +137,13 @@ class Settings(BaseSettings):
     s3_access_key: SecretStr = Field(SecretStr(""), description="empty: boto3's own chain (environment, instance role)")
     s3_secret_key: SecretStr = Field(SecretStr(""), description="goes with s3_access_key")
     s3_checksums: Literal["when_supported", "when_required"] = Field(
-        "when_supported", description="when_required for stores that reject checksum trailers"
+        "when_supported",
+        description="when_required sends none, for stores that refuse them; recpipe finds that out by itself",
     )
     s3_verify: Literal["checksum", "reread"] = Field(
-        "checksum", description="how an upload is verified: the store's own SHA-256, or reading it back"
+        "checksum",
+        description="checksum: an upload is verified by the store's own SHA-256, and read back where that says nothing; "
+        "reread: always read back",
     )
     s3_addressing: Literal["auto", "path", "virtual"] = Field(
         "auto", description="bucket in the path or in the host name"

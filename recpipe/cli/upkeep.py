@@ -67,6 +67,11 @@ def _tell(report: Report) -> None:
     )
     if report.read < report.recordings:
         frame.say("Of the others only size, and the checksum that the store keeps if it does, was compared.")
+    if report.incomparable:
+        frame.say(
+            f"{report.incomparable:,} checksums of the store cannot be compared: it reports them in another form. The "
+            "bytes were read instead, and are those that were stored."
+        )
     if report.in_work:
         frame.say(f"{report.in_work:,} objects are so new, or so lately deleted, that they are still in work.")
     if report.unsure:
@@ -74,6 +79,10 @@ def _tell(report: Report) -> None:
             "[bold red]But no ingest is running that could write their rows.[/] Look again in ten minutes: what is "
             "left of them then is of an interrupted upload, or the catalogue is older than the store. Remove nothing; "
             "recpipe recover --dry-run says what can be taken back."
+        )
+    elif not report.problems and report.recordings and not report.read:
+        frame.say(
+            "[bold green]Everything is there, in the right size.[/] No bytes were read: --sample 0 looks at no more."
         )
     elif not report.problems:
         frame.say("[bold green]Everything is there and as it was stored.[/]")

@@ -5,8 +5,8 @@ A `put` may be repeated with the same key and bytes; every other call may be rep
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import BinaryIO, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import BinaryIO, Protocol, runtime_checkable
 
 from recpipe.model import Readable, StoredObject
 
@@ -81,4 +81,13 @@ class Store(Protocol):
 
     def presign(self, key: str, *, seconds: int, download_name: str, media_type: str) -> str | None:
         """A URL that gives this object to whoever holds it, for `seconds`; None where the store has no such thing."""
+        ...
+
+
+@runtime_checkable
+class Chooses(Protocol):
+    """A store that may find out that a setting does not suit its server, and goes on as if another were set."""
+
+    def choices(self) -> Sequence[str]:
+        """What it chose, and why; nothing where all is as set."""
         ...

@@ -1,11 +1,12 @@
-"""Objects in S3 or a store that speaks it. With `s3_short`, the only module that knows boto3; its types end here.
+"""Objects in S3 or a store that speaks it. With its `s3_*` neighbours, the only module that knows boto3.
 
 How a `put` is made safe:
 
 - `If-None-Match: *` lets the store itself refuse to overwrite. Not every store heeds it, so the first object of a
   process is looked for before and sent twice after; where the second is not refused, every later put looks first.
 - Every request carries a SHA-256, which the store checks on arrival. Afterwards HEAD reads it back; where the store
-  keeps none, or only repeats what it was told, the object is read back and hashed.
+  keeps none, only repeats what it was told, or has it in another form, the object is read back and hashed. To a store
+  that refuses such headers none are sent.
 - Larger objects go in parts, one buffer of `s3_part_bytes` at a time. Whatever fails, the parts are given up. Those of
   a process that was killed are not, nor is the empty upload whose making was never answered: a lifecycle rule
   (AbortIncompleteMultipartUpload) of the bucket clears them.
@@ -23,16 +24,13 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import boto3.session
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from recpipe import __version__
 from recpipe.errors import ObjectDamaged, ObjectExists, ObjectMissing, StoreError, StoreUnavailable, VersionsRemain
 from recpipe.model import Readable, StoredObject
 from recpipe.settings import Settings
@@ -44,18 +42,18 @@ from recpipe.store.s3_answers import (
     as_body,
     attachment,
     hexadecimal,
-    is_loopback,
     kept_checksum,
     note_in,
     stream,
     utc,
     wire,
 )
+from recpipe.store.s3_client import Clients, Manner
 from recpipe.store.s3_errors import RangeBeyondEnd, code_of, translated
-from recpipe.store.s3_short import CHECKSUM, METADATA, ShortWay
+from recpipe.store.s3_short import CHECKSUM, METADATA
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+    pass
 
 MAX_PARTS = 10_000  # S3 user guide, "Amazon S3 multipart upload limits"
 MEDIA_TYPE = "application/octet-stream"  # the real one would tell a bucket reader what is inside
@@ -97,43 +95,20 @@ class S3Store:
         threads: int = 64,
         attempts: int = 4,
         connect_seconds: float = 5,
-        read_seconds: float = 60,
+        read_seconds: float = 20,
     ) -> None:
         self._bucket = bucket
         self._prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
         self._part_bytes = settings.s3_part_bytes
-        self._sends_checksums = settings.s3_checksums == "when_supported"
         self._believes_checksums = settings.s3_verify == "checksum"
         self._attempts = attempts
         self._heeds_conditions: bool | None = None  # None: not known yet
         self._learning = threading.Lock()
-        # No proxy could reach our own loopback.
-        options: dict[str, Any] = {"proxies": {}} if is_loopback(settings.s3_endpoint) else {}
-        user_agent = f"recpipe/{__version__}"
-        session = boto3.session.Session(
-            settings.s3_access_key.get_secret_value() or None, settings.s3_secret_key.get_secret_value() or None
-        )
-        self._client: S3Client = session.client(
-            "s3",
-            region_name=settings.s3_region,
-            endpoint_url=settings.s3_endpoint or None,
-            config=Config(
-                # Saves composing botocore's own for every request, 7 % of its time.
-                user_agent=user_agent,
-                parameter_validation=False,  # the calls are ours and always alike; the tests make each of them
-                signature_version="s3v4",
-                s3={"addressing_style": settings.s3_addressing},
-                max_pool_connections=threads,
-                connect_timeout=connect_seconds,
-                read_timeout=read_seconds,
-                retries={"mode": "standard", "total_max_attempts": attempts},
-                request_checksum_calculation=settings.s3_checksums,
-                # Ranges have no checksum of their own, and whole objects are hashed by those who must be sure.
-                response_checksum_validation="when_required",
-                **options,
-            ),
-        )
-        self._short = ShortWay(self._client, session.get_credentials(), bucket, user_agent)
+        self._clients = Clients(settings, bucket, Manner(threads, attempts, connect_seconds, read_seconds))
+
+    def choices(self) -> Sequence[str]:
+        """What the store makes us do otherwise than set: the setting that would say so, and why."""
+        return [f"{setting}: {why}" for setting, why in self._clients.choices.items()]
 
     def put(self, key: str, body: Readable, size_bytes: int, note: Note | None = None) -> StoredObject:
         check_key(key)
@@ -146,22 +121,26 @@ class S3Store:
         sent = _Sent(size_bytes, digest.hexdigest(), wire(digest.digest()))
 
         metadata = _metadata(note, sent.sha256)
-        headers = {"Content-Type": MEDIA_TYPE} | ({CHECKSUM: sent.checksum} if self._sends_checksums else {})
-        headers |= {METADATA + name: value for name, value in metadata.items()}
+        headers = {"Content-Type": MEDIA_TYPE} | {METADATA + name: value for name, value in metadata.items()}
 
         def send(condition: dict[str, Any]) -> Mapping[str, Any]:
             conditions = {"If-None-Match": "*"} if condition else {}
-            answer = self._short.put(self._prefix + key, buffer, sent.sha256, headers | conditions)
-            if answer is not None:
-                return answer
-            return self._client.put_object(
-                **self._at(key),
-                Body=as_body(buffer),
-                ContentType=MEDIA_TYPE,
-                Metadata=metadata,
-                **self._checksum(sent.checksum),
-                **condition,
-            )
+
+            def request(checksums: bool) -> Mapping[str, Any]:
+                more = conditions | ({CHECKSUM: sent.checksum} if checksums else {})
+                answer = self._clients.short.put(self._prefix + key, buffer, sent.sha256, headers | more)
+                if answer is not None:
+                    return answer
+                return self._clients.client.put_object(
+                    **self._at(key),
+                    Body=as_body(buffer),
+                    ContentType=MEDIA_TYPE,
+                    Metadata=metadata,
+                    **_sums(sent.checksum, checksums),
+                    **condition,
+                )
+
+            return self._clients.trying(request, self._clients.sends)
 
         stored, created = self._create(key, sent, send)
         if created and self._heeds_conditions is None:
@@ -178,11 +157,11 @@ class S3Store:
         wanted: dict[str, Any] = {}
         if start or length is not None:
             wanted["Range"] = f"bytes={start}-{'' if length is None else start + length - 1}"
-        if (body := self._short.get(self._prefix + key, wanted.get("Range", ""))) is not None:
+        if (body := self._clients.short.get(self._prefix + key, wanted.get("Range", ""))) is not None:
             return stream(key, body)
         try:
             with translated(key):
-                answer = self._client.get_object(**self._at(key), **wanted)
+                answer = self._clients.client.get_object(**self._at(key), **wanted)
         except RangeBeyondEnd:
             return io.BytesIO()
         return stream(key, answer["Body"])
@@ -191,14 +170,15 @@ class S3Store:
         """As `Store.head`. The SHA-256 is the one that the store checked on arrival, not that of a fresh read."""
         check_key(key)
         answer = self._head(key)
-        kept = hexadecimal(kept_checksum(answer))
+        composite = answer.get("ChecksumType") == "COMPOSITE"  # of its parts, also where it does not look like that
+        kept = "" if composite else hexadecimal(kept_checksum(answer))
         return StoredObject(key, answer["ContentLength"], kept, utc(answer["LastModified"]), note_in(answer))
 
     def delete(self, key: str) -> None:
         """As `Store.delete`; in a bucket that keeps versions, every version of the object."""
         check_key(key)
         with suppress(ObjectMissing), translated(key):
-            answer = self._client.delete_object(**self._at(key))
+            answer = self._clients.client.delete_object(**self._at(key))
             if answer.get("DeleteMarker") or answer.get("VersionId"):
                 self._delete_versions(key)
 
@@ -208,7 +188,9 @@ class S3Store:
         """
         check_prefix(prefix)
         pages = iter(
-            self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
+            self._clients.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=self._prefix + prefix
+            )
         )
         while True:
             with translated(""):
@@ -226,7 +208,7 @@ class S3Store:
         if download_name:
             params["ResponseContentDisposition"] = attachment(download_name)
         with translated(key):
-            return self._client.generate_presigned_url(
+            return self._clients.client.generate_presigned_url(
                 "get_object", Params=params, ExpiresIn=max(1, min(seconds, PRESIGN_SECONDS))
             )
 
@@ -237,13 +219,13 @@ class S3Store:
             VersionsRemain: the bucket keeps some: object lock, or a right that is missing.
         """
         kept = 0
-        pages = self._client.get_paginator("list_object_versions")
+        pages = self._clients.client.get_paginator("list_object_versions")
         try:
             for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + key):
                 for entry in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
                     if entry["Key"] == self._prefix + key:
                         try:
-                            self._client.delete_object(**self._at(key), VersionId=entry["VersionId"])
+                            self._clients.client.delete_object(**self._at(key), VersionId=entry["VersionId"])
                         except ClientError as error:
                             if code_of(error)[1] != 403:
                                 raise
@@ -312,14 +294,15 @@ class S3Store:
         with suppress(ObjectMissing):
             if self._head(key)["ContentLength"] != size_bytes:
                 raise ObjectExists(key)
-        algorithm: dict[str, Any] = {"ChecksumAlgorithm": "SHA256"} if self._sends_checksums else {}
-        with translated(key):
-            created = self._client.create_multipart_upload(
-                **self._at(key),
-                ContentType=MEDIA_TYPE,
-                Metadata=metadata,
-                **algorithm,
+
+        def create(checksums: bool) -> Any:
+            algorithm: dict[str, Any] = {"ChecksumAlgorithm": "SHA256"} if checksums else {}
+            return self._clients.client.create_multipart_upload(
+                **self._at(key), ContentType=MEDIA_TYPE, Metadata=metadata, **algorithm
             )
+
+        with translated(key):
+            created = self._clients.trying(create, self._clients.sends)
         upload: dict[str, Any] = self._at(key) | {"UploadId": created["UploadId"]}
         done = False
         try:
@@ -327,7 +310,7 @@ class S3Store:
             listed: Any = {"Parts": parts}
 
             def send(condition: dict[str, Any]) -> Mapping[str, Any]:
-                return self._client.complete_multipart_upload(**upload, MultipartUpload=listed, **condition)
+                return self._clients.patient().complete_multipart_upload(**upload, MultipartUpload=listed, **condition)
 
             stored, done = self._create(key, sent, send)
             return stored
@@ -352,15 +335,20 @@ class S3Store:
             whole.update(buffer)
             digest = hashlib.sha256(buffer).digest()
             of_parts.update(digest)
-            part: dict[str, Any] = {"PartNumber": len(parts) + 1} | self._checksum(wire(digest))
+            part: dict[str, Any] = {"PartNumber": len(parts) + 1}
+
+            def send(checksums: bool, part: dict[str, Any] = part, checksum: str = wire(digest)) -> dict[str, Any]:
+                more = _sums(checksum, checksums)
+                answer = self._clients.client.upload_part(**upload, **part, **more, Body=as_body(buffer))
+                return part | more | {"ETag": answer["ETag"]}
+
             with translated(key):
-                answer = self._client.upload_part(**upload, **part, Body=as_body(buffer))
-            parts.append(part | {"ETag": answer["ETag"]})
+                parts.append(self._clients.trying(send, self._clients.sends))
         return parts, _Sent(size_bytes, whole.hexdigest(), f"{wire(of_parts.digest())}-{len(parts)}")
 
     def _give_up(self, key: str, upload: dict[str, Any]) -> None:
         with suppress(StoreError), translated(key):
-            self._client.abort_multipart_upload(**upload)
+            self._clients.client.abort_multipart_upload(**upload)
 
     # --- verifying ----------------------------------------------------------------------------------------
 
@@ -370,12 +358,17 @@ class S3Store:
         confirmed = self._believes_checksums and answer.get("ChecksumSHA256") == sent.checksum
         try:
             there = self._head(key) if confirmed else None
-            if there is None or not kept_checksum(there):
+            if there is None or kept_checksum(there) != sent.checksum:
+                # One that reads otherwise proves nothing: stores have several forms. The bytes decide.
                 there, sha256 = self._read_back(key)
                 good, what = sha256 == sent.sha256, "reading it back gave other bytes"
+                if good and self._believes_checksums and self._clients.sends:
+                    self._clients.chose(
+                        's3_verify = "reread"',
+                        "The store reports no SHA-256 that can be compared. What it cannot prove is read back.",
+                    )
             else:
-                kept = kept_checksum(there)
-                good, what = kept == sent.checksum, f"the store computed {kept} instead of {sent.checksum}"
+                good, what = True, ""
         except ObjectMissing:
             raise ObjectDamaged(key, "the store acknowledged it, but does not have it") from None
         size = there["ContentLength"]
@@ -411,20 +404,27 @@ class S3Store:
     def _read_back(self, key: str) -> tuple[Mapping[str, Any], str]:
         """The answer to a GET, and the SHA-256 of what came with it."""
         with translated(key):
-            answer = self._client.get_object(**self._at(key))
+            answer = self._clients.client.get_object(**self._at(key))
         return answer, sha256_of(stream(key, answer["Body"]))
 
     def _head(self, key: str) -> Any:
-        if (answer := self._short.head(self._prefix + key)) is not None:
+        clients = self._clients
+        if (answer := clients.short.head(self._prefix + key, asks=clients.asks)) is not None:
             return answer
+
+        def request(asks: bool) -> Any:
+            mode: dict[str, Any] = {"ChecksumMode": "ENABLED"} if asks else {}
+            return clients.client.head_object(**self._at(key), **mode)
+
         with translated(key):
-            return self._client.head_object(**self._at(key), ChecksumMode="ENABLED")
+            return clients.trying(request, clients.asks)
 
     def _at(self, key: str) -> dict[str, Any]:
         return {"Bucket": self._bucket, "Key": self._prefix + key}
 
-    def _checksum(self, value: str) -> dict[str, Any]:
-        return {"ChecksumSHA256": value} if self._sends_checksums else {}
+
+def _sums(checksum: str, wanted: bool) -> dict[str, Any]:
+    return {"ChecksumSHA256": checksum} if wanted else {}
 
 
 def _metadata(note: Note | None, sha256: str) -> dict[str, str]:

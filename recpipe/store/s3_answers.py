@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import ipaddress
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 STREAM_BYTES = 256 * 1024
+_HEX = re.compile("[0-9a-fA-F]{64}")
 NOTE = "note"  # the name of an object's note among its metadata
 
 
@@ -65,8 +68,15 @@ def wire(digest: bytes) -> str:
 
 
 def hexadecimal(checksum: str) -> str:
-    """Hex of a whole object's checksum; "" for that of parts, which is no hash of the object."""
-    return "" if "-" in checksum else base64.b64decode(checksum).hex()
+    """Hex of a whole object's SHA-256, in base64 or hex; "" for that of parts, and for what is no SHA-256."""
+    text = checksum.strip().strip('"')
+    if _HEX.fullmatch(text):
+        return text.lower()
+    try:
+        digest = base64.b64decode(text, validate=True)
+    except ValueError:
+        return ""
+    return digest.hex() if len(digest) == hashlib.sha256().digest_size else ""
 
 
 def attachment(name: str) -> str:

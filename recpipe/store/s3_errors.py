@@ -92,6 +92,12 @@ def code_of(error: ClientError) -> tuple[str, int]:
     return error.response.get("Error", {}).get("Code", "") or str(status), status
 
 
+def may_be_about_checksums(error: ClientError) -> bool:
+    """Whether a request was refused in a way in which stores refuse checksum headers: 400 or 501, in any words."""
+    code, status = code_of(error)
+    return status in (400, 501) and code not in _PASSING
+
+
 def _answered(key: str, error: ClientError) -> Exception:
     code, status = code_of(error)
     if key and code in _MISSING:

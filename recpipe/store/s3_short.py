@@ -68,9 +68,9 @@ class ShortWay:
             answer.close()
         return None
 
-    def head(self, key: str) -> Answer | None:
-        """What `head_object` with its ChecksumMode says; None: ask the client."""
-        answer = self._send("HEAD", key, {"x-amz-checksum-mode": "ENABLED"})
+    def head(self, key: str, *, asks: bool = True) -> Answer | None:
+        """What `head_object` says, with its ChecksumMode where it `asks` for that; None: ask the client."""
+        answer = self._send("HEAD", key, {"x-amz-checksum-mode": "ENABLED"} if asks else {})
         if answer is None or answer.status != 200:
             return None
         headers = answer.headers
@@ -230,4 +230,5 @@ class _Body:
 
 def _checksum_of(headers: Any) -> dict[str, str]:
     kept = headers.get(CHECKSUM)
-    return {"ChecksumSHA256": kept} if kept else {}
+    kind = {"ChecksumType": named} if (named := headers.get("x-amz-checksum-type")) else {}
+    return kind | ({"ChecksumSHA256": kept} if kept else {})

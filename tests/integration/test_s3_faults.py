@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog.testing
 from botocore.credentials import Credentials
 
-from recpipe.errors import ObjectExists, ObjectMissing, StoreUnavailable
+from recpipe.errors import ObjectExists, ObjectMissing, StoreRejected, StoreUnavailable
 from recpipe.store.s3 import S3Store
+from recpipe.store.s3_answers import hexadecimal
 from recpipe.store.s3_short import ShortWay
 from tests.contracts.store import PART, Trickle, content, get, put
 from tests.services.need import missing
@@ -137,7 +139,7 @@ def test_a_store_that_says_501_to_conditions_is_looked_at_first_instead(
     put(store, "t/r-1", content(300_000))
     put(store, "t/r-2", content(PART + 1))
     put(store, "t/r-3", b"x")
-    assert proxy.refused == 2, "once on the short way and once by the client; then it is remembered"
+    assert proxy.refused == 4, "on the short way and by the client, with checksums and without; then it is remembered"
     with pytest.raises(ObjectExists):
         put(store, "t/r-1", content(300_000, 1))
     assert get(store, "t/r-1") == content(300_000)
@@ -186,10 +188,10 @@ def test_work_goes_on_where_the_short_way_is_refused(s3_server: S3Server, prefix
     store = S3Store(s3_server.settings(s3_part_bytes=PART), s3_server.bucket, prefix)
     put(store, "t/r-1", content(1000))
     assert get(store, "t/r-1") == content(1000)
-    assert store._short._way, "the short way is the usual one"
+    assert store._clients.short._way, "the short way is the usual one"
 
     # Given: credentials that the store refuses there, as another kind of signature would be
-    store._short = ShortWay(store._client, Credentials("nobody", "nothing"), s3_server.bucket, "test")
+    store._clients.short = ShortWay(store._clients.client, Credentials("nobody", "nothing"), s3_server.bucket, "test")
     if first == "read":
         assert get(store, "t/r-1") == content(1000)
     elif first == "head":
@@ -198,7 +200,7 @@ def test_work_goes_on_where_the_short_way_is_refused(s3_server: S3Server, prefix
         assert put(store, "t/r-3", content(1000)).size_bytes == 1000
 
     # Then: it is not tried again
-    assert store._short._closed and store._short._way is None
+    assert store._clients.short._closed and store._clients.short._way is None
     assert get(store, "t/r-1") == content(1000)
     with pytest.raises(ObjectMissing):
         get(store, "t/r-2")
@@ -208,7 +210,7 @@ def test_a_missing_object_does_not_end_the_short_way(s3_server: S3Server, prefix
     store = S3Store(s3_server.settings(s3_part_bytes=PART), s3_server.bucket, prefix)
     with pytest.raises(ObjectMissing):
         get(store, "t/r-1")
-    assert store._short._way
+    assert store._clients.short._way
 
 
 def test_a_botocore_that_is_built_otherwise_only_costs_time(s3_server: S3Server, prefix: str) -> None:
@@ -217,8 +219,86 @@ def test_a_botocore_that_is_built_otherwise_only_costs_time(s3_server: S3Server,
             self.send = session.send
 
     store = S3Store(s3_server.settings(), s3_server.bucket, prefix)
-    endpoint: Any = store._client._endpoint  # type: ignore[attr-defined]
+    endpoint: Any = store._clients.client._endpoint  # type: ignore[attr-defined]
     endpoint.http_session = Otherwise(endpoint.http_session)
     put(store, "t/r-1", content(1000))
     assert get(store, "t/r-1") == content(1000)
-    assert store._short._closed
+    assert store._clients.short._closed
+
+
+# --- checksums ------------------------------------------------------------------------------------------------
+
+INVALID = b"<Error><Code>InvalidArgument</Code><Message>Unsupported header x-amz-checksum-sha256</Message></Error>"
+
+
+@pytest.mark.parametrize("first", ["put", "parts", "head"])
+@pytest.mark.parametrize("setting", ["when_supported", "when_required"])
+def test_a_store_that_refuses_checksum_headers_is_used_without(
+    proxy: FlakyProxy, s3_server: S3Server, prefix: str, first: str, setting: str
+) -> None:
+    put(direct(s3_server, prefix), "t/there", content(1000))
+    settings = replace(s3_server, endpoint=proxy.endpoint).settings(s3_part_bytes=PART, s3_checksums=setting)
+    store = S3Store(settings, s3_server.bucket, prefix)
+    proxy.refuse_header, proxy.refusal = b"x-amz-checksum-", (b"400 Bad Request", INVALID)
+    with structlog.testing.capture_logs() as logs:
+        if first == "head":
+            assert store.head("t/there").size_bytes == 1000
+        for size in (PART + 1, 300_000) if first == "parts" else (300_000, PART + 1):
+            assert put(store, f"t/r-{size}", content(size)).size_bytes == size
+            assert get(store, f"t/r-{size}") == content(size)
+        with pytest.raises(ObjectExists):
+            put(store, "t/r-300000", content(300_000, 1))
+        refused = proxy.refused
+        put(store, "t/last", content(10))
+        store.delete("t/last")
+        assert proxy.refused == refused, "what was learned is kept"
+        with pytest.raises(ObjectMissing):
+            store.head("t/last")
+    chosen = [entry for entry in logs if entry["event"] == "store setting chosen"]
+    assert [entry["setting"] for entry in chosen] == ['s3_checksums = "when_required"']
+    assert len(store.choices()) == 1 and "reading it back" in store.choices()[0]
+
+
+def test_a_refusal_that_is_not_about_checksums_is_told_as_it_is(
+    proxy: FlakyProxy, s3_server: S3Server, prefix: str
+) -> None:
+    store = behind(proxy, s3_server, prefix)
+    proxy.refuse_header, proxy.refusal = b"authorization", (b"400 Bad Request", INVALID)
+    with pytest.raises(StoreRejected, match="400"):
+        put(store, "t/r-1", b"x")
+    assert store.choices() == []
+    proxy.refuse_header = b""
+    put(store, "t/r-1", b"x")
+    assert store._clients.sends, "and changes nothing for later"
+
+
+@pytest.mark.parametrize("size", [1000, PART + 1])
+def test_a_checksum_that_reads_otherwise_costs_no_good_object(
+    s3_server: S3Server, prefix: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the store reports: composite or whole, base64 or hex, this kind or that. The bytes decide."""
+    store = S3Store(s3_server.settings(s3_part_bytes=PART), s3_server.bucket, prefix)
+    honest = store._head
+
+    def otherwise(key: str) -> Any:
+        return dict(honest(key)) | {"ChecksumSHA256": "b3RoZXIgYnl0ZXMgb3Igb3RoZXIgd29yZHM/Pz8/Pz8="}
+
+    monkeypatch.setattr(store, "_head", otherwise)
+    put(store, "t/r-1", content(size))
+    assert get(direct(s3_server, prefix), "t/r-1") == content(size)
+    assert put(store, "t/r-1", content(size)).size_bytes == size, "and it is known again"
+
+
+@pytest.mark.parametrize(
+    ("checksum", "is_hex"),
+    [
+        ("RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o=", True),
+        ("RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o=-3", False),
+        ("44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a", True),
+        ("AAAAAA==", False),
+        ("??", False),
+    ],
+)
+def test_a_checksum_is_read_in_each_of_its_forms_and_never_misread(checksum: str, is_hex: bool) -> None:
+    expected = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a" if is_hex else ""
+    assert hexadecimal(checksum) == expected

@@ -47,7 +47,7 @@ def opened(server: S3Server, prefix: str) -> S3Store:
 def test_reading_takes_one_connection_and_gives_it_back_with_the_last_byte(s3_server: S3Server, prefix: str) -> None:
     store = opened(s3_server, prefix)
     put(store, "t/r-1", content(700_000))
-    way = store._short._way
+    way = store._clients.short._way
     assert way is not None
     open_streams = []
     for _ in range(3):
@@ -75,7 +75,7 @@ def test_a_proxy_of_the_machine_is_taken(s3_server: S3Server, prefix: str, monke
     monkeypatch.setattr("botocore.httpsession.URLLib3Session.send", refuse)
     put(store, "t/r-1", content(1000))
     assert get(store, "t/r-1") == content(1000)
-    way = store._short._way
+    way = store._clients.short._way
     assert way is not None
     assert way.target.startswith("http://s3.invalid/"), "RFC 9112 section 3.2.2: a proxy is told the whole URL"
 
@@ -91,7 +91,7 @@ def test_the_stores_certificate_is_checked(
         trusting = opened(server, prefix)
         monkeypatch.delenv("AWS_CA_BUNDLE")
         stranger = opened(server, prefix)
-        assert stranger._short.get(f"{prefix}/t/r-1", "") is None
+        assert stranger._clients.short.get(f"{prefix}/t/r-1", "") is None
         with pytest.raises(StoreRejected, match="not trusted"):
             stranger.read("t/r-1")
         monkeypatch.setattr("botocore.httpsession.URLLib3Session.send", refuse)

@@ -19,7 +19,8 @@ class FlakyProxy:
         swallow_answers: so many answers are thrown away whole, their connection closed.
         stall: nothing of any answer is passed on.
         corrupt: bytes to replace in requests, and what by (of the same length).
-        refuse_header: a request with this header (lower case) is answered 501 and not passed on.
+        refuse_header: a request with this header (lower case) is answered with `refusal` and not passed on.
+        refusal: status line and body; HEAD gets no body.
     """
 
     def __init__(self, target: str) -> None:
@@ -30,6 +31,7 @@ class FlakyProxy:
         self.stall = False
         self.corrupt: tuple[bytes, bytes] | None = None
         self.refuse_header = b""
+        self.refusal = (b"501 Not Implemented", b"")
         self.refused = self.cuts = 0
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
@@ -94,7 +96,9 @@ class FlakyProxy:
         while left > 0 and (more := client.recv(65536)):
             left -= len(more)
         self.refused += 1
-        client.sendall(b"HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        status, body = self.refusal
+        body = b"" if head.startswith(b"HEAD ") else body
+        client.sendall(b"HTTP/1.1 %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % (status, len(body)) + body)
 
     def _take(self, fault: str) -> bool:
         with self._lock:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
@@ -119,6 +120,20 @@ def test_a_sample_that_has_everything_finds_a_changed_byte_the_store_does_not_kn
     world.store.put(changed.object_key, io.BytesIO(b"CONTENT"), 7)
     assert kinds(looked(world, sample=0)) == []
     assert kinds(looked(world, sample=1)) == [(ProblemKind.OBJECT_DAMAGED, changed.id)]
+
+
+def test_a_checksum_that_reads_otherwise_is_no_damage_where_the_bytes_are_right(world: World, acme: Tenant) -> None:
+    class Otherwise(MemoryStore):
+        def head(self, key: str) -> StoredObject:
+            return replace(super().head(key), sha256="0" * 64)
+
+    world.store = Otherwise()
+    good, bad = stored(world, acme), stored(world, acme, b"another")
+    world.store.delete(bad.object_key)
+    world.store.put(bad.object_key, io.BytesIO(b"changed"), 7)
+    report = looked(world, sample=0)
+    assert kinds(report) == [(ProblemKind.OBJECT_DAMAGED, bad.id)]
+    assert report.incomparable == 1 and good.id != bad.id
 
 
 def test_a_sample_is_fair(world: World, acme: Tenant) -> None:

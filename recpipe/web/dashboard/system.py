@@ -12,6 +12,7 @@ from recpipe import metrics
 from recpipe.access.principal import Action
 from recpipe.errors import InputInvalid, RecpipeError
 from recpipe.model import DayTotal
+from recpipe.store.base import Chooses, Store
 from recpipe.web.dashboard.desk import Desk, Form, Looking, TheDesk, Viewer, redirect
 from recpipe.web.errors import problem_of
 
@@ -88,6 +89,7 @@ def _page(
         nodes=nodes,
         alive_since=now - ALIVE_WITHIN,
         health=request.app.state.readiness.now(),
+        troubles=[*(context.ingest.troubles().values() if context.ingest else ()), *_choices(context.store)],
         files_waiting=sum(node.files_waiting for node in nodes if node.seen_at > now - ALIVE_WITHIN),
         daily=bars(list(per_day.items())),
         today=per_day[_day(now, 0)],
@@ -98,6 +100,11 @@ def _page(
         page=context.quarantine.list(who, cursor or None, 50) if viewer.may("quarantine") else None,
         names={t.id: t.title for t in viewer.tenants},
     )
+
+
+def _choices(store: Store) -> Sequence[str]:
+    """What the store made recpipe do otherwise than set."""
+    return [f"Chosen for this store: {choice}" for choice in store.choices()] if isinstance(store, Chooses) else ()
 
 
 def bars(values: Sequence[tuple[str, int]], width: float = 560, height: float = 90) -> list[Bar]:

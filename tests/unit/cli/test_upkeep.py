@@ -27,6 +27,7 @@ def test_what_was_stored_is_sound(cli: Cli, calls: list[Any]) -> None:
         "objects": 3,
         "read": 3,
         "read_bytes": sum(call["size_bytes"] for call in calls),
+        "incomparable": 0,
         "in_work": 0,
         "ingest_runs": False,
         "problems": [],
