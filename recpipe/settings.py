@@ -81,6 +81,9 @@ class Spool(BaseModel):
     rescan_seconds: float = Field(10.0, gt=0, le=3600, description="how often the folder is read whole")
     after: Literal["delete", "archive"] = Field("delete", description="what becomes of a file once it is stored")
     archive: Path | None = Field(None, description='after = "archive": where stored files are moved')
+    state_dir: Path | None = Field(
+        None, description="recpipe's own folder for this spool, in place of .recpipe in it: quarantine, uploads, lock"
+    )
     cdr_csv: Path | None = Field(None, description="Asterisk Master.csv to join calls with")
     cdr_dir: Path | None = Field(None, description="FreeSWITCH xml_cdr folder to join calls with")
     moved_in_whole: bool = Field(False, description="files appear by rename only: take them at once")
@@ -103,6 +106,8 @@ class Spool(BaseModel):
             raise ValueError('after = "archive" needs archive = "/a/folder" outside the spool')
         if self.archive is not None and self.archive.absolute().is_relative_to(self.path.absolute()):
             raise ValueError("the archive must lie outside the spool, or its files would be taken again")
+        if self.state_dir is not None and self.state_dir.absolute().is_relative_to(self.path.absolute()):
+            raise ValueError("state_dir must lie outside the spool; without it recpipe makes .recpipe in there")
         return self
 
     @property
@@ -208,7 +213,9 @@ class Settings(BaseSettings):
         for one, other in itertools.permutations(spools, 2):
             if one.label == other.label:
                 raise ValueError(f'two spools are called {one.label!r}. Give each a name of its own: name = "pbx-1"')
-            for folder in (other.path, other.archive):
+            if one.state_dir is not None and one.state_dir == other.state_dir:
+                raise ValueError(f"two spools have the state_dir {one.state_dir}. Give each a folder of its own")
+            for folder in (other.path, other.archive, other.state_dir):
                 if folder is not None and Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(one.path)):
                     raise ValueError(
                         f"{folder} lies inside the spool {one.path}, which would take its files. Move one of them"

@@ -14,7 +14,7 @@ from recpipe.catalogue import Catalogue, Work
 from recpipe.errors import CatalogueError, RecpipeError
 from recpipe.model import CallFacts, Quarantined
 from recpipe.pipeline.order import Job, Line, Order
-from recpipe.spool.files import from_safe_text, may_be_recording, safe_text
+from recpipe.spool.files import from_safe_text, safe_text
 
 _log = log.get(__name__)
 
@@ -64,19 +64,19 @@ class WaitingList:
                     self._held[label, entry.relative] = _Listed(entry.reason, entry.message, entry.last_seen_at)
                 else:
                     work.quarantine.forget(spool=label, relative=entry.relative)
-            for path, relative in _quarantined(line):
+            for path, relative, size_bytes in line.folder.quarantined():
                 if safe_text(str(path)) not in listed:
                     _log.warning("unlisted file found in quarantine", spool=label)
                     work.quarantine.record(
                         spool=label,
                         path=safe_text(str(path)),
-                        relative=relative,
+                        relative=safe_text(relative),
                         tenant_id=None,
                         reason="found-in-quarantine",
                         message="It was moved to quarantine, but the process ended before it could say why. "
                         "Retry it to see the reason.",
                         held=False,
-                        size_bytes=path.stat().st_size,
+                        size_bytes=size_bytes,
                         at=self._clock(),
                     )
 
@@ -164,12 +164,3 @@ def _all(work: Work) -> Iterator[Quarantined]:
     while page.next_cursor is not None:
         page = work.quarantine.list(page.next_cursor, limit=1000)
         yield from page.items
-
-
-def _quarantined(line: Line) -> Iterator[tuple[Path, str]]:
-    root = line.folder.quarantine_root
-    for folder, _, names in os.walk(root):
-        for name in names:
-            path = Path(folder) / name
-            if may_be_recording(name) and not path.is_symlink():
-                yield path, safe_text(str(path.relative_to(root)))

@@ -23,6 +23,7 @@ from pathlib import Path
 from recpipe import log as logs
 from recpipe.errors import SourceChanged
 from recpipe.spool import moving
+from recpipe.spool.beneath import Beneath
 from recpipe.spool.files import Kind, kind_of
 from recpipe.spool.settle import ASK_AGAIN_SECONDS, Writer
 from recpipe.spool.writers import Writers
@@ -37,8 +38,8 @@ class Aside:
     """The folder of files that wait for their last look. Methods may be called from several threads.
 
     Args:
-        folder: in the control folder, on the file system of the spool.
-        root: the spool.
+        folder: gives the folder, which is in the control folder; mostly on the file system of the spool.
+        below: the way into the spool.
         grace_seconds: how long to wait where nobody can say whether the file is closed.
         let_go: removes or archives a file for good, given its path below the spool.
         label: the spool's name in logs.
@@ -46,15 +47,15 @@ class Aside:
 
     def __init__(
         self,
-        folder: Path,
-        root: Path,
+        folder: Callable[[], Path],
+        below: Beneath,
         grace_seconds: float,
         writers: Writers,
         let_go: Callable[[Path, Path], None],
         label: str,
     ) -> None:
         self._folder = folder
-        self._root = root
+        self._below = below
         self._grace_seconds = grace_seconds
         self._writers = writers
         self._let_go = let_go
@@ -62,8 +63,13 @@ class Aside:
         self._due: list[tuple[float, str]] = []  # heap of (when by time.time(), entry)
         self._lock = threading.Lock()
 
-    def put(self, source: Path, expected: moving.Expected, sidecars: Sequence[Path]) -> None:
+    def put(self, source: Path, relative: Path, expected: moving.Expected, sidecars: Sequence[Path]) -> None:
         """Move a stored file aside and look at it.
+
+        Args:
+            source: a path to it, its folder pinned.
+            relative: its path below the spool.
+            sidecars: those that go with it, in the same folder.
 
         Raises:
             SourceChanged: it is not the file that was stored; it is where it was.
@@ -71,23 +77,24 @@ class Aside:
         """
         moving.check(source, expected)
         entry = f"{time.time_ns() // 1_000_000}-{expected.size_bytes}-{expected.mtime_ns}-{secrets.token_hex(4)}"
+        here = {file: relative.with_name(file.name) for file in (source, *sidecars)}
         try:
-            source.rename(self._place(entry, source))
+            source.rename(self._place(entry, relative))
         except FileNotFoundError:
             raise SourceChanged(source) from None
         except OSError:  # too long a path for one name, or another file system is mounted there: look, and let go
             if self._writers.of_moved(source) is Writer.OPEN:
                 raise SourceChanged(source) from None
-            self._all_go(source, {file: file.relative_to(self._root) for file in (source, *sidecars)})
+            self._all_go(source, here)
             return
         for sidecar in sidecars:
             with contextlib.suppress(OSError):  # its name may be too long; it stays
-                sidecar.rename(self._place(entry, sidecar))
-        files = [source, *sidecars]
+                sidecar.rename(self._place(entry, here[sidecar]))
+        files = {self._place(entry, name): name for name in here.values()}
         try:
-            stayed = self._look(entry, {self._place(entry, file): file.relative_to(self._root) for file in files})
+            stayed = self._look(entry, files)
         except OSError:  # it can be neither removed nor archived: for whoever looks into the spool to see
-            self._put_back({self._place(entry, file): file.relative_to(self._root) for file in files})
+            self._put_back(files)
             raise
         if not stayed:
             raise SourceChanged(source)
@@ -106,17 +113,17 @@ class Aside:
                 _, entry = heapq.heappop(self._due)
             try:
                 names = [name for name in self._names() if name.partition("~")[0] == entry]
-                files = {self._folder / name: moving.unquoted(name.partition("~")[2]) for name in names}
+                files = {self._folder() / name: moving.unquoted(name.partition("~")[2]) for name in names}
                 self._look(entry, files)
             except OSError as error:
                 self._again(entry, time.time() + _TRY_AGAIN_SECONDS)
                 _log.warning("stored file cannot be removed yet", spool=self._label, why=error.strerror or "")
 
     def _names(self) -> list[str]:
-        return os.listdir(self._folder)  # noqa: PTH208
+        return os.listdir(self._folder())  # noqa: PTH208
 
-    def _place(self, entry: str, source: Path) -> Path:
-        return self._folder / f"{entry}~{moving.claim_name(source.relative_to(self._root))}"
+    def _place(self, entry: str, relative: Path) -> Path:
+        return self._folder() / f"{entry}~{moving.claim_name(relative)}"
 
     def _look(self, entry: str, files: dict[Path, Path]) -> bool:
         """Whether the file stayed as it was stored; gone for good or waiting here. Else it is back in the spool.
@@ -156,11 +163,14 @@ class Aside:
     def _put_back(self, files: dict[Path, Path]) -> None:
         """Back into the spool, under the old name or one beside it; sidecars first."""
         for path in sorted(files, key=lambda path: kind_of(files[path].name) is not Kind.SIDECAR):
-            with contextlib.suppress(FileNotFoundError):
-                moving.put_back(path, self._root / files[path])
+            with (
+                contextlib.suppress(FileNotFoundError),
+                self._below.parent(str(files[path]), make_mode=0o755) as original,
+            ):
+                moving.put_back(path, original)
 
     def _scarce(self) -> bool:
-        disk = os.statvfs(self._folder)
+        disk = os.statvfs(self._folder())
         return disk.f_bavail < disk.f_blocks * _SCARCE
 
 

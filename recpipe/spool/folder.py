@@ -7,14 +7,12 @@ uploads that are not complete, scratch files, files being removed, and stored on
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import re
 import secrets
-import socket
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from recpipe import log as logs
@@ -23,9 +21,19 @@ from recpipe.errors import SourceChanged, SpoolRefused
 from recpipe.model import FileIdentity, Settled
 from recpipe.spool import moving, whole
 from recpipe.spool.aside import Aside
-from recpipe.spool.beneath import Beneath
-from recpipe.spool.files import CONTROL_FOLDER, Kind, check_relative, kind_of, only_sidecars_of, safe_text
+from recpipe.spool.beneath import Beneath, NotBeneath
+from recpipe.spool.control import ControlFolder
+from recpipe.spool.files import (
+    CONTROL_FOLDER,
+    Kind,
+    check_relative,
+    kind_of,
+    may_be_recording,
+    only_sidecars_of,
+    safe_text,
+)
 from recpipe.spool.lock import SpoolLock
+from recpipe.spool.spool_id import SpoolId
 from recpipe.spool.upload import Upload, refusals, require_room
 from recpipe.spool.writers import Writers
 
@@ -48,28 +56,32 @@ class SpoolFolder:
         self._spool = spool
         self.root = spool.path.absolute()
         self._below = Beneath(self.root)
-        self.control = (state_dir or self.root / CONTROL_FOLDER).absolute()
-        self._claims = self.control / "removing"
-        self._quarantine = self.control / "quarantine"
-        self._incoming = self.control / "incoming"
-        self._scratch = self.control / "scratch"
+        self._control = ControlFolder((state_dir or spool.state_dir or self.root / CONTROL_FOLDER).absolute())
         self._writers = Writers(spool.remote_writers)
-        aside = self.control / "aside"
-        self._aside = Aside(aside, self.root, spool.grace_seconds, self._writers, self._let_go, spool.label)
-        self._folders = (
-            self._quarantine,
-            self._incoming,
-            self._scratch,
-            self._claims,
-            aside,
-            self.control / whole.FOLDER,
+        self._aside = Aside(
+            partial(self._ours, "aside"), self._below, spool.grace_seconds, self._writers, self._let_go, spool.label
         )
-        self._lock = SpoolLock(self.control / "lock")
+        self._lock = SpoolLock()
         self._locked_at_ns = 0
         self._crashed = False
-        self._id = ""
-        self._id_is_kept = False
-        self._resolved: dict[Path, str] = {}
+        self._spool_id = SpoolId(self.root, self._control.path / "id")
+
+    @property
+    def control(self) -> Path:
+        """The control folder, as people know it; whoever works in it goes by `_ours`."""
+        return self._control.path
+
+    def _ours(self, name: str) -> Path:
+        """A pinned path of something in the control folder.
+
+        Raises:
+            SpoolRefused: the folder is not ours alone, or cannot be made.
+        """
+        return self._control.open() / name
+
+    @property
+    def _claims(self) -> Path:
+        return self._ours("removing")
 
     # --- ownership ------------------------------------------------------------------------------------
 
@@ -80,11 +92,10 @@ class SpoolFolder:
 
         Raises:
             SpoolLocked: another live process owns it; `owner` names it.
-            SpoolRefused: the folder cannot be made or written to.
+            SpoolRefused: the control folder is not ours alone, or cannot be made or written to.
         """
-        self._prepare()
         with refusals(f"The spool {self.root} cannot be locked"):
-            self._crashed = not self._lock.acquire(self.root)
+            self._crashed = not self._lock.acquire(self._ours("lock"), self.root)
             self._locked_at_ns = time.time_ns()
         self._tidy()
 
@@ -104,33 +115,12 @@ class SpoolFolder:
             in_order: nothing is half done; False makes the next owner look as after a crash.
         """
         self._lock.release(in_order=in_order)
+        self._control.close()
 
     @property
     def spool_id(self) -> str:
-        """8 hex digits, random, made once and kept in the control folder.
-
-        While the disk is full and there is none, it is derived from machine and path; it is kept once there is room.
-        """
-        if not self._id_is_kept:
-            self._prepare()
-            path = self.control / "id"
-            try:
-                if not path.exists():
-                    # After a crash the derived one may have been in use.
-                    self._write_id(path, self._id or (self._derived_id() if self._crashed else secrets.token_hex(4)))
-            except OSError as error:
-                if error.errno not in moving.NO_ROOM:
-                    raise
-                self._id = self._id or self._derived_id()
-                return self._id
-            text = path.read_text("ascii", errors="replace").strip()
-            if not re.fullmatch(r"[0-9a-f]{8}", text):
-                raise SpoolRefused(f"{path} does not hold 8 hex digits. Delete that file to have a new id made.")
-            self._id, self._id_is_kept = text, True
-        return self._id
-
-    def _derived_id(self) -> str:
-        return hashlib.sha256(f"{socket.gethostname()}\0{os.path.realpath(self.root)}".encode()).hexdigest()[:8]
+        """8 hex digits, random, made once and kept in the control folder; see `SpoolId`."""
+        return self._spool_id.get(self._ours("id"), after_crash=self._crashed)
 
     # --- a recording while it is worked on ------------------------------------------------------------
 
@@ -166,13 +156,16 @@ class SpoolFolder:
             SourceChanged: it is not the file that was stored; it was left alone.
             SpoolRefused: the file system said no.
         """
-        expected = _expected(settled)
-        if not os.path.lexists(settled.path):
-            return
-        source = self._inside(settled.path, self.root)
         with refusals(f"{safe_text(settled.relative)} cannot be {self._spool.after}d"):
-            self._aside.put(source, expected, only_sidecars_of(source))
-            self.prune(source.parent)
+            try:
+                self._below.status(settled.relative)
+            except NotBeneath as error:
+                raise SourceChanged(settled.path) from error
+            except (FileNotFoundError, NotADirectoryError):
+                return
+            with self._below.parent(settled.relative) as source:
+                self._aside.put(source, Path(settled.relative), _expected(settled), only_sidecars_of(source))
+            self.prune(settled.relative)
 
     def look_again(self) -> None:
         """Look at the stored files whose grace time is over; call it every second or so. Cheap when there are none."""
@@ -183,20 +176,26 @@ class SpoolFolder:
         expected = moving.Expected.of(path)
         if self._spool.after == "archive":
             assert self._spool.archive is not None  # settings saw to it
-            self._archive(path, expected, self._spool.archive.absolute() / relative)
+            archive = self._spool.archive.absolute()
+            moving.make_folders(archive)
+            with Beneath(archive).parent(str(relative), make_mode=0o755) as wanted:
+                self._archive(path, expected, wanted)
         else:
             moving.remove(path, expected, self._claims)
 
-    def prune(self, folder: Path, now: datetime | None = None) -> None:
-        """Remove `folder` and its parents while they are empty date folders of days long over."""
-        moving.prune_dated(self.root, folder, now)
+    def prune(self, relative: str, now: datetime | None = None) -> None:
+        """Remove the folder of a file, and its parents, while they are empty date folders of days long over."""
+        moving.prune_dated(self._below, relative.rpartition("/")[0], now)
 
     # --- quarantine -----------------------------------------------------------------------------------
 
-    @property
-    def quarantine_root(self) -> Path:
-        """Where quarantined files lie, each under its path below the spool."""
-        return self._quarantine
+    def quarantined(self) -> Iterator[tuple[Path, str, int]]:
+        """What lies in quarantine: where (as `quarantine` returned it), its path below the spool, and its bytes."""
+        top = self._ours("quarantine")
+        for folder, _, names in os.walk(top):
+            for path in (Path(folder, name) for name in names if may_be_recording(name)):
+                with contextlib.suppress(FileNotFoundError):
+                    yield self._control.shown(path), str(path.relative_to(top)), path.lstat().st_size
 
     def quarantine(self, settled: Settled, reason: str) -> Path:
         """Move a file that cannot be ingested aside, unchanged, with its sidecars.
@@ -208,13 +207,13 @@ class SpoolFolder:
             SourceChanged: it is another file by now; it was left alone.
             SpoolRefused: the file system said no.
         """
-        source = self._inside(settled.path, self.root)
-        sidecars = only_sidecars_of(source)
         with refusals(f"{safe_text(settled.relative)} cannot be put into quarantine for {reason}"):
-            target = self._move_aside(source, _expected(settled), self._quarantine / settled.relative)
-            self._move_sidecars(source, sidecars, target)
-            self.prune(source.parent)
-        return target
+            with self._below.parent(settled.relative) as source:
+                sidecars = only_sidecars_of(source)
+                target = self._move_aside(source, _expected(settled), self._ours("quarantine") / settled.relative)
+                self._move_sidecars(source, sidecars, target)
+            self.prune(settled.relative)
+        return self._control.shown(target)
 
     def restore(self, path: Path, relative: str) -> Path:
         """Put a quarantined file back where the PBX wrote it, to be tried again; its sidecars first.
@@ -222,18 +221,21 @@ class SpoolFolder:
         Raises:
             SpoolRefused: it is not in quarantine, `relative` is no path below the spool, or that name is taken.
         """
-        source = self._inside(path, self._quarantine)
-        target = self._target(relative)
-        with refusals(f"{safe_text(relative)} cannot be restored"):
+        within = self._control.within(path.absolute())
+        if not within.startswith("quarantine/"):
+            raise _left_alone(path, self.control / "quarantine")
+        relative = _checked(relative)
+        with refusals(f"{safe_text(relative)} cannot be restored"), self._placed(relative) as target:
             if os.path.lexists(target):
                 raise SpoolRefused(
                     f"There already is a {safe_text(relative)} in the spool. Wait until it is ingested, then retry."
                 )
+            source = self._ours(within)
             expected = moving.Expected.of(source)
             self._move_sidecars(source, only_sidecars_of(source), target)
             moving.transfer(source, expected, target, self._claims)
             self._prune_quarantine(source.parent)
-        return target
+        return self.root / relative
 
     def discard(self, path: Path) -> None:
         """Delete a file for good, quarantined or waiting in the spool, with its sidecars. Gone already is no error.
@@ -241,14 +243,28 @@ class SpoolFolder:
         Raises:
             SpoolRefused: it is neither in quarantine nor a recording of this spool.
         """
-        inside = self._quarantine if path.absolute().is_relative_to(self._quarantine) else self.root
-        source = self._inside(path, inside)
+        path = path.absolute()
+        within = self._control.within(path)
         with refusals(f"{safe_text(path.name)} cannot be discarded"):
-            for victim in (*only_sidecars_of(source), source):
-                with contextlib.suppress(FileNotFoundError):
-                    moving.remove(victim, moving.Expected.of(victim), self._claims)
-            if inside == self._quarantine:
+            if within.startswith("quarantine/"):
+                source = self._ours(within)
+                self._delete(source)
                 self._prune_quarantine(source.parent)
+            elif not within and path.is_relative_to(self.root):
+                try:
+                    with self._below.parent(_checked(str(path.relative_to(self.root)))) as source:
+                        self._delete(source)
+                except SourceChanged as changed:
+                    if isinstance(changed.__cause__, (NotBeneath, NotADirectoryError)):
+                        raise _left_alone(path, self.root) from None
+                    return  # its folder went with it
+            else:
+                raise _left_alone(path, self.root)
+
+    def _delete(self, source: Path) -> None:
+        for victim in (*only_sidecars_of(source), source):
+            with contextlib.suppress(FileNotFoundError):
+                moving.remove(victim, moving.Expected.of(victim), self._claims)
 
     # --- new files ------------------------------------------------------------------------------------
 
@@ -263,9 +279,9 @@ class SpoolFolder:
             SpoolRefused: no plain path below the spool, too deep, or neither a recording nor a sidecar by its ending.
             SpoolFull: the disk has no more than the reserve.
         """
-        target = self._upload_target(name)
+        relative = self._upload_name(name)
         upload = self.hold_upload(reserve_bytes)
-        upload.name(target)
+        upload.name(relative)
         return upload
 
     def hold_upload(self, reserve_bytes: int = 0) -> Upload:
@@ -274,15 +290,13 @@ class SpoolFolder:
         Raises:
             SpoolRefused, SpoolFull: as there.
         """
-        self._prepare()
-        return Upload(self._incoming / secrets.token_hex(16), self._claims, reserve_bytes)
+        return Upload(self._control, self._below, reserve_bytes)
 
     def require_room(self, reserve_bytes: int, wanted_bytes: int) -> None:
         """Raises:
         SpoolFull: the disk has not so much room besides the reserve.
         """
-        self._prepare()
-        require_room(self._incoming, reserve_bytes, wanted_bytes)
+        require_room(self._ours("incoming"), reserve_bytes, wanted_bytes)
 
     def name_upload(self, upload: Upload, name: str) -> None:
         """Say where `commit` shall put it.
@@ -290,61 +304,43 @@ class SpoolFolder:
         Raises:
             SpoolRefused: as `accept_upload`.
         """
-        upload.name(self._upload_target(name))
+        upload.name(self._upload_name(name))
 
     def scratch(self) -> Path:
         """A new path for a temporary file of the pipeline, inside the spool; whoever uses it deletes it."""
-        self._prepare()
-        return self._scratch / secrets.token_hex(16)
+        return self._ours("scratch") / secrets.token_hex(16)
 
     # --- inside ---------------------------------------------------------------------------------------
 
-    def _prepare(self) -> None:
-        if all(folder.is_dir() for folder in self._folders[1:]):
-            return
-        try:
-            moving.make_folders(self.root)
-            moving.make_folders(self.control, 0o700)
-            for folder in self._folders:
-                moving.make_folders(folder, 0o700)
-        except OSError as error:
-            raise SpoolRefused(
-                f"The spool {self.root} cannot be used: {error.strerror}. Let this user write to it, or mount it."
-            ) from error
-
-    def _write_id(self, path: Path, spool_id: str) -> None:
-        temporary = path.with_name(f"id-{secrets.token_hex(4)}")
-        try:
-            with temporary.open("x") as out:
-                out.write(spool_id + "\n")
-                out.flush()
-                os.fsync(out.fileno())
-            try:
-                os.link(temporary, path)  # whoever comes first wins
-            except FileExistsError:
-                return
-            except OSError:
-                temporary.rename(path)
-            moving.sync_folder(path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
-
     def _tidy(self) -> None:
         try:
-            for leftover in self._scratch.iterdir():
+            for leftover in self._ours("scratch").iterdir():
                 leftover.unlink(missing_ok=True)
-            for leftover in (*self._incoming.iterdir(), *(self.control / whole.FOLDER).iterdir()):
+            for leftover in (*self._ours("incoming").iterdir(), *self._ours(whole.FOLDER).iterdir()):
                 with contextlib.suppress(FileNotFoundError):
-                    if time.time() - leftover.stat().st_mtime > _STALE_SECONDS:
+                    if time.time() - leftover.lstat().st_mtime > _STALE_SECONDS:
                         leftover.unlink()
             for claim, original in list(moving.claimed_names(self._claims)):
-                known = original.is_absolute() and original.is_relative_to(self.root) and ".." not in original.parts
-                target = moving.put_back(claim, original if known else self.root / claim.name)
-                _log.warning("interrupted removal undone", spool=self._spool.label, where=str(target.parent))
+                self._undo(claim, original)
             self._aside.load()
         except OSError as error:
             # No reason not to begin: a full disk is emptied by nobody else.
             _log.warning("spool not tidied", spool=self._spool.label, why=error.strerror, effect="the next start does")
+
+    def _undo(self, claim: Path, original: Path) -> None:
+        """Put a file back that a crash left half removed; where its name is no path of ours, into the spool's root."""
+        control, root = (Path(os.path.realpath(path)) for path in (self.control, self.root))
+        with contextlib.ExitStack() as stack:
+            if original.is_relative_to(control) and ".." not in original.parts:
+                wanted = self._ours(str(original.relative_to(control)))
+            else:
+                try:
+                    relative = _checked(str(original.relative_to(root)))
+                except (ValueError, SpoolRefused):
+                    relative = claim.name
+                wanted = stack.enter_context(self._below.parent(relative, make_mode=0o755))
+            moving.put_back(claim, wanted)
+        _log.warning("interrupted removal undone", spool=self._spool.label, where=str(original.parent))
 
     def _archive(self, source: Path, expected: moving.Expected, wanted: Path) -> None:
         for target in moving.variants(wanted):
@@ -367,7 +363,7 @@ class SpoolFolder:
 
     def _is_done(self, source: Path, expected: moving.Expected, target: Path) -> bool:
         """Whether a crash came after this very file was put there and before it was removed here; it is now."""
-        if not target.is_file() or target.is_symlink() or not moving.same_bytes(source, target):
+        if not moving.same_bytes(source, target):
             return False
         moving.remove(source, expected, self._claims)
         return True
@@ -380,46 +376,57 @@ class SpoolFolder:
                 self._move_aside(sidecar, moving.Expected.of(sidecar), target.with_name(base + ending))
 
     def _prune_quarantine(self, folder: Path) -> None:
+        top = self._ours("quarantine")
         with contextlib.suppress(OSError):
-            while folder != self._quarantine and folder.is_relative_to(self._quarantine):
+            while folder != top and folder.is_relative_to(top):
                 folder.rmdir()
                 folder = folder.parent
 
-    def _upload_target(self, name: str) -> Path:
-        target = self._target(name)
-        if kind_of(target.name) not in (Kind.RECORDING, Kind.SIDECAR):
+    def _upload_name(self, name: str) -> str:
+        relative = _checked(name)
+        if kind_of(relative.rpartition("/")[2]) not in (Kind.RECORDING, Kind.SIDECAR):
             raise SpoolRefused(
                 f"{safe_text(name)} is no recording: its name must end in .wav, .mp3, .gsm or as other audio does."
             )
-        if len(target.relative_to(self.root).parts) > DEEPEST_FOLDERS + 1:
+        if relative.count("/") > DEEPEST_FOLDERS:
             raise SpoolRefused(f"Files lie at most {DEEPEST_FOLDERS} folders deep. Send it with a shorter path.")
-        return target
-
-    def _target(self, relative: str) -> Path:
         try:
-            path = self.root / check_relative(relative)
-        except ValueError as error:
-            raise SpoolRefused(f"{safe_text(relative)[:200]} is no name for a spool file: {error}.") from None
-        return self._inside(path, self.root)
+            self._below.status(relative)
+        except (NotBeneath, NotADirectoryError):
+            raise _left_alone(self.root / relative, self.root) from None
+        except OSError:  # nothing there yet; whether it can be is for `commit` to find out
+            pass
+        return relative
 
-    def _inside(self, path: Path, folder: Path) -> Path:
-        """Refuse what lies outside `folder`, also by way of a link, and our own control folder."""
-        absolute = path.absolute()
-        real, real_folder, ours = os.path.realpath(absolute.parent), self._real(folder), self._real(self.control)
-        outside = ".." in absolute.parts or not _within(real, real_folder) or absolute == folder
-        if outside or (folder == self.root and _within(real, ours)):
-            raise SpoolRefused(f"{safe_text(str(path))} does not lie in {folder}; it was left alone.")
-        return absolute
+    @contextlib.contextmanager
+    def _placed(self, relative: str) -> Iterator[Path]:
+        """Where a file goes in the spool, its folder pinned and made where it is missing.
 
-    def _real(self, folder: Path) -> str:
-        """Resolved once: should a link in it be turned elsewhere later, files are refused and not followed."""
-        if folder not in self._resolved:
-            self._resolved[folder] = os.path.realpath(folder)
-        return self._resolved[folder]
+        Raises:
+            SpoolRefused: a link is in the way.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                target = stack.enter_context(self._below.parent(relative, make_mode=0o755))
+            except (NotBeneath, NotADirectoryError):
+                raise _left_alone(self.root / relative, self.root) from None
+            yield target
 
 
-def _within(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip("/") + "/")
+def _checked(relative: str) -> str:
+    """A path below the spool that came from outside.
+
+    Raises:
+        SpoolRefused: it is none, or leads into hidden folders, the control folder among them.
+    """
+    try:
+        return str(check_relative(relative))
+    except ValueError as error:
+        raise SpoolRefused(f"{safe_text(relative)[:200]} is no name for a spool file: {error}.") from None
+
+
+def _left_alone(path: Path, folder: Path) -> SpoolRefused:
+    return SpoolRefused(f"{safe_text(str(path))} does not lie in {folder}; it was left alone.")
 
 
 def _expected(settled: Settled) -> moving.Expected:

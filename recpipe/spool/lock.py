@@ -30,14 +30,14 @@ _CLEAN, _IN_USE = b"+", b"!"
 class SpoolLock:
     """The lock file of one spool."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self) -> None:
         self._handle: int | None = None
 
-    def acquire(self, root: Path) -> bool:
+    def acquire(self, path: Path, root: Path) -> bool:
         """Become the owner.
 
         Args:
+            path: of the file; made where it is missing.
             root: of the spool, for the message.
 
         Returns:
@@ -49,9 +49,9 @@ class SpoolLock:
         """
         flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
-            handle, made = os.open(self._path, flags), False
+            handle, made = os.open(path, flags), False
         except FileNotFoundError:
-            handle, made = os.open(self._path, flags | os.O_CREAT, 0o600), True
+            handle, made = os.open(path, flags | os.O_CREAT, 0o600), True
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -13,8 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 from recpipe.errors import SourceChanged
+from recpipe.spool.beneath import Beneath
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
@@ -98,7 +100,8 @@ def remove(path: Path, expected: Expected, claims: Path) -> None:
         SourceChanged: another file is there by now.
     """
     check(path, expected)
-    claim = claims / f"{secrets.token_hex(4)}~{claim_name(path)}"
+    # A pinned folder has a name as well: the one that it goes by now.
+    claim = claims / f"{secrets.token_hex(4)}~{claim_name(Path(os.path.realpath(path.parent), path.name))}"
     try:
         path.rename(claim)
     except FileNotFoundError:
@@ -181,8 +184,12 @@ def sync_folder(folder: Path) -> None:
 
 
 def same_bytes(one: Path, other: Path) -> bool:
-    """Whether two regular files hold the same bytes."""
-    with one.open("rb") as left, other.open("rb") as right:
+    """Whether two regular files hold the same bytes; False where either is none, or a link to one."""
+    with contextlib.ExitStack() as stack:
+        try:
+            left, right = (stack.enter_context(_regular(path)) for path in (one, other))
+        except FileNotFoundError:
+            return False
         if os.fstat(left.fileno()).st_size != os.fstat(right.fileno()).st_size:
             return False
         while chunk := left.read(1 << 20):
@@ -191,15 +198,32 @@ def same_bytes(one: Path, other: Path) -> bool:
     return True
 
 
+def _regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading; a FIFO is not waited for.
+
+    Raises:
+        FileNotFoundError: there is none, or a link, or something else that is no regular file.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.ENOTDIR):
+            raise FileNotFoundError(errno.ENOENT, "not a regular file", str(path)) from None
+        raise
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise FileNotFoundError(errno.ENOENT, "not a regular file", str(path))
+    return os.fdopen(handle, "rb")
+
+
 def _copy(source: Path, target: Path) -> None:
     temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(handle, "wb") as out:
-            reader = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            with os.fdopen(reader, "rb") as body:
+            with _regular(source) as body:
                 shutil.copyfileobj(body, out, 1 << 20)
-                status = os.fstat(reader)
+                status = os.fstat(body.fileno())
             out.flush()
             os.utime(handle, ns=(status.st_atime_ns, status.st_mtime_ns))
             os.fsync(handle)
@@ -240,22 +264,26 @@ def _rename_to_free(source: Path, target: Path) -> None:
         raise
 
 
-def prune_dated(root: Path, folder: Path, now: datetime | None = None) -> None:
+def prune_dated(below: Beneath, relative: str, now: datetime | None = None) -> None:
     """Remove empty date folders (YYYY/MM/DD, YYYY/Mon/DD, with or without an hour) whose day is long over.
 
     Others stay: a PBX that made a folder and is about to write to it must find it. Only `rmdir` is used, so a
     folder that is not empty survives any race.
+
+    Args:
+        relative: a folder of a spool, "/"-separated; its parents are looked at as well.
     """
     today = (now or datetime.now(UTC)).date()
-    while folder != root and folder.is_relative_to(root):
-        last_day = _last_day(folder.relative_to(root).parts)
+    while relative:
+        last_day = _last_day(tuple(relative.split("/")))
         if last_day is None or last_day >= today - timedelta(days=2):
             return
         try:
-            folder.rmdir()
-        except OSError:
+            with below.parent(relative) as folder:
+                folder.rmdir()
+        except (OSError, SourceChanged):
             return
-        folder = folder.parent
+        relative = relative.rpartition("/")[0]
 
 
 def _last_day(parts: tuple[str, ...]) -> date | None:

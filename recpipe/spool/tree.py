@@ -12,12 +12,14 @@ from enum import StrEnum
 from pathlib import Path
 
 from recpipe import log as logs
+from recpipe.errors import Unfit
 from recpipe.spool.beneath import Beneath, NotBeneath
-from recpipe.spool.files import Kind, is_foreign_folder, is_leg, kind_of
+from recpipe.spool.files import Kind, is_foreign_folder, is_leg, kind_of, read_small
 
 _log = logs.get(__name__)
 
 _FORGOTTEN_SECONDS = 24 * 3600  # a temporary name this old will not be renamed any more
+_MARKER_BYTES = 64  # 8 hex digits and a newline
 _IGNORED_LIMIT = 10_000  # remembered ignored files; what comes beyond is neither listed nor logged
 
 
@@ -46,12 +48,15 @@ class Tree:
         root: absolute.
         marker: a file whose content says that it is this spool, wherever it may be mounted.
         label: the spool's name in logs.
+
+    Attributes:
+        below: the way in.
         layout: of `settings.Layout`.
     """
 
     def __init__(self, root: Path, marker: Path, label: str, layout: str) -> None:
         self._root = root
-        self._below = Beneath(root)
+        self.below = Beneath(root)
         self._marker = marker
         self._label = label
         self._layout = layout
@@ -92,8 +97,8 @@ class Tree:
             return False
         identity: tuple[int, int] | bytes = (status.st_dev, status.st_ino)
         try:
-            identity = self._marker.read_bytes()
-        except OSError:
+            identity = read_small(self._marker, _MARKER_BYTES)
+        except (OSError, Unfit):
             if isinstance(self._identity, bytes):
                 return False
         if type(identity) is type(self._identity):
@@ -104,7 +109,7 @@ class Tree:
     def status(self, relative: str) -> os.stat_result | bool | None:
         """The regular file's status; False when there is none; None when nobody can say."""
         try:
-            status = self._below.status(relative)
+            status = self.below.status(relative)
         except (FileNotFoundError, NotADirectoryError, NotBeneath):
             return False if self.is_there() else None
         except OSError:
@@ -132,7 +137,7 @@ class Tree:
             folder = folders.pop()
             found: list[tuple[str, os.stat_result]] = []
             try:
-                with self._below.folder(folder) as path, os.scandir(path) as entries:
+                with self.below.folder(folder) as path, os.scandir(path) as entries:
                     for entry in entries:
                         relative = f"{folder}/{entry.name}" if folder else entry.name
                         if entry.is_dir(follow_symlinks=False):

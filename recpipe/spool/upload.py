@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +13,8 @@ from types import TracebackType
 from recpipe.errors import SpoolFull, SpoolRefused
 from recpipe.model import FileIdentity
 from recpipe.spool import moving, whole
+from recpipe.spool.beneath import Beneath
+from recpipe.spool.control import ControlFolder
 from recpipe.spool.files import safe_text
 
 _LOOK_EVERY_BYTES = 8 * 1024 * 1024  # written before the disk is asked again
@@ -21,27 +24,28 @@ class Upload:
     """A file on its way in. Use it as a context manager: leaving without `commit` throws it away.
 
     Args:
-        temporary: where it is written.
-        claims: the folder of files that are being moved.
+        control: the file is written in its folder `incoming`.
+        below: the way into the spool.
         reserve_bytes: of the disk, left free for others.
 
     Raises:
         SpoolFull: the disk has no more than the reserve.
     """
 
-    def __init__(self, temporary: Path, claims: Path, reserve_bytes: int) -> None:
-        self._temporary = temporary
-        self._target: Path | None = None
-        self._claims = claims
+    def __init__(self, control: ControlFolder, below: Beneath, reserve_bytes: int) -> None:
+        self._control = control  # kept: its descriptor is in the path below
+        self._temporary = temporary = control.open() / "incoming" / secrets.token_hex(16)
+        self._relative = ""
+        self._below = below
         self._reserve_bytes = reserve_bytes
         self._unlooked_bytes = 0
         require_room(temporary.parent, reserve_bytes)
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._stream = os.fdopen(handle, "wb")
 
-    def name(self, target: Path) -> None:
-        """Say where it goes; `SpoolFolder` has vetted that."""
-        self._target = target
+    def name(self, relative: str) -> None:
+        """Say where it goes, below the spool; `SpoolFolder` has vetted that."""
+        self._relative = relative
 
     def write(self, data: bytes | memoryview) -> int:
         """Append bytes; returns how many.
@@ -80,18 +84,18 @@ class Upload:
         Raises:
             SpoolRefused: another file has this name, or the file system said no; the upload was thrown away.
         """
-        target = self._named()
-        with refusals(f"{safe_text(target.name)} cannot be put into the spool"):
+        with self._placed() as target:
             try:
                 self.keep(modified_at)
-                whole.vouch(self._claims.parent, FileIdentity.of(self._temporary.lstat()))
+                control = self._control.open()
+                whole.vouch(control, FileIdentity.of(self._temporary.lstat()))
                 try:
-                    moving.transfer(self._temporary, moving.Expected.of(self._temporary), target, self._claims)
+                    moving.transfer(self._temporary, moving.Expected.of(self._temporary), target, control / "removing")
                 except FileExistsError:
                     self._compare(target)
             finally:
                 self.abort()
-        return target
+        return self._below.root / self._relative
 
     def check(self) -> None:
         """Before what is to lie beside it is written: return where the name is free or has the same bytes.
@@ -99,19 +103,25 @@ class Upload:
         Raises:
             SpoolRefused: another file has this name.
         """
-        target = self._named()
-        with refusals(f"{safe_text(target.name)} cannot be put into the spool"):
+        with self._placed() as target:
             if os.path.lexists(target):
                 if not self._stream.closed:
                     self._stream.flush()
                 self._compare(target)
 
-    def _named(self) -> Path:
-        assert self._target is not None, "name() comes first"
-        return self._target
+    @contextlib.contextmanager
+    def _placed(self) -> Iterator[Path]:
+        """Where it goes, its folder pinned."""
+        assert self._relative, "name() comes first"
+        name = safe_text(self._relative.rpartition("/")[2])
+        with (
+            refusals(f"{name} cannot be put into the spool"),
+            self._below.parent(self._relative, make_mode=0o755) as target,
+        ):
+            yield target
 
     def _compare(self, target: Path) -> None:
-        if target.is_symlink() or not moving.same_bytes(self._temporary, target):
+        if not moving.same_bytes(self._temporary, target):
             raise SpoolRefused(f"There already is another file {safe_text(target.name)}. Send it under a new name.")
 
     def abort(self) -> None:

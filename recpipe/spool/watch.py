@@ -18,6 +18,7 @@ from watchdog.observers.api import BaseObserver
 
 from recpipe import log as logs
 from recpipe import settings
+from recpipe.errors import SourceChanged
 from recpipe.model import FileIdentity, Settled
 from recpipe.spool import header
 from recpipe.spool.files import CONTROL_FOLDER, is_foreign_folder, is_wave
@@ -59,7 +60,7 @@ class Watcher:
     def __init__(self, spool: settings.Spool, spool_root_state: Path | None = None) -> None:
         self._spool = spool
         self._root = spool.path.absolute()
-        control = spool_root_state or self._root / CONTROL_FOLDER
+        control = spool_root_state or spool.state_dir or self._root / CONTROL_FOLDER
         self._tree = Tree(self._root, control / "id", spool.label, spool.layout)
         self._label = spool.label
         self._settler = Settler(
@@ -243,11 +244,14 @@ class Watcher:
         with self._changed:
             still = self._settler.still()
         for relative, seen in still:
-            path = f"{self._root}/{relative}"
-            writer = self._writers.of(path, relative, seen)
-            if writer is Writer.OPEN:
-                self._mention(relative, seen)
-            inside = header.Inside.SOUND if writer is Writer.OPEN else header.look(path)
+            try:
+                with self._tree.below.parent(relative) as path:
+                    writer = self._writers.of(str(path), relative, seen)
+                    if writer is Writer.OPEN:
+                        self._mention(relative, seen)
+                    inside = header.Inside.SOUND if writer is Writer.OPEN else header.look(path)
+            except (SourceChanged, OSError):  # its folder is gone, or a link by now: the next look sees which
+                continue
             with self._changed:
                 self._settler.answer(relative, seen, writer, inside, time.monotonic())
                 if self._settler.count(State.SETTLED):
@@ -280,7 +284,7 @@ class Watcher:
         """Look and ask once more just before handing out: it may have been opened again while it waited."""
         status = self._tree.status(one.path)
         same = isinstance(status, os.stat_result) and FileIdentity.of(status) == one.print
-        if same and self._writers.by_lease(f"{self._root}/{one.path}")[0] is Writer.OPEN:
+        if same and self._held_open(one.path):
             now = time.monotonic()
             with self._changed:
                 self._settler.release(one.path, now + ASK_AGAIN_SECONDS, now)
@@ -304,6 +308,13 @@ class Watcher:
             else:
                 self._settler.done(one.path, now)
         return None
+
+    def _held_open(self, relative: str) -> bool:
+        try:
+            with self._tree.below.parent(relative) as path:
+                return self._writers.by_lease(str(path))[0] is Writer.OPEN
+        except (SourceChanged, OSError):
+            return False  # whoever opens it will find out
 
     # --- the truth: reading the folder ----------------------------------------------------------------
 
