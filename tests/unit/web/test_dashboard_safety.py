@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import socket
 import time
@@ -16,6 +17,7 @@ from aiosmtpd.controller import Controller
 from recpipe import wiring
 from recpipe.access.identity import of_user
 from recpipe.access.principal import operator
+from recpipe.catalogue import engine, search
 from recpipe.errors import Conflict, CredentialsRejected
 from recpipe.model import AuditEvent, AuditQuery, Outcome, Role, Tenant, UserStatus
 from recpipe.pending import Kind, PendingChanges
@@ -23,6 +25,7 @@ from recpipe.settings import Settings
 from recpipe.web.dashboard import auditing
 from recpipe.web.dashboard.desk import Desk
 from recpipe.web.deps import SESSION_COOKIE, WebContext
+from tests.contracts.catalogue_samples import a_recording, keep
 from tests.integration.api import served
 from tests.services.mail import Mailbox
 
@@ -284,3 +287,26 @@ def test_an_export_of_the_audit_log_ends_with_the_session_that_asked_for_it(part
 
     with pytest.raises(CredentialsRejected):
         next(pieces)
+
+
+def test_a_search_that_was_not_ended_says_how_far_it_looked_and_goes_on(
+    url: str, parts: wiring.Parts, acme: Tenant, bea: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "FIRST_STEP", 1)
+    monkeypatch.setattr(search, "LOOK_SECONDS", -1)
+    keep(parts.catalogue, *(a_recording(acme, minutes=minute, sealed=minute == 0) for minute in range(3)))
+    with client(url) as session:
+        sign_in(session, bea)
+        found = session.get("/recordings", params={"sealed": "yes"}).text
+        assert "No call matches so far" in found and "Looked back to <time" in found
+        further = re.search(r'rel="next" href="([^"]+)"', found)
+        assert further is not None
+        pages = 1
+        while "<tr data-recording" not in found:
+            found = session.get(html.unescape(further[1])).text
+            further = re.search(r'rel="next" href="([^"]+)"', found) or further
+            pages += 1
+        assert pages == 3
+        monkeypatch.setattr(parts.catalogue, "_search_seconds", 0)
+        monkeypatch.setattr(engine, "_STEPS", 1)
+        assert "Narrow it by date" in session.get("/recordings").text
