@@ -1,10 +1,11 @@
-"""Recordings whose format no browser knows are played as PCM, from wherever the player seeks to."""
+"""Recordings whose format no browser knows are played as PCM, and what is no recording is named to administrators."""
 
 from __future__ import annotations
 
 import io
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -13,7 +14,7 @@ import soundfile
 
 from recpipe import samples, wiring
 from recpipe.access.principal import operator
-from recpipe.model import RecordingQuery, Role
+from recpipe.model import Node, RecordingQuery, Role
 from recpipe.pipeline.ingest import Ingest
 from recpipe.settings import Settings, Spool
 from recpipe.web.deps import WebContext
@@ -44,6 +45,10 @@ def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Cli
         parts.accounts.create(operator("test"), "bea@example.com", Role.CLIENT, password=PASSWORD, grants={acme.id: []})
         with parts.catalogue.read() as work:
             found = work.of(acme.id).recordings.search(RecordingQuery()).items
+        parts.accounts.create(operator("test"), "root@example.com", Role.ADMINISTRATOR, password=PASSWORD)
+        with parts.catalogue.begin() as work:
+            listed = {"ignored": 2, "ignored_files": "README (not-a-recording)\n<b>.wav (symbolic-link)"}
+            work.nodes.beat(Node("here:1", "ingest", "spool", datetime.now(UTC), datetime.now(UTC), detail=listed))
         with served(WebContext.of(parts)) as url, client(url) as browser:
             sign_in(browser, "bea@example.com")
             yield browser, {Path(one.source_name).suffix: one.id for one in found}
@@ -88,3 +93,12 @@ def test_what_plays_as_it_is_or_cannot_be_decoded_is_not_converted(
     browser, ids = portal
     assert browser.get(f"/recordings/{ids[ending]}/playable").status_code == 422
     assert browser.get(f"/recordings/{'0' * 32}/playable").status_code == 404
+
+
+def test_the_system_page_names_what_is_ignored(portal: tuple[httpx.Client, dict[str, str]]) -> None:
+    browser, _ = portal
+    with client(str(browser.base_url)) as admin:
+        sign_in(admin, "root@example.com")
+        page = admin.get("/system")
+    assert page.status_code == 200, page.text
+    assert "README (not-a-recording)" in page.text and "&lt;b&gt;.wav (symbolic-link)" in page.text
