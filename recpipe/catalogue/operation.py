@@ -160,6 +160,11 @@ class Nodes(Repository):
         rows = self._connection.execute(select(node).order_by(node.c.name, node.c.role, node.c.spool))
         return [Node(**row._asdict()) for row in rows]
 
+    def succeed(self, now: Node) -> None:
+        """Forget who did this before: a spool has one owner at a time, whatever its host and process were called."""
+        c = node.c
+        self._connection.execute(delete(node).where(c.role == now.role, c.spool == now.spool, c.name != now.name))
+
     def forget(self, seen_before: datetime) -> int:
         """Forget nodes not heard of since; how many."""
         return self._connection.execute(delete(node).where(node.c.seen_at < seen_before)).rowcount

@@ -75,7 +75,7 @@ class Change:
 class Node:
     """The heartbeat of one process, or of one spool it serves."""
 
-    name: str  # host and process
+    name: str  # host; with the role jobs, the name kept in the data dir
     role: str  # ingest, web, ftp, jobs
     spool: str  # "" for a process without one
     started_at: datetime

@@ -33,13 +33,18 @@ class Heartbeat:
 
     def run(self, stopping: threading.Event) -> None:
         """Beat until `stopping` is set. A database that is away costs a beat, no more."""
+        known: set[str] = set()
         while True:
             now = self._clock()
             try:
                 with self._catalogue.begin() as work:
-                    for node in self._nodes(now):
+                    nodes = self._nodes(now)
+                    for node in nodes:
+                        if node.spool not in known:
+                            work.nodes.succeed(node)
                         work.nodes.beat(node)
                     work.nodes.forget(now - _FORGET_AFTER)
+                known = {node.spool for node in nodes}
             except CatalogueError as error:
                 _log.warning("heartbeat not written", why=str(error))
             if stopping.wait(BEAT_SECONDS):

@@ -296,7 +296,7 @@ class Ingest:
         counts, waiting, ignored = self.counts, self.waiting(), self.ignored()
         return [
             Node(
-                name=f"{socket.gethostname()}:{os.getpid()}",
+                name=socket.gethostname(),
                 role="ingest",
                 spool=label,
                 started_at=started_at,
@@ -312,7 +312,8 @@ class Ingest:
                     ),
                 },
             )
-            for label in self._served
+            for label, served in self._served.items()
+            if served.is_open
         ]
 
     def _labour(self) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from recpipe.catalogue import Catalogue
 from recpipe.cli import serve
 from recpipe.cli.roles import RoleName
 from recpipe.errors import SpoolLocked, SpoolRefused
+from recpipe.model import Node
 from recpipe.settings import Settings, Spool
 from recpipe.spool.folder import SpoolFolder
 from recpipe.spool.place import Place, mount_of
@@ -25,6 +27,23 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     made = Rig.make(tmp_path, rescan_seconds=0.1)
     yield made
     made.catalogue.close()
+
+
+def test_a_spool_is_shown_once_whoever_served_it_before(rig: Rig) -> None:
+    before = Node("a-host-that-is-gone:4711", "ingest", "spool", started_at=rig.now, seen_at=rig.now, files_waiting=285)
+    with rig.catalogue.begin() as work:
+        work.nodes.beat(before)
+        work.nodes.beat(replace(before, spool="of-another-machine"))
+    for _ in range(2):
+        ingest = rig.ingest()
+        ingest.start()
+        until(lambda: len(nodes(rig)) == 2 and before.name not in {n.name for n in nodes(rig) if n.spool == "spool"})
+        ingest.stop()
+
+
+def nodes(rig: Rig) -> Sequence[Node]:
+    with rig.catalogue.read() as work:
+        return work.nodes.list()
 
 
 def other(rig: Rig, path: Path) -> Spool:
