@@ -164,6 +164,16 @@ class Settings(BaseSettings):
     )
     http_max_streams: int = Field(256, ge=1, description="downloads and exports under way at once, in total")
     http_max_streams_per_user: int = Field(24, ge=1, description="for one user, with all sessions and tokens")
+    http_max_connections: int = Field(
+        1024, ge=2, description="in total; fewer where the limit of open files asks for it"
+    )
+    http_max_per_address: int = Field(
+        128, ge=1, description="for one client address; trusted proxies have no such limit"
+    )
+    http_head_seconds: float = Field(20.0, gt=0, description="a client has to send the head of a request within this")
+    http_body_seconds: float = Field(
+        30.0, gt=0, description="a body of which less than 1 KiB comes within this is given up"
+    )
     trusted_proxies: tuple[str, ...] = Field((), description="addresses whose X-Forwarded-For is believed")
 
     ftp_listen: str = Field("127.0.0.1:2121", description="address:port of FTP and explicit FTPS")

@@ -13,9 +13,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from dataclasses import dataclass, field
 from types import FrameType
 
-import uvicorn
-
-from recpipe import log, wiring
+from recpipe import descriptors, log, wiring
 from recpipe.cli.roles import RoleName
 from recpipe.errors import CatalogueUnavailable, RecpipeError, SettingsInvalid, StoreError
 from recpipe.pipeline.ingest import Ingest
@@ -23,7 +21,6 @@ from recpipe.settings import Settings, split_listen
 
 _log = log.get(__name__)
 
-_WEB_STOP_SECONDS = 5
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 30.0
 _REMIND_SECONDS = 60.0
 
@@ -98,6 +95,7 @@ def started(settings: Settings, roles: Sequence[RoleName], running: Running) -> 
             running.
     """
     with ExitStack() as stack:
+        settings = descriptors.fitted(settings, descriptors.raise_limit())
         parts = _opened(settings, stack, running.stopping)
         if RoleName.INGEST in roles:
             running.ingest = Ingest(parts.settings, parts.catalogue, parts.store, clock=parts.clock)
@@ -160,18 +158,12 @@ def _monitor(parts: wiring.Parts, ingest: Ingest | None) -> AbstractContextManag
 
 @contextmanager
 def _served(app: Callable[..., object], settings: Settings, listen: str, setting: str) -> Iterator[str]:
+    # A process without the role does not load it.
+    from recpipe.web.connections import Config, Server
+
     host, port = split_listen(listen)
     listening = _bind(host, port, setting)
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=_WEB_STOP_SECONDS,
-        proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=list(settings.trusted_proxies),
-        server_header=False,
-    )
-    server = uvicorn.Server(config)
+    server = Server(Config(app, settings))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="web", daemon=True)
     thread.start()
     while not server.started:
@@ -203,7 +195,7 @@ def _bind(host: str, port: int, setting: str) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
-        listening.listen(2048)
+        listening.listen()
     except OSError as error:
         listening.close()
         raise SettingsInvalid(
