@@ -19,6 +19,9 @@ QUARANTINED = Counter(
 RETRIED = Counter("recpipe_ingest_retries", "Attempts that failed and will be repeated", ["spool"], registry=REGISTRY)
 WAITING = Gauge("recpipe_spool_files_waiting", "Files seen and not yet stored", ["spool"], registry=REGISTRY)
 AWAY = Gauge("recpipe_away", "1 while recordings wait for it: store or database", ["part"], registry=REGISTRY)
+STUCK = Gauge(
+    "recpipe_ingest_workers_stuck", "Workers at one file for longer than its size explains", registry=REGISTRY
+)
 IGNORED = Gauge(
     "recpipe_spool_files_ignored",
     "Files that are no recordings and stay in the spool",

@@ -21,6 +21,7 @@ from recpipe.model import Node, Recording
 from recpipe.pipeline.commit import Committer
 from recpipe.pipeline.fair import FairQueue
 from recpipe.pipeline.heartbeat import Heartbeat
+from recpipe.pipeline.in_hand import InHand
 from recpipe.pipeline.late import LateRecords
 from recpipe.pipeline.order import AlreadyStored, Job, Line, Order
 from recpipe.pipeline.outage import Gate
@@ -71,7 +72,7 @@ class Ingest:
         self._waiting = WaitingList(catalogue, self._order, clock)
         self._lock = threading.Lock()
         self._draining = False
-        self._busy = 0  # workers with a file in hand
+        self._in_hand = InHand()
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._served: dict[str, Served] = {}
@@ -173,8 +174,9 @@ class Ingest:
         return found
 
     def troubles(self) -> dict[str, str]:
-        """What keeps database, store and each "spool LABEL" from work, and what to do; "" where nothing does."""
+        """What keeps database, store, workers and each "spool LABEL" from work, and what to do; "": nothing does."""
         found, stays = self._gate.troubles(), self._outcomes.unremovable()
+        found["workers"] = self._in_hand.trouble()
         for label, served in self._served.items():
             found[f"spool {label}"] = served.trouble() or (_full(served, stays[label]) if label in stays else "")
         return found
@@ -205,8 +207,7 @@ class Ingest:
         try:
             while True:
                 open_files = sum(self.waiting().values()) - self._outcomes.parked()
-                with self._lock:
-                    busy = self._busy > 0
+                busy = bool(self._in_hand)
                 if open_files <= 0:
                     blind = any(
                         one.reason is Reason.UNREADABLE_FOLDER for files in self.ignored().values() for one in files
@@ -274,6 +275,7 @@ class Ingest:
         held_at = time.monotonic() + held_every
         while not self._stopping.wait(min(_LOOK_SECONDS, held_every)):
             self._gate.look()
+            self._in_hand.look()
             if self._draining or time.monotonic() < held_at:
                 continue
             try:
@@ -318,15 +320,11 @@ class Ingest:
 
     def _labour(self) -> None:
         while (job := self._queue.get()) is not None and self._gate.enter():
-            with self._lock:
-                self._busy += 1
             try:
-                self._take(job)
+                with self._in_hand.taken(job):
+                    self._take(job)
             except Exception:  # the table of `outcomes` is complete; this keeps the worker should it not be
                 _log.exception("worker failed", spool=job.line.spool.label)
-            finally:
-                with self._lock:
-                    self._busy -= 1
 
     def _take(self, job: Job) -> None:
         outcomes = self._outcomes

@@ -105,6 +105,7 @@ class Readiness:
     def _parts(self) -> dict[str, Callable[[], None]]:
         parts: dict[str, Callable[[], None]] = {"database": self.context.catalogue.ready, "store": self._store}
         if self.context.ingest is not None:
+            parts["workers"] = partial(_get_on, self.context.ingest)
             for spool in self.context.settings.spool:
                 parts[f"spool {spool.label}"] = partial(_served, self.context.ingest, spool)
         return parts
@@ -129,6 +130,11 @@ class Readiness:
             _log.warning("not ready", part=name, reason=type(error).__name__)
             return False
         return True
+
+
+def _get_on(ingest: Ingest) -> None:
+    if trouble := ingest.troubles()["workers"]:
+        raise SpoolRefused(trouble)
 
 
 def _served(ingest: Ingest, spool: Spool) -> None:
