@@ -91,11 +91,11 @@ class RecipientParts:
 def vet(pasted: bytes | str, *, now: datetime) -> Certificate:
     """Accept one certificate or public key out of whatever was pasted or uploaded.
 
-    Understands PEM, DER and bare base64, any line ends, byte-order marks, UTF-16, text around it, and a chain whose
-    leaf is clear (the leaf is taken). A bare public key gets a certificate made around it.
+    Understands PEM, DER and bare base64, any line ends, byte-order marks, UTF-16, text around it, PKCS#7 bundles
+    (`.p7b`), and a chain whose leaf is clear (the leaf is taken). A bare public key gets a certificate made around it.
 
     Args:
-        pasted: as received, at most 64 KiB.
+        pasted: as received, at most 128 KiB.
         now: aware; for the warnings about validity.
 
     Raises:
@@ -116,7 +116,7 @@ def vet(pasted: bytes | str, *, now: datetime) -> Certificate:
     if rest:
         note = CertificateWarning(
             "chain",
-            f"{1 + len(rest)} certificates were pasted; only the leaf, {described.subject}, is used.",
+            f"{1 + len(rest)} certificates were given; only the leaf, {described.subject}, is used.",
         )
         described = replace(described, warnings=(*described.warnings, note))
     return described
@@ -283,8 +283,8 @@ def _several(what: str, names: Sequence[str]) -> CertificateRejected:
     listed = ": " + "; ".join(names[:5]) if names else ""
     return CertificateRejected(
         "several-certificates",
-        f"Several different {what} were pasted{listed}.",
-        "Which one should recordings be sealed for? Paste that one alone.",
+        f"Several different {what} were given{listed}.",
+        "Which one should recordings be sealed for? Give that one alone.",
     )
 
 
@@ -376,7 +376,7 @@ def _described(der: bytes, now: datetime, chain: Sequence[Any] = ()) -> Certific
             CertificateWarning("serial-not-positive", "Its serial number is not positive, against RFC 5280.")
         )
     if synthesised:
-        text = "A bare public key was pasted; a certificate was made around it. Name, serial and dates mean nothing."
+        text = "A bare public key was given; a certificate was made around it. Name, serial and dates mean nothing."
         warnings.append(CertificateWarning("synthesised", text))
     else:
         warnings.extend(_issuer_warnings(certificate, chain))

@@ -4,7 +4,7 @@ Private keys come first: whatever else is in the paste, one of them spoils it, a
 function here puts input into a message and none raises inside an `except` (which would keep the inner error alive).
 
 Source: RFC 7468 (textual encodings), RFC 5208/5958 (PKCS#8), RFC 8017 appendix A (PKCS#1), RFC 5915 (EC keys),
-RFC 7292 (PKCS#12).
+RFC 7292 (PKCS#12), RFC 5652 section 5 (PKCS#7 bundles).
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from keys import tlv
+from keys import bundle, tlv
 from keys.errors import CertificateRejected
 
-LARGEST_PASTE_BYTES = 64 * 1024
+LARGEST_PASTE_BYTES = 128 * 1024  # a bundle with the certificates of its authorities has some 10 KiB
 
 _MAKE_ONE = (
     "Make a key pair with: openssl req -newkey rsa:2048 -nodes -keyout myprivatekey.pem -x509 -days 1825 "
@@ -32,7 +32,7 @@ _EXPOSED = (
 )
 _OUT_OF_PKCS12 = (
     "Take the certificate alone out of it: openssl pkcs12 -in FILE -clcerts -nokeys -out mypublickey.pem and give "
-    "mypublickey.pem. "
+    "mypublickey.pem; or on Windows, export it from certmgr.msc without the private key and give the .cer. "
 )
 
 
@@ -56,9 +56,8 @@ _REFUSALS = {
         "Paste the certificate that the authority sent back, or a self-signed one. " + _MAKE_ONE,
     ),
     Kind.PKCS7: (
-        "This is a PKCS#7 bundle, not a single certificate.",
-        "Extract it with: openssl pkcs7 -print_certs -in FILE (add -inform DER if it is binary), "
-        "and paste your own certificate of those.",
+        "This is a PKCS#7 or CMS file, and no bundle of certificates: it was signed or sealed, or it is damaged.",
+        _PASTE_CERTIFICATE + " Or export the certificate as .cer or .p7b.",
     ),
     Kind.REVOCATIONS: ("This is a certificate revocation list.", _PASTE_CERTIFICATE),
     Kind.UNKNOWN: ("There is no certificate in this.", _PASTE_CERTIFICATE + " If you have none: " + _MAKE_ONE),
@@ -67,7 +66,7 @@ _REFUSALS = {
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One certificate or public key found in the paste, as DER."""
+    """One certificate or public key that was found, as DER."""
 
     kind: Kind
     der: bytes
@@ -125,7 +124,7 @@ def _signed(der: bytes, body: tuple[int, int, int]) -> Kind:
     return Kind.UNKNOWN
 
 
-# Every repetition is bounded: what is searched is hostile, and an unbounded one would take minutes on 64 KiB.
+# Every repetition is bounded: what is searched is hostile, and an unbounded one would take minutes on 128 KiB.
 _PRIVATE_TEXT = re.compile(
     r"(?:BEGIN|END)\s{1,4}(?:[A-Z0-9]{1,20}\s{1,4}){0,3}PRIVATE\s{1,4}KEY"  # however mangled the dashes are
     r"|PuTTY-User-Key-File|^[ \t]{0,8}(?:Private-(?:Lines|MAC|Key)|privateExponent)\s?:|AGE-SECRET-KEY-1",
@@ -141,7 +140,7 @@ _CLEAN = str.maketrans({**_DASHES, 0xA0: " ", 0x200B: "", 0xFEFF: "", 0x2060: ""
 
 
 def pieces(pasted: bytes | str) -> list[Piece]:
-    """Certificates and public keys in the paste, in order and without repetition; at least one.
+    """Certificates and public keys in the paste or file, in order and without repetition; at least one.
 
     Raises:
         CertificateRejected: for everything that is neither, each with its reason; first of all for private keys.
@@ -157,13 +156,13 @@ def pieces(pasted: bytes | str) -> list[Piece]:
         )
     if not raw.strip(b" \t\r\n\0"):
         raise CertificateRejected(
-            "empty", "Nothing was pasted.", _PASTE_CERTIFICATE + " If you have none: " + _MAKE_ONE
+            "empty", "There is nothing in it.", _PASTE_CERTIFICATE + " If you have none: " + _MAKE_ONE
         )
     if _holds_private_text(raw.replace(b"\0", b"").decode("latin-1")):
         raise private_key_found()
     _refuse_binary_keystores(raw)
     if raw[0] == tlv.SEQUENCE and len(raw) > 1 and (raw[1] >= 0x80 or raw[1] == len(raw) - 2):
-        return [_piece(raw)]
+        return list(dict.fromkeys(_unpacked(raw)))
     return _from_text(_as_text(raw), nested=False)
 
 
@@ -214,12 +213,12 @@ def _from_text(text: str, *, nested: bool) -> list[Piece]:
             _PASTE_CERTIFICATE,
         )
     if blocks:
-        found = [_labelled(label, der) for label, der in blocks]
+        found = [piece for label, der in blocks for piece in _labelled(label, der)]
     elif stray:
         nested_pem = [der for der in stray if b"-----BEGIN " in der]
         if nested_pem and not nested:
             return _from_text(_as_text(nested_pem[0]), nested=True)
-        found = [_piece(max(stray, key=len))]
+        found = _unpacked(max(stray, key=len))
     else:
         raise CertificateRejected(Kind.UNKNOWN.value, *_REFUSALS[Kind.UNKNOWN])
     return list(dict.fromkeys(found))
@@ -284,8 +283,13 @@ def _decode(body: str) -> bytes | None:
     return base64.b64decode(compact + "=" * (-len(compact) % 4))
 
 
-def _labelled(label: str, der: bytes | None) -> Piece:
-    """The piece in a block with this label, or the refusal that the label calls for."""
+_LABELS = frozenset(
+    ("CERTIFICATE", "X509 CERTIFICATE", "PUBLIC KEY", "RSA PUBLIC KEY", "PKCS7", "CMS", "PKCS #7 SIGNED DATA")
+)
+
+
+def _labelled(label: str, der: bytes | None) -> list[Piece]:
+    """The pieces in a block with this label, or the refusal that the label calls for."""
     if label == "TRUSTED CERTIFICATE":
         raise CertificateRejected(
             "trusted-certificate",
@@ -294,13 +298,11 @@ def _labelled(label: str, der: bytes | None) -> Piece:
         )
     if label.endswith("CERTIFICATE REQUEST"):
         raise CertificateRejected(Kind.REQUEST.value, *_REFUSALS[Kind.REQUEST])
-    if label in ("PKCS7", "CMS", "PKCS #7 SIGNED DATA"):
-        raise CertificateRejected(Kind.PKCS7.value, *_REFUSALS[Kind.PKCS7])
     if label == "PKCS12":
         raise _pkcs12_found()
     if label == "X509 CRL":
         raise CertificateRejected(Kind.REVOCATIONS.value, *_REFUSALS[Kind.REVOCATIONS])
-    if label not in ("CERTIFICATE", "X509 CERTIFICATE", "PUBLIC KEY", "RSA PUBLIC KEY"):
+    if label not in _LABELS:
         raise CertificateRejected(
             Kind.UNKNOWN.value, f"A block labelled {label} is not a certificate.", _PASTE_CERTIFICATE
         )
@@ -310,7 +312,17 @@ def _labelled(label: str, der: bytes | None) -> Piece:
             "The text between BEGIN and END is not intact base64: characters were lost or added.",
             "Open the file in a plain text editor and copy it again, whole.",
         )
-    return _piece(der)
+    return _unpacked(der)
+
+
+def _unpacked(der: bytes) -> list[Piece]:
+    """What is in this DER: one piece, or the certificates of a bundle, whatever its label says (certutil errs)."""
+    if classify(der) is not Kind.PKCS7:
+        return [_piece(der)]
+    certificates = bundle.certificates_in(der)
+    if not certificates:
+        raise CertificateRejected(Kind.PKCS7.value, *_REFUSALS[Kind.PKCS7])
+    return [_piece(certificate) for certificate in certificates]
 
 
 def _piece(der: bytes) -> Piece:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 group = typer.Typer(no_args_is_help=True, help="The certificates that a tenant's recordings are sealed for.")
 
 File = Annotated[
-    str, typer.Argument(metavar="FILE", help='Certificate or public key, PEM or DER; "-": standard input.')
+    str,
+    typer.Argument(metavar="FILE", help='Certificate, public key or PKCS#7 bundle, PEM or DER; "-": standard input.'),
 ]
 Which = Annotated[str, typer.Argument(metavar="CERTIFICATE", help="Its id or fingerprint, or how either begins.")]
 ChallengeOut = Annotated[

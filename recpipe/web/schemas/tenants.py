@@ -67,7 +67,7 @@ class RecordingSwitch(Switch):
 
 
 class Pasted(Taken):
-    """A certificate or public key, PEM or DER in base64, with whatever was pasted around it."""
+    """A certificate, public key or PKCS#7 bundle, PEM or DER in base64, with whatever was pasted around it."""
 
     pasted: str = Field(max_length=200_000, examples=[examples.CERTIFICATE])
 

@@ -6,6 +6,7 @@ import base64
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from asn1crypto import crl, x509
@@ -118,6 +119,39 @@ def test_of_a_chain_the_leaf_is_taken_and_said_so(order: tuple[int, ...], chain:
     assert codes(found) == ({"chain", "weak-issuer"} if 2 in order else {"chain"})
 
 
+def bundle(tmp_path: Path, *certificates: bytes) -> bytes:
+    """A certs-only PKCS#7 bundle, as the export wizard of Windows writes it (.p7b)."""
+    named: list[str] = []
+    for at, certificate in enumerate(certificates):
+        (tmp_path / f"{at}.pem").write_bytes(certificate)
+        named += ["-certfile", str(tmp_path / f"{at}.pem")]
+    return openssl("crl2pkcs7", "-nocrl", *named, "-outform", "DER")
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
+def test_of_a_bundle_the_leaf_is_taken_however_the_file_is_written(
+    order: tuple[int, ...], chain: tuple[bytes, bytes, bytes], tmp_path: Path
+) -> None:
+    der = bundle(tmp_path, *(chain[at] for at in order))
+    streamed = b"\x30\x80" + der[4:] + b"\0\0"
+    forms = [der, streamed, base64.encodebytes(der), pem("PKCS #7 SIGNED DATA", der)]
+    forms += [pem(label, der).replace(b"\n", b"\r\n") for label in ("PKCS7", "CMS", "CERTIFICATE")]  # certutil's label
+    for form in forms:
+        found = vet(form, now=NOW)
+        assert (found.subject, codes(found)) == ("CN=leaf", {"chain", "weak-issuer"})
+
+
+def test_a_bundle_of_one_certificate_is_that_certificate(key_pair: KeyPair, tmp_path: Path) -> None:
+    assert vet(bundle(tmp_path, key_pair.pem, key_pair.pem), now=NOW) == vet(key_pair.der, now=NOW)
+
+
+def test_a_bundle_without_a_clear_leaf_is_asked_about(
+    key_pair: KeyPair, other_key_pair: KeyPair, tmp_path: Path
+) -> None:
+    error = rejection(bundle(tmp_path, key_pair.pem, other_key_pair.pem))
+    assert error.reason == "several-certificates" and "CN=acme" in str(error) and "CN=globex" in str(error)
+
+
 def test_a_leaf_signed_by_a_short_key_says_so_without_its_issuer(chain: tuple[bytes, bytes, bytes]) -> None:
     assert codes(vet(chain[1], now=NOW)) == {"weak-issuer"}
 
@@ -182,7 +216,7 @@ def private_keys(pair: KeyPair) -> dict[str, bytes]:
         "jwk": b'{"kty":"RSA","n":"AQAB","e":"AQAB","d":"AQAB"}',
         "xml": b"<RSAKeyValue><Modulus>AQAB</Modulus><D>AQAB</D></RSAKeyValue>",
         "java key store": b"\xfe\xed\xfe\xed" + bytes(100),
-        "too large as well": pkcs8 + b"\n" * 70_000,
+        "too large as well": pkcs8 + b"\n" * 140_000,
     }
 
 
@@ -228,17 +262,23 @@ def revocation_lists(version: int) -> tuple[bytes, bytes]:
 def test_each_refusal_has_its_own_reason(key_pair: KeyPair, key_pairs: KeyPairs) -> None:
     csr = ("req", "-new", "-key", key_pair.key_path, "-subj", "/CN=x")
     pkcs7 = ("crl2pkcs7", "-nocrl", "-certfile", key_pair.certificate_path)
+    cms = ("cms", "-binary", "-outform", "DER")
+    signed = openssl(
+        *(*cms, "-sign", "-nodetach", "-signer", key_pair.certificate_path, "-inkey", key_pair.key_path), stdin=b"x"
+    )
+    sealed = openssl(*cms, "-encrypt", key_pair.certificate_path, stdin=b"x")
+    no_certificate = openssl("crl2pkcs7", "-outform", "DER", stdin=revocation_lists(2)[1])
     trusted = openssl("x509", "-in", key_pair.certificate_path, "-trustout", "-addtrust", "emailProtection")
     ed = key_pairs.get("ed25519", key="ed25519")
     dsa = openssl("genpkey", "-genparam", "-algorithm", "DSA", "-pkeyopt", "dsa_paramgen_bits:1024")
     dsa_public = openssl("pkey", "-pubout", stdin=openssl("genpkey", "-paramfile", "/dev/stdin", stdin=dsa))
     expected: dict[str, list[bytes | str]] = {
         "empty": [b"", "", b" \r\n\t", b"\xef\xbb\xbf".replace(b"\xef\xbb\xbf", b"")],
-        "too-large": [key_pair.pem + b"x" * 65_536],
+        "too-large": [key_pair.pem + b"x" * 131_072],
         "not-a-certificate": ["hello", b"\x30", b"\x30\x82", b"\x00\x01\x02", "-----", pem("ANYTHING ELSE", b"x")],
         "certificate-request": [openssl(*csr), openssl(*csr, "-outform", "DER")],
         "revocation-list": [one for version in (1, 2) for one in revocation_lists(version)],
-        "pkcs7": [openssl(*pkcs7), openssl(*pkcs7, "-outform", "DER")],
+        "pkcs7": [signed, pem("PKCS7", signed), sealed, no_certificate, openssl(*pkcs7, "-outform", "DER")[:-30]],
         "trusted-certificate": [trusted],
         "ssh-public-key": [b"ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQ== me@host"],
         "pgp-public-key": ["-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nabcd\n-----END PGP PUBLIC KEY BLOCK-----\n"],
@@ -380,5 +420,5 @@ def key_pair_der(key_pair: KeyPair) -> bytes:
     ],
 )
 @pytest.mark.timeout(5)
-def test_64_kib_of_anything_repeated_is_answered_at_once(unit: str) -> None:
-    rejection(unit * (65_536 // len(unit)))
+def test_128_kib_of_anything_repeated_is_answered_at_once(unit: str) -> None:
+    rejection(unit * (131_072 // len(unit)))
