@@ -197,7 +197,7 @@ class Settler:
 
     def still(self) -> list[tuple[str, FileIdentity]]:
         """Files that have stood still, each once: find out who has them open, and `answer`."""
-        paths, self._still = self._still, []
+        paths, self._still = dict.fromkeys(self._still), []
         tracks = ((path, self._tracks.get(path)) for path in paths)
         return [(path, track.print) for path, track in tracks if track is not None and track.state is State.STILL]
 
@@ -338,7 +338,7 @@ class Settler:
         self._ask_or_wait(path, track, now)
 
     def _unchanged(self, path: str, track: _Track, now: float) -> None:
-        if track.state is State.GROWING:
+        if track.state in (State.GROWING, State.STILL):  # STILL: the question may have been lost, so it is put again
             self._ask_or_wait(path, track, now)
         elif track.state is State.DEFERRED and track.until <= now:
             self._make_ready(path, track)

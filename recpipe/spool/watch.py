@@ -250,8 +250,8 @@ class Watcher:
                     if writer is Writer.OPEN:
                         self._mention(relative, seen)
                     inside = header.Inside.SOUND if writer is Writer.OPEN else header.look(path)
-            except (SourceChanged, OSError):  # its folder is gone, or a link by now: the next look sees which
-                continue
+            except (SourceChanged, OSError):  # its folder is gone, a link by now, or the spool is away: asked again
+                writer, inside = Writer.OPEN, header.Inside.SOUND
             with self._changed:
                 self._settler.answer(relative, seen, writer, inside, time.monotonic())
                 if self._settler.count(State.SETTLED):

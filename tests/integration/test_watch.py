@@ -21,6 +21,7 @@ import structlog
 from recpipe.model import Settled
 from recpipe.settings import Spool
 from recpipe.spool.folder import SpoolFolder
+from recpipe.spool.settle import Writer
 from recpipe.spool.watch import Watcher
 from tests.services.need import missing, tool
 
@@ -419,6 +420,33 @@ def test_an_unmounted_spool_does_not_look_like_vanished_files(
         root.with_name("mounted").rename(root)
         until(lambda: any(entry["event"] == "spool is back" for entry in logs))
     watcher.release(first.path, 0)
+    assert names(collect(watcher, 2)) == ["a.wav", "b.wav"]
+
+
+def test_a_spool_that_goes_while_its_files_are_asked_about_hands_them_out_once_it_is_back(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given two files that have stood still, and a mount that goes between the questions who has them open
+    for name in ("a.wav", "b.wav"):
+        (root / name).write_bytes(b"x")
+        os.utime(root / name, (0, 0))
+    watcher = Watcher(Spool(path=root, settle_seconds=0.1))
+    away = root.with_name("away")
+    ask = watcher._writers.of
+
+    def of_and_go(*question: Any) -> Writer:
+        if not away.exists():
+            root.rename(away)
+        return ask(*question)
+
+    monkeypatch.setattr(watcher._writers, "of", of_and_go)
+    watcher.scan_now()
+    assert watcher.pending() == 2
+    # When it is back
+    monkeypatch.setattr(watcher._writers, "of", ask)
+    away.rename(root)
+    watcher.scan_now()
+    # Then each is handed out
     assert names(collect(watcher, 2)) == ["a.wav", "b.wav"]
 
 

@@ -64,6 +64,14 @@ def test_a_fresh_file_is_growing_until_it_stood_still_for_settle_seconds(bench: 
     assert bench.take() == ["a.wav"]
 
 
+def test_a_question_that_nobody_answered_is_asked_again_at_the_next_sight(bench: Bench) -> None:
+    bench.see(mtime=0)
+    assert len(bench.settler.still()) == 1 and bench.settler.still() == []
+    bench.see(mtime=0)
+    bench.see(mtime=0)
+    assert [path for path, _ in bench.settler.still()] == ["a.wav"]
+
+
 def test_a_file_that_grows_starts_its_stillness_anew(bench: Bench) -> None:
     for step in range(5):
         bench.see(size=100 + step)
