@@ -89,6 +89,7 @@ _TABLE: tuple[tuple[type[Exception], int, str, str], ...] = (
     (errors.QueryInvalid, 422, "query-invalid", "Search not understood"),
     (errors.InputInvalid, 422, "input-invalid", "Cannot be kept"),
     (errors.Unfit, 422, "unfit", "Cannot be ingested"),
+    (errors.NotARecording, 422, "unfit", "Cannot be ingested"),
     (errors.SourceChanged, 409, "conflict", "Against a rule"),
     (errors.SpoolFull, 503, "no-room", "No room on the spool's disk"),
     (errors.SpoolRefused, 409, "spool-refused", "The spool does not take it"),

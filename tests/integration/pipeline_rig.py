@@ -39,6 +39,7 @@ class FaultyStore(MemoryStore):
     def __init__(self) -> None:
         super().__init__()
         self.failures_left = 0
+        self.is_deaf_to_deletes = False
         self.received: list[tuple[str, bytes]] = []
 
     def put(self, key: str, body: Readable, size_bytes: int, note: Note | None = None) -> StoredObject:
@@ -48,6 +49,11 @@ class FaultyStore(MemoryStore):
             self.failures_left -= 1
             raise StoreUnavailable("The store does not answer.")
         return stored
+
+    def delete(self, key: str) -> None:
+        if self.is_deaf_to_deletes:
+            raise StoreUnavailable("The store does not answer.")
+        super().delete(key)
 
     def keys(self) -> list[str]:
         return [stored.key for stored in self.list()]

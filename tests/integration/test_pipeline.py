@@ -523,18 +523,23 @@ def test_a_stored_file_that_cannot_be_removed_is_listed_once_and_removed_when_it
         subprocess.run(["umount", "-l", day], check=True)
 
 
-def test_an_attempt_that_could_not_be_discarded_is_cleared_in_the_end(rig: Rig) -> None:
-    rig.store.failures_left = 1
+@pytest.mark.parametrize("answers", [True, False])
+def test_what_a_failed_upload_left_is_cleared_at_the_stop_or_else_by_the_next_start(rig: Rig, answers: bool) -> None:
+    # Given a store that takes the bytes and never says so, whenever it is tried again
+    rig.store.failures_left = 1000
     path = rig.drop()
     ingest = rig.ingest()
     ingest.start()
-    until(lambda: ingest.counts.retried == 1)
-    path.unlink()  # the PBX takes the file back: nothing will be stored
+    until(lambda: ingest.counts.retried >= 1)
+    # When the PBX takes the file back, so that nothing will be stored
+    rig.store.is_deaf_to_deletes = not answers
+    path.unlink()
     ingest.stop()
-    assert rig.store.keys() == [] and rig.recordings() == []
+    # Then nothing dangling is left, or the mark that makes the next start look
+    assert rig.recordings() == [] and (rig.store.keys() == []) is answers
     folder = SpoolFolder(rig.spool)
     folder.lock()
-    assert not folder.crashed
+    assert folder.crashed is not answers
 
 
 def test_a_recorder_that_comes_back_after_its_file_was_stored_loses_nothing(tmp_path: Path) -> None:
