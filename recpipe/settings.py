@@ -37,7 +37,7 @@ from recpipe.errors import SettingsInvalid
 PREFIX = "RECPIPE_"
 DEFAULT_FILE = Path("recpipe.toml")
 
-Layout = Literal["freepbx", "fusionpbx", "3cx", "kazoo", "mikopbx", "generic", "sidecar"]
+Layout = Literal["freepbx", "fusionpbx", "3cx", "kazoo", "mikopbx", "rtpengine", "generic", "sidecar"]
 
 
 class Spool(BaseModel):
@@ -85,7 +85,20 @@ class Spool(BaseModel):
         None, description="recpipe's own folder for this spool, in place of .recpipe in it: quarantine, uploads, lock"
     )
     cdr_csv: Path | None = Field(None, description="Asterisk Master.csv to join calls with")
-    cdr_dir: Path | None = Field(None, description="FreeSWITCH xml_cdr folder to join calls with")
+    cdr_dir: Path | None = Field(
+        None,
+        description='FreeSWITCH xml_cdr folder to join calls with; layout = "rtpengine": a folder of CALLID.json '
+        "(percent-escaped, keys as in a sidecar)",
+    )
+    meta_dir: Path | None = Field(
+        None,
+        description='layout = "rtpengine": the folder of its .meta files, read while the calls last '
+        "(its recording-dir, the recorder's spool-dir)",
+    )
+    single_streams: bool = Field(
+        False,
+        description='layout = "rtpengine": take the file of each single stream, too, not only the one of all of them',
+    )
     moved_in_whole: bool = Field(False, description="files appear by rename only: take them at once")
 
     @field_validator("timezone")
@@ -102,6 +115,8 @@ class Spool(BaseModel):
                 re.compile(self.pattern)
             except re.error as error:
                 raise ValueError(f"pattern is not a regular expression: {error}") from error
+        if self.layout != "rtpengine" and (self.meta_dir is not None or self.single_streams):
+            raise ValueError('meta_dir and single_streams belong to layout = "rtpengine"')
         if self.after == "archive" and self.archive is None:
             raise ValueError('after = "archive" needs archive = "/a/folder" outside the spool')
         if self.archive is not None and self.archive.absolute().is_relative_to(self.path.absolute()):

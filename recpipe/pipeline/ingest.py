@@ -30,6 +30,7 @@ from recpipe.pipeline.served import Served
 from recpipe.pipeline.waiting import WaitingList
 from recpipe.settings import Settings, Spool
 from recpipe.spool.files import safe_text
+from recpipe.spool.live_calls import LOOK_SECONDS
 from recpipe.spool.tree import Ignored, Reason
 from recpipe.store.base import Store
 
@@ -111,6 +112,8 @@ class Ingest:
             self._spawn(f"spool-{served.label}", partial(self._serve, served))
             if served.line.spool.cdr_csv or served.line.spool.cdr_dir:
                 self._spawn(f"late-{served.label}", partial(self._join_late, served.line))
+            if served.line.spool.meta_dir:
+                self._spawn(f"calls-{served.label}", partial(self._follow_calls, served))
         for number in range(self._settings.ingest_workers):
             self._spawn(f"ingest-{number}", self._labour)
         self._spawn("outages", self._look)
@@ -198,6 +201,7 @@ class Ingest:
         self._open_spools()
         there = [served for served in self._served.values() if served.is_open]
         for served in there:
+            served.line.describer.follow_calls()
             served.watcher.scan_now()
             self._spawn(f"spool-{served.label}", partial(self._follow, served))
         for number in range(self._settings.ingest_workers):
@@ -293,6 +297,14 @@ class Ingest:
                 records.join(self._clock())
             except Exception:
                 _log.exception("call detail records could not be joined", spool=line.spool.label)
+
+    def _follow_calls(self, served: Served) -> None:
+        while not self._stopping.wait(LOOK_SECONDS):
+            try:
+                if served.is_open:
+                    served.line.describer.follow_calls()
+            except Exception:
+                _log.exception("calls could not be followed", spool=served.label)
 
     def _nodes(self, started_at: datetime, now: datetime) -> list[Node]:
         counts, waiting, ignored = self.counts, self.waiting(), self.ignored()

@@ -44,7 +44,9 @@ class Served:
         """
         folder = SpoolFolder(spool, state)
         place = Place(folder.root, folder.control / "id", data_dir / "spools")
-        return cls(Line(spool, folder, Describer(spool), keep_source), Watcher(spool, state), place)
+        return cls(
+            Line(spool, folder, Describer(spool, control=folder.control), keep_source), Watcher(spool, state), place
+        )
 
     @property
     def label(self) -> str:

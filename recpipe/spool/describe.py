@@ -1,7 +1,8 @@
 """All that is known of a spool file before its bytes are read: name, sidecar, call detail record, tenant.
 
-Each fact comes from the most specific source that states it: the sidecar (written for this very file), then the name
-(of this recording), then the call detail record (of the call, which may have several recordings).
+Each fact comes from the most specific source that states it: the sidecar (written for this very file), then what the
+proxy said while the call lasted, then the name (of this recording), then the call detail record (of the call, which
+may have several recordings).
 """
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from recpipe.errors import Held, Unfit
 from recpipe.model import CallFacts, Direction, Settled
 from recpipe.settings import Spool
-from recpipe.spool import generic_names, naming, sidecar
+from recpipe.spool import generic_names, naming, rtpengine_names, sidecar
 from recpipe.spool.asterisk_cdr import AsteriskCdr
 from recpipe.spool.beneath import Beneath
-from recpipe.spool.files import recording_name, safe_text, sidecars_of
+from recpipe.spool.files import CONTROL_FOLDER, recording_name, safe_text, sidecars_of
 from recpipe.spool.freeswitch_cdr import FreeswitchCdr
 from recpipe.spool.grammar import completed
+from recpipe.spool.json_cdr import JsonCdr
+from recpipe.spool.live_calls import LiveCalls
 from recpipe.spool.when import from_ns, is_credible
 
 # PBXs write the record when the last leg ends; a day covers calls on hold overnight and a spool that was behind.
@@ -30,21 +34,38 @@ _UNSAID = (None, "", (), Direction.UNKNOWN)
 class Describer:
     """Describes the files of one spool. Thread-safe.
 
+    Args:
+        control: the spool's control folder, where it is not `.recpipe` in the spool.
+
     Raises:
         SettingsInvalid: the pattern of layout "generic" has groups that mean nothing.
     """
 
-    def __init__(self, spool: Spool, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        control: Path | None = None,
+    ) -> None:
         if spool.layout == "generic":
             generic_names.check_pattern(spool.pattern)
         self._spool = spool
         self._clock = clock
         self._below = Beneath(spool.path.absolute())
-        self._cdrs: list[AsteriskCdr | FreeswitchCdr] = []
+        self._live = None
+        if spool.meta_dir is not None:
+            self._live = LiveCalls(spool, control or spool.state_dir or spool.path.absolute() / CONTROL_FOLDER)
+        self._cdrs: list[AsteriskCdr | FreeswitchCdr | JsonCdr] = []
         if spool.cdr_csv is not None:
             self._cdrs.append(AsteriskCdr(spool.cdr_csv, spool.timezone))
         if spool.cdr_dir is not None:
-            self._cdrs.append(FreeswitchCdr(spool.cdr_dir, spool.timezone))
+            reader = JsonCdr if spool.layout == "rtpengine" else FreeswitchCdr
+            self._cdrs.append(reader(spool.cdr_dir, spool.timezone))
+
+    def follow_calls(self) -> None:
+        """Take note of the calls that last, every `LOOK_SECONDS`; costs nothing where there is no `meta_dir`."""
+        if self._live is not None:
+            self._live.look()
 
     def describe(self, settled: Settled) -> CallFacts:
         """Facts of one file; `awaits_cdr` when its call detail record is promised and not there yet.
@@ -60,6 +81,8 @@ class Describer:
         spool, now = self._spool, self._clock()
         name = recording_name(self._below_tenant(settled.relative))
         facts = naming.parse(name, spool.layout, spool.pattern, spool.timezone)
+        if self._live is not None:
+            facts = _with_live(self._live, facts, name, now)
         with self._below.parent(settled.relative) as recording:
             found = sidecars_of(recording)
             if spool.layout == "sidecar" and not found:
@@ -143,6 +166,16 @@ class Describer:
         if not separator:
             raise _outside_folders(relative)
         return rest
+
+
+def _with_live(live: LiveCalls, facts: CallFacts, name: str, now: datetime) -> CallFacts:
+    """Facts of a name, with what was said of the call while it lasted."""
+    parts = rtpengine_names.split(name)
+    known = live.facts(parts.call_ids, now) if parts is not None else None
+    if known is None:
+        return facts
+    said, seen_at = known
+    return _dated(_dated(said, facts, now), CallFacts(started_at=seen_at), now)
 
 
 def _dated(facts: CallFacts, more: CallFacts, now: datetime) -> CallFacts:

@@ -13,8 +13,10 @@ from pathlib import Path
 
 from recpipe import log as logs
 from recpipe.errors import Unfit
+from recpipe.settings import Spool
 from recpipe.spool.beneath import Beneath, NotBeneath
 from recpipe.spool.files import Kind, is_foreign_folder, is_leg, kind_of, read_small
+from recpipe.spool.rtpengine_names import is_single_stream
 
 _log = logs.get(__name__)
 
@@ -29,6 +31,7 @@ class Reason(StrEnum):
     NOT_A_RECORDING = "not-a-recording"
     SYMBOLIC_LINK = "symbolic-link"
     NOT_A_FILE = "not-a-file"
+    SINGLE_STREAM = "single-stream"  # of a call that has a recording of all its streams
     FORGOTTEN_TEMPORARY = "forgotten-temporary"
     UNREADABLE_FOLDER = "unreadable-folder"
 
@@ -47,19 +50,19 @@ class Tree:
     Args:
         root: absolute.
         marker: a file whose content says that it is this spool, wherever it may be mounted.
-        label: the spool's name in logs.
+        spool: its name in logs, and its layout.
 
     Attributes:
         below: the way in.
-        layout: of `settings.Layout`.
     """
 
-    def __init__(self, root: Path, marker: Path, label: str, layout: str) -> None:
+    def __init__(self, root: Path, marker: Path, spool: Spool) -> None:
         self._root = root
         self.below = Beneath(root)
         self._marker = marker
-        self._label = label
-        self._layout = layout
+        self._label = spool.label
+        self._layout = spool.layout
+        self._leaves_streams = spool.layout == "rtpengine" and not spool.single_streams
         self._identity: tuple[int, int] | bytes | None = None
         self._lost = False
         self._ignored: dict[str, Ignored] = {}
@@ -119,7 +122,11 @@ class Tree:
     def kind(self, name: str) -> Kind:
         """What a file of this name is in this spool."""
         kind = kind_of(name)
-        return Kind.TEMPORARY if kind in (Kind.RECORDING, Kind.UNKNOWN) and is_leg(name, self._layout) else kind
+        if kind not in (Kind.RECORDING, Kind.UNKNOWN):
+            return kind
+        if self._leaves_streams and is_single_stream(name):
+            return Kind.OTHER
+        return Kind.TEMPORARY if is_leg(name, self._layout) else kind
 
     def may_be_recording(self, name: str) -> bool:
         """Whether a file of this name is looked at: it is a recording, or its name does not say."""
@@ -182,7 +189,8 @@ class Tree:
             self._ignore(relative, Reason.SYMBOLIC_LINK)
             return None
         if kind is Kind.OTHER:
-            self._ignore(relative, Reason.NOT_A_RECORDING)
+            single = self._leaves_streams and is_single_stream(entry.name)
+            self._ignore(relative, Reason.SINGLE_STREAM if single else Reason.NOT_A_RECORDING)
             return None
         try:
             status = entry.stat(follow_symlinks=False)
@@ -204,5 +212,5 @@ class Tree:
             self._ignored[relative] = Ignored(relative, reason)
         # The name may hold a phone number, so it goes to `ignored()` and not to the log.
         suffix = Path(relative).suffix.lower()[:12]
-        say = _log.debug if reason is Reason.NOT_A_RECORDING else _log.warning
+        say = _log.debug if reason in (Reason.NOT_A_RECORDING, Reason.SINGLE_STREAM) else _log.warning
         say("file ignored", spool=self._label, reason=reason, suffix=suffix, why=why)

@@ -61,7 +61,7 @@ class Watcher:
         self._spool = spool
         self._root = spool.path.absolute()
         control = spool_root_state or spool.state_dir or self._root / CONTROL_FOLDER
-        self._tree = Tree(self._root, control / "id", spool.label, spool.layout)
+        self._tree = Tree(self._root, control / "id", spool)
         self._label = spool.label
         self._settler = Settler(
             spool.settle_seconds, spool.quiet_seconds, spool.moved_in_whole, _first_folder, _RANKS[spool.formats]
