@@ -280,7 +280,8 @@ class Accounts:
         now = self._clock()
         with self._catalogue.begin() as work:
             user = work.users.get(by.id)
-            key = lockout.account_key(user.username)
+            # Not the counter of logins: whoever guesses there must not keep people from what they do here.
+            key = "confirm:" + user.id
             lockout.take(work, key, now)
         with self._passwords.turn():
             right = self._passwords.verify(password, user.password_hash)

@@ -16,7 +16,7 @@ from recpipe.access.trail import Clock, Detail, Trail, event, utc_now
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.catalogue.work import Work
-from recpipe.errors import Conflict, Forbidden, InputInvalid
+from recpipe.errors import AlreadyExists, Conflict, Forbidden, InputInvalid, NotFound
 from recpipe.model import Direction, FtpAccount, FtpAccountKind
 
 MOST_NETWORKS = 50
@@ -97,7 +97,7 @@ class FtpAccounts:
             extension, direction: a reader sees only these calls.
 
         Raises:
-            AlreadyExists: the user name is taken, maybe by another tenant.
+            AlreadyExists: the user name is taken, maybe by another tenant, or is that of a portal user.
             InputInvalid: a name, network or password that cannot be.
             Conflict: `too-many-accounts`.
             NotFound, Forbidden: `by` may not manage the tenant's accounts.
@@ -129,6 +129,8 @@ class FtpAccounts:
             accounts = _accounts(work, tenant_id)
             if len(accounts.list()) >= MOST_ACCOUNTS:
                 raise Conflict("too-many-accounts", f"There are {MOST_ACCOUNTS} accounts. Remove unused ones first.")
+            if _is_a_users(work, name):
+                raise AlreadyExists("FTP account", name)
             kept = accounts.add(new)
             self._audit(work, by, "ftp-account.create", kept, username=kept.username, kind=kind.value, spool=spool)
         return NewFtpPassword(kept, secret)
@@ -251,6 +253,14 @@ def _checked_username(username: str) -> str:
             "username", "An FTP user name is 2 to 63 lower-case letters, digits, dots, hyphens, underscores or @."
         )
     return name
+
+
+def _is_a_users(work: Work, name: str) -> bool:
+    try:
+        work.users.by_username(name)
+    except NotFound:
+        return False
+    return True
 
 
 def _checked_networks(networks: Collection[str]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from recpipe.access import lockout, tokens
 from recpipe.access.accounts import Accounts
 from recpipe.access.authority import check_text, own_tenant
+from recpipe.access.lockout import Holder
 from recpipe.access.passwords import Passwords, check_chosen
 from recpipe.access.principal import Kind, Principal
 from recpipe.access.trail import Clock, Trail, event, utc_now
@@ -97,7 +98,7 @@ class Links:
         try:
             with self._catalogue.begin() as work:
                 lockout.take(work, "recover:" + lockout.normal_network(address), now)
-                lockout.take(work, "recover:" + lockout.account_key(name_or_email), now)
+                lockout.take(work, "recover:" + lockout.account_key(Holder.PERSON, name_or_email), now)
         except LockedOut:
             self._trail.record(event(asker, "user.recover", now, outcome=Outcome.DENIED, reason="too-many"))
             raise

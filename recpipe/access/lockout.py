@@ -1,11 +1,17 @@
-"""Too many failures: one counter an account and one an address, the same for every door and every process."""
+"""Too many failures: counters of accounts, networks and addresses, the same for every door and every process.
+
+Ten failures of one account from one network lock it there. To lock it for everybody takes several networks, and then
+those from which it signed in before are let through all the same: nobody locks somebody out by knowing the name.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import math
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from recpipe.access.tokens import fingerprint
 from recpipe.catalogue.people import name_key
@@ -15,16 +21,87 @@ from recpipe.errors import LockedOut
 MOST_FAILURES = 10
 # Of one program that says the same thing again and again, so many count against its address.
 MOST_REPEATS = 3
+# Of one network, so many count against an account everywhere.
+MOST_OF_ONE_NETWORK = 3
 WINDOW = timedelta(minutes=5)
+# How long a network is known after a login.
+KNOWN_FOR = timedelta(days=90)
 _ADDRESS = "address:"
 
 
-def account_key(username: str) -> str:
-    """The counter of an account, whether there is such an account or not; every spelling of a name has the same one.
+class Holder(StrEnum):
+    """Whose account it is. A person and an FTP account of one name have nothing to do with each other."""
 
-    Hashed: people type passwords where the user name belongs, and those must not lie in a table.
-    """
-    return "account:" + fingerprint(name_key(username))[:32]
+    PERSON = "person"
+    FTP = "ftp"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Somebody at the account of a name: the counters that decide, and what becomes of them."""
+
+    account: str
+    network: str  # of the account, there
+    address: str
+    client: str
+
+    @classmethod
+    def at(cls, holder: Holder, username: str, address: str) -> Attempt:
+        """An attempt at this account, whether there is one or not; every spelling of a name is the same.
+
+        The name is hashed: people type passwords where it belongs, and those must not lie in a table.
+        """
+        account = account_key(holder, username)
+        here = fingerprint(f"{account} {normal_network(address)}")[:32]
+        return cls(account, "network:" + here, address_key(address), address)
+
+    def check(self, work: Work, now: datetime) -> None:
+        """Go on only where it is not locked.
+
+        Raises:
+            LockedOut: here, for this client, or (unless this network is known) everywhere.
+        """
+        everywhere = () if self._is_known(work, now) else (self.account,)
+        check(work, (self.network, self.address, *everywhere), now)
+
+    def failed(self, work: Work, now: datetime, *, program: bool = False) -> None:
+        """Count a failure.
+
+        Args:
+            program: it may say the same thing again and again without being an attack.
+        """
+        counted = len([at for at in work.failures.latest(self.network, MOST_OF_ONE_NETWORK) if at > now - WINDOW])
+        everywhere = (self.account,) if counted < MOST_OF_ONE_NETWORK else ()
+        repeat = repeat_key(self.account, self.client) if program else ""
+        note(work, now, (self.network, self.address, *everywhere), repeat)
+
+    def take(self, work: Work, now: datetime) -> None:
+        """Count an attempt against the account before it is known how it ends; see `take`.
+
+        Raises:
+            LockedOut: as `check`, but for the client's own counter.
+        """
+        take(work, self.network, now)
+        if not self._is_known(work, now):
+            take(work, self.account, now)
+
+    def succeeded(self, work: Work, now: datetime) -> None:
+        """Forget the account's failures here and everywhere, and know this network from now on."""
+        work.failures.clear(self.network)
+        work.failures.clear(self.account)
+        work.known_networks.note(self._known, now)
+
+    @property
+    def _known(self) -> str:
+        return "known:" + self.network
+
+    def _is_known(self, work: Work, now: datetime) -> bool:
+        return work.known_networks.has(self._known, now - KNOWN_FOR)
+
+
+def account_key(holder: Holder, username: str) -> str:
+    """The counter of an account from everywhere."""
+    return "account:" + fingerprint(f"{holder} {name_key(username)}")[:32]
 
 
 def token_key(digest: str, address: str) -> str:
@@ -74,7 +151,7 @@ def check(work: Work, keys: Collection[str], now: datetime) -> None:
         raise LockedOut(max(1, math.ceil((latest - now).total_seconds())))
 
 
-def note(work: Work, keys: Collection[str], now: datetime, repeat: str = "") -> None:
+def note(work: Work, now: datetime, keys: Collection[str], repeat: str = "") -> None:
     """Count one failure on each.
 
     Args:

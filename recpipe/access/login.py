@@ -7,9 +7,11 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Generic, TypeVar
 
 from recpipe.access import identity, lockout, tokens, totp
+from recpipe.access.lockout import Attempt, Holder
 from recpipe.access.memory import Briefly, Lately
 from recpipe.access.passwords import Passwords
 from recpipe.access.principal import Kind, Principal
@@ -96,7 +98,7 @@ class Access:
             CredentialsRejected: the one answer for everything that is not right.
             LockedOut: too many failures of this account or from this address.
         """
-        keys = (lockout.account_key(username), lockout.address_key(address))
+        attempt = Attempt.at(Holder.PERSON, username, address)
 
         def look(work: Work) -> _Candidate[User]:
             try:
@@ -106,7 +108,7 @@ class Access:
             why = _no_password_login(user, door)
             return _Candidate(user, None if why else user.password_hash, why, user.username)
 
-        user = self._verified(look, password, keys, address, door)
+        user = self._verified(look, password, attempt, door)
         now = self._clock()
         with self._catalogue.begin() as work:
             if identity.user_stamp(work.users.get(user.id)) != identity.user_stamp(user):
@@ -126,24 +128,25 @@ class Access:
         now = self._clock()
         digest = tokens.fingerprint(ticket)
         user: User | None = None
-        keys: tuple[str, ...] = (lockout.address_key(address),)
+        key = lockout.address_key(address)
         try:
             with self._catalogue.begin() as work:
-                lockout.check(work, keys, now)
+                lockout.check(work, (key,), now)
                 user = work.users.get(work.links.peek(digest, LinkPurpose.SECOND_FACTOR, now).user_id)
                 # Counted first: guesses sent all at once must not slip past the counter together.
-                lockout.take(work, lockout.account_key(user.username), now)
+                Attempt.at(Holder.PERSON, user.username, address).take(work, now)
             with self._catalogue.begin() as work:
                 if user.status is not UserStatus.ACTIVE or not _code_fits(work, user, code, now):
                     raise CredentialsRejected
                 work.links.use(digest, LinkPurpose.SECOND_FACTOR, now)
                 return self._let_in(work, user, address, Door.HTTP, now, second_factor=True)
         except LockedOut as locked:
-            self._locked(locked, user.username if user else _NOBODY, keys, address, Door.HTTP)
+            self._locked(locked, user.username if user else _NOBODY, key, address, Door.HTTP)
             raise
         except (CredentialsRejected, NotFound):
-            # The account's counter has this attempt already.
-            self._failed(user.username if user else "", keys, address, Door.HTTP, "second-factor")
+            # The account's counters have this attempt already.
+            name = user.username if user else ""
+            self._failed(name, partial(lockout.note, keys=(key,)), address, Door.HTTP, "second-factor")
             raise CredentialsRejected from None
 
     # --- programs -----------------------------------------------------------------------------------------
@@ -167,11 +170,11 @@ class Access:
                 if tokens.well_formed(bearer):
                     found = _token(work, digest)
         except LockedOut as locked:
-            self._locked(locked, _NOBODY, keys, address, Door.API)
+            self._locked(locked, _NOBODY, keys[0], address, Door.API)
             raise
         if found is None:
-            repeat = lockout.repeat_key(keys[0], address)
-            self._failed("", keys, address, Door.API, "unknown-token", repeat=repeat)
+            count = partial(lockout.note, keys=keys, repeat=lockout.repeat_key(keys[0], address))
+            self._failed("", count, address, Door.API, "unknown-token")
             raise CredentialsRejected
         token, user, grants = found
         principal = identity.of_token(token, user, grants, address)
@@ -194,7 +197,7 @@ class Access:
             LockedOut: too many failures of this account or from this address.
         """
         name = username.strip().lower()
-        keys = (lockout.account_key(name), lockout.address_key(address))
+        attempt = Attempt.at(Holder.FTP, name, address)
 
         def look(work: Work) -> _Candidate[FtpAccount]:
             try:
@@ -207,13 +210,13 @@ class Access:
             kept = None if why else account.password_hash
             return _Candidate(account, kept, why, f"ftp:{account.username}", account.tenant_id)
 
-        account = self._verified(look, password, keys, address, Door.FTP)
+        account = self._verified(look, password, attempt, Door.FTP)
         principal = identity.of_ftp_account(account, address)
         now = self._clock()
         with self._catalogue.begin() as work:
             if work.ftp_logins.generations([account.id]).get(account.id) != account.generation:
                 raise CredentialsRejected
-            work.failures.clear(keys[0])
+            attempt.succeeded(work, now)
             work.ftp_logins.note_login(account.id, now)
             work.audit.add(
                 event(principal, "login", now, tenant_id=account.tenant_id, subject=account.id, door=Door.FTP.value)
@@ -247,71 +250,70 @@ class Access:
         self,
         look: Callable[[Work], _Candidate[Known]],
         password: str,
-        keys: tuple[str, ...],
-        address: str,
+        attempt: Attempt,
         door: Door,
     ) -> Known:
         """Who knocks, once the password is right. Every way out costs one verification and one read at least."""
-        candidate = self._look(look, keys, address, door)
+        candidate = self._look(look, attempt, door)
         if not self._passwords.recently_right(password, candidate.kept):
             with self._passwords.turn():
                 # Those who waited in the queue meanwhile must not have more tries than those who did not.
-                candidate = self._look(look, keys, address, door)
+                candidate = self._look(look, attempt, door)
                 if not self._passwords.verify(password, candidate.kept):
                     # People see that it fails; programs go on.
-                    repeat = lockout.repeat_key(keys[0], address) if door is Door.FTP else ""
+                    count = partial(attempt.failed, program=door is Door.FTP)
                     why, tenant_id = candidate.why or "password", candidate.tenant_id
-                    self._failed(candidate.name, keys, address, door, why, tenant_id, repeat=repeat)
+                    self._failed(candidate.name, count, attempt.client, door, why, tenant_id)
                     raise CredentialsRejected
         if candidate.found is None:
             raise CredentialsRejected
         return candidate.found
 
-    def _look(
-        self, look: Callable[[Work], _Candidate[Known]], keys: tuple[str, ...], address: str, door: Door
-    ) -> _Candidate[Known]:
-        now = self._clock()
+    def _look(self, look: Callable[[Work], _Candidate[Known]], attempt: Attempt, door: Door) -> _Candidate[Known]:
+        candidate, now = None, self._clock()
         try:
             with self._catalogue.read() as work:
-                lockout.check(work, keys, now)
-                return look(work)
+                candidate = look(work)
+                attempt.check(work, now)
+                return candidate
         except LockedOut as locked:
-            self._locked(locked, _NOBODY, keys, address, door)
+            name, tenant_id = (candidate.name, candidate.tenant_id) if candidate else ("", None)
+            self._locked(locked, name or _NOBODY, attempt.network, attempt.client, door, tenant_id)
             raise
 
     def _failed(
         self,
         name: str,
-        keys: tuple[str, ...],
+        count: Callable[[Work, datetime], None],
         address: str,
         door: Door,
         why: str,
         tenant_id: str | None = None,
-        *,
-        repeat: str = "",
     ) -> None:
         now = self._clock()
         denied = _login(name or _NOBODY, now, Outcome.DENIED, address, door, tenant_id, reason=why)
         with self._catalogue.begin() as work:
-            lockout.note(work, keys, now, repeat)
+            count(work, now)
             work.audit.add(denied)
         if self._tidied.first(("failures",), now):
             with self._catalogue.begin() as work:
                 work.failures.prune(now - FAILURES_KEPT)
                 work.links.prune(now)
 
-    def _locked(self, locked: LockedOut, name: str, keys: tuple[str, ...], address: str, door: Door) -> None:
+    def _locked(
+        self, locked: LockedOut, name: str, key: str, address: str, door: Door, tenant_id: str | None = None
+    ) -> None:
         now = self._clock()
         # Once a minute a counter: refusing must stay cheaper than knocking.
-        if self._said_lately.first(("locked", *keys), now):
-            self._trail.record(_login(name, now, Outcome.DENIED, address, door, reason="locked-out"))
+        if self._said_lately.first(("locked", key), now):
+            self._trail.record(_login(name, now, Outcome.DENIED, address, door, tenant_id, reason="locked-out"))
 
     def _let_in(
         self, work: Work, user: User, address: str, door: Door, now: datetime, *, second_factor: bool = False
     ) -> Principal:
         grants = work.users.grants(user.id)
         principal = identity.of_user(user, grants, address)
-        work.failures.clear(lockout.account_key(user.username))
+        Attempt.at(Holder.PERSON, user.username, address).succeeded(work, now)
         work.users.note_login(user.id, now)
         # Seen in the tenant's own log where there is no doubt which one that is.
         tenant_id = grants[0].tenant_id if len(grants) == 1 and not principal.everything else None

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, delete, func, insert, select, update
 
-from recpipe.catalogue.repository import Repository, row_of
-from recpipe.catalogue.tables import login_failure, one_time_link, web_session
+from recpipe.catalogue.repository import Repository, row_of, upsert
+from recpipe.catalogue.tables import known_network, login_failure, one_time_link, web_session
 from recpipe.catalogue.types import clean_text
 from recpipe.errors import NotFound
 from recpipe.model import LinkPurpose, OneTimeLink, WebSession
@@ -157,6 +157,26 @@ class Failures(Repository):
     def prune(self, before: datetime) -> int:
         """Delete failures that happened before; how many."""
         return self._connection.execute(delete(login_failure).where(login_failure.c.at < before)).rowcount
+
+
+class KnownNetworks(Repository):
+    """Networks from which an account has signed in, each under one key."""
+
+    __slots__ = ()
+
+    def note(self, key: str, now: datetime) -> None:
+        """Keep that it signed in now."""
+        statement = upsert(self._connection.dialect.name, known_network, ["key"], ["at"])
+        self._connection.execute(statement, {"key": key, "at": now})
+
+    def has(self, key: str, since: datetime) -> bool:
+        """Whether it signed in from `since` on."""
+        c = known_network.c
+        return self._connection.execute(select(c.at).where(c.key == key, c.at >= since)).first() is not None
+
+    def prune(self, before: datetime) -> int:
+        """Forget networks that were last used before; how many."""
+        return self._connection.execute(delete(known_network).where(known_network.c.at < before)).rowcount
 
 
 # The first half of the advisory locks of keys, so that they are not mistaken for others of this database.

@@ -191,6 +191,14 @@ login_failure = Table(
     Index("ix_login_failure_at", "at"),
 )
 
+# An account signed in from this network, last at this time: one key for both, hashed.
+known_network = Table(
+    "known_network",
+    metadata,
+    Column("key", Text(200), primary_key=True),
+    _at("at"),
+)
+
 # --- recordings -------------------------------------------------------------------------------------------
 
 recording = Table(

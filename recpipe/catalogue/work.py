@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from recpipe.catalogue.ftp_accounts import FtpAccounts, FtpLogins
 from recpipe.catalogue.history import Audit, AuditOfAll, Changes
-from recpipe.catalogue.logins import Failures, Links, Sessions
+from recpipe.catalogue.logins import Failures, KnownNetworks, Links, Sessions
 from recpipe.catalogue.operation import Nodes, Quarantine, QuarantineOfAll
 from recpipe.catalogue.people import Tokens, Users
 from recpipe.catalogue.recordings import Recordings
@@ -150,6 +150,10 @@ class Work:
     @property
     def failures(self) -> Failures:
         return Failures(self._connection)
+
+    @property
+    def known_networks(self) -> KnownNetworks:
+        return KnownNetworks(self._connection)
 
     @property
     def ftp_logins(self) -> FtpLogins:

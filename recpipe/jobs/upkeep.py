@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import BinaryIO
 
 from recpipe import log, metrics
+from recpipe.access.lockout import KNOWN_FOR
 from recpipe.access.principal import Kind, Principal
 from recpipe.access.trail import Clock, Trail
 from recpipe.catalogue import Catalogue
@@ -56,6 +57,7 @@ def prune(catalogue: Catalogue, clock: Clock) -> Summary:
             "sessions": work.sessions.prune(now - KEEP_LOGINS),
             "links": work.links.prune(now - KEEP_LOGINS),
             "failures": work.failures.prune(now - KEEP_FAILURES),
+            "networks": work.known_networks.prune(now - KNOWN_FOR),
         }
 
 

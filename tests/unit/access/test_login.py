@@ -10,7 +10,7 @@ import pytest
 from recpipe.access import totp
 from recpipe.access.login import Door
 from recpipe.access.principal import Action, Kind, Principal
-from recpipe.errors import CredentialsRejected, LockedOut, RecpipeError
+from recpipe.errors import AlreadyExists, CredentialsRejected, LockedOut, RecpipeError
 from recpipe.model import FtpAccountKind, LinkPurpose, Outcome, Role, UserStatus
 from tests.unit.access.world import ADDRESS, PASSWORD, World
 
@@ -250,7 +250,7 @@ def test_counted_failures_do_not_pile_up_for_ever(world: World) -> None:
         world.pass_time(hours=2)
 
     with world.catalogue.begin() as work:
-        assert work.failures.prune(world.now) == 2  # account and address of the last one
+        assert work.failures.prune(world.now) == 3  # account, its network and address of the last one
 
 
 def test_being_locked_out_is_on_the_record_once_a_minute_and_not_with_each_try(world: World) -> None:
@@ -573,3 +573,101 @@ def test_the_operator_is_always_valid_and_nobody_passes_for_another(world: World
     assert world.access.still_valid(world.root)
     assert not world.access.still_valid(replace(principal, stamp="forged"))
     assert not world.access.still_valid(Principal(kind=Kind.TOKEN, id=user.id, name="x", credential_id="none"))
+
+
+# --- who can lock out whom --------------------------------------------------------------------------------
+
+
+def test_an_ftp_account_of_the_same_name_clears_nothing(world: World) -> None:
+    world.user("admin@portal.example")
+    acme = world.tenant()
+    # Given: an account from before such names were refused
+    made = world.ftp_accounts.create(world.root, acme.id, "other", password=PASSWORD).account
+    with world.catalogue.begin() as work:
+        accounts = work.of(acme.id).ftp_accounts
+        accounts.remove(made.id)
+        accounts.add(replace(made, username="admin@portal.example"))
+    answers = []
+    for n in range(27):
+        answers.append(type(_answer(world, "admin@portal.example", address=f"198.51.100.{n}")))
+        if n % 9 == 8:
+            world.access.ftp("admin@portal.example", PASSWORD, "203.0.113.5")
+
+    assert answers == [CredentialsRejected] * 10 + [LockedOut] * 17
+    # And: nor does its own lock-out reach the person
+    for n in range(10):
+        with pytest.raises(CredentialsRejected):
+            world.access.ftp("bob", "x", f"198.51.101.{n}")
+    world.user("bob")
+    world.log_in("bob", address=ELSEWHERE)
+
+
+def test_an_ftp_account_cannot_be_named_like_a_user(world: World) -> None:
+    world.user("admin@portal.example")
+    acme = world.tenant()
+    with pytest.raises(AlreadyExists):
+        world.ftp_accounts.create(world.root, acme.id, "Admin@Portal.example", password=PASSWORD)
+
+
+@pytest.mark.parametrize("door", [Door.HTTP, Door.FTP])
+def test_one_client_locks_an_account_out_for_itself_alone(world: World, door: Door) -> None:
+    acme = world.tenant()
+    world.user(grants={acme.id: []})
+    world.ftp_accounts.create(world.root, acme.id, "nightly", password=PASSWORD)
+
+    def knock(password: str, address: str) -> None:
+        if door is Door.FTP:
+            world.access.ftp("nightly", password, address)
+        else:
+            world.log_in(password=password, address=address)
+
+    # Given: it goes on for half an hour
+    for _ in range(180):
+        with pytest.raises((CredentialsRejected, LockedOut)):
+            knock("x", ADDRESS)
+        world.pass_time(seconds=10)
+    with pytest.raises(LockedOut):
+        for _ in range(11):
+            with contextlib.suppress(CredentialsRejected):
+                knock("x", ADDRESS)
+
+    knock(PASSWORD, ELSEWHERE)
+
+
+def test_many_clients_lock_an_account_where_it_is_not_known(any_world: World) -> None:
+    world = any_world
+    world.user()
+    world.log_in(address=ELSEWHERE)
+    for n in range(10):
+        _answer(world, "ann", address=f"198.51.100.{n}")
+
+    assert isinstance(_answer(world, "ann", PASSWORD, "203.0.113.77"), LockedOut)
+    # Then: from where it signed in before it still does, and is counted there as ever
+    for _ in range(10):
+        assert isinstance(_answer(world, "ann", address=ELSEWHERE), CredentialsRejected)
+    assert isinstance(_answer(world, "ann", PASSWORD, ELSEWHERE), LockedOut)
+    # And: three months later it is forgotten
+    world.pass_time(days=91)
+    for n in range(10):
+        _answer(world, "ann", address=f"198.51.100.{n}")
+    assert isinstance(_answer(world, "ann", PASSWORD, ELSEWHERE), LockedOut)
+
+
+def test_guesses_at_the_door_keep_nobody_from_confirming_a_password(world: World) -> None:
+    world.user()
+    signed_in = replace(world.log_in(), credential_id="session")
+    for n in range(12):
+        _answer(world, "ann", address=f"198.51.100.{n}")
+
+    world.accounts.confirm_password(signed_in, PASSWORD)
+
+
+def test_the_record_of_a_lock_out_names_the_account_that_was_attacked(world: World) -> None:
+    world.user()
+    for n in range(11):
+        _answer(world, "ann", address=f"198.51.100.{n}")
+    for _ in range(11):
+        _answer(world, "typed a password here", address=ELSEWHERE)
+
+    locked = [event.actor for event in world.events("login") if event.detail["reason"] == "locked-out"]
+    assert locked == ["ann", "unknown"]
