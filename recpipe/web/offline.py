@@ -15,9 +15,13 @@ from importlib.resources import files
 
 _MODULES = (
     "envelope-base.js",
+    "sha256.js",
+    "sha1.js",
+    "des.js",
+    "envelope-password.js",
+    "envelope-pkcs12.js",
     "envelope-key.js",
     "envelope.js",
-    "sha256.js",
     "offline.js",
 )  # each after what it imports
 _IMPORT = re.compile(r'^(?:import|export)\s*\{[^}]*\}\s*from\s*"\./[a-z0-9-]+\.js";\n', re.MULTILINE)

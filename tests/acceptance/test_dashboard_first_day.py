@@ -22,6 +22,7 @@ from tests.acceptance.portal import (
     code_in_challenge,
     documented_decrypt,
     enter,
+    openssl,
     portal,
     sign_in,
     until,
@@ -227,12 +228,17 @@ def test_a_key_is_proved_in_the_browser_and_a_stranger_key_is_not(running: Porta
     choose_key(page, stranger)
     expect(page.get_by_role("status").filter(has_text="does not belong to the certificate")).to_be_visible()
     page.get_by_role("button", name="Forget this key").click()
-    choose_key(page, key)
+    pfx = running.home / "my.pfx"
+    made = ("pkcs12", "-export", "-inkey", key, "-in", certificate, "-out", pfx, "-passout", f"pass:{PASSWORD}")
+    openssl(*made)
+    choose_key(page, pfx)
+    page.get_by_label("Passphrase of my.pfx").fill(PASSWORD)
+    page.get_by_role("button", name="Unlock").click()
 
-    # Then it is proved, and of the key nothing was sent
+    # Then it is proved, and of the key nothing was sent, nor its password
     expect(page.get_by_text("The private key is proven.")).to_be_visible()
     lines = key.read_text().splitlines()[1:-1]
-    assert sent and not any(line in body for body in sent for line in lines)
+    assert sent and not any(secret in body for body in sent for secret in (*lines, PASSWORD, "my.pfx"))
     # And encryption can be saved, but not for a service without a key
     page.get_by_label("Enable call recording encryption").check()
     page.locator("form[action='/addons/encryption']").get_by_role("button", name="Save").click()

@@ -51,6 +51,11 @@ def tenant(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *("pkcs8", "-topk8", "-v2", "aes-256-cbc", "-in", home / "myprivatekey.pem", "-out", home / "locked.pem"),
         *("-passout", f"pass:{PASSPHRASE}"),
     )
+    openssl(
+        *("pkcs12", "-export", "-inkey", home / "myprivatekey.pem", "-in", home / "mypublickey.pem"),
+        *("-keypbe", "PBE-SHA1-3DES", "-certpbe", "PBE-SHA1-3DES", "-macalg", "sha1"),  # as Windows exports by default
+        *("-out", home / "windows.pfx", "-passout", f"pass:{PASSPHRASE}"),
+    )
     sums = []
     for name, content in (
         ("force-082155558663-3201-20250327-092517-1743042317.12206.wav", tone(2)),
@@ -195,10 +200,11 @@ EXFILTRATION = """async (host) => {
 }"""
 
 
-def test_a_passphrase_is_asked_for_and_a_wrong_one_said_to_be_wrong(opened: Page, tenant: Path) -> None:
+@pytest.mark.parametrize("name", ["locked.pem", "windows.pfx"])
+def test_a_passphrase_is_asked_for_and_a_wrong_one_said_to_be_wrong(opened: Page, tenant: Path, name: str) -> None:
     opened.get_by_label("Choose recordings").set_input_files(tenant / "challenge.txt.enc")
-    opened.get_by_label("Choose private key").set_input_files(tenant / "locked.pem")
-    expect(opened.get_by_label("Passphrase of locked.pem")).to_be_focused()
+    opened.get_by_label("Choose private key").set_input_files(tenant / name)
+    expect(opened.get_by_label(f"Passphrase of {name}")).to_be_focused()
 
     opened.keyboard.type("wrong")
     opened.keyboard.press("Enter")
@@ -208,7 +214,7 @@ def test_a_passphrase_is_asked_for_and_a_wrong_one_said_to_be_wrong(opened: Page
     opened.keyboard.press("Enter")
     expect(opened.get_by_text("RSA, 2048 bits")).to_be_visible()
     expect(opened.get_by_text("recpipe-proof-4F7K-22QX")).to_be_visible()
-    assert opened.get_by_label("Passphrase of locked.pem").input_value() == ""
+    assert opened.get_by_label(f"Passphrase of {name}").input_value() == ""
 
 
 def test_a_wrong_key_says_so_and_the_right_one_then_opens(opened: Page, tenant: Path) -> None:

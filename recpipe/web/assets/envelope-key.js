@@ -3,29 +3,32 @@
  */
 
 import {
-  CONTENT_CIPHERS, INTEGER, OCTETS, OID, RSA, SEQUENCE,
+  OCTETS, OID, RSA, SEQUENCE,
   BrowserUnable, EnvelopeMalformed, KeyUnusable, NeedMoreBytes, PassphraseNeeded, PassphraseWrong, Reader,
-  decryptCbc, importAesKey, subtle, toBigInt,
+  toBigInt,
 } from "./envelope-base.js";
+import { Password, protection } from "./envelope-password.js";
+import { keysInPkcs12 } from "./envelope-pkcs12.js";
 
 const CONVERT = "Convert a copy: openssl pkcs8 -topk8 -v2 aes-256-cbc -in OLD.pem -out NEW.pem, then choose NEW.pem.";
 const OTHER_KEY = "Recordings are sealed for RSA certificates: choose the private key of yours.";
-const PRFS = { // RFC 8018 appendix B.1
-  "1.2.840.113549.2.7": "SHA-1",
-  "1.2.840.113549.2.9": "SHA-256",
-  "1.2.840.113549.2.10": "SHA-384",
-  "1.2.840.113549.2.11": "SHA-512",
-};
 
 /** An RSA private key that does one thing. Its numbers cannot be read back out of it. */
 export class RsaPrivateKey {
   #n; #e; #p; #q; #dp; #dq; #qinv;
+  /** @type {RsaPrivateKey[]} the further keys of the same file */
+  others = [];
 
   /** @throws {KeyUnusable} the numbers are not those of an RSA key. Source: RFC 8017 section 3.2. */
   constructor({ n, e, p, q, dp, dq, qinv }) {
     this.bits = n.toString(2).length;
     if (p < 2n || q < 2n || p * q !== n || e < 3n || this.bits < 1024 || this.bits > 16384) throw inconsistentKey();
     [this.#n, this.#e, this.#p, this.#q, this.#dp, this.#dq, this.#qinv] = [n, e, p, q, dp, dq, qinv];
+  }
+
+  /** For the person whose file it is. */
+  get description() {
+    return this.others.length ? `${1 + this.others.length} RSA keys` : `RSA, ${this.bits} bits`;
   }
 
   /**
@@ -61,12 +64,12 @@ function modPow(base, exponent, modulus) {
 }
 
 /**
- * Load an RSA private key: PKCS#8 or PKCS#1, PEM or DER, or PKCS#8 encrypted with PBES2.
+ * Load an RSA private key: PKCS#8 or PKCS#1, PEM or DER, PKCS#8 with a passphrase, or PKCS#12 (`.pfx`).
  * @param {Uint8Array|ArrayBuffer|string} input
- * @param {string} [passphrase]
- * @returns {Promise<RsaPrivateKey>}
+ * @param {string} [passphrase] may be empty
+ * @returns {Promise<RsaPrivateKey>} of several in a PKCS#12 file the first, with the `others`
  * @throws {PassphraseNeeded}, {PassphraseWrong}, {KeyUnusable} says what was given instead, and how to convert it
- * Source: RFC 7468 (PEM), RFC 5208 (PKCS#8), RFC 8017 appendix A.1.2 (PKCS#1), RFC 8018 (PBES2).
+ * Source: RFC 7468 (PEM), RFC 5208 (PKCS#8), RFC 8017 appendix A.1.2 (PKCS#1), RFC 7292 (PKCS#12).
  */
 export async function loadPrivateKey(input, passphrase) {
   const der = typeof input === "string" ? fromText(input) : fromBytes(new Uint8Array(input));
@@ -75,7 +78,7 @@ export async function loadPrivateKey(input, passphrase) {
   } catch (error) {
     if (!(error instanceof NeedMoreBytes || error instanceof EnvelopeMalformed)) throw error;
     throw new KeyUnusable(
-      "This is not a private key, or it is damaged. Choose the file that begins with BEGIN PRIVATE KEY.",
+      "This is not a private key, or it is damaged. Choose the .pfx, or the file that begins with BEGIN PRIVATE KEY.",
     );
   }
 }
@@ -89,7 +92,7 @@ function fromBytes(bytes) {
 /** The one private key of a text, or an error that names what is there instead. */
 function fromText(text) {
   const blocks = [...text.matchAll(/-----BEGIN ([A-Z0-9 ]+)-----([^]*?)-----END \1-----/g)];
-  const keys = blocks.filter((block) => block[1].endsWith("PRIVATE KEY"));
+  const keys = blocks.filter(([, label]) => label.endsWith("PRIVATE KEY") || label === "PKCS12");
   if (keys.length > 1) throw new KeyUnusable("This file holds several private keys. Put one into a file of its own.");
   const [, label, body] = keys[0] ?? blocks[0] ?? [];
   if (text.startsWith("PuTTY-User-Key-File") || label === "OPENSSH PRIVATE KEY") {
@@ -118,17 +121,29 @@ async function parseKey(der, passphrase) {
   const key = new Reader(der).enter(SEQUENCE);
   if (key.peek() === SEQUENCE) return parseEncrypted(key, passphrase);
   const version = key.integer();
-  if (version === 3n) {
-    throw new KeyUnusable(
-      "This is a PKCS#12 file. Take the key out of it: openssl pkcs12 -in FILE -nocerts -out key.pem" +
-        ", then choose key.pem.",
-    );
-  }
+  if (version === 3n) return rsaKeysOf(await keysInPkcs12(der, passphrase));
   if (key.peek() !== SEQUENCE) return parsePkcs1(key, version);
   const algorithm = key.enter(SEQUENCE).oid();
   if (algorithm !== RSA) throw new KeyUnusable(`This is not an RSA key for decryption (${algorithm}). ${OTHER_KEY}`);
   const inner = new Reader(key.take(OCTETS)).enter(SEQUENCE);
   return parsePkcs1(inner, inner.integer());
+}
+
+/** The RSA keys of a file that may hold others too; the first one knows the rest. */
+async function rsaKeysOf(found) {
+  const keys = [];
+  let refused;
+  for (const one of found) {
+    try {
+      keys.push(await parseKey(one));
+    } catch (error) {
+      if (!(error instanceof KeyUnusable)) throw error;
+      refused ??= error;
+    }
+  }
+  if (!keys.length) throw refused;
+  keys[0].others = keys.slice(1);
+  return keys[0];
 }
 
 function parsePkcs1(key, version) {
@@ -139,38 +154,24 @@ function parsePkcs1(key, version) {
   return new RsaPrivateKey({ n, e, p, q, dp, dq, qinv });
 }
 
-/** EncryptedPrivateKeyInfo with PBES2: PBKDF2 with HMAC, then AES-CBC (RFC 8018 section 6.2 and appendix A). */
+/** EncryptedPrivateKeyInfo (RFC 5958 section 3). */
 async function parseEncrypted(outer, passphrase) {
   const scheme = outer.enter(SEQUENCE);
   if (scheme.peek() !== OID) throw new KeyUnusable("This is a certificate. Choose the private key that belongs to it.");
-  const schemeOid = scheme.oid();
-  if (schemeOid === RSA) throw new KeyUnusable("This is a public key. Choose the private key that belongs to it.");
-  const convert = new KeyUnusable(`This key is protected in a way browsers cannot open. ${CONVERT}`);
-  if (schemeOid !== "1.2.840.113549.1.5.13") throw convert;
-  const parameters = scheme.enter(SEQUENCE);
-  const kdf = parameters.enter(SEQUENCE);
-  if (kdf.oid() !== "1.2.840.113549.1.5.12") throw convert;
-  const pbkdf2 = kdf.enter(SEQUENCE);
-  const salt = pbkdf2.take(OCTETS);
-  const iterations = Number(pbkdf2.integer());
-  if (pbkdf2.peek() === INTEGER) pbkdf2.integer();
-  const prf = pbkdf2.peek() === SEQUENCE ? pbkdf2.enter(SEQUENCE).oid() : "1.2.840.113549.2.7";
-  const cipher = parameters.enter(SEQUENCE);
-  const cipherOid = cipher.oid();
-  if (!Object.hasOwn(PRFS, prf) || !Object.hasOwn(CONTENT_CIPHERS, cipherOid)) throw convert;
-  const iv = cipher.take(OCTETS);
+  const start = scheme.at;
+  if (scheme.oid() === RSA) throw new KeyUnusable("This is a public key. Choose the private key that belongs to it.");
+  scheme.at = start;
+  const decrypt = protection(scheme);
+  if (!decrypt) throw new KeyUnusable(`This key is protected in a way browsers cannot open. ${CONVERT}`);
   const sealed = outer.take(OCTETS);
-
-  if (!passphrase) throw new PassphraseNeeded();
-  const secret = await subtle().importKey("raw", new TextEncoder().encode(passphrase), "PBKDF2", false, ["deriveBits"]);
-  const derivation = { name: "PBKDF2", hash: PRFS[prf], salt, iterations };
-  const raw = await subtle().deriveBits(derivation, secret, CONTENT_CIPHERS[cipherOid][1] * 8);
-  const aes = await importAesKey(new Uint8Array(raw), ["decrypt"]);
-  try {
-    return await parseKey(await decryptCbc(aes, iv, sealed)); // never encrypted twice: no passphrase goes along
-  } catch (error) {
-    // The padding of a wrong passphrase is right once in 256; what comes out then is no key.
-    if (error instanceof BrowserUnable || error instanceof KeyUnusable) throw error;
-    throw new PassphraseWrong();
+  if (passphrase === undefined) throw new PassphraseNeeded();
+  for await (const plain of decrypt(new Password(passphrase), sealed)) {
+    try {
+      return await parseKey(plain); // never encrypted twice: no passphrase goes along
+    } catch (error) {
+      // The padding of a wrong passphrase is right once in 256; what comes out then is no key.
+      if (error instanceof BrowserUnable || error instanceof KeyUnusable) throw error;
+    }
   }
+  throw new PassphraseWrong();
 }

@@ -157,9 +157,11 @@ export async function fetchHeader(fetchRange, size) {
  */
 export async function unwrapKey(header, privateKey) {
   for (const { encryptedKey } of header.recipients) {
-    const message = privateKey.decrypt(encryptedKey);
-    const key = message && unpad(message, header.keyBytes);
-    if (key) return importAesKey(key, ["encrypt", "decrypt"]);
+    for (const one of [privateKey, ...privateKey.others]) {
+      const message = one.decrypt(encryptedKey);
+      const key = message && unpad(message, header.keyBytes);
+      if (key) return importAesKey(key, ["encrypt", "decrypt"]);
+    }
   }
   throw new WrongKeyError(header.recipients);
 }

@@ -7,7 +7,7 @@
 
 import { EnvelopeError, PassphraseNeeded, PassphraseWrong, loadPrivateKey } from "./envelope.js";
 
-const LARGEST = 64 * 1024;
+const LARGEST = 128 * 1024; // a .pfx may hold a chain of certificates too
 
 export class KeyBox extends EventTarget {
   /** @type {import("./envelope.js").RsaPrivateKey|null} */
@@ -40,7 +40,7 @@ export class KeyBox extends EventTarget {
   /** @param {File} file */
   async take(file) {
     if (file.size > LARGEST) {
-      this.#fail(`${file.name} is too large for a private key. Choose the file that begins with BEGIN PRIVATE KEY.`);
+      this.#fail(`${file.name} is too large for a private key. Choose the .pfx, or the file that begins with BEGIN PRIVATE KEY.`);
       return;
     }
     await this.#load(file.name, new Uint8Array(await file.arrayBuffer()));
@@ -64,6 +64,8 @@ export class KeyBox extends EventTarget {
 
   async #load(name, bytes, passphrase) {
     this.#fail("");
+    const unlock = this.#part(".key-passphrase button");
+    unlock.disabled = true; // a password may take seconds
     try {
       this.key = await loadPrivateKey(bytes, passphrase);
     } catch (error) {
@@ -77,11 +79,13 @@ export class KeyBox extends EventTarget {
       this.#fail(`${name}: ${error instanceof EnvelopeError ? error.message : "this file cannot be read."}`);
       if (error instanceof PassphraseWrong) this.#part("#key-passphrase").select();
       return;
+    } finally {
+      unlock.disabled = false;
     }
     this.#waiting = null;
     this.#part("#key-passphrase").value = "";
     this.#part(".key-name").textContent = name;
-    this.#part(".key-bits").textContent = `RSA, ${this.key.bits} bits`;
+    this.#part(".key-bits").textContent = this.key.description;
     this.#show(".key-loaded");
     this.dispatchEvent(new Event("change"));
   }

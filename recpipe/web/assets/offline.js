@@ -9,7 +9,7 @@ import {
 import { Sha256 } from "./sha256.js";
 
 const PIECE = 4 * 1024 * 1024; // decrypted at a time; a multiple of the AES block
-const TEXT_LIMIT = 64 * 1024; // keys and short messages are below it
+const TEXT_LIMIT = 128 * 1024; // keys and short messages are below it
 const SUMS_LIMIT = 64 * 1024 * 1024;
 const AUDIO_TYPES = {
   mp3: "audio/mpeg", wav: "audio/wav", ogg: "audio/ogg", opus: "audio/ogg", m4a: "audio/mp4", flac: "audio/flac",
@@ -52,6 +52,8 @@ async function takeKeyOrSums(file) {
 }
 
 async function takeKey(name, bytes, passphrase) {
+  const unlock = at("passphrase-form").querySelector("[type=submit]");
+  unlock.disabled = true; // a password may take seconds
   try {
     privateKey = await loadPrivateKey(bytes, passphrase);
   } catch (error) {
@@ -67,10 +69,12 @@ async function takeKey(name, bytes, passphrase) {
     say(at("key-error"), `${name}: ${messageOf(error)}`);
     if (error instanceof PassphraseWrong) at("passphrase").select();
     return;
+  } finally {
+    unlock.disabled = false;
   }
   forgetPassphrase();
   at("key-name").textContent = name;
-  at("key-size").textContent = `RSA, ${privateKey.bits} bits`;
+  at("key-size").textContent = privateKey.description;
   show(at("key-choice"), false);
   show(at("key-loaded"));
   at("key-forget").focus();

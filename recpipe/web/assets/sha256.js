@@ -46,6 +46,11 @@ export class Sha256 {
 
   /** The digest in lower-case hexadecimal; the object is used up. @returns {string} */
   hex() {
+    return Array.from(this.digest(), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  }
+
+  /** The digest; the object is used up. @returns {Uint8Array} 32 bytes */
+  digest() {
     const bits = this.#totalBytes * 8;
     const end = new Uint8Array((this.#pendingBytes < 56 ? 64 : 128) - this.#pendingBytes);
     end[0] = 0x80;
@@ -53,7 +58,9 @@ export class Sha256 {
     length.setUint32(0, Math.floor(bits / 2 ** 32));
     length.setUint32(4, bits % 2 ** 32);
     this.update(end);
-    return Array.from(this.#state, (word) => (word >>> 0).toString(16).padStart(8, "0")).join("");
+    const digest = new Uint8Array(32);
+    for (let n = 0; n < 32; n++) digest[n] = this.#state[n >> 2] >>> (24 - 8 * (n & 3));
+    return digest;
   }
 
   /** One block, section 6.2.2. */
