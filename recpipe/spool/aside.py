@@ -3,6 +3,7 @@
 A writer's descriptor follows the file, so whatever it still writes is there to be seen. At once where the kernel says
 that the file is closed, else after a grace time, the file is looked at: if it grew, it goes back into the spool and
 is stored whole; while somebody has it open for writing, it stays. What lies here after a crash was stored before.
+Sidecars come and go before their recording, so that no crash leaves one whose recording is gone.
 
     aside/MILLISECONDS-SIZE-MTIME-RANDOM~QUOTED_PATH, and its sidecars beside it under the same number
 
@@ -17,7 +18,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from recpipe import log as logs
@@ -77,20 +78,22 @@ class Aside:
         """
         moving.check(source, expected)
         entry = f"{time.time_ns() // 1_000_000}-{expected.size_bytes}-{expected.mtime_ns}-{secrets.token_hex(4)}"
-        here = {file: relative.with_name(file.name) for file in (source, *sidecars)}
+        here = {file: relative.with_name(file.name) for file in (*sidecars, source)}
+        files: dict[Path, Path] = {}
         try:
-            source.rename(self._place(entry, relative))
+            for file, name in here.items():
+                with contextlib.suppress(FileNotFoundError) if file != source else contextlib.nullcontext():
+                    file.rename(self._place(entry, name))
+                    files[self._place(entry, name)] = name
         except FileNotFoundError:
+            self._put_back(files)
             raise SourceChanged(source) from None
         except OSError:  # too long a path for one name, or another file system is mounted there: look, and let go
+            self._put_back(files)
             if self._writers.of_moved(source) is Writer.OPEN:
                 raise SourceChanged(source) from None
-            self._all_go(source, here)
+            self._all_go(reversed(here.items()))  # what is in the spool must not come again without its description
             return
-        for sidecar in sidecars:
-            with contextlib.suppress(OSError):  # its name may be too long; it stays
-                sidecar.rename(self._place(entry, here[sidecar]))
-        files = {self._place(entry, name): name for name in here.values()}
         try:
             stayed = self._look(entry, files)
         except OSError:  # it can be neither removed nor archived: for whoever looks into the spool to see
@@ -100,9 +103,18 @@ class Aside:
             raise SourceChanged(source)
 
     def load(self) -> None:
-        """Take up what an earlier process left here, and put it down for a look now."""
+        """Take up what an earlier process left here, and put it down for a look now.
+
+        Sidecars whose recording is still in the spool are back there at once, before it is described again.
+        """
+        entries: dict[str, list[str]] = {}
+        for name in sorted(self._names()):
+            entries.setdefault(name.partition("~")[0], []).append(name)
         with self._lock:
-            self._due = [(0.0, entry) for entry in sorted({name.partition("~")[0] for name in self._names()})]
+            self._due = [(0.0, entry) for entry in entries]
+        for names in entries.values():
+            if _recording(files := self._files(names)) is None:
+                self._put_back(files)
 
     def look(self) -> None:
         """Look at the files whose time has come. Cheap when there are none."""
@@ -112,15 +124,17 @@ class Aside:
                     return
                 _, entry = heapq.heappop(self._due)
             try:
-                names = [name for name in self._names() if name.partition("~")[0] == entry]
-                files = {self._folder() / name: moving.unquoted(name.partition("~")[2]) for name in names}
-                self._look(entry, files)
+                self._look(entry, self._files(name for name in self._names() if name.partition("~")[0] == entry))
             except OSError as error:
                 self._again(entry, time.time() + _TRY_AGAIN_SECONDS)
                 _log.warning("stored file cannot be removed yet", spool=self._label, why=error.strerror or "")
 
     def _names(self) -> list[str]:
         return os.listdir(self._folder())  # noqa: PTH208
+
+    def _files(self, names: Iterable[str]) -> dict[Path, Path]:
+        """Where they lie, and their paths below the spool."""
+        return {self._folder() / name: moving.unquoted(name.partition("~")[2]) for name in names}
 
     def _place(self, entry: str, relative: Path) -> Path:
         return self._folder() / f"{entry}~{moving.claim_name(relative)}"
@@ -132,8 +146,8 @@ class Aside:
             files: where the recording and its sidecars lie, and their paths below the spool.
         """
         at, stored = _read(entry)
-        path = next((path for path, relative in files.items() if kind_of(relative.name) is not Kind.SIDECAR), None)
-        if path is None:  # a crash came before its sidecars went
+        path = _recording(files)
+        if path is None:  # a crash came before it was moved here
             self._put_back(files)
             return True
         status = path.lstat()
@@ -147,14 +161,14 @@ class Aside:
             may_end = writer in (Writer.OPEN, Writer.READ)  # at any moment
             self._again(entry, now + ASK_AGAIN_SECONDS if may_end else at + self._grace_seconds)
             return True
-        self._all_go(path, files)
+        self._all_go(_sidecars_first(files))
         return True
 
-    def _all_go(self, recording: Path, files: dict[Path, Path]) -> None:
-        self._let_go(recording, files[recording])
-        for sidecar in files.keys() - {recording}:
-            with contextlib.suppress(FileNotFoundError, SourceChanged):
-                self._let_go(sidecar, files[sidecar])
+    def _all_go(self, files: Iterable[tuple[Path, Path]]) -> None:
+        for path, relative in files:
+            gone = (FileNotFoundError, SourceChanged) if kind_of(relative.name) is Kind.SIDECAR else ()
+            with contextlib.suppress(*gone):
+                self._let_go(path, relative)
 
     def _again(self, entry: str, at: float) -> None:
         with self._lock:
@@ -162,16 +176,24 @@ class Aside:
 
     def _put_back(self, files: dict[Path, Path]) -> None:
         """Back into the spool, under the old name or one beside it; sidecars first."""
-        for path in sorted(files, key=lambda path: kind_of(files[path].name) is not Kind.SIDECAR):
+        for path, relative in _sidecars_first(files):
             with (
                 contextlib.suppress(FileNotFoundError),
-                self._below.parent(str(files[path]), make_mode=0o755) as original,
+                self._below.parent(str(relative), make_mode=0o755) as original,
             ):
                 moving.put_back(path, original)
 
     def _scarce(self) -> bool:
         disk = os.statvfs(self._folder())
         return disk.f_bavail < disk.f_blocks * _SCARCE
+
+
+def _sidecars_first(files: dict[Path, Path]) -> list[tuple[Path, Path]]:
+    return sorted(files.items(), key=lambda file: kind_of(file[1].name) is not Kind.SIDECAR)
+
+
+def _recording(files: dict[Path, Path]) -> Path | None:
+    return next((path for path, relative in files.items() if kind_of(relative.name) is not Kind.SIDECAR), None)
 
 
 def _read(entry: str) -> tuple[float, tuple[int, int]]:

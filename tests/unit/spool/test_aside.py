@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -159,6 +162,54 @@ def test_a_crash_at_any_point_of_moving_aside_loses_nothing(owned: Callable[...,
     folder.look_again()
     assert in_spool(folder) == ["2026/call%25.wav", "2026/left.json"]
     assert list(entries.iterdir()) == []
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("after", ["delete", "archive"])
+def test_a_kill_at_any_step_of_finishing_leaves_no_sidecar_without_its_recording(
+    owned: Callable[..., SpoolFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: str
+) -> None:
+    archive = tmp_path / "archive"
+    options = {"remote_writers": False, "after": after} | ({"archive": archive} if after == "archive" else {})
+    both = ["2026/11/28/call.json", NAME]
+    for survived in itertools.count():
+        # Given a process that is killed before one of the names that it changes, further on each time
+        folder = owned(**options)
+        settled = drop(folder)
+        steps = itertools.count()
+
+        def kill_or(
+            change: Callable[..., None], survived: int = survived, steps: Iterator[int] = steps
+        ) -> Callable[..., None]:
+            def changed(*args: object, **options: object) -> None:
+                if next(steps) == survived:
+                    raise Killed
+                change(*args, **options)
+
+            return changed
+
+        with monkeypatch.context() as patch, contextlib.suppress(Killed):
+            for name in ("rename", "unlink", "link"):
+                patch.setattr(os, name, kill_or(getattr(os, name)))
+            folder.finish(settled)
+        killed = next(steps) > survived
+        folder.unlock(in_order=False)
+        # Then the next one finds both or neither, and finishes
+        folder = owned(**options)
+        assert in_spool(folder) in ([], both)
+        folder.finish(settled)
+        folder.look_again()
+        folder.unlock()
+        assert in_spool(folder) == aside(folder) == files(folder.control / "removing") == []
+        if after == "archive":
+            assert files(archive) == both
+            shutil.rmtree(archive)
+        if not killed:
+            break
+    assert survived >= 6
 
 
 def test_an_upload_is_known_to_be_whole_where_no_kernel_can_say(owned: Callable[..., SpoolFolder]) -> None:
