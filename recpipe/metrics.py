@@ -19,6 +19,12 @@ QUARANTINED = Counter(
 RETRIED = Counter("recpipe_ingest_retries", "Attempts that failed and will be repeated", ["spool"], registry=REGISTRY)
 WAITING = Gauge("recpipe_spool_files_waiting", "Files seen and not yet stored", ["spool"], registry=REGISTRY)
 AWAY = Gauge("recpipe_away", "1 while recordings wait for it: store or database", ["part"], registry=REGISTRY)
+SPOOL_AWAY = Gauge(
+    "recpipe_spool_away",
+    "1 while a spool is not served: not there, not mounted or another's",
+    ["spool"],
+    registry=REGISTRY,
+)
 STUCK = Gauge(
     "recpipe_ingest_workers_stuck", "Workers at one file for longer than its size explains", registry=REGISTRY
 )

@@ -274,12 +274,14 @@ class Ingest:
         self._queue.put(job.line.describer.lane(job.settled), job)
 
     def _look(self) -> None:
-        """Say how store and database do; and, in a service, have held files tried whose cause is gone."""
+        """Say how store, database and spools do; and, in a service, have held files tried whose cause is gone."""
         held_every = self._settings.held_retry_seconds
         held_at = time.monotonic() + held_every
         while not self._stopping.wait(min(_LOOK_SECONDS, held_every)):
             self._gate.look()
             self._in_hand.look()
+            for label, served in self._served.items():
+                metrics.SPOOL_AWAY.labels(label).set(bool(served.trouble()))
             if self._draining or time.monotonic() < held_at:
                 continue
             try:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from recpipe import metrics
 from recpipe.catalogue import Catalogue
 from recpipe.cli import serve
 from recpipe.cli.roles import RoleName
@@ -58,6 +59,7 @@ def test_a_spool_that_is_not_there_keeps_no_other_from_being_served(rig: Rig) ->
     rig.drop(number=1)
     until(lambda: ingest.counts.stored == 1)
     assert str(late) in ingest.troubles()["spool other"] and ingest.troubles()["spool spool"] == ""
+    until(lambda: (is_away("other"), is_away("spool")) == (1, 0))
 
     # When it comes, it is served without a word from anybody
     late.parent.unlink()
@@ -65,7 +67,12 @@ def test_a_spool_that_is_not_there_keeps_no_other_from_being_served(rig: Rig) ->
     rig.drop(number=2).rename(late / "out-0301234-201-20260901-092502-1790000002.2.wav")
     until(lambda: ingest.counts.stored == 2)
     assert not any(ingest.troubles().values())
+    until(lambda: is_away("other") == 0)
     ingest.stop()
+
+
+def is_away(spool: str) -> float | None:
+    return metrics.REGISTRY.get_sample_value("recpipe_spool_away", {"spool": spool})
 
 
 def test_draining_takes_the_spools_that_are_there_and_says_that_one_is_not(rig: Rig) -> None:
