@@ -13,6 +13,7 @@ from recpipe.web import dashboard, errors, health
 from recpipe.web.api import export, ftp_accounts, openapi, operation, recordings, tenants, uploads, users
 from recpipe.web.deps import API, ENDPOINT_THREADS, WebContext
 from recpipe.web.methods import HeadAsGet
+from recpipe.web.password_queue import PasswordQueue
 from recpipe.web.security import Guard, origin_of
 
 
@@ -47,6 +48,7 @@ def create_app(context: WebContext) -> FastAPI:
     )
     app.state.context = context
     app.state.readiness = health.Readiness(context)
+    app.state.password_queue = PasswordQueue()
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     errors.install(app)
     app.include_router(health.router)

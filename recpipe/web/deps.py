@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +18,7 @@ from recpipe import wiring
 from recpipe.access.accounts import Accounts
 from recpipe.access.api_tokens import ApiTokens
 from recpipe.access.ftp_accounts import FtpAccounts
+from recpipe.access.links import Links
 from recpipe.access.login import Access
 from recpipe.access.principal import Principal
 from recpipe.access.tenants import Tenants
@@ -31,6 +32,7 @@ from recpipe.quarantine import QuarantineDesk
 from recpipe.reader import Reader
 from recpipe.settings import Settings
 from recpipe.store.base import Store
+from recpipe.web.password_queue import PasswordQueue
 from recpipe.web.security import address_of
 from recpipe.web.streams import Streams
 
@@ -89,6 +91,7 @@ class WebContext:
     tenants: Tenants
     accounts: Accounts
     tokens: ApiTokens
+    links: Links
     ftp_accounts: FtpAccounts
     quarantine: QuarantineDesk
     trail: Trail
@@ -110,6 +113,7 @@ class WebContext:
             tenants=parts.tenants,
             accounts=parts.accounts,
             tokens=parts.tokens,
+            links=parts.links,
             ftp_accounts=parts.ftp_accounts,
             quarantine=parts.quarantine,
             trail=parts.trail,
@@ -141,6 +145,13 @@ def caller_of(request: Request) -> Principal:
         raise CredentialsRejected
     request.state.actor = principal.name
     return principal
+
+
+async def password_place(request: Request) -> AsyncIterator[None]:
+    """A place in the queue of password work, given back before the answer is sent."""
+    queue: PasswordQueue = request.app.state.password_queue
+    async with queue.place():
+        yield
 
 
 def bearer_of(authorization: str) -> str:
@@ -178,6 +189,8 @@ async def _declared(_credentials: Annotated[object, Security(_bearer)]) -> None:
 
 # Asking takes a thread of its own; an endpoint that must be quick calls `caller_of` itself.
 Caller = Annotated[Principal, Depends(caller_of)]
+# The last parameter of an endpoint that verifies or hashes a password: who is slow elsewhere holds no place.
+PasswordPlace = Annotated[None, Depends(password_place, scope="function")]
 AUTHENTICATED = [Depends(_declared)]
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,12 +17,14 @@ import pytest
 
 from recpipe import log
 from recpipe.access import identity
+from recpipe.access.passwords import MOST_AT_ONCE
 from recpipe.access.principal import operator
 from recpipe.access.tokens import fingerprint, new_token
 from recpipe.catalogue.repository import new_id
 from recpipe.errors import LockedOut
 from recpipe.model import Role
 from recpipe.web.deps import SESSION_COOKIE
+from recpipe.web.password_queue import MOST_WAITING
 from tests.integration.api import SECRET_NUMBER, World, served, world
 
 
@@ -44,6 +48,32 @@ def test_ten_guesses_lock_the_address_out_at_every_door(tmp_path: Path) -> None:
         with pytest.raises(LockedOut):
             there.parts.access.ftp("acme-office", made.password or "", "127.0.0.1")
         assert there.parts.access.ftp("acme-office", made.password or "", "192.0.2.9").name == "ftp:acme-office"
+
+
+def test_a_flood_of_sign_ins_stops_nothing_else(tmp_path: Path) -> None:
+    with world(tmp_path) as there, ExitStack() as stack:
+        assert there.context.links._passwords is there.parts.access._passwords  # one bound for the process
+        for _ in range(MOST_AT_ONCE):  # Given: no password is computed for now
+            stack.enter_context(there.parts.access._passwords.turn())
+        form = {"username": "nobody", "password": "three quiet lamps"}
+        refused = threading.Semaphore(0)
+
+        def sign_in(_: int) -> httpx.Response:
+            answer = httpx.post(f"{there.url}/sign-in", data=form, trust_env=False, timeout=60)
+            refused.release()
+            return answer
+
+        with ThreadPoolExecutor(60) as people:
+            answers = [people.submit(sign_in, n) for n in range(60)]
+            for _ in range(60 - MOST_AT_ONCE - MOST_WAITING):  # these know at once
+                assert refused.acquire(timeout=30)
+            assert there.client().get("/api/v1/recordings").status_code == 200
+            stack.close()
+            given = [answer.result() for answer in answers]
+    busy = [answer for answer in given if answer.status_code == 503]
+    assert len(busy) == 60 - MOST_AT_ONCE - MOST_WAITING
+    assert all(answer.headers["retry-after"] == "5" and "try again" in answer.text for answer in busy)
+    assert {answer.status_code for answer in given} <= {503, 403, 429}
 
 
 def test_a_user_who_is_disabled_is_out_within_a_second(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path
 from recpipe.access.principal import Principal
 from recpipe.web.api.openapi import declared
 from recpipe.web.api.tenants import TenantWord
-from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, WebContext, tenant_of
+from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, PasswordPlace, WebContext, tenant_of
 from recpipe.web.schemas import (
     FtpAccountChange,
     FtpAccountGiven,
@@ -38,7 +38,9 @@ def every(context: Context, principal: Caller, tenant: TenantWord) -> Listed[Ftp
 
 
 @router.post("", operation_id="create_ftp_account", status_code=201, responses=declared(404, 409))
-def create(context: Context, principal: Caller, tenant: TenantWord, wanted: FtpAccountWanted) -> FtpPasswordGiven:
+def create(
+    context: Context, principal: Caller, tenant: TenantWord, wanted: FtpAccountWanted, _place: PasswordPlace
+) -> FtpPasswordGiven:
     """Make an account. A password that was made is in this answer and nowhere else."""
     made = context.ftp_accounts.create(
         principal,
@@ -80,7 +82,12 @@ def change(
 
 @router.post("/{account_id}/password", operation_id="set_ftp_password", responses=declared(404, 409))
 def set_password(
-    context: Context, principal: Caller, tenant: TenantWord, account_id: AccountId, wanted: PasswordWanted
+    context: Context,
+    principal: Caller,
+    tenant: TenantWord,
+    account_id: AccountId,
+    wanted: PasswordWanted,
+    _place: PasswordPlace,
 ) -> FtpPasswordGiven:
     """A new password; the account's live sessions end."""
     owner = _owner(context, principal, tenant)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path
 
 from recpipe.access.principal import Action, Principal
 from recpipe.web.api.openapi import declared
-from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, WebContext, tenant_of
+from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, PasswordPlace, WebContext, tenant_of
 from recpipe.web.schemas import (
     Ended,
     GrantWanted,
@@ -49,7 +49,7 @@ def every(context: Context, principal: Caller) -> Listed[UserGiven]:
 
 
 @router.post("/users", operation_id="create_user", tags=["users"], status_code=201, responses=declared(404, 409))
-def create(context: Context, principal: Caller, wanted: UserWanted) -> UserPasswordGiven:
+def create(context: Context, principal: Caller, wanted: UserWanted, _place: PasswordPlace) -> UserPasswordGiven:
     """Make a user. A password that was made is in this answer and nowhere else."""
     made = context.accounts.create(
         principal,
@@ -98,7 +98,9 @@ def remove(context: Context, principal: Caller, user_id: UserId) -> None:
 @router.post(
     "/users/{user_id}/password", operation_id="set_user_password", tags=["users"], responses=declared(404, 409)
 )
-def set_password(context: Context, principal: Caller, user_id: UserId, wanted: PasswordWanted) -> UserPasswordGiven:
+def set_password(
+    context: Context, principal: Caller, user_id: UserId, wanted: PasswordWanted, _place: PasswordPlace
+) -> UserPasswordGiven:
     """Give somebody a new password; their web sessions end."""
     made = context.accounts.set_password(principal, user_id, wanted.password)
     return UserPasswordGiven(user=UserGiven.of(context.accounts.get(principal, user_id)), password=made.password)

@@ -11,6 +11,7 @@ from recpipe.access.second_factor import ISSUER, Enrolment
 from recpipe.errors import CredentialsRejected, InputInvalid, RecpipeError
 from recpipe.web.dashboard import qr
 from recpipe.web.dashboard.desk import Desk, Form, Looking, TheDesk, Viewer, keep_session, redirect
+from recpipe.web.deps import PasswordPlace
 from recpipe.web.errors import Problem, problem_of
 
 CONTACT = (("phone", "Telephone"), ("company", "Company"), ("address", "Address"))
@@ -54,7 +55,7 @@ def notifications(request: Request, desk: TheDesk, viewer: Looking, form: Form) 
 
 
 @router.post("/account/password")
-def password(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Response:
+def password(request: Request, desk: TheDesk, viewer: Looking, form: Form, _place: PasswordPlace) -> Response:
     """A new password; all other sessions end, and this one gets another secret."""
     try:
         if form.text("password") != form.text("again"):
@@ -75,7 +76,7 @@ def begin(request: Request, desk: TheDesk, viewer: Looking) -> Response:
 
 
 @router.post("/account/second-factor/confirm")
-def confirm(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Response:
+def confirm(request: Request, desk: TheDesk, viewer: Looking, form: Form, _place: PasswordPlace) -> Response:
     """On, once the app makes right codes; the recovery codes are in this answer and nowhere else."""
     secret = form.text("secret")
     try:
@@ -89,7 +90,7 @@ def confirm(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Res
 
 
 @router.post("/account/second-factor/codes")
-def new_codes(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Response:
+def new_codes(request: Request, desk: TheDesk, viewer: Looking, form: Form, _place: PasswordPlace) -> Response:
     """Fresh recovery codes."""
     try:
         codes = desk.second_factor.new_recovery_codes(viewer.principal, form.text("password"))
@@ -99,7 +100,7 @@ def new_codes(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> R
 
 
 @router.post("/account/second-factor/off")
-def off(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Response:
+def off(request: Request, desk: TheDesk, viewer: Looking, form: Form, _place: PasswordPlace) -> Response:
     """Off, with the password."""
     try:
         desk.second_factor.switch_off(viewer.principal, form.text("password"))

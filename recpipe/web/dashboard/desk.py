@@ -92,7 +92,7 @@ class Desk:
         return cls(
             context=context,
             proxied=replace(context, settings=settings.model_copy(update={"http_media": "proxy"})),
-            links=Links(context.catalogue, accounts, context.clock, trail=context.trail),
+            links=context.links,
             second_factor=SecondFactor(context.catalogue, accounts, context.clock),
             changes=PendingChanges(context.catalogue, context.clock, context.trail),
             mail=Mailer.of(settings),

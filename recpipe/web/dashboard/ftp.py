@@ -13,6 +13,7 @@ from recpipe.model import Direction, Tenant
 from recpipe.settings import split_listen
 from recpipe.web.dashboard.addons import chosen
 from recpipe.web.dashboard.desk import Desk, Fields, Form, Looking, TheDesk, Viewer, redirect
+from recpipe.web.deps import PasswordPlace
 from recpipe.web.errors import problem_of
 
 router = APIRouter(include_in_schema=False)
@@ -25,7 +26,7 @@ def accounts(request: Request, desk: TheDesk, viewer: Looking, service: str = ""
 
 
 @router.post("/ftp")
-def create(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Response:
+def create(request: Request, desk: TheDesk, viewer: Looking, form: Form, _place: PasswordPlace) -> Response:
     """Make an account; a generated password is in this answer and nowhere else."""
     tenant = chosen(desk, viewer, form.text("service"), Action.FTP)
     try:
@@ -44,7 +45,9 @@ def create(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Resp
 
 
 @router.post("/ftp/{account_id}/password")
-def password(request: Request, desk: TheDesk, viewer: Looking, account_id: str, form: Form) -> Response:
+def password(
+    request: Request, desk: TheDesk, viewer: Looking, account_id: str, form: Form, _place: PasswordPlace
+) -> Response:
     """A fresh password; live sessions end."""
     tenant = chosen(desk, viewer, form.text("service"), Action.FTP)
     made = desk.context.ftp_accounts.set_password(viewer.principal, tenant.id, account_id)

@@ -12,7 +12,7 @@ from recpipe.errors import CredentialsRejected, InputInvalid, LockedOut, Recpipe
 from recpipe.model import LinkPurpose
 from recpipe.web.dashboard import letters
 from recpipe.web.dashboard.desk import SIGN_IN, Desk, Form, Looking, TheDesk, keep_session, redirect, viewer_of
-from recpipe.web.deps import SESSION_COOKIE
+from recpipe.web.deps import SESSION_COOKIE, PasswordPlace
 from recpipe.web.errors import Problem, problem_of
 from recpipe.web.security import address_of
 
@@ -43,7 +43,7 @@ def sign_in_page(request: Request, desk: TheDesk, next: str = "") -> Response:
 
 
 @router.post(SIGN_IN)
-def sign_in(request: Request, desk: TheDesk, form: Form) -> Response:
+def sign_in(request: Request, desk: TheDesk, form: Form, _place: PasswordPlace) -> Response:
     """Password first; then the code, where there is a second factor."""
     username, wanted = form.text("username"), ours(form.text("next"), "")
     address = address_of(request.scope)
@@ -104,7 +104,7 @@ def register_page(request: Request, desk: TheDesk) -> Response:
 
 
 @router.post("/register")
-def register(request: Request, desk: TheDesk, form: Form, later: BackgroundTasks) -> Response:
+def register(request: Request, desk: TheDesk, form: Form, later: BackgroundTasks, _place: PasswordPlace) -> Response:
     """Pending until an administrator approves; a taken name is not told from a free one."""
     username, name = form.text("username").strip(), form.text("display_name")
     try:
@@ -152,7 +152,7 @@ def reset_page(request: Request, desk: TheDesk) -> Response:
 
 
 @router.post("/recover/link")
-def reset(request: Request, desk: TheDesk, form: Form) -> Response:
+def reset(request: Request, desk: TheDesk, form: Form, _place: PasswordPlace) -> Response:
     """A new password for whoever has the link."""
     return _use_link(request, desk, form, LinkPurpose.RECOVERY)
 
@@ -164,7 +164,7 @@ def welcome_page(request: Request, desk: TheDesk) -> Response:
 
 
 @router.post("/welcome")
-def welcome(request: Request, desk: TheDesk, form: Form) -> Response:
+def welcome(request: Request, desk: TheDesk, form: Form, _place: PasswordPlace) -> Response:
     """The invited person chooses a password."""
     return _use_link(request, desk, form, LinkPurpose.INVITATION)
 

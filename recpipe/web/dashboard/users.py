@@ -14,6 +14,7 @@ from recpipe.model import Role, UserStatus
 from recpipe.web.dashboard import letters
 from recpipe.web.dashboard.account import NOTIFICATIONS
 from recpipe.web.dashboard.desk import Desk, Fields, Form, Looking, TheDesk, Viewer, redirect
+from recpipe.web.deps import PasswordPlace
 from recpipe.web.errors import problem_of
 
 ACTIONS = tuple(action for action in Action if action in GRANTABLE_ACTIONS)
@@ -38,7 +39,9 @@ def new(request: Request, desk: TheDesk, viewer: Looking) -> Response:
 
 
 @router.post("/users/new")
-def create(request: Request, desk: TheDesk, viewer: Looking, form: Form, later: BackgroundTasks) -> Response:
+def create(
+    request: Request, desk: TheDesk, viewer: Looking, form: Form, later: BackgroundTasks, _place: PasswordPlace
+) -> Response:
     """Invite somebody, or make a user of a program."""
     accounts, by = desk.context.accounts, viewer.principal
     try:
@@ -90,7 +93,7 @@ def invite(request: Request, desk: TheDesk, viewer: Looking, user_id: str) -> Re
 
 
 @router.post("/users/{user_id}/password")
-def password(request: Request, desk: TheDesk, viewer: Looking, user_id: str) -> Response:
+def password(request: Request, desk: TheDesk, viewer: Looking, user_id: str, _place: PasswordPlace) -> Response:
     """A new password, shown once."""
     made = desk.context.accounts.set_password(viewer.principal, user_id)
     account = desk.context.accounts.get(viewer.principal, user_id)
