@@ -26,24 +26,23 @@ pytest_plugins = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A developer's own RECPIPE_* or AWS_* variables must not reach a test."""
-    for name in os.environ:
-        if name.startswith(("RECPIPE_", "AWS_")):
-            monkeypatch.delenv(name)
+# A developer's own RECPIPE_* or AWS_* variables must not reach a test, nor what a test starts.
+for name in [name for name in os.environ if name.startswith(("RECPIPE_", "AWS_"))]:
+    del os.environ[name]
 
 
 # Loggers keep the form that they meet first: that of the product, so `caplog` has every event, whatever ran before.
 log.set_up()
 
 
-@pytest.fixture(autouse=True)
-def _no_log_of_another_test() -> Iterator[None]:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Iterator[None]:
     """A command that a test ran has pointed the log at that test's captured output, which is closed afterwards."""
     _stop_printing()
-    yield
-    _stop_printing()
+    try:
+        return (yield)
+    finally:
+        _stop_printing()
 
 
 def _stop_printing() -> None:

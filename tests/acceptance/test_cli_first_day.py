@@ -66,10 +66,10 @@ def test_a_key_is_checked_proven_and_used_and_what_was_sealed_comes_back(tmp_pat
     }
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill"])
-def test_an_export_that_is_stopped_leaves_whole_files_only_and_goes_on(tmp_path: Path, number: signal.Signals) -> None:
-    # Given three hundred recordings
-    here = Installation(tmp_path)
+@pytest.fixture(scope="module")
+def three_hundred(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """An installation with so many recordings."""
+    here = Installation(tmp_path_factory.mktemp("three-hundred"))
     monitor = here.spool(tenant="acme", layout="freepbx", timezone="Europe/Berlin", settle_seconds=0)
     here.run("tenant", "create", "acme")
     sound = samples.paths()["order-inquiry.wav"]
@@ -78,6 +78,14 @@ def test_an_export_that_is_stopped_leaves_whole_files_only_and_goes_on(tmp_path:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(sound, target)
     here.run("ingest", "--once")
+    return here
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill"])
+def test_an_export_that_is_stopped_leaves_whole_files_only_and_goes_on(
+    three_hundred: Installation, tmp_path: Path, number: signal.Signals
+) -> None:
+    here = three_hundred
     # When an export is stopped on its way
     out = tmp_path / "export"
     words = here.command("recordings", "export", "--tenant", "acme", "--out", str(out))

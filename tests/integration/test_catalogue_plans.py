@@ -20,7 +20,7 @@ SORTING = ("sort", "bitmapscan")
 MANY_NUMBERS = """
     INSERT INTO phone_number (tenant_id, digits, international, digits_reversed, international_reversed, written)
     SELECT %s, n, '', reverse(n), '', n || ' '
-    FROM (SELECT (9000000000 + i * 7919)::text FROM generate_series(1, 30000) i) s(n)
+    FROM (SELECT (9000000000 + i * 7919)::text FROM generate_series(1, 10000) i) s(n)
 """
 
 

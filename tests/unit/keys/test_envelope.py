@@ -78,7 +78,8 @@ def test_a_retry_gives_the_same_bytes_however_they_are_read(size: int, hashes: b
     content = os.urandom(size)
     sealing = sealer.begin(size)
     whole = sealing.open(io.BytesIO(content), hashes=hashes).read()
-    for buffer_bytes in (1, 16, 30, 31, 32, 1000, 65_536, 400_000):
+    tiny = (1, 16, 30, 31, 32) if size < OVERLAP_FROM_BYTES else (31,)  # a second for each of them
+    for buffer_bytes in (*tiny, 1000, 65_536, 400_000):
         if size > 1000 and buffer_bytes < 1000:
             source: io.RawIOBase | io.BytesIO = io.BytesIO(content)
         else:

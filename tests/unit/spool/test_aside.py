@@ -62,13 +62,16 @@ def test_a_closed_file_goes_at_once(owned: Callable[..., SpoolFolder]) -> None:
     assert list((folder.control / "aside").iterdir()) == []
 
 
-def test_where_nobody_can_say_a_file_goes_when_its_grace_is_over(owned: Callable[..., SpoolFolder]) -> None:
-    folder = owned(grace_seconds=1)
+def test_where_nobody_can_say_a_file_goes_when_its_grace_is_over(
+    owned: Callable[..., SpoolFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = owned(grace_seconds=60)
     folder.finish(drop(folder))
     assert in_spool(folder) == []
     folder.look_again()
     assert len(aside(folder)) == 2
-    time.sleep(1.1)
+    later = time.time() + 61
+    monkeypatch.setattr(time, "time", lambda: later)
     folder.look_again()
     assert aside(folder) == []
 
