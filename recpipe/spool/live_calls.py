@@ -66,10 +66,12 @@ class LiveCalls:
         self._unsaved: dict[str, Note] = {}
         self._tidied_at = time.monotonic()
         self._complaint = ""
+        self._forbidden = False
         self._lock = threading.Lock()
 
     def look(self) -> None:
         """Read the .meta files that are new or have changed. What cannot be read or kept is tried again next time."""
+        self._forbidden = False
         complaint = ""
         there = {}
         try:
@@ -80,6 +82,8 @@ class LiveCalls:
         except OSError as error:
             complaint = f"{self._meta_dir} cannot be read: {error.strerror}"
         self._read = there
+        if self._forbidden:
+            complaint = f"files in {self._meta_dir} may not be read; put this user into rtpengine's group"
         if self._unsaved:
             complaint = f"notes of calls cannot be written to {self._control / FOLDER}"
         if complaint and complaint != self._complaint:
@@ -116,8 +120,9 @@ class LiveCalls:
         """How the file looks that has been read; None where it has to be read again."""
         try:
             handle = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
-            return None  # the call has ended, or it is a link
+        except OSError as error:
+            self._forbidden = self._forbidden or isinstance(error, PermissionError)
+            return None  # or the call has ended, or it is a link
         try:
             status = os.fstat(handle)
             state = (status.st_size, status.st_mtime_ns, status.st_ino)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -297,6 +299,23 @@ def test_notes_are_for_our_eyes_only(rtpengine: Rtpengine) -> None:
     rtpengine.says(f"abc-{TAG}.meta", meta("abc"))
     rtpengine.describer.follow_calls()
     assert (rtpengine.control / FOLDER).stat().st_mode & 0o077 == 0
+
+
+def test_files_that_may_not_be_read_are_complained_of_once(rtpengine: Rtpengine) -> None:
+    rtpengine.meta_dir.parent.chmod(0o755)
+    rtpengine.says(f"abc-{TAG}.meta", meta("abc")).chmod(0)
+    program = (
+        "import os; from pathlib import Path; from recpipe.settings import Spool\n"
+        "from recpipe.spool.live_calls import LiveCalls\n"
+        "live = LiveCalls(Spool(path='spool', layout='rtpengine', meta_dir='meta'), Path('control'))\n"
+        "if os.geteuid() == 0: os.seteuid(65534)\n"
+        "live.look(); live.look()"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=rtpengine.meta_dir.parent, capture_output=True, text=True, check=True
+    )
+    assert (ran.stdout + ran.stderr).count("calls not followed") == 1
+    assert "put this user into rtpengine's group" in ran.stdout + ran.stderr
 
 
 def test_a_spool_that_is_away_gets_no_folders(rtpengine: Rtpengine) -> None:
