@@ -63,6 +63,9 @@ FTP_TURNED_AWAY = Counter(
 FTP_UPLOADS_REFUSED = Counter(
     "recpipe_ftp_uploads_refused", "Files sent over FTP that were not kept, by reason", ["reason"], registry=REGISTRY
 )
+HTTP_UPLOADS_REFUSED = Counter(
+    "recpipe_http_uploads_refused", "Files sent over HTTP that were not kept, by reason", ["reason"], registry=REGISTRY
+)
 
 
 def exposition() -> bytes:

@@ -13,7 +13,9 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+import structlog
 
+from recpipe import metrics
 from recpipe.model import Role
 from recpipe.settings import Spool
 from tests.integration.api import World, world
@@ -257,6 +259,27 @@ def test_a_form_that_is_none_is_refused(there: World, root: Path, kind: str, bod
     answer = there.client("pbx").post("/api/v1/uploads/kazoo", content=body, headers={"content-type": kind})
     assert answer.status_code == 422, answer.text
     assert files(root / "kazoo") == {}
+
+
+def test_a_sender_whose_files_are_refused_is_seen_by_operators(there: World) -> None:
+    def refused() -> float:
+        return metrics.REGISTRY.get_sample_value("recpipe_http_uploads_refused_total", {"reason": "not-found"}) or 0.0
+
+    before = refused()
+    with structlog.testing.capture_logs() as logs:
+        for number in range(3):
+            answer = there.client("limited").put(f"/api/v1/uploads/44770090{number}/{NAME}", content=AUDIO)
+            assert answer.status_code == 404
+    assert refused() == before + 3
+    said = [entry for entry in logs if entry["event"] == "uploads refused"]
+    assert len(said) <= 1 and all(entry["reason"] == "not-found" for entry in said)
+    assert "44770090" not in str(said) and NAME not in str(said)
+    # One of another kind is told of
+    with structlog.testing.capture_logs() as logs:
+        there.client("limited").put("/api/v1/uploads/many/acme/notes.txt", content=AUDIO)
+        there.client("limited").put("/api/v1/uploads/many/acme/notes.txt", content=AUDIO)
+    (told,) = (entry for entry in logs if entry["event"] == "uploads refused")
+    assert told["reason"] == "spool-refused" and told["sender"]
 
 
 def test_an_upload_is_on_the_audit_log(there: World) -> None:

@@ -8,14 +8,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Annotated
 
 import anyio.to_thread
 from fastapi import APIRouter, Header, Path, Request
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
+from recpipe import log, metrics
+from recpipe.access.memory import Lately
 from recpipe.access.principal import Action, Principal
 from recpipe.access.trail import event
 from recpipe.errors import Conflict, InputInvalid, NotFound
@@ -27,11 +32,15 @@ from recpipe.web.api.openapi import declared
 from recpipe.web.api.parts import FormReader
 from recpipe.web.api.receipts import Receipt, Receipts
 from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, WebContext
+from recpipe.web.errors import problem_of
 from recpipe.web.schemas import UploadGiven
+
+_log = log.get(__name__)
 
 PREFIX = f"{API}/uploads"
 MOST_BYTES = 4 * 1024**3  # what the sizes inside a WAV file can count to
 _PIECE_BYTES = 256 * 1024
+_said_lately = Lately(3600)  # seconds; by sender and reason
 
 router = APIRouter(prefix=PREFIX, tags=["uploads"], dependencies=AUTHENTICATED)
 
@@ -96,13 +105,14 @@ async def raw(
     route, call_id, linked_id, channels, tenant; or KAZOO's from, to, caller_id_name, caller_id_number, call_id, cdr_id,
     interaction_id, account_id. The answer comes when the file is durable; the same file sent again counts as success.
     """
-    taking = await _in_thread(Taking, context, principal, spool, key)
-    try:
-        await _in_thread(taking.begin, dict(request.query_params), name)
-        await _pour(request, taking.write)
-        return await _in_thread(taking.commit)
-    finally:
-        await _in_thread(taking.close)
+    with _refusals_noted(principal):
+        taking = await _in_thread(Taking, context, principal, spool, key)
+        try:
+            await _in_thread(taking.begin, dict(request.query_params), name)
+            await _pour(request, taking.write)
+            return await _in_thread(taking.commit)
+        finally:
+            await _in_thread(taking.close)
 
 
 @router.post("/{spool}", operation_id="post_form", status_code=201, responses=declared(404, 409), openapi_extra=_FORM)
@@ -110,19 +120,40 @@ async def form(
     request: Request, context: Context, principal: Caller, spool: SpoolLabel, key: Key = None
 ) -> UploadGiven:
     """Send one recording as a form with one file; its other fields, placed before it, may state facts of the call."""
-    taking = await _in_thread(Taking, context, principal, spool, key)
+    with _refusals_noted(principal):
+        taking = await _in_thread(Taking, context, principal, spool, key)
 
-    def begin(texts: dict[str, str], name: str) -> Callable[[bytes], object]:
-        taking.begin(dict(request.query_params) | texts, name)
-        return taking.write
+        def begin(texts: dict[str, str], name: str) -> Callable[[bytes], object]:
+            taking.begin(dict(request.query_params) | texts, name)
+            return taking.write
 
+        try:
+            reader = FormReader(request.headers.get("content-type", ""), begin)
+            await _pour(request, reader.feed)
+            reader.end()
+            return await _in_thread(taking.commit)
+        finally:
+            await _in_thread(taking.close)
+
+
+@contextmanager
+def _refusals_noted(principal: Principal) -> Iterator[None]:
+    """Have operators see that a file was not taken."""
     try:
-        reader = FormReader(request.headers.get("content-type", ""), begin)
-        await _pour(request, reader.feed)
-        reader.end()
-        return await _in_thread(taking.commit)
-    finally:
-        await _in_thread(taking.close)
+        yield
+    except ClientDisconnect:  # the sender's own doing
+        raise
+    except Exception as error:
+        reason = problem_of(error).kind
+        metrics.HTTP_UPLOADS_REFUSED.labels(reason).inc()
+        if _said_lately.first((principal.id, reason), datetime.now(UTC)):
+            _log.warning(
+                "uploads refused",
+                sender=principal.name,
+                reason=reason,
+                advice="docs/api.md says what each reason means; for the next hour more of it are counted, not logged",
+            )
+        raise
 
 
 class Taking:
