@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Insert, Select, Table, insert
+from sqlalchemy import ColumnElement, Connection, Dialect, Insert, Select, Table, bindparam, false, insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import StatementError
 
@@ -96,27 +96,69 @@ class Selection:
         """The rows found.
 
         Args:
-            asked: a value for each parameter of the statement.
+            asked: a value for each parameter of the statement; others are left out.
+
+        Raises:
+            StatementError: a value is none that its column can keep.
         """
         sql, converted, readers = self._compiled(connection.dialect)
-        for row in connection.exec_driver_sql(sql, converted(asked)).all():
+        try:
+            parameters = converted(asked)
+        except Exception as error:
+            raise StatementError("a value does not fit its column", sql, None, error, hide_parameters=True) from error
+        for row in connection.exec_driver_sql(sql, parameters).all():
             values = list(row)
             for place, read in readers:
                 values[place] = read(values[place])
             yield values
 
+    def value(self, connection: Connection, asked: dict[str, Any]) -> Any:
+        """The first column of the first row; None where there is no row."""
+        return next((row[0] for row in self.rows(connection, asked)), None)
+
     def _compile(self, dialect: Dialect) -> tuple[str, Callable[[dict[str, Any]], Any], list[tuple[int, Any]]]:
         compiled: Any = self._statement.compile(dialect=dialect)
-        types = {name: bound.type.dialect_impl(dialect) for name, bound in compiled.binds.items()}
+        types = {name: bound.type.dialect_impl(dialect) for bound, name in compiled.bind_names.items()}
         keep = {name: kind.bind_processor(dialect) or _as_it_is for name, kind in types.items()}
         columns = [column.type.dialect_impl(dialect) for column in self._statement.selected_columns]
         read = [(place, kind.result_processor(dialect, None)) for place, kind in enumerate(columns)]
         readers = [(place, reader) for place, reader in read if reader is not None]
-        own = compiled.params  # with values of its own, such as an OFFSET
+        # Values of its own, such as the 1 of a LIMIT.
+        own = {name: bound.value for bound, name in compiled.bind_names.items() if not bound.required}
+
         if dialect.positional:
-            order = compiled.positiontup
-            return str(compiled), lambda asked: tuple([keep[one]((own | asked)[one]) for one in order]), readers
-        return str(compiled), lambda asked: {one: kept((own | asked)[one]) for one, kept in keep.items()}, readers
+            order = [(name, keep[name]) for name in compiled.positiontup]
+
+            def in_order(asked: dict[str, Any]) -> tuple[Any, ...]:
+                given = own | asked if own else asked
+                return tuple([kept(given[name]) for name, kept in order])
+
+            return str(compiled), in_order, readers
+
+        def by_name(asked: dict[str, Any]) -> dict[str, Any]:
+            given = own | asked if own else asked
+            return {name: kept(given[name]) for name, kept in keep.items()}
+
+        return str(compiled), by_name, readers
+
+
+def list_size(values: Sequence[Any]) -> int:
+    """How many parameters stand for a list: a power of two, so that lists of all lengths make few statements."""
+    return 1 << (len(values) - 1).bit_length() if values else 0
+
+
+def is_one_of(column: ColumnElement[Any], name: str, size: int) -> ColumnElement[bool]:
+    """Whether a column has one of the values that `listed` gives."""
+    if size == 0:
+        return false()
+    places: list[Any] = [bindparam(f"{name}_{place}") for place in range(size)]
+    return column == places[0] if size == 1 else column.in_(places)
+
+
+def listed(name: str, values: Sequence[Any]) -> dict[str, Any]:
+    """The parameters of `is_one_of`: the last value stands in the places that are left."""
+    last = len(values) - 1
+    return {f"{name}_{place}": values[min(place, last)] for place in range(list_size(values))}
 
 
 def _as_it_is(value: Any) -> Any:

@@ -1,18 +1,40 @@
-"""What a search walks: an index in the order of lists, a stretch of it at a time."""
+"""What a search walks: an index in the order of lists, a stretch of it at a time.
+
+Statements are made and compiled once for each `Shape`, since putting one together, and finding what it was compiled to
+before, takes ten times as long as running it. What was typed comes as values.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Integer, Select, Table, bindparam, exists, func, literal, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    String,
+    Table,
+    bindparam,
+    exists,
+    func,
+    select,
+    true,
+    tuple_,
+)
 
-from recpipe.catalogue.repository import Selection
+from recpipe.catalogue.repository import Selection, is_one_of
 from recpipe.catalogue.rows import WITHOUT_PEAKS
-from recpipe.catalogue.tables import recording, recording_extension, recording_text
+from recpipe.catalogue.tables import (
+    phone_number,
+    recording,
+    recording_extension,
+    recording_number,
+    recording_text,
+    tenant,
+)
 from recpipe.catalogue.types import Utc, folded
 from recpipe.model import RecordingQuery
 
@@ -25,56 +47,110 @@ class Key(NamedTuple):
 
 
 _LAST = "~"
+_EXTENSION: Any = bindparam("extension")
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
+class Stretch(NamedTuple):
     """What one step looks through: from a place on (exclusive), as far as a moment (inclusive)."""
 
     after: Key | None = None
     until: datetime | None = None
+
+    def values(self) -> dict[str, Any]:
+        """The parameters that stand for it."""
+        place = {} if self.after is None else {"place_at": self.after.started_at, "place_id": self.after.id}
+        return place if self.until is None else place | {"until": self.until}
+
+
+class Shape(NamedTuple):
+    """What the statements of a search differ in.
+
+    Args:
+        given: the names of all values that are asked with: those of `values_of` and of the stretch.
+        tenants: how many, as `list_size` has it; the same for the others.
+        numbers: telephone numbers whose calls are searched; 0 where a search is not for a number.
+        few: recordings, where no others are to be looked at; 0 where all are.
+    """
+
+    dialect: str
+    given: frozenset[str]
+    tenants: int
+    numbers: int = 0
+    few: int = 0
+
+
+def values_of(query: RecordingQuery) -> dict[str, Any]:
+    """What is searched for but the number, by the names of parameters. What is not asked for is not in it."""
+    asked = {
+        "started_from": query.started_from,
+        "started_before": query.started_before,
+        "direction": query.direction and query.direction.value,
+        "extension": query.extension or None,
+        "duration_min_ms": query.duration_min_ms,
+        "duration_max_ms": query.duration_max_ms,
+        "text": folded(query.text) if query.text else None,
+        "call_id": query.call_id or None,
+        # These two are in the statements themselves.
+        "sealed" if query.sealed else "plain": None if query.sealed is None else True,
+        "oldest_first": query.oldest_first or None,
+    }
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class Branches:
     """The index that is walked, once for each of its owners."""
 
+    shape: Shape
     started_at: ColumnElement[Any]
     id: ColumnElement[Any]
     key: ColumnElement[Any]
     owner: Table
-    owners: Sequence[Any]
-    bounds: tuple[ColumnElement[bool], ...]  # kept by the index itself
-    filters: tuple[ColumnElement[bool], ...]  # looked at call by call
-    joined: tuple[tuple[Table, ColumnElement[bool]], ...]  # what `filters` speak of besides
+    bounds: tuple[ColumnElement[bool], ...] = ()  # kept by the index itself
+    filters: tuple[ColumnElement[bool], ...] = ()  # looked at call by call
+    joined: tuple[tuple[Table, ColumnElement[bool]], ...] = ()  # what `filters` speak of besides
 
-    def rows(
-        self, query: RecordingQuery, stretch: Stretch, *, filtered: bool = True, chosen: Select[Any] | None = None
-    ) -> Select[Any]:
+    @property
+    def owners(self) -> int:
+        return self.shape.numbers if self.owner is phone_number else self.shape.tenants
+
+    def rows(self, *, filtered: bool = True, chosen: Select[Any] | None = None) -> Select[Any]:
         """Time and id of the branch's calls, or what else is chosen of them; without owner, order and limit."""
         if chosen is None:
             chosen = select(self.started_at.label("started_at"), self.id.label("id"))
+        given = self.shape.given
         found: Any = chosen.where(*self.bounds)
         if filtered:
             for table, how in self.joined:
                 found = found.join(table, how)
             found = found.where(*self.filters)
-        if query.started_from is not None:
-            found = found.where(self.started_at >= query.started_from)
-        if query.started_before is not None:
-            found = found.where(self.started_at < query.started_before)
-        if stretch.until is not None:
-            until = self.started_at <= stretch.until if query.oldest_first else self.started_at >= stretch.until
-            found = found.where(until)
-        if stretch.after is not None:
-            place = tuple_(literal(stretch.after.started_at, Utc()), literal(stretch.after.id))
-            key = tuple_(self.started_at, self.id)
-            found = found.where(key > place if query.oldest_first else key < place)
+        if "started_from" in given:
+            found = found.where(self.started_at >= bindparam("started_from"))
+        if "started_before" in given:
+            found = found.where(self.started_at < bindparam("started_before"))
+        if "until" in given:
+            until: Any = bindparam("until")
+            found = found.where(self.started_at <= until if "oldest_first" in given else self.started_at >= until)
+        if "place_at" in given:
+            key, place = (
+                tuple_(self.started_at, self.id),
+                tuple_(bindparam("place_at", type_=Utc()), bindparam("place_id")),
+            )
+            found = found.where(key > place if "oldest_first" in given else key < place)
         rows: Select[Any] = found
         return rows
 
     def mine(self) -> ColumnElement[bool]:
-        return self.key == self.owners[0] if len(self.owners) == 1 else self.key.in_(self.owners)
+        return is_one_of(self.key, "number" if self.owner is phone_number else "tenant", self.owners)
+
+    def owned(self) -> ColumnElement[bool]:
+        """As `mine`, where the owners themselves are gone through."""
+        return is_one_of(self.owner.c.id, "number" if self.owner is phone_number else "tenant", self.owners)
+
+    def order(self, started_at: ColumnElement[Any], recording_id: ColumnElement[Any]) -> tuple[Any, ...]:
+        if "oldest_first" in self.shape.given:
+            return started_at, recording_id
+        return started_at.desc(), recording_id.desc()
 
 
 def behind(moment: datetime, query: RecordingQuery) -> Key:
@@ -82,29 +158,120 @@ def behind(moment: datetime, query: RecordingQuery) -> Key:
     return Key(moment, _LAST if query.oldest_first else "")
 
 
-def order(started_at: ColumnElement[Any], recording_id: ColumnElement[Any], query: RecordingQuery) -> tuple[Any, ...]:
-    if query.oldest_first:
-        return started_at, recording_id
-    return started_at.desc(), recording_id.desc()
+@lru_cache(maxsize=256)
+def branches_of(shape: Shape) -> Branches:
+    """The index to walk for a search."""
+    c, links, ours, texts = recording.c, recording_number.c, recording_extension.c, recording_text.c
+    given = shape.given
+    bounds, filters = tuple(_bounds_of(shape)), tuple(_filters_of(given))
+    its_text = (_has_text(shape.dialect),) if "text" in given and not shape.few else ()
+    joined: list[tuple[Table, ColumnElement[bool]]] = []
+    if shape.numbers:
+        filters = (*bounds, *filters)
+        if filters:
+            joined.append((recording, c.id == links.recording_id))
+        if "extension" in given:
+            filters = (*filters, is_of(_EXTENSION, links, links.recording_id))
+        if its_text:
+            joined.append((recording_text, texts.recording_id == links.recording_id))
+        at, one, key = links.started_at, links.recording_id, links.number_id
+        return Branches(shape, at, one, key, phone_number, (), (*filters, *its_text), tuple(joined))
+    if "extension" in given and not bounds:
+        if filters:
+            joined.append((recording, c.id == ours.recording_id))
+        if its_text:
+            joined.append((recording_text, texts.recording_id == ours.recording_id))
+        at, one, key = ours.started_at, ours.recording_id, ours.tenant_id
+        its_own = (ours.extension == _EXTENSION,)
+        return Branches(shape, at, one, key, tenant, its_own, (*filters, *its_text), tuple(joined))
+    if "extension" in given:
+        filters = (*filters, is_of(_EXTENSION, c, c.id))
+    if its_text and not bounds:
+        if filters:
+            joined.append((recording, c.id == texts.recording_id))
+        at, one, key = texts.started_at, texts.recording_id, texts.tenant_id
+        return Branches(shape, at, one, key, tenant, (), (*its_text, *filters), tuple(joined))
+    if its_text:
+        joined.append((recording_text, texts.recording_id == c.id))
+    return Branches(shape, c.started_at, c.id, c.tenant_id, tenant, bounds, (*filters, *its_text), tuple(joined))
 
 
-def has_text(wanted: str, dialect: str) -> ColumnElement[bool]:
+@lru_cache(maxsize=256)
+def page_of(shape: Shape) -> Selection:
+    """The recordings of a stretch in their order, at most `count`."""
+    branches, c = branches_of(shape), recording.c
+    if branches.owners == 1 and branches.id is c.id:
+        rows = branches.rows(chosen=select(*WITHOUT_PEAKS)).where(branches.mine())
+        return Selection(rows.order_by(*branches.order(c.started_at, c.id)).limit(_count()))
+    page = branches.rows().order_by(*branches.order(branches.started_at, branches.id)).limit(_count())
+    found = (page.where(branches.mine()) if branches.owners == 1 else _best(branches, page)).subquery("found")
+    rows = select(*WITHOUT_PEAKS).join_from(found, recording, c.id == found.c.id)
+    rows = rows.where(is_one_of(c.tenant_id, "tenant", shape.tenants))
+    return Selection(rows.order_by(*branches.order(found.c.started_at, found.c.id)))
+
+
+@lru_cache(maxsize=256)
+def edge_of(shape: Shape) -> Selection:
+    """When the call began that a walk past `passed` calls a branch comes to first; no row where it comes to no such."""
+    branches = branches_of(shape)
+    walked = branches.rows(filtered=False).with_only_columns(branches.started_at)
+    walked = walked.order_by(*branches.order(branches.started_at, branches.id))
+    walked = walked.offset(bindparam("passed", type_=Integer())).limit(1)
+    if branches.owners == 1:
+        return Selection(walked.where(branches.mine()))
+    owner = branches.owner
+    edges = walked.where(branches.key == owner.c.id).correlate(owner).scalar_subquery()
+    nearest = func.min if "oldest_first" in shape.given else func.max
+    return Selection(select(nearest(edges, type_=Utc())).where(branches.owned()))
+
+
+@lru_cache(maxsize=256)
+def number_of(shape: Shape) -> Selection:
+    """How many recordings of a stretch there are, counted to `count`."""
+    branches = branches_of(shape)
+    found = branches.rows().where(branches.mine()).with_only_columns(branches.id)
+    if branches.owner is phone_number:  # a call between two of them is one call
+        found = found.distinct()
+    return Selection(select(func.count()).select_from(found.limit(_count()).subquery()))
+
+
+def _count() -> ColumnElement[int]:
+    return bindparam("count", type_=Integer())
+
+
+def _best(branches: Branches, page: Select[Any]) -> Select[Any]:
+    """The page among the pages of all branches. A call between two matching numbers is in two of them."""
+    owner = branches.owner
+    page = page.where(branches.key == owner.c.id).correlate(owner)
+    if branches.shape.dialect == "postgresql":
+        part = page.lateral("part").c
+        merged = select(part.started_at, part.id).select_from(owner).join(part.id.table, true())
+    else:
+        # SQLite has no LATERAL; a subquery after IN is evaluated once for each branch just the same.
+        part = recording.alias("part").c
+        merged = select(part.started_at, part.id).select_from(owner)
+        merged = merged.join(part.id.table, part.id.in_(page.with_only_columns(page.selected_columns.id)))
+    return merged.where(branches.owned()).distinct().order_by(*branches.order(part.started_at, part.id)).limit(_count())
+
+
+def _has_text(dialect: str) -> ColumnElement[bool]:
     """Whether a call that is walked past has a text.
 
     Not as LIKE, for which PostgreSQL would take its trigram index even where that has to be read whole, as for two
     letters. `by_trigrams` is for when it is wanted.
     """
     place = func.strpos if dialect == "postgresql" else func.instr
-    found: ColumnElement[bool] = place(recording_text.c.text, folded(wanted), type_=Integer()) > 0
+    wanted: Any = bindparam("text", type_=String())
+    found: ColumnElement[bool] = place(recording_text.c.text, wanted, type_=Integer()) > 0
     return found
 
 
 def by_trigrams(wanted: str) -> ColumnElement[bool]:
-    """`has_text` in the form that the trigram index serves."""
+    """The condition for a text in the form that the trigram index serves."""
     return recording_text.c.text.contains(folded(wanted), autoescape=True)
 
 
-def is_of(extension: str, recordings: Any, recording_id: ColumnElement[Any]) -> ColumnElement[bool]:
+def is_of(extension: Any, recordings: Any, recording_id: ColumnElement[Any]) -> ColumnElement[bool]:
     """Whether an extension took part in a recording.
 
     Args:
@@ -120,42 +287,26 @@ def is_of(extension: str, recordings: Any, recording_id: ColumnElement[Any]) -> 
     )
 
 
-def bounds_of(query: RecordingQuery) -> list[ColumnElement[bool]]:
+def _bounds_of(shape: Shape) -> list[ColumnElement[bool]]:
     """What an index of the recordings begins with."""
-    return [recording.c.call_id == query.call_id] if query.call_id else []
+    c = recording.c
+    bounds: list[ColumnElement[bool]] = []
+    if shape.few:
+        bounds.append(is_one_of(c.id, "few", shape.few))
+    if "call_id" in shape.given:
+        bounds.append(c.call_id == bindparam("call_id"))
+    return bounds
 
 
-def filters_of(query: RecordingQuery) -> list[ColumnElement[bool]]:
+def _filters_of(given: frozenset[str]) -> list[ColumnElement[bool]]:
     """What has to be looked at call by call."""
     c = recording.c
-    conditions: list[ColumnElement[bool]] = []
-    if query.direction is not None:
-        conditions.append(c.direction == query.direction.value)
-    if query.duration_min_ms is not None:
-        conditions.append(c.duration_ms >= query.duration_min_ms)
-    if query.duration_max_ms is not None:
-        conditions.append(c.duration_ms <= query.duration_max_ms)
-    if query.sealed is not None:
-        # The index has this one of the four that are there or not together.
-        conditions.append(c.envelope_offset.is_not(None) if query.sealed else c.envelope_offset.is_(None))
-    return conditions
-
-
-@lru_cache(maxsize=64)
-def plain_page(*, oldest_first: bool, starts: bool, ends: bool, goes_on: bool) -> Selection:
-    """A page of one tenant's recordings as most people ask for it: nothing but a time range and a place.
-
-    Putting a statement together, and finding what it was compiled to before, takes longer than running it. To be asked
-    with `tenant_id`, `count` and, as the case may be, `started_from`, `started_before`, `place_at` and `place_id`.
-    """
-    c = recording.c
-    page: Any = select(*WITHOUT_PEAKS).where(c.tenant_id == bindparam("tenant_id"))
-    if starts:
-        page = page.where(c.started_at >= bindparam("started_from"))
-    if ends:
-        page = page.where(c.started_at < bindparam("started_before"))
-    if goes_on:
-        key, place = tuple_(c.started_at, c.id), tuple_(bindparam("place_at", type_=Utc()), bindparam("place_id"))
-        page = page.where(key > place if oldest_first else key < place)
-    query = RecordingQuery(oldest_first=oldest_first)
-    return Selection(page.order_by(*order(c.started_at, c.id, query)).limit(bindparam("count", type_=Integer())))
+    # The index has this one of the four that are there or not together.
+    conditions: dict[str, ColumnElement[bool]] = {
+        "direction": c.direction == bindparam("direction"),
+        "duration_min_ms": c.duration_ms >= bindparam("duration_min_ms"),
+        "duration_max_ms": c.duration_ms <= bindparam("duration_max_ms"),
+        "sealed": c.envelope_offset.is_not(None),
+        "plain": c.envelope_offset.is_(None),
+    }
+    return [condition for name, condition in conditions.items() if name in given]

@@ -25,6 +25,7 @@ SCOPED = {
     "Recordings",
     "Changes",
     "Search",  # made from the tenants it is for, never from none
+    "Branches",
 }
 DOORS = {
     "Tenants": "tells which tenant a name means, and whether one may be switched to encryption",
@@ -50,12 +51,15 @@ HELPERS = {
     "_same",
     "_more",
     "_contains",
-    "filters_of",
+    "branches_of",
+    "page_of",
+    "number_of",
+    "_best",
+    "_filters_of",
     "is_of",
-    "bounds_of",
-    "has_text",
+    "_bounds_of",
+    "_has_text",
     "by_trigrams",
-    "plain_page",
     "_account_of",
     "_held",
 }
