@@ -220,17 +220,24 @@ def test_a_key_is_proved_in_the_browser_and_a_stranger_key_is_not(running: Porta
     key, certificate = running.key_pair()
     stranger, _ = running.key_pair("stranger")
     page.goto(f"{running.url}/addons?service=globex")
-    page.get_by_label("Contents of mypublickey.pem").fill(certificate.read_text())
+    page.on("request", lambda request: sent.append((request.post_data_buffer or b"").decode("latin-1")))
+    pfx, cer = running.home / "my.pfx", running.home / "my.cer"
+    made = ("pkcs12", "-export", "-inkey", key, "-in", certificate, "-out", pfx, "-passout", f"pass:{PASSWORD}")
+    openssl(*made)
+    openssl("x509", "-in", certificate, "-outform", "DER", "-out", cer)
+
+    # The PFX is known for what it is, and not sent; the certificate of it is wanted
+    page.get_by_label("Certificate file").set_input_files(pfx)
+    expect(page.get_by_text("my.pfx is a PKCS#12 with a private key inside, so it was not sent")).to_be_visible()
+    assert page.get_by_label("Certificate file").evaluate("(field) => field.files.length") == 0 and not sent
+    page.get_by_label("Certificate file").set_input_files(cer)
+    expect(page.get_by_text("This can be used.")).to_be_visible()
     page.get_by_role("button", name="Add this certificate").click()
-    page.on("request", lambda request: sent.append(request.post_data or ""))
 
     # When a key that is not its own is chosen, and then the right one
     choose_key(page, stranger)
     expect(page.get_by_role("status").filter(has_text="does not belong to the certificate")).to_be_visible()
     page.get_by_role("button", name="Forget this key").click()
-    pfx = running.home / "my.pfx"
-    made = ("pkcs12", "-export", "-inkey", key, "-in", certificate, "-out", pfx, "-passout", f"pass:{PASSWORD}")
-    openssl(*made)
     choose_key(page, pfx)
     page.get_by_label("Passphrase of my.pfx").fill(PASSWORD)
     page.get_by_role("button", name="Unlock").click()

@@ -1,52 +1,108 @@
-/** Configure Add-ons: what was pasted is told at once, and a key is proved where it is. */
+/** Configure Add-ons: what was pasted or chosen is told at once, and a key is proved where it is. */
 
 import { EnvelopeError, decryptAll } from "./envelope.js";
 import { KeyBox } from "./keybox.js";
+import { secretIn } from "./secrets.js";
 
 const at = (id) => document.getElementById(id);
 const policy = globalThis.trustedTypes?.createPolicy("recpipe", { createHTML: (text) => text }) ?? { createHTML: (text) => text };
 
-// --- what was pasted ------------------------------------------------------------------------------------------
+// --- the certificate: a file, or pasted text -------------------------------------------------------------------
+
+const LARGEST = 128 * 1024; // as keys.pasted
+const EXPOSED =
+  "If it was ever shown or copied where others could see it, treat it as exposed and make a new pair. " +
+  "Give mypublickey.pem, the file that begins with BEGIN CERTIFICATE.";
 
 const paste = at("paste");
 if (paste) {
+  const { pasted, file } = paste.elements;
   let timer = 0;
   let asked = 0;
   let warned = false;
+  let judged = null; // the file that may be sent
   const submit = paste.querySelector("button[type=submit]");
 
+  /** Whatever is said now stays, although the field is empty. */
+  const refuse = (text) => {
+    asked++; // an answer under way is about something else
+    warned = true;
+    submit.disabled = false;
+    at("checked").replaceChildren(box("bad", text));
+  };
+
   /** A private key is not even sent to be refused: the field is emptied before anything else happens. */
-  const refusesPrivateKey = () => {
-    if (!/PRIVATE KEY-----/.test(paste.elements.pasted.value)) return false;
-    paste.elements.pasted.value = "";
-    at("checked").replaceChildren(box("bad",
-      "That was a private key. It was not sent, and it is not in the field any more. If it was ever shown or copied where others " +
-      "could see it, treat it as exposed and make a new pair. Paste mypublickey.pem, the file that begins with BEGIN CERTIFICATE."));
+  const refusesPasted = () => {
+    if (!secretIn(new TextEncoder().encode(pasted.value))) return false;
+    pasted.value = "";
+    refuse(`That was a private key. It was not sent, and it is not in the field any more. ${EXPOSED}`);
     return true;
   };
 
   const look = () => {
     clearTimeout(timer);
-    if (refusesPrivateKey()) {
-      warned = true; // and stays, although the field is empty now
-    } else if (paste.elements.pasted.value.trim()) {
+    if (refusesPasted()) return;
+    if (pasted.value.trim()) {
+      file.value = "";
       warned = false;
       timer = setTimeout(check, 250);
     } else if (!warned) {
       at("checked").replaceChildren();
     }
   };
-  paste.elements.pasted.addEventListener("input", look);
-  paste.addEventListener("submit", (event) => {
-    if (refusesPrivateKey()) event.preventDefault();
+
+  /** Judge the chosen file here; only what is no secret is shown to the server. */
+  const lookAtFile = async () => {
+    clearTimeout(timer);
+    const [chosen] = file.files;
+    if (!chosen) return;
+    pasted.value = "";
+    const why = await secretOf(chosen).catch(() => `${chosen.name} cannot be read. Choose it again.`);
+    if (file.files[0] !== chosen) return;
+    if (why) {
+      file.value = "";
+      refuse(why);
+    } else {
+      judged = chosen;
+      warned = false;
+      await check();
+    }
+  };
+
+  pasted.addEventListener("input", look);
+  file.addEventListener("change", lookAtFile);
+  paste.addEventListener("submit", async (event) => {
+    if (refusesPasted()) event.preventDefault();
+    const [chosen] = file.files;
+    if (!chosen || chosen === judged) return;
+    event.preventDefault(); // faster than this script had looked
+    await lookAtFile();
+    if (file.files[0] && !submit.disabled) paste.requestSubmit();
   });
 
-  if (paste.elements.pasted.value) look(); // somebody was faster than this script
+  at("drop-hint").hidden = false;
+  const dragging = (event, over) => {
+    if (!event.dataTransfer?.types.includes("Files")) return false;
+    event.preventDefault();
+    paste.classList.toggle("dropping", over);
+    return true;
+  };
+  addEventListener("dragover", (event) => dragging(event, true));
+  addEventListener("dragleave", (event) => dragging(event, Boolean(event.relatedTarget)));
+  addEventListener("drop", async (event) => {
+    if (!dragging(event, false)) return;
+    if (event.dataTransfer.files.length !== 1) return refuse("Drop one file alone: the certificate.");
+    file.files = event.dataTransfer.files;
+    await lookAtFile();
+  });
+
+  if (file.files.length) lookAtFile(); // somebody was faster than this script
+  else if (pasted.value) look();
 
   async function check() {
     const mine = ++asked;
     try {
-      const answer = await fetch(paste.dataset.check, { method: "POST", body: new URLSearchParams(new FormData(paste)), headers: { "x-part": "results" } });
+      const answer = await fetch(paste.dataset.check, { method: "POST", body: new FormData(paste), headers: { "x-part": "results" } });
       const text = await answer.text();
       if (mine !== asked) return;
       at("checked").innerHTML = policy.createHTML(text);
@@ -55,6 +111,18 @@ if (paste) {
       submit.disabled = false; // the server says it again when it is added
     }
   }
+}
+
+/** Why a file must not leave this computer, or "". @param {File} chosen */
+async function secretOf(chosen) {
+  if (chosen.size > LARGEST) return `${chosen.name} is larger than 128 KiB; a certificate has one or two. Choose another file.`;
+  const secret = secretIn(new Uint8Array(await chosen.arrayBuffer()));
+  if (!secret) return "";
+  if (secret === "private key") return `${chosen.name} holds a private key. It was not sent. ${EXPOSED}`;
+  return `${chosen.name} is a ${secret} with a private key inside, so it was not sent. ` +
+    (secret === "PKCS#12" ? "Keep it: it opens sealed recordings, under Call Recordings and when you prove your key. " : "") +
+    "Here its certificate alone is wanted. On Windows: Manage user certificates (certmgr.msc), All Tasks, Export, " +
+    "“No, do not export the private key”; then give the .cer.";
 }
 
 function box(kind, text) {

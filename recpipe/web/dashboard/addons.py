@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from keys.certificate import vet
 from keys.errors import CertificateRejected, KeysError
+from keys.pasted import LARGEST_PASTE_BYTES
 from recpipe.access.principal import Action
 from recpipe.errors import Forbidden, NotFound, RecpipeError
 from recpipe.model import CertificateState, Tenant, TenantCertificate
@@ -51,10 +52,10 @@ def encryption(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> 
 
 @router.post("/addons/check")
 def check(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Response:
-    """What was pasted is, or why it cannot serve; nothing of it is kept."""
+    """Say what was pasted or chosen, or why it cannot serve; nothing of it is kept."""
     chosen(desk, viewer, form.text("service"), Action.KEYS)
     try:
-        vetted = vet(form.text("pasted"), now=desk.context.clock())
+        vetted = vet(_given(form), now=desk.context.clock())
     except CertificateRejected as refused:
         return desk.page(request, "part-checked.html", vetted=None, refused=refused)
     return desk.page(request, "part-checked.html", vetted=vetted, refused=None)
@@ -66,7 +67,7 @@ def add(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Respons
     tenant = chosen(desk, viewer, form.text("service"), Action.KEYS)
     try:
         added = desk.context.keyring.add(
-            viewer.principal, tenant.id, form.text("pasted"), vouch=form.on("vouch"), label=form.text("label")
+            viewer.principal, tenant.id, _given(form), vouch=form.on("vouch"), label=form.text("label")
         )
     except (RecpipeError, KeysError) as refused:
         # What was pasted does not come back in the page: it may be a private key.
@@ -132,6 +133,20 @@ def chosen(desk: Desk, viewer: Viewer, name: str, action: Action) -> Tenant:
         raise NotFound("service", name)
     desk.context.trail.require(viewer.principal, action, found.id)
     return found
+
+
+def _given(form: Form) -> bytes | str:
+    """The certificate: a file, or else pasted text.
+
+    Raises:
+        CertificateRejected: both were given.
+    """
+    chosen_file, pasted = form.file("file", LARGEST_PASTE_BYTES), form.text("pasted")
+    if chosen_file and pasted.strip():
+        raise CertificateRejected(
+            "several-certificates", "A file was chosen, and text was pasted too.", "Give one of the two."
+        )
+    return chosen_file or pasted
 
 
 def _held(desk: Desk, viewer: Viewer, tenant: Tenant, certificate_id: str) -> TenantCertificate:

@@ -30,6 +30,7 @@ _TYPES = {
             "envelope-password.js",
             "envelope-pkcs12.js",
             "des.js",
+            "secrets.js",
             "sha1.js",
             "sha256.js",
             "waveform.js",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -170,7 +170,7 @@ def error_page(request: Request, problem: Problem) -> Response:
 
 
 class Fields:
-    """A form as it was sent; every value is text that somebody typed."""
+    """A form as it was sent: text that somebody typed, and files that somebody chose."""
 
     def __init__(self, form: FormData) -> None:
         self._form = form
@@ -178,6 +178,11 @@ class Fields:
     def text(self, name: str, default: str = "") -> str:
         value = self._form.get(name, default)
         return value if isinstance(value, str) else default
+
+    def file(self, name: str, most_bytes: int) -> bytes:
+        """What was chosen in a file field; of a larger one a byte more than is taken. Nothing where none was chosen."""
+        value = self._form.get(name)
+        return b"" if value is None or isinstance(value, str) else value.file.read(most_bytes + 1)
 
     def all(self, name: str) -> list[str]:
         return [value for value in self._form.getlist(name) if isinstance(value, str)]
@@ -189,8 +194,9 @@ class Fields:
         return [line.strip() for line in self.text(name).replace(",", "\n").splitlines() if line.strip()]
 
 
-async def _fields(request: Request) -> Fields:
-    return Fields(await request.form(max_fields=2000))
+async def _fields(request: Request) -> AsyncIterator[Fields]:
+    async with request.form(max_fields=2000) as form:
+        yield Fields(form)
 
 
 async def _desk(request: Request) -> Desk:

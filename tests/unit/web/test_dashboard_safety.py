@@ -27,6 +27,7 @@ from recpipe.web.dashboard.desk import Desk
 from recpipe.web.deps import SESSION_COOKIE, WebContext
 from tests.contracts.catalogue_samples import a_recording, keep
 from tests.integration.api import served
+from tests.services.certificates import KeyPair, openssl
 from tests.services.mail import Mailbox
 
 PASSWORD = "correct horse battery"
@@ -125,6 +126,26 @@ def test_a_new_password_rotates_the_session(url: str, bea: str) -> None:
         assert answer.headers["set-cookie"].partition(";")[0] != before
         assert session.get("/account").status_code == 303, "the old secret is worth nothing"
         assert other.get("/account").status_code == 303, "and the other session has ended"
+
+
+def test_a_certificate_comes_as_a_file_as_well(url: str, bea: str, key_pair: KeyPair, tmp_path: Path) -> None:
+    bundle = openssl("crl2pkcs7", "-nocrl", "-certfile", key_pair.certificate_path, "-outform", "DER")
+    with client(url) as session:
+        sign_in(session, bea)
+
+        def told(content: bytes, pasted: str = "", path: str = "/addons/check") -> httpx.Response:
+            form = {"service": "acme", "pasted": pasted}
+            return session.post(path, data=form, files={"file": ("my.cer", content)})
+
+        for content in (key_pair.der, key_pair.pem, bundle):
+            assert "This can be used." in told(content).text
+        assert "This can be used." in told(b"", key_pair.pem.decode()).text, "a file field that was left empty"
+        assert "larger than 128 KiB" in told(key_pair.pem + b"\n" * 131_072).text
+        assert "Give one of the two." in told(key_pair.der, key_pair.pem.decode()).text
+        refused = told(key_pair.key_pem, path="/addons/certificates")
+        assert refused.status_code == 422 and "exposed" in refused.text and "BEGIN PRIVATE" not in refused.text
+        kept = told(key_pair.der, path="/addons/certificates")
+        assert kept.status_code == 303 and "/addons/certificates/" in kept.headers["location"]
 
 
 @pytest.mark.parametrize("headers", [{"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}])

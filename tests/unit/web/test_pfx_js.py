@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from tests.services import need
 from tests.services.certificates import KeyPair, openssl
 from tests.services.javascript import Node, copy_scripts, running
+from tests.unit.keys.test_certificate import private_keys
 
 PASSWORD = "Straße 7 € 🔑"  # of one, two, three and four bytes in UTF-8
 
@@ -19,6 +21,7 @@ import { readFileSync } from "node:fs";
 const m = await import(process.argv[1]);
 const { decryptTripleDes } = await import(process.argv[1].replace("envelope.js", "des.js"));
 const { Password, pkcs12Bytes } = await import(process.argv[1].replace("envelope.js", "envelope-password.js"));
+const { secretIn } = await import(process.argv[1].replace("envelope.js", "secrets.js"));
 const file = (path) => new Uint8Array(readFileSync(path));
 const bytes = (hex) => new Uint8Array(Buffer.from(hex, "hex"));
 
@@ -28,6 +31,7 @@ const operations = {
     const opened = await m.decryptAll(file(job.sealed), key);
     return [key.description, Buffer.from(opened).toString()];
   },
+  secret: (job) => secretIn(file(job.file)),
   des: (job) => decryptTripleDes(bytes(job.key), bytes(job.iv), bytes(job.content)),
   kdf: (job) => {
     const [secret] = new Password(job.password, true).forPkcs12;
@@ -194,6 +198,41 @@ def test_a_pfx_that_is_cut_or_changed_gets_an_answer(
     told = [result["error"] for result in node(*jobs) if isinstance(result, dict)]
     assert set(told) <= {"KeyUnusable", "PassphraseWrong"}
     assert len(told) > len(jobs) * 0.9, "names and attributes outside of the check may change"
+
+
+# --- what must not be sent ------------------------------------------------------------------------------------------
+
+
+def test_every_form_of_a_private_key_is_known_in_the_page_and_no_certificate_is_taken_for_one(
+    node: Node, key_pair: KeyPair, tmp_path: Path
+) -> None:
+    pfx = tmp_path / "pfx"
+    secrets = {**private_keys(key_pair), "pfx of old Windows": export(key_pair, pfx, *OLD_WINDOWS).read_bytes()}
+    del secrets["pgp"], secrets["jwk"]  # no file of these is offered to the field by mistake
+    bundle = ("crl2pkcs7", "-nocrl", "-certfile", key_pair.certificate_path)
+    public = ("pkey", "-in", key_pair.key_path, "-pubout")
+    harmless = {
+        "certificate": key_pair.pem,
+        "certificate der": key_pair.der,
+        "base64 alone": base64.b64encode(key_pair.der),
+        "certificate in utf-16": key_pair.pem.decode().encode("utf-16"),
+        "text": openssl("x509", "-in", key_pair.certificate_path, "-text"),
+        "bundle": openssl(*bundle),
+        "bundle der": openssl(*bundle, "-outform", "DER"),
+        "public key": openssl(*public),
+        "public key der": openssl(*public, "-outform", "DER"),
+        "pkcs1 public key": openssl("rsa", "-in", key_pair.key_path, "-RSAPublicKey_out", "-outform", "DER"),
+        "empty": b"",
+        "noise": bytes(range(256)) * 4,
+    }
+    jobs = []
+    for at, content in enumerate((*secrets.values(), *harmless.values())):
+        (tmp_path / str(at)).write_bytes(content)
+        jobs.append({"op": "secret", "file": tmp_path / str(at)})
+    told = dict(zip((*secrets, *harmless), node(*jobs), strict=True))
+    assert [name for name in secrets if not told[name]] == []
+    assert [name for name in harmless if told[name]] == []
+    assert told["pkcs12"] == told["pkcs12 base64"] == told["pfx of old Windows"] == "PKCS#12"
 
 
 # --- the parts that browsers do not have ---------------------------------------------------------------------------
