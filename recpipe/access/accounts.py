@@ -84,7 +84,7 @@ class Accounts:
         """
         with self._catalogue.read() as work:
             account = _account(work, user_id)
-        if not _is_self(by, user_id):
+        if not _is_signed_in_as(by, user_id):
             self._require(by, account)
         return account
 
@@ -92,7 +92,7 @@ class Accounts:
         """As `get`, by user name."""
         with self._catalogue.read() as work:
             account = _account(work, work.users.by_username(username).id)
-        if not _is_self(by, account.user.id):
+        if not _is_signed_in_as(by, account.user.id):
             self._require(by, account, username)
         return account
 
@@ -172,11 +172,13 @@ class Accounts:
         with self._catalogue.read() as work:
             before = _account(work, user_id)
         rights = role is not None or status is not None or grants is not None
-        if _is_self(by, user_id):
+        if not _is_signed_in_as(by, user_id):
+            self._require(by, before)
+        if is_self(by, user_id):
             if rights:
                 raise Conflict("yourself", "Role, status and grants are changed by somebody else.")
-        else:
-            self._require(by, before)
+            if email is not None and by.kind is Kind.TOKEN:
+                raise Conflict("yourself", "Sign in to change your own address: who has it can get a new password.")
         after = replace(
             before.user,
             role=before.user.role if role is None else role,
@@ -218,9 +220,9 @@ class Accounts:
             NotFound, Forbidden: as for `get`.
             Conflict: `yourself`.
         """
-        if _is_self(by, user_id):
-            raise Conflict("yourself", "You cannot delete yourself. Ask another administrator.")
         account = self.get(by, user_id)
+        if is_self(by, user_id):
+            raise Conflict("yourself", "You cannot delete yourself. Ask another administrator.")
         with self._catalogue.begin() as work:
             work.users.remove(user_id)
             self._audit(work, by, "user.remove", account, username=account.user.username)
@@ -235,9 +237,9 @@ class Accounts:
             NotFound, Forbidden: as for `get`.
             Conflict: `yourself`: use `change_own_password`.
         """
-        if _is_self(by, user_id):
-            raise Conflict("yourself", "Change your own password with the old one at hand.")
         account = self.get(by, user_id)
+        if is_self(by, user_id):
+            raise Conflict("yourself", "Change your own password with the old one at hand.")
         secret, kept = self._chosen(account.user.role, password, password is None, account.user.username)
         now = self._clock()
         with self._catalogue.begin() as work:
@@ -384,7 +386,12 @@ def _end_ways_in(work: Work, user_id: str, now: datetime, *, but: str = "") -> N
     work.links.drop(user_id, LinkPurpose.RECOVERY, LinkPurpose.SECOND_FACTOR)
 
 
-def _is_self(by: Principal, user_id: str) -> bool:
+def is_self(by: Principal, user_id: str) -> bool:
+    """Whether this is the person's own account, by whatever credential: a token is no way around a password."""
+    return by.kind in (Kind.USER, Kind.TOKEN) and by.id == user_id
+
+
+def _is_signed_in_as(by: Principal, user_id: str) -> bool:
     return by.kind is Kind.USER and by.id == user_id
 
 

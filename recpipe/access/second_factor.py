@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from recpipe.access import totp
-from recpipe.access.accounts import Accounts
+from recpipe.access.accounts import Accounts, is_self
 from recpipe.access.authority import own_tenant
 from recpipe.access.principal import Kind, Principal
 from recpipe.access.trail import Clock, event, utc_now
@@ -105,7 +105,7 @@ class SecondFactor:
             Conflict: `yourself`: that takes the password.
             NotFound, Forbidden: as `Accounts.get`.
         """
-        if by.kind is Kind.USER and by.id == user_id:
+        if is_self(by, user_id):
             raise Conflict("yourself", "Switch your own second factor off with your password.")
         self._off(by, self._accounts.get(by, user_id).user)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 
 import pytest
 
@@ -12,6 +13,24 @@ from recpipe.model import Outcome, Role, UserStatus
 from tests.unit.access.world import ADDRESS, PASSWORD, World
 
 # --- making users -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["password", "email", "role", "remove"])
+def test_a_token_does_to_its_own_person_nothing_that_takes_a_password(world: World, what: str) -> None:
+    # Given: a session was stolen, and a token made with it that may do all its person may
+    acme = world.tenant()
+    ann = world.user("ann@portal.example", Role.CLIENT, {acme.id: []})
+    secret = world.tokens.create(world.principal(ann), ann.id, "kept", [action.value for action in Action]).secret
+    token = world.access.token(secret, ADDRESS)
+    tries: dict[str, Callable[[], object]] = {
+        "password": lambda: world.accounts.set_password(token, ann.id, "three other lamps"),
+        "email": lambda: world.accounts.change(token, ann.id, email="thief@elsewhere.example"),
+        "role": lambda: world.accounts.change(token, ann.id, role=Role.SERVICE),
+        "remove": lambda: world.accounts.remove(token, ann.id),
+    }
+    with pytest.raises(Conflict):
+        tries[what]()
+    world.log_in("ann@portal.example")
 
 
 def test_a_generated_password_is_shown_once_and_opens_the_door(world: World) -> None:
