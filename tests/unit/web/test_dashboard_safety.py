@@ -19,7 +19,7 @@ from recpipe.access.identity import of_user
 from recpipe.access.principal import operator
 from recpipe.catalogue import engine, search
 from recpipe.errors import Conflict, CredentialsRejected
-from recpipe.model import AuditEvent, AuditQuery, Outcome, Role, Tenant, UserStatus
+from recpipe.model import AuditEvent, AuditQuery, Outcome, Role, Tenant, TenantCertificate, UserStatus
 from recpipe.pending import Kind, PendingChanges
 from recpipe.settings import Settings
 from recpipe.web.dashboard import auditing
@@ -231,14 +231,19 @@ def test_a_pasted_private_key_is_refused_and_comes_back_in_no_answer(
 
     openssl("genrsa", "-out", tmp_path / "key.pem", "2048")
     key = (tmp_path / "key.pem").read_text()
+
+    def held() -> list[TenantCertificate]:
+        with parts.catalogue.read() as work:
+            return work.of(work.tenants.named("acme").id).certificates.list()
+
+    before = held()
     with client(url) as session:
         sign_in(session, bea)
         for path in ("/addons/check", "/addons/certificates"):
             answer = session.post(path, data={"service": "acme", "pasted": key})
             assert "private key" in answer.text and key.splitlines()[1] not in answer.text
         assert "Treat this private key as exposed" in session.post("/addons/check", data={"pasted": key}).text
-    with parts.catalogue.read() as work:
-        assert work.of(work.tenants.named("acme").id).certificates.list() == []
+    assert held() == before
 
 
 def test_pending_changes_are_applied_together_or_not_at_all(parts: wiring.Parts) -> None:
