@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -56,9 +57,15 @@ class Clients:
     asks: bool = field(default=True, init=False)  # for the checksum, with HEAD
     sends: bool = field(default=True, init=False)
     choices: dict[str, str] = field(default_factory=dict, init=False)
+    _session: boto3.session.Session = field(init=False)  # one: each loads a description of S3 of several MB
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _patient: S3Client | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
+        self._session = boto3.session.Session(
+            self.settings.s3_access_key.get_secret_value() or None,
+            self.settings.s3_secret_key.get_secret_value() or None,
+        )
         self.sends = self.settings.s3_checksums == "when_supported"
         self._use(self.sends)
 
@@ -111,13 +118,14 @@ class Clients:
         self.short = ShortWay(self.client, credentials, self.bucket, _USER_AGENT)
 
     def _connect(self, checksums: bool, read_seconds: float) -> tuple[S3Client, Any]:
+        with self._lock:  # making clients of one session is not for several threads at once
+            return self._made(checksums, read_seconds)
+
+    def _made(self, checksums: bool, read_seconds: float) -> tuple[S3Client, Any]:
         settings = self.settings
         # No proxy could reach our own loopback.
         options: dict[str, Any] = {"proxies": {}} if is_loopback(settings.s3_endpoint) else {}
-        session = boto3.session.Session(
-            settings.s3_access_key.get_secret_value() or None, settings.s3_secret_key.get_secret_value() or None
-        )
-        client = session.client(
+        client = self._session.client(
             "s3",
             region_name=settings.s3_region,
             endpoint_url=settings.s3_endpoint or None,
@@ -137,4 +145,4 @@ class Clients:
                 **options,
             ),
         )
-        return client, session.get_credentials()
+        return client, self._session.get_credentials()
