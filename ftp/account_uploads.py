@@ -67,12 +67,17 @@ class AccountUploads:
                 raise OverQuota("This account has sent as much as it may in a day. Send the rest tomorrow (UTC).")
             self._sent_bytes += size_bytes
 
+    def give_back(self, size_bytes: int) -> None:
+        """Count bytes no more: nothing was kept of them."""
+        with self._lock:
+            self._sent_bytes = max(0, self._sent_bytes - size_bytes)
+
     def require_left(self, size_bytes: int) -> None:
         """Raises:
         OverQuota: the day has not so much left.
         """
         self.count(size_bytes)
-        self.count(-size_bytes)
+        self.give_back(size_bytes)
 
     # --- which --------------------------------------------------------------------------------------------
 

@@ -276,6 +276,7 @@ class Receiving:
         self._too_large = too_large
         self._head = b""
         self.size_bytes = 0
+        self._counted_bytes = 0  # of the account's day
         self.closed = False
 
     def write(self, data: bytes) -> int:
@@ -291,6 +292,7 @@ class Receiving:
         if self.size_bytes > self._most_bytes:
             raise self._too_large
         self._account.count(len(data))
+        self._counted_bytes += len(data)
         return self._upload.write(data)
 
     def has_all(self, expected_bytes: int | None) -> bool:
@@ -317,13 +319,17 @@ class Receiving:
                 )
             self._finish(self.size_bytes)
         except BaseException:
-            self._upload.abort()
+            self._abort()
             raise
 
     def close(self) -> None:
         if not self.closed:
             self.closed = True
-            self._upload.abort()
+            self._abort()
+
+    def _abort(self) -> None:
+        self._upload.abort()
+        self._account.give_back(self._counted_bytes)
 
 
 def _is_final(name: str) -> bool:
