@@ -39,7 +39,7 @@ def said(installation: Installation, process: subprocess.Popen[bytes], pattern: 
 @pytest.mark.parametrize(
     ("role", "parts", "metric"),
     [
-        ("ingest", ["database", "store", "spool monitor"], "recpipe_spool_files_waiting"),
+        ("ingest", ["database", "store", "workers", "spool monitor"], "recpipe_spool_files_waiting"),
         ("ftp", ["database", "store"], "recpipe_ftp_sessions"),
         ("jobs", ["database", "store"], "recpipe_verify_problems"),
     ],

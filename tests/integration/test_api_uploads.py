@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-import structlog
 
 from recpipe import metrics
 from recpipe.model import Role
 from recpipe.settings import Spool
 from tests.integration.api import World, world
+from tests.services.logs import captured
 
 AUDIO = b"RIFF" + bytes(range(256)) * 2000
 NAME = "call_recording_5f0c9a5e3b7d4e1f.mp3"
@@ -266,7 +266,7 @@ def test_a_sender_whose_files_are_refused_is_seen_by_operators(there: World) -> 
         return metrics.REGISTRY.get_sample_value("recpipe_http_uploads_refused_total", {"reason": "not-found"}) or 0.0
 
     before = refused()
-    with structlog.testing.capture_logs() as logs:
+    with captured() as logs:
         for number in range(3):
             answer = there.client("limited").put(f"/api/v1/uploads/44770090{number}/{NAME}", content=AUDIO)
             assert answer.status_code == 404
@@ -275,7 +275,7 @@ def test_a_sender_whose_files_are_refused_is_seen_by_operators(there: World) -> 
     assert len(said) <= 1 and all(entry["reason"] == "not-found" for entry in said)
     assert "44770090" not in str(said) and NAME not in str(said)
     # One of another kind is told of
-    with structlog.testing.capture_logs() as logs:
+    with captured() as logs:
         there.client("limited").put("/api/v1/uploads/many/acme/notes.txt", content=AUDIO)
         there.client("limited").put("/api/v1/uploads/many/acme/notes.txt", content=AUDIO)
     (told,) = (entry for entry in logs if entry["event"] == "uploads refused")

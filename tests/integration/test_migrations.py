@@ -141,6 +141,7 @@ def test_a_call_between_two_extensions_is_found_by_both_after_a_migration(empty_
             calls.append(replace(call, facts=replace(call.facts, direction=Direction.INTERNAL)))
         connection.execute(insert(tables.tenant).values(row_of(tables.tenant, tenant)))
         connection.execute(insert(tables.recording), [values_of(call) for call in calls])
+        connection.execute(text("DROP TABLE known_network"))
         connection.execute(text("DROP TABLE recording_extension"))
         connection.execute(text("DROP INDEX ix_recording_source_sha256"))
         connection.execute(text("CREATE INDEX ix_recording_extension ON recording (tenant_id, extension, started_at)"))

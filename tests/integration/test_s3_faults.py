@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog.testing
 from botocore.credentials import Credentials
 
 from recpipe.errors import ObjectExists, ObjectMissing, StoreRejected, StoreUnavailable
@@ -21,6 +20,7 @@ from recpipe.store.s3 import S3Store
 from recpipe.store.s3_answers import hexadecimal
 from recpipe.store.s3_short import ShortWay
 from tests.contracts.store import PART, Trickle, content, get, put
+from tests.services.logs import captured
 from tests.services.need import missing
 from tests.services.proxy import FlakyProxy, flaky_proxy
 from tests.services.s3 import S3Server, below, seaweedfs
@@ -240,7 +240,7 @@ def test_a_store_that_refuses_checksum_headers_is_used_without(
     settings = replace(s3_server, endpoint=proxy.endpoint).settings(s3_part_bytes=PART, s3_checksums=setting)
     store = S3Store(settings, s3_server.bucket, prefix)
     proxy.refuse_header, proxy.refusal = b"x-amz-checksum-", (b"400 Bad Request", INVALID)
-    with structlog.testing.capture_logs() as logs:
+    with captured() as logs:
         if first == "head":
             assert store.head("t/there").size_bytes == 1000
         for size in (PART + 1, 300_000) if first == "parts" else (300_000, PART + 1):

@@ -77,7 +77,8 @@ def settled(tree: Tree, spool: Path, relative: str) -> Settled | None:
 
 def test_a_folder_that_becomes_a_link_leads_to_nobody_elses_recording(world: Path) -> None:
     spool = world / "spool"
-    folder, tree = SpoolFolder(Spool(path=spool, tenant="acme")), Tree(spool, spool / "id", "s", "freepbx")
+    served = Spool(path=spool, tenant="acme")
+    folder, tree = SpoolFolder(served), Tree(spool, spool / "id", served)
     moves = """
         os.rename(spool + '/s', spool + '/.x'); os.symlink(victim, spool + '/s')
         os.unlink(spool + '/s'); os.rename(spool + '/.x', spool + '/s')
@@ -100,7 +101,8 @@ def test_a_folder_that_becomes_a_link_leads_to_nobody_elses_recording(world: Pat
 
 def test_a_fifo_under_a_settled_name_stops_nobody(world: Path) -> None:
     spool = world / "spool"
-    folder, tree = SpoolFolder(Spool(path=spool, tenant="acme")), Tree(spool, spool / "id", "s", "freepbx")
+    served = Spool(path=spool, tenant="acme")
+    folder, tree = SpoolFolder(served), Tree(spool, spool / "id", served)
     moves = """
         os.rename(spool + '/s/NAME.wav', spool + '/.x'); os.mkfifo(spool + '/s/NAME.wav')
         os.unlink(spool + '/s/NAME.wav'); os.rename(spool + '/.x', spool + '/s/NAME.wav')

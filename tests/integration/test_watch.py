@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from recpipe.model import Settled
 from recpipe.settings import Spool
 from recpipe.spool.folder import SpoolFolder
 from recpipe.spool.settle import Writer
 from recpipe.spool.watch import Watcher
+from tests.services.logs import captured
 from tests.services.need import missing, tool
 
 PATIENCE = 30.0  # never waited for in full: only how long until a test gives up
@@ -226,7 +226,7 @@ def test_without_the_right_to_lease_events_tell_that_a_recorder_has_closed_its_f
 
 
 def test_a_file_that_its_writer_has_forgotten_is_mentioned_once(root: Path, watch: Callable[..., Watcher]) -> None:
-    with on_hold(root / "447700900123.wav"), structlog.testing.capture_logs() as logs:
+    with on_hold(root / "447700900123.wav"), captured() as logs:
         os.utime(root / "447700900123.wav", (1, 1))
         watcher = watch()
         until(lambda: bool(logs))
@@ -330,7 +330,7 @@ def test_what_is_no_recording_stays_and_is_reported_once(
     (root / ".recpipe/quarantine").mkdir(parents=True)
     (root / ".recpipe/quarantine/q.wav").write_bytes(b"x")
     (root / "real.wav").write_bytes(b"x")
-    with structlog.testing.capture_logs() as logs:
+    with captured() as logs:
         watcher = watch()
         assert names(collect(watcher, 2, 1.5)) == ["real.wav"]
     assert sorted((one.relative, one.reason) for one in watcher.ignored()) == [
@@ -357,7 +357,7 @@ def test_recycle_bins_and_snapshots_of_the_storage_are_left_alone(root: Path, wa
         (root / place).mkdir(parents=True)
         (root / place / "a.wav").write_bytes(b"x")
     (root / "@eaDir/a.wav").mkdir(parents=True)
-    with structlog.testing.capture_logs() as logs:
+    with captured() as logs:
         watcher = watch()
         # When one is made while it is watched as well, and written to
         (root / "~snapshot/hourly.0").mkdir(parents=True)
@@ -409,7 +409,7 @@ def test_an_unmounted_spool_does_not_look_like_vanished_files(
     until(lambda: watcher.pending() == 2)
     [first] = watcher.take(PATIENCE, limit=1)
     # When the mount goes, and the bare mount point is there instead
-    with structlog.testing.capture_logs() as logs:
+    with captured() as logs:
         root.rename(root.with_name("mounted"))
         root.mkdir()
         until(lambda: any(entry["event"] == "spool is not there" for entry in logs))
