@@ -151,7 +151,7 @@ class Beneath:
             try:
                 with suppress(FileExistsError):
                     os.mkdir(part, mode, dir_fd=above)
-                    _sync(above)
+                    sync_folder(path_to(above))
                 handle = os.open(part, _FOLDER, dir_fd=above)
             except NotADirectoryError:
                 raise NotBeneath(errno.ELOOP, "a symbolic link is not followed", relative) from None
@@ -216,8 +216,9 @@ def _has_openat2() -> bool:
     return _openat2
 
 
-def _sync(folder: int) -> None:
-    handle = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
+def sync_folder(folder: Path) -> None:
+    """fsync a folder, so that names made in it survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
     except OSError as error:

@@ -16,6 +16,7 @@ from pathlib import Path
 from recpipe.errors import SpoolRefused
 from recpipe.pinned import path_to
 from recpipe.spool import moving, whole
+from recpipe.spool.beneath import sync_folder
 
 FOLDERS = ("quarantine", "incoming", "scratch", "removing", "aside", whole.FOLDER)
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -99,7 +100,7 @@ def _own(path: Path, above: int | None, shown: Path) -> int:
     """
     with contextlib.suppress(FileExistsError):
         os.mkdir(path, 0o700, dir_fd=above)
-        moving.sync_folder(shown.parent if above is None else path_to(above))
+        sync_folder(shown.parent if above is None else path_to(above))
     try:
         handle = os.open(path, _FOLDER, dir_fd=above)
     except NotADirectoryError:  # O_DIRECTORY and O_NOFOLLOW: what a link leads to is not asked

@@ -26,8 +26,7 @@ from recpipe import log as logs
 from recpipe.model import CallFacts
 from recpipe.settings import Spool
 from recpipe.spool import rtpengine_meta, rtpengine_names
-from recpipe.spool.beneath import Beneath
-from recpipe.spool.moving import sync_folder
+from recpipe.spool.beneath import Beneath, sync_folder
 
 _log = logs.get(__name__)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from recpipe.errors import SourceChanged
-from recpipe.spool.beneath import Beneath
+from recpipe.spool.beneath import Beneath, sync_folder
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
@@ -169,18 +169,6 @@ def make_folders(folder: Path, mode: int = 0o755) -> None:
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode)
     sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """fsync a folder, so that names made in it survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EACCES):  # some network file systems have none
-            raise
-    finally:
-        os.close(handle)
 
 
 def same_bytes(one: Path, other: Path) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from recpipe.errors import SpoolRefused
 from recpipe.spool import moving
+from recpipe.spool.beneath import sync_folder
 
 
 class SpoolId:
@@ -73,6 +74,6 @@ def _write(path: Path, spool_id: str) -> None:
             return
         except OSError:
             temporary.rename(path)
-        moving.sync_folder(path.parent)
+        sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
