@@ -31,7 +31,7 @@ from ftp.uploads import DropBox
 from ftp.wire import Wire
 from recpipe import log, metrics
 from recpipe.access.principal import Principal
-from recpipe.errors import CredentialsRejected, LockedOut, RecpipeError
+from recpipe.errors import CredentialsRejected, LockedOut, RecpipeError, TooManySignIns
 
 if TYPE_CHECKING:
     from ftp.server import FtpGateway, Listener
@@ -333,6 +333,11 @@ class Session(UploadCommands):
             self.respond(reply_to(error))
             if self.attempted_logins >= self.max_login_attempts:
                 self.close_when_done()
+            return
+        except TooManySignIns as error:
+            metrics.FTP_LOGINS.labels("busy").inc()
+            self.respond(reply_to(error))
+            self.close_when_done()
             return
         principal, tree = found
         if not self.gateway.admit(self, principal):

@@ -23,6 +23,7 @@ from recpipe.errors import (
     SpoolRefused,
     StoreError,
     StoreUnavailable,
+    TooManySignIns,
 )
 
 NOT_FOUND = "550 There is no such file or folder."
@@ -36,6 +37,7 @@ _TABLE: tuple[tuple[type[RecpipeError], str], ...] = (
     (Forbidden, "550 {}"),
     (CredentialsRejected, "530 {}"),
     (LockedOut, "530 {}"),
+    (TooManySignIns, "421 {}"),
     (AccessError, "530 {}"),
     (CatalogueUnavailable, "451 The catalogue does not answer. Try again in a minute."),
     (CatalogueError, "550 {}"),

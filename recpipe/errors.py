@@ -270,6 +270,14 @@ class LockedOut(AccessError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class TooManySignIns(AccessError):
+    """As many passwords are waiting to be computed as may wait; nothing was begun or counted."""
+
+    def __init__(self) -> None:
+        super().__init__("Too many are signing in just now. Nothing was begun; try again in a few seconds.")
+        self.retry_after_seconds = 5
+
+
 class Forbidden(AccessError):
     """Known, but not allowed to do this."""
 

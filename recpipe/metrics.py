@@ -52,7 +52,10 @@ FTP_BYTES = Counter(
     "recpipe_ftp_transfer_bytes", "Bytes of these transfers, both ways", ["verb", "outcome"], registry=REGISTRY
 )
 FTP_LOGINS = Counter(
-    "recpipe_ftp_logins", "Logins: ok, rejected, locked-out or too-many-sessions", ["outcome"], registry=REGISTRY
+    "recpipe_ftp_logins",
+    "Logins: ok, rejected, locked-out, busy or too-many-sessions",
+    ["outcome"],
+    registry=REGISTRY,
 )
 FTP_TURNED_AWAY = Counter(
     "recpipe_ftp_connections_refused",

@@ -12,7 +12,7 @@ from recpipe.access import passwords
 from recpipe.access.authority import check_text
 from recpipe.access.passwords import Passwords, check_chosen
 from recpipe.access.principal import Action, Principal
-from recpipe.access.trail import Clock, Detail, Trail, event, utc_now
+from recpipe.access.trail import Clock, Detail, Trail, event
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.catalogue.work import Work
@@ -38,14 +38,14 @@ class FtpAccounts:
     def __init__(
         self,
         catalogue: Catalogue,
-        clock: Clock = utc_now,
-        passwords: Passwords | None = None,
-        trail: Trail | None = None,
+        clock: Clock,
+        passwords: Passwords,
+        trail: Trail,
     ) -> None:
         self._catalogue = catalogue
         self._clock = clock
-        self._passwords = passwords or Passwords()
-        self._trail = trail or Trail(catalogue, clock)
+        self._passwords = passwords
+        self._trail = trail
 
     def list(self, by: Principal, tenant_id: str | None) -> Sequence[FtpAccount]:
         """The accounts of a tenant, by user name.

@@ -12,7 +12,7 @@ from recpipe.access.authority import check_text, own_tenant
 from recpipe.access.lockout import Holder
 from recpipe.access.passwords import Passwords, check_chosen
 from recpipe.access.principal import Kind, Principal
-from recpipe.access.trail import Clock, Trail, event, utc_now
+from recpipe.access.trail import Clock, Trail, event
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.catalogue.work import Work
@@ -38,15 +38,15 @@ class Links:
         self,
         catalogue: Catalogue,
         accounts: Accounts,
-        clock: Clock = utc_now,
-        passwords: Passwords | None = None,
-        trail: Trail | None = None,
+        clock: Clock,
+        passwords: Passwords,
+        trail: Trail,
     ) -> None:
         self._catalogue = catalogue
         self._accounts = accounts
         self._clock = clock
-        self._passwords = passwords or Passwords()
-        self._trail = trail or Trail(catalogue, clock)
+        self._passwords = passwords
+        self._trail = trail
 
     def invite(
         self,

@@ -16,7 +16,7 @@ from recpipe.access.memory import Briefly, Lately
 from recpipe.access.passwords import Passwords
 from recpipe.access.principal import Kind, Principal
 from recpipe.access.sessions import Sessions
-from recpipe.access.trail import Clock, Trail, event, utc_now
+from recpipe.access.trail import Clock, Trail, event
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.catalogue.work import Work
@@ -70,14 +70,14 @@ class Access:
     def __init__(
         self,
         catalogue: Catalogue,
-        clock: Clock = utc_now,
-        passwords: Passwords | None = None,
-        trail: Trail | None = None,
+        clock: Clock,
+        passwords: Passwords,
+        trail: Trail,
     ) -> None:
         self._catalogue = catalogue
         self._clock = clock
-        self._passwords = passwords or Passwords()
-        self._trail = trail or Trail(catalogue, clock)
+        self._passwords = passwords
+        self._trail = trail
         self._said_lately = Lately(60)
         self._token_logins = Lately(600)
         self._tidied = Lately(600)
@@ -97,6 +97,7 @@ class Access:
         Raises:
             CredentialsRejected: the one answer for everything that is not right.
             LockedOut: too many failures of this account or from this address.
+            TooManySignIns: no place to verify a password came free in time.
         """
         attempt = Attempt.at(Holder.PERSON, username, address)
 
@@ -195,6 +196,7 @@ class Access:
         Raises:
             CredentialsRejected: wrong, unknown, disabled, or not from an allowed network.
             LockedOut: too many failures of this account or from this address.
+            TooManySignIns: no place to verify a password came free in time.
         """
         name = username.strip().lower()
         attempt = Attempt.at(Holder.FTP, name, address)
@@ -256,7 +258,7 @@ class Access:
         """Who knocks, once the password is right. Every way out costs one verification and one read at least."""
         candidate = self._look(look, attempt, door)
         if not self._passwords.recently_right(password, candidate.kept):
-            with self._passwords.turn():
+            with self._passwords.turn(door.value):
                 # Those who waited in the queue meanwhile must not have more tries than those who did not.
                 candidate = self._look(look, attempt, door)
                 if not self._passwords.verify(password, candidate.kept):

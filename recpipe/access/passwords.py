@@ -10,13 +10,13 @@ import secrets
 import threading
 import time
 import unicodedata
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pwdlib.hashers.argon2 import Argon2Hasher
 
-from recpipe.errors import InputInvalid
+from recpipe.errors import InputInvalid, TooManySignIns
 
 SHORTEST_CHOSEN = 12  # characters
 LONGEST = 256  # characters; a longer one is refused before it costs anything
@@ -24,6 +24,9 @@ REMEMBERED_SECONDS = 60.0
 MOST_REMEMBERED = 4096
 # Every computation in flight takes the memory of its cost: a flood of logins must not take all there is.
 MOST_AT_ONCE = 4
+# One place is always left for the other doors: a flood at FTP keeps nobody out of the dashboard, nor the reverse.
+MOST_OF_ONE_DOOR = 3
+LONGEST_WAIT_SECONDS = 20.0
 
 # Lower-case letters and digits that nobody confuses: 32 of them, so 5 bits each. No l, o, 0 or 1.
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
@@ -54,13 +57,17 @@ class Passwords:
         self._process_key = os.urandom(32)
         self._remembered: OrderedDict[bytes, float] = OrderedDict()
         self._lock = threading.Lock()
-        self._slots = threading.BoundedSemaphore(MOST_AT_ONCE)
+        self._places = threading.BoundedSemaphore(MOST_AT_ONCE)
+        self._of_door: defaultdict[str, threading.BoundedSemaphore] = defaultdict(
+            lambda: threading.BoundedSemaphore(MOST_OF_ONE_DOOR)
+        )
 
     def hash(self, password: str) -> str:
         """The PHC string to keep.
 
         Raises:
             InputInvalid: it has more than 256 characters.
+            TooManySignIns: as `turn`.
         """
         if len(password) > LONGEST:
             raise InputInvalid("password", f"A password may have at most {LONGEST} characters.")
@@ -97,10 +104,26 @@ class Passwords:
             return True
 
     @contextlib.contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait for one of the few places in which verifications run; `hash` waits for one itself."""
-        with self._slots:
+    def turn(self, door: str = "http") -> Iterator[None]:
+        """Wait for one of the few places in which verifications run; `hash` waits for one itself.
+
+        Args:
+            door: whoever knocks at one door takes no place that is kept for the others.
+
+        Raises:
+            TooManySignIns: none came free within 20 seconds.
+        """
+        deadline = self._monotonic() + LONGEST_WAIT_SECONDS
+        with contextlib.ExitStack() as places:
+            for place in (self._door(door), self._places):
+                if not place.acquire(timeout=max(0.0, deadline - self._monotonic())):
+                    raise TooManySignIns
+                places.callback(place.release)
             yield
+
+    def _door(self, door: str) -> threading.BoundedSemaphore:
+        with self._lock:
+            return self._of_door[door]
 
     def _name(self, password: str, kept: str) -> bytes:
         return hmac.digest(self._process_key, kept.encode() + b"\0" + _bytes(password), "sha256")

@@ -71,14 +71,6 @@ class ServerBusy(errors.RecpipeError):
         self.retry_after_seconds = 5
 
 
-class TooManySignIns(errors.RecpipeError):
-    """As many passwords are waiting to be computed as may wait; nothing was begun or counted."""
-
-    def __init__(self) -> None:
-        super().__init__("Too many people are signing in just now. Nothing was begun; try again in a few seconds.")
-        self.retry_after_seconds = 5
-
-
 _401 = {"www-authenticate": 'Bearer realm="recpipe"'}
 
 # The first row whose class fits wins: subclasses stand before their bases.
@@ -87,7 +79,7 @@ _TABLE: tuple[tuple[type[Exception], int, str, str], ...] = (
     (errors.LockedOut, 429, "locked-out", "Too many failed logins"),
     (TooManyStreams, 429, "too-many-streams", "Too many downloads at once"),
     (ServerBusy, 503, "busy", "Too many downloads at once"),
-    (TooManySignIns, 503, "too-many-sign-ins", "Too many sign-ins at once"),
+    (errors.TooManySignIns, 503, "too-many-sign-ins", "Too many sign-ins at once"),
     (errors.Forbidden, 403, "forbidden", "Not allowed"),
     (CrossSite, 403, "cross-site", "Sent from another site"),
     (errors.NotFound, 404, "not-found", "Not found"),
@@ -165,7 +157,7 @@ def _more(error: Exception) -> dict[str, Any]:
 def _headers(error: Exception) -> dict[str, str]:
     if isinstance(error, errors.CredentialsRejected):
         return dict(_401)
-    if isinstance(error, (errors.LockedOut, TooManyStreams, ServerBusy, TooManySignIns)):
+    if isinstance(error, (errors.LockedOut, TooManyStreams, ServerBusy, errors.TooManySignIns)):
         return {"retry-after": str(error.retry_after_seconds)}
     if isinstance(error, (errors.CatalogueUnavailable, errors.StoreUnavailable)):
         return {"retry-after": "5"}

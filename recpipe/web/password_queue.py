@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from recpipe.access.passwords import MOST_AT_ONCE
-from recpipe.web.errors import TooManySignIns
+from recpipe.access.passwords import MOST_OF_ONE_DOOR
+from recpipe.errors import TooManySignIns
 
 MOST_WAITING = 16
 LONGEST_WAIT_SECONDS = 10.0
@@ -21,7 +21,7 @@ class PasswordQueue:
     """
 
     def __init__(self) -> None:
-        self._places = anyio.CapacityLimiter(MOST_AT_ONCE)
+        self._places = anyio.CapacityLimiter(MOST_OF_ONE_DOOR)
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:

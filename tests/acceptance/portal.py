@@ -146,7 +146,7 @@ def portal(root: Path) -> Iterator[Portal]:
 
 
 def _make_user(parts: wiring.Parts, name: str, role: Role, **details: Any) -> str:
-    accounts = Accounts(parts.catalogue, parts.clock, CHEAP)
+    accounts = Accounts(parts.catalogue, parts.clock, CHEAP, parts.trail)
     return accounts.create(operator("test"), name, role, password=PASSWORD, **details).user.id
 
 

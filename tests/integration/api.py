@@ -17,7 +17,6 @@ import uvicorn
 
 from recpipe import wiring
 from recpipe.access import tokens
-from recpipe.access.accounts import Accounts
 from recpipe.access.principal import Action, operator
 from recpipe.catalogue.repository import new_id
 from recpipe.model import (
@@ -71,7 +70,7 @@ class World:
         """Make a user of this role and a token for it."""
         by = operator("test")
         parts = self.parts
-        user = Accounts(parts.catalogue, parts.clock).create(by, name, role, grants=grants).user
+        user = parts.accounts.create(by, name, role, grants=grants).user
         secret = tokens.new_token()
         with parts.catalogue.begin() as work:
             work.tokens.add(

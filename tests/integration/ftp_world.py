@@ -129,7 +129,7 @@ def _fill(world: FtpWorld, key_pair: KeyPair | None) -> None:
         world.plain[f"{DAY}/{key}.wav.enc"] = body
     made.add("foreign", made.globex, b"not for acme" * 100)
     by = operator("test")
-    accounts = FtpAccounts(made.parts.catalogue, passwords=CHEAP)
+    accounts = FtpAccounts(made.parts.catalogue, made.parts.clock, CHEAP, made.parts.trail)
     accounts.create(by, made.acme.id, "acme", password=PASSWORD)
     accounts.create(by, made.acme.id, "acme-second", password=PASSWORD)
     accounts.create(by, made.acme.id, "acme-202", password=PASSWORD, extension="202")

@@ -7,14 +7,14 @@ import argon2
 import pytest
 
 from recpipe.access.passwords import (
-    MOST_AT_ONCE,
+    MOST_OF_ONE_DOOR,
     RFC_9106_LOW_MEMORY,
     Passwords,
     _hash_of_nothing,
     check_chosen,
     generate,
 )
-from recpipe.errors import InputInvalid
+from recpipe.errors import InputInvalid, TooManySignIns
 from tests.unit.access.world import CHEAP, CountingPasswords
 
 
@@ -37,7 +37,7 @@ def test_only_the_right_password_fits() -> None:
 def test_hashing_waits_for_one_of_the_few_places_as_verifying_does() -> None:
     passwords = Passwords(CHEAP)
     with ThreadPoolExecutor(1) as pool, ExitStack() as places:
-        for _ in range(MOST_AT_ONCE):
+        for _ in range(MOST_OF_ONE_DOOR):
             places.enter_context(passwords.turn())
         waiting = pool.submit(passwords.hash, "three quiet lamps")
         with pytest.raises(TimeoutError):
@@ -128,3 +128,27 @@ def test_a_weak_password_is_refused_and_not_repeated(chosen: str) -> None:
 @pytest.mark.parametrize("chosen", ["twelve chars", "three quiet lamps", "пароль длинный", "k7bxa-qmcgu-jgw77-g8vcx"])
 def test_a_long_enough_password_is_taken(chosen: str) -> None:
     assert check_chosen(chosen, "ann@example.com") == chosen
+
+
+@pytest.mark.parametrize(("flooded", "other"), [("ftp", "http"), ("http", "ftp")])
+def test_a_flood_at_one_door_keeps_nobody_out_of_another(
+    flooded: str, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passwords = Passwords(CHEAP)
+    with ExitStack() as places, ThreadPoolExecutor(8) as flood:
+        for _ in range(MOST_OF_ONE_DOOR):
+            places.enter_context(passwords.turn(flooded))
+
+        def knock() -> None:
+            with passwords.turn(flooded):
+                pass
+
+        waiting = [flood.submit(knock) for _ in range(8)]
+        with passwords.turn(other):
+            assert not any(one.done() for one in waiting)
+            monkeypatch.setattr("recpipe.access.passwords.LONGEST_WAIT_SECONDS", 0.0)
+            with pytest.raises(TooManySignIns), passwords.turn(other):
+                pass
+        places.close()
+        for one in waiting:
+            one.result(10)
