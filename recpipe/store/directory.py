@@ -86,12 +86,9 @@ class DirectoryStore:
     def put(self, key: str, body: Readable, size_bytes: int, note: Note | None = None) -> StoredObject:
         """As `Store.put`. The SHA-256 is of what the kernel was given; fsync(2) vouches that it is on the disk."""
         target = self._path(key)
-        partial = self._partial / secrets.token_hex(16)
-        with _translated(partial):
-            fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with _translated(self._partial):
+            partial, fd = self._new_partial()
         try:
-            with _translated(partial):
-                fcntl.flock(fd, fcntl.LOCK_EX)  # tells `_sweep` of other processes that the writer lives
             sha256 = _copy(body, fd, size_bytes, partial)
             with _translated(partial):
                 os.fsync(fd)
@@ -100,7 +97,10 @@ class DirectoryStore:
                 raise ObjectDamaged(key, f"{written.st_size} bytes reached the disk instead of {size_bytes}")
             with _translated(target):
                 if not self._link(partial, target):
-                    return self._same(key, size_bytes, sha256)
+                    same = self._same(key, size_bytes, sha256)
+                    if note is not None and not _read_note(target):  # a full disk took the object and not its note
+                        _write_note(target, note(sha256))
+                    return same
                 if note is not None:
                     _write_note(target, note(sha256))
                 self._settle_folder(target.parent)
@@ -254,13 +254,24 @@ class DirectoryStore:
                 if stat.S_ISREG(status.st_mode):
                     yield StoredObject(key, status.st_size, "", _when(status))
 
+    def _new_partial(self) -> tuple[Path, int]:
+        """A temporary file, held: the lock tells `_sweep` of other processes that its writer lives."""
+        while True:
+            partial = self._partial / secrets.token_hex(16)
+            fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                if os.fstat(fd).st_nlink:
+                    return partial, fd
+            except BaseException:
+                os.close(fd)
+                raise
+            os.close(fd)  # swept between open(2) and flock(2)
+
     def _sweep(self) -> None:
         """Remove temporary files that no living process writes: a writer holds a lock on its own."""
         for leftover in self._partial.iterdir():
             with suppress(OSError):
-                # Between open(2) and flock(2) of a living writer the file is unlocked, but then it is also new.
-                if datetime.now(UTC).timestamp() - leftover.lstat().st_mtime < 60:
-                    continue
                 fd = os.open(leftover, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
                 try:
                     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

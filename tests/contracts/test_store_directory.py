@@ -18,8 +18,6 @@ from recpipe.store.directory import DirectoryStore
 from tests.contracts.store import StoreContract, get, put
 from tests.services.need import missing
 
-OLD = 1_600_000_000
-
 
 class TestDirectoryStore(StoreContract):
     @pytest.fixture
@@ -61,13 +59,11 @@ def test_nothing_temporary_stays_behind(root: Path) -> None:
 
 
 def test_what_a_killed_writer_left_is_cleared_away_and_a_living_one_is_left_alone(root: Path) -> None:
-    # Given: two old temporary files, one of which a writer still holds
+    # Given: two temporary files, however new, one of which a writer still holds
     DirectoryStore(root)
-    dead, alive, fresh = (root / ".partial" / name for name in ("dead", "alive", "fresh"))
-    for path in (dead, alive, fresh):
-        path.write_bytes(b"half")
+    dead, alive = (root / ".partial" / name for name in ("dead", "alive"))
     for path in (dead, alive):
-        os.utime(path, (OLD, OLD))
+        path.write_bytes(b"half")
     with alive.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         # When another process opens the store
@@ -75,7 +71,39 @@ def test_what_a_killed_writer_left_is_cleared_away_and_a_living_one_is_left_alon
     # Then
     assert not dead.exists()
     assert alive.exists()
-    assert fresh.exists(), "its writer may be between open and lock"
+
+
+def test_a_writer_swept_before_it_could_lock_its_file_begins_anew(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, lock, swept = DirectoryStore(root), fcntl.flock, []
+
+    def sweep_first(fd: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        DirectoryStore(root)
+        swept.append(os.fstat(fd).st_nlink)
+        lock(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", sweep_first)
+    put(store, "t/r-1", b"whole")
+    assert swept == [0] and everything(root) == [root / "t/r-1"]
+    assert store.read("t/r-1").read() == b"whole"
+
+
+def test_a_note_for_which_the_disk_had_no_room_is_written_when_the_object_comes_again(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = DirectoryStore(root)
+    with monkeypatch.context() as full:
+        full.setattr("recpipe.store.directory.os.write", no_room)
+        with pytest.raises(StoreUnavailable):
+            store.put("t/r-1", io.BytesIO(b"x"), 1, lambda _: b"note")
+    store.put("t/r-1", io.BytesIO(b"x"), 1, lambda _: b"note")
+    assert store.head("t/r-1").note == b"note"
+
+
+def no_room(fd: int, data: bytes) -> int:
+    if data == b"note":
+        raise OSError(errno.ENOSPC, "No space left on device")
+    return os.writev(fd, [data])
 
 
 def test_a_writer_killed_half_way_leaves_nothing_under_the_key(root: Path) -> None:
@@ -94,7 +122,6 @@ def test_a_writer_killed_half_way_leaves_nothing_under_the_key(root: Path) -> No
     assert killed.returncode == -9
     (leftover,) = everything(root)
     assert leftover.parent == root / ".partial"
-    os.utime(leftover, (OLD, OLD))
     store = DirectoryStore(root)
     assert everything(root) == []
     put(store, "t/r-1", b"now")

@@ -12,6 +12,7 @@ def simulate(run: Run) -> Row:
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +48,7 @@ class Row:
     seen: list[str] = field(default_factory=list)
     why: str = ""
     seconds: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
     def holds(self) -> bool:
@@ -55,11 +57,17 @@ class Row:
 
     def add(self, seen: str, **counts: int) -> None:
         """Count what is wrong, and keep how it was seen."""
-        for name, number in counts.items():
-            assert name in COUNTS, name
-            setattr(self, name, getattr(self, name) + number)
-        if any(counts.values()):
-            self.seen.append(seen)
+        with self._lock:
+            for name, number in counts.items():
+                assert name in COUNTS, name
+                setattr(self, name, getattr(self, name) + number)
+            if any(counts.values()):
+                self.seen.append(seen)
+
+    def came(self, number: int = 1) -> None:
+        """Count a fault that came true."""
+        with self._lock:
+            self.injected += number
 
     def cells(self) -> list[str]:
         return [self.fault, f"{self.injected:,}", *(f"{getattr(self, name):,}" for name in COUNTS)]
