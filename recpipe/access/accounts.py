@@ -14,6 +14,7 @@ from recpipe.access.authority import (
     check_username,
     covers,
     grants_of,
+    known_names,
     own_tenant,
     require_cover,
 )
@@ -128,18 +129,17 @@ class Accounts:
         user_id = new_id()
         kept = grants_of(user_id, role, grants or {})
         self._require_grantable(by, role, kept)
-        secret, chosen = self._chosen(role, password, generate, username)
-        now = self._clock()
         new = User(
             id=user_id,
             username=username,
             role=role,
             status=status,
-            created_at=now,
+            created_at=self._clock(),
             email=check_email(email or (username if "@" in username else "")),
             display_name=check_text("display name", display_name),
-            password_hash=chosen,
         )
+        secret, chosen = self._chosen(new, kept, password, generate)
+        new = replace(new, password_hash=chosen)
         with self._catalogue.begin() as work:
             for grant in kept:
                 work.tenants.get(grant.tenant_id)
@@ -240,7 +240,7 @@ class Accounts:
         account = self.get(by, user_id)
         if is_self(by, user_id):
             raise Conflict("yourself", "Change your own password with the old one at hand.")
-        secret, kept = self._chosen(account.user.role, password, password is None, account.user.username)
+        secret, kept = self._chosen(account.user, account.grants, password, password is None)
         now = self._clock()
         with self._catalogue.begin() as work:
             # Looked at once more: hashing takes long enough for somebody to make an administrator of this user.
@@ -264,7 +264,7 @@ class Accounts:
         now = self._clock()
         with self._catalogue.read() as work:
             account = _account(work, by.id)
-        _, kept = self._chosen(account.user.role, new, False, account.user.username)
+        _, kept = self._chosen(account.user, account.grants, new, False)
         with self._catalogue.begin() as work:
             user = work.users.update(replace(work.users.get(by.id), password_hash=kept))
             _end_ways_in(work, by.id, now, but=by.credential_id)
@@ -343,14 +343,18 @@ class Accounts:
 
     # --- what they share ----------------------------------------------------------------------------------
 
-    def _chosen(self, role: Role, password: str | None, generate: bool, username: str) -> tuple[str | None, str | None]:
+    def _chosen(
+        self, user: User, grants: Collection[Grant], password: str | None, generate: bool
+    ) -> tuple[str | None, str | None]:
         """The password to show once, if one was generated, and the hash to keep."""
         if password is None and not generate:
             return None, None
-        if role is Role.API:
+        if user.role is Role.API:
             raise InputInvalid("password", "An API user has no password. Make it a token instead.")
         if password is not None:
-            return None, self._passwords.hash(check_chosen(password, username))
+            with self._catalogue.read() as work:
+                words = known_names(work, user, grants)
+            return None, self._passwords.hash(check_chosen(password, *words))
         secret = passwords.generate()
         return secret, self._passwords.hash(secret)
 

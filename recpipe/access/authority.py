@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from recpipe.access.principal import GRANTABLE_ACTIONS, Action, Principal, allowed
+from recpipe.catalogue.work import Work
 from recpipe.errors import Forbidden, InputInvalid, NotFound
 from recpipe.model import Grant, Role, User
 
@@ -59,6 +61,21 @@ def own_tenant(grants: Collection[Grant]) -> str | None:
     """The tenant in whose own log it belongs what is done to a user with these grants; None where that is in doubt."""
     tenants = {grant.tenant_id for grant in grants}
     return tenants.pop() if len(tenants) == 1 else None
+
+
+def known_names(work: Work, user: User, grants: Collection[Grant]) -> list[str]:
+    """What an attacker knows of a person: names and address, those of the tenants; no password is made of them."""
+    return [user.username, user.email, user.display_name, *tenant_names(work, (g.tenant_id for g in grants))]
+
+
+def tenant_names(work: Work, tenant_ids: Iterable[str]) -> list[str]:
+    """Name, title and aliases of tenants; of one that is not there, nothing."""
+    found = []
+    for tenant_id in tenant_ids:
+        with suppress(NotFound):
+            tenant = work.tenants.get(tenant_id)
+            found += [tenant.name, tenant.title, *tenant.aliases]
+    return found
 
 
 def grants_of(user_id: str, role: Role, wanted: Mapping[str, Collection[str]]) -> Sequence[Grant]:

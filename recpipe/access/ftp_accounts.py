@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from recpipe.access import passwords
-from recpipe.access.authority import check_text
+from recpipe.access.authority import check_text, tenant_names
 from recpipe.access.passwords import Passwords, check_chosen
 from recpipe.access.principal import Action, Principal
 from recpipe.access.trail import Clock, Detail, Trail, event
@@ -115,7 +115,7 @@ class FtpAccounts:
             id=new_id(),
             tenant_id=tenant_id,
             username=name,
-            password_hash=self._passwords.hash(secret or check_chosen(password or "", name)),
+            password_hash=self._passwords.hash(secret or self._chosen(password or "", name, tenant_id)),
             created_at=self._clock(),
             kind=kind,
             allowed_networks=_checked_networks(allowed_networks),
@@ -189,7 +189,7 @@ class FtpAccounts:
         with self._catalogue.read() as work:
             before = self._held(work, by, tenant_id, account_id)
         secret = passwords.generate() if password is None else None
-        kept_hash = self._passwords.hash(secret or check_chosen(password or "", before.username))
+        kept_hash = self._passwords.hash(secret or self._chosen(password or "", before.username, tenant_id))
         with self._catalogue.begin() as work:
             accounts = _accounts(work, tenant_id)
             kept = accounts.update(replace(accounts.get(account_id), password_hash=kept_hash))
@@ -207,6 +207,11 @@ class FtpAccounts:
             gone = self._held(work, by, tenant_id, account_id)
             _accounts(work, tenant_id).remove(account_id)
             self._audit(work, by, "ftp-account.remove", gone, username=gone.username)
+
+    def _chosen(self, password: str, username: str, tenant_id: str | None) -> str:
+        with self._catalogue.read() as work:
+            words = tenant_names(work, () if tenant_id is None else (tenant_id,))
+        return check_chosen(password, username, *words)
 
     def _held(self, work: Work, by: Principal, tenant_id: str | None, account_id: str) -> FtpAccount:
         account = _accounts(work, tenant_id).get(account_id)

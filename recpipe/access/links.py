@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from recpipe.access import lockout, tokens
 from recpipe.access.accounts import Accounts
-from recpipe.access.authority import check_text, own_tenant
+from recpipe.access.authority import check_text, known_names, own_tenant
 from recpipe.access.lockout import Holder
 from recpipe.access.passwords import Passwords, check_chosen
 from recpipe.access.principal import Kind, Principal
@@ -144,7 +144,10 @@ class Links:
     def _use(self, secret: str, password: str, address: str, purpose: LinkPurpose, display_name: str) -> User:
         invited = purpose is LinkPurpose.INVITATION
         expected = UserStatus.PENDING if invited else UserStatus.ACTIVE
-        kept = self._passwords.hash(check_chosen(password, self.peek(secret, purpose).username))
+        user = self.peek(secret, purpose)
+        with self._catalogue.read() as work:
+            words = known_names(work, user, work.users.grants(user.id))
+        kept = self._passwords.hash(check_chosen(password, *words, display_name))
         now = self._clock()
         try:
             with self._catalogue.begin() as work:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from pwdlib.hashers.argon2 import Argon2Hasher
 
+from recpipe.access import common_passwords
 from recpipe.errors import InputInvalid, TooManySignIns
 
 SHORTEST_CHOSEN = 12  # characters
@@ -146,16 +147,16 @@ def readable_code(length: int) -> str:
     return "".join(secrets.choice(_ALPHABET) for _ in range(length))
 
 
-def check_chosen(password: str, *not_in_it: str) -> str:
+def check_chosen(password: str, *words: str) -> str:
     """Return `password` when a person may choose it.
 
     Args:
-        not_in_it: the user's own names; a password made of one is the first that is tried.
+        words: what an attacker knows of the account: its names and address, those of its tenants.
 
     Raises:
-        InputInvalid: too short, too long, too plain. The password is not in the message.
+        InputInvalid: too short, too long, too common. The password is not in the message.
 
-    Source: NIST SP 800-63B section 5.1.1.2 (length counts, composition rules do not help).
+    Source: NIST SP 800-63B section 5.1.1.2 (length and commonness count, composition rules do not help).
     """
     if len(password) < SHORTEST_CHOSEN:
         raise InputInvalid(
@@ -165,10 +166,16 @@ def check_chosen(password: str, *not_in_it: str) -> str:
         raise InputInvalid("password", f"The password is too long. Use at most {LONGEST} characters.")
     if len(set(password)) < 5:
         raise InputInvalid("password", "The password repeats a few characters. Use at least five different ones.")
-    folded = password.casefold()
-    for name in (part for given in not_in_it for part in (given, given.partition("@")[0])):
-        if len(name) >= 4 and len(folded.replace(name.casefold(), "")) < SHORTEST_CHOSEN // 2:
-            raise InputInvalid("password", "The password is little more than the user name. Use other words.")
+    if common_passwords.is_made_of(password, (common_passwords.PRODUCT, *words), SHORTEST_CHOSEN // 2):
+        raise InputInvalid(
+            "password", "The password is little more than a name of you, your company or recpipe. Use other words."
+        )
+    if common_passwords.is_common(password, words):
+        raise InputInvalid(
+            "password",
+            "The password is one of the first that are guessed: common, or made of something common. "
+            "Use three or four words that do not belong together.",
+        )
     return password
 
 

