@@ -34,6 +34,9 @@ IGNORED = Gauge(
     ["spool", "reason"],
     registry=REGISTRY,
 )
+JOB_RUNS = Counter(
+    "recpipe_job_runs", "Runs of background jobs that ended: done or failed", ["job", "outcome"], registry=REGISTRY
+)
 PROBLEMS = Gauge("recpipe_verify_problems", "Disagreements of catalogue and store, at the last look", registry=REGISTRY)
 LATENCY = Histogram(
     "recpipe_ingest_latency_seconds",

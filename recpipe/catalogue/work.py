@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from recpipe.catalogue.ftp_accounts import FtpAccounts, FtpLogins
 from recpipe.catalogue.history import Audit, AuditOfAll, Changes
+from recpipe.catalogue.job_runs import JobRuns
 from recpipe.catalogue.logins import Failures, KnownNetworks, Links, Sessions
 from recpipe.catalogue.operation import Nodes, Quarantine, QuarantineOfAll
 from recpipe.catalogue.people import Tokens, Users
@@ -170,3 +171,7 @@ class Work:
     @property
     def nodes(self) -> Nodes:
         return Nodes(self._connection)
+
+    @property
+    def job_runs(self) -> JobRuns:
+        return JobRuns(self._connection)

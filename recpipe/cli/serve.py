@@ -124,12 +124,12 @@ def started(settings: Settings, roles: Sequence[RoleName], running: Running) -> 
 
 @contextmanager
 def _jobs(parts: wiring.Parts) -> Iterator[None]:
-    # Its engine costs time and memory; a process without the role does not load it.
+    # A process without the role does not load it.
     from recpipe.jobs import upkeep
     from recpipe.jobs.engine import Engine
 
     work = upkeep.jobs(parts.settings, parts.catalogue, parts.store, parts.trail, parts.clock)
-    engine = Engine(parts.settings, parts.catalogue, work, clock=parts.clock)
+    engine = Engine(parts.catalogue, work)
     engine.start()
     _log.info("jobs started", node=engine.node)
     try:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 Summary = Mapping[str, int | str]  # ids and counts: it is logged, and kept as JSON
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Interrupted(BaseException):
@@ -25,10 +28,10 @@ class Tick:
     stopping: threading.Event
 
     def go_on(self) -> None:
-        """Return, unless the process stops; call it often.
+        """Return, unless the process stops or another one has taken the run over; call it often.
 
         Raises:
-            Interrupted: it does.
+            Interrupted: either is so.
         """
         if self.stopping.is_set():
             raise Interrupted
@@ -40,14 +43,19 @@ class Job:
 
     Args:
         name: unique, and stable across releases.
-        cron: when it is due, in UTC; a sixth field in front is seconds.
-        period: the time between two ticks. A tick missed within the last one is made up for at the next start.
+        every: the time between two ticks, such as an hour. When several were missed, the latest is made up for.
+        at: the time of a tick within that, in UTC: the minutes past the hour, or the time of day.
         run: does the work. May be called twice for one tick.
         pauses: seconds before each further attempt at a tick that failed.
     """
 
     name: str
-    cron: str
-    period: timedelta
+    every: timedelta
+    at: timedelta
     run: Callable[[Tick], Summary]
     pauses: tuple[float, ...] = (60.0, 300.0)
+
+    def due(self, now: datetime) -> datetime:
+        """The latest tick that is not after `now`."""
+        since = _EPOCH + self.at
+        return since + (now - since) // self.every * self.every

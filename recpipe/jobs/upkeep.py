@@ -14,7 +14,7 @@ from recpipe.access.trail import Clock, Trail
 from recpipe.catalogue import Catalogue
 from recpipe.errors import StoreError
 from recpipe.jobs import quarantine, reminders
-from recpipe.jobs.job import Job, Summary, Tick
+from recpipe.jobs.job import DAY, HOUR, Job, Summary, Tick
 from recpipe.mail import Mailer, portal_address
 from recpipe.model import Readable, StoredObject
 from recpipe.settings import Settings
@@ -27,7 +27,6 @@ SAMPLE = 1000  # recordings whose bytes are read each night
 KEEP_LOGINS = timedelta(days=7)  # sessions and links, once they expired
 KEEP_FAILURES = timedelta(days=1)  # failed logins; a lock-out lasts minutes
 _MOST_LOGGED = 20
-_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 
 
 def jobs(settings: Settings, catalogue: Catalogue, store: Store, trail: Trail, clock: Clock) -> tuple[Job, ...]:
@@ -42,10 +41,15 @@ def jobs(settings: Settings, catalogue: Catalogue, store: Store, trail: Trail, c
         return {"letters": quarantine.send_due(catalogue, mailer, address, clock())}
 
     return (
-        Job("certificate-reminders", "17 * * * *", _HOUR, remind),
-        Job("quarantine-letters", "37 * * * *", _HOUR, tell_of_quarantine),
-        Job("expired-logins", "41 2 * * *", _DAY, lambda _tick: prune(catalogue, clock)),
-        Job("integrity-sample", "23 3 * * *", _DAY, lambda tick: look(catalogue, store, trail, clock, tick)),
+        Job("certificate-reminders", HOUR, timedelta(minutes=17), remind),
+        Job("quarantine-letters", HOUR, timedelta(minutes=37), tell_of_quarantine),
+        Job("expired-logins", DAY, timedelta(hours=2, minutes=41), lambda _: prune(catalogue, clock)),
+        Job(
+            "integrity-sample",
+            DAY,
+            timedelta(hours=3, minutes=23),
+            lambda tick: look(catalogue, store, trail, clock, tick),
+        ),
     )
 
 

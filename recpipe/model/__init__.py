@@ -17,7 +17,17 @@ from recpipe.model.lists import (
     RecordingQuery,
     Tombstone,
 )
-from recpipe.model.operation import AuditEvent, AuditQuery, Change, Node, Outcome, Quarantined, QuarantineTotal
+from recpipe.model.operation import (
+    AuditEvent,
+    AuditQuery,
+    Change,
+    JobRun,
+    Node,
+    Outcome,
+    Quarantined,
+    QuarantineTotal,
+    RunState,
+)
 from recpipe.model.people import (
     FtpAccount,
     FtpAccountKind,
@@ -69,6 +79,7 @@ __all__ = [
     "FtpAccountKind",
     "Grant",
     "Item",
+    "JobRun",
     "LinkPurpose",
     "Node",
     "NumberMatch",
@@ -81,6 +92,7 @@ __all__ = [
     "Recording",
     "RecordingQuery",
     "Role",
+    "RunState",
     "Sendable",
     "Settled",
     "Splice",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 
@@ -75,7 +75,7 @@ class Change:
 class Node:
     """The heartbeat of one process, or of one spool it serves."""
 
-    name: str  # host; with the role jobs, the name kept in the data dir
+    name: str  # host
     role: str  # ingest, web, ftp, jobs
     spool: str  # "" for a process without one
     started_at: datetime
@@ -83,6 +83,36 @@ class Node:
     files_waiting: int = 0
     last_ingest_at: datetime | None = None
     detail: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+
+
+class RunState(StrEnum):
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    LOST = "lost"  # its process ended in the middle of it, and it was not run again
+
+
+@dataclass(frozen=True, slots=True)
+class JobRun:
+    """One run of a background job: of the time at which it was due. There is one for each such time."""
+
+    job: str
+    due_at: datetime
+    state: RunState
+    owner: str  # the process that runs it, or ran it last
+    attempts: int  # how many processes began it
+    started_at: datetime
+    leased_until: datetime  # while it runs: nobody else may have it before; in the database's time, as all of these
+    ended_at: datetime | None = None
+    summary: Mapping[str, int | str] = field(default_factory=dict)  # ids and counts
+    error: str = ""
+
+    @property
+    def took_ms(self) -> int | None:
+        """How long the process took that ended it; None while it runs, and where nobody knows."""
+        if self.ended_at is None or self.state is RunState.LOST:
+            return None
+        return (self.ended_at - self.started_at) // timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)

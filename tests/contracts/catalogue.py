@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.contracts.catalogue_jobs import JobRunContract
 from tests.contracts.catalogue_people import PeopleContract
 from tests.contracts.catalogue_recordings import RecordingContract
 from tests.contracts.catalogue_running import RunningContract
@@ -9,5 +10,7 @@ from tests.contracts.catalogue_search import SearchContract
 from tests.contracts.catalogue_tenants import TenantContract
 
 
-class CatalogueContract(TenantContract, RecordingContract, SearchContract, PeopleContract, RunningContract):
+class CatalogueContract(
+    TenantContract, RecordingContract, SearchContract, PeopleContract, RunningContract, JobRunContract
+):
     """All of it."""

@@ -2,353 +2,315 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from email import message_from_bytes
-from email.message import Message
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
-from dbos import DBOS
-from psycopg import sql
-from pydantic import SecretStr
 
-from recpipe import wiring
+from recpipe import metrics
 from recpipe.catalogue import Catalogue
-from recpipe.catalogue.repository import new_id
 from recpipe.errors import RecpipeError
-from recpipe.jobs.engine import SCHEMA, SQLITE_FILE, Engine
+from recpipe.jobs.engine import Engine
 from recpipe.jobs.job import Job, Summary, Tick
-from recpipe.jobs.node import JobsLocked, NodeLock
-from recpipe.model import CertificateState, Role, StoreFormat, Tenant, TenantCertificate, User, UserStatus
-from recpipe.settings import Settings
-from tests.integration.jobs_node import YEAR, Diary, process, yearly
+from recpipe.model import JobRun, RunState
+from tests.services.logs import captured
 from tests.services.postgres import PostgresServer
+from tests.services.sqlite import new_catalogue
 
-Answer = TypeVar("Answer")
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
+MOMENT, YEAR = timedelta(milliseconds=100), timedelta(days=366)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    url = request.getfixturevalue("postgres_url") if request.param == "postgresql" else ""
-    return Settings(data_dir=tmp_path / "node", database_url=SecretStr(url))
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return new_catalogue(tmp_path / "recpipe.sqlite3")
+    found: str = request.getfixturevalue("postgres_url")
+    return found
 
 
 @pytest.fixture
-def embedded(tmp_path: Path) -> Settings:
-    return Settings(data_dir=tmp_path / "node")
-
-
-@pytest.fixture
-def diary(tmp_path: Path) -> Diary:
-    return Diary(tmp_path / "diary")
-
-
-@pytest.fixture
-def hold(tmp_path: Path) -> Path:
-    made = tmp_path / "hold"
-    made.touch()
-    return made
+def catalogue(url: str) -> Iterator[Catalogue]:
+    opened = Catalogue.open(url)
+    yield opened
+    opened.close()
 
 
 @contextmanager
-def engine(settings: Settings, *jobs: Job, **options: Any) -> Iterator[Engine]:
-    with wiring.open_catalogue(settings) as catalogue:
-        made = Engine(settings, catalogue, jobs, **options)
-        made.start()
+def engine(catalogue: Catalogue, *jobs: Job, **options: Any) -> Iterator[Engine]:
+    made = Engine(catalogue, jobs, **{"look_every": MOMENT, **options})
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+@contextmanager
+def nodes(url: str, *jobs: Job, **options: Any) -> Iterator[tuple[Engine, Engine]]:
+    """Two that share nothing but the database."""
+    one, two = Catalogue.open(url), Catalogue.open(url)
+    with engine(one, *jobs, **options) as first, engine(two, *jobs, **options) as second:
+        yield first, second
+    one.close()
+    two.close()
+
+
+def wait_until(true: Callable[[], object], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def latest(catalogue: Catalogue, job: str) -> JobRun | None:
+    with catalogue.read() as work:
+        return next((run for run in work.job_runs.latest() if run.job == job), None)
+
+
+def state(catalogue: Catalogue, job: str) -> RunState | None:
+    run = latest(catalogue, job)
+    return run and run.state
+
+
+class Held:
+    """A job due once, at the first start of all, that goes on until it is let go."""
+
+    def __init__(self) -> None:
+        self.begun: list[datetime] = []
+        self.ended: list[datetime] = []
+        self.interrupted = 0
+        self.let_go = threading.Event()
+        self.job = Job("held", YEAR, timedelta(0), self._run)
+
+    def _run(self, tick: Tick) -> Summary:
+        self.begun.append(tick.due)
         try:
-            yield made
-        finally:
-            made.stop()
+            while not self.let_go.wait(0.02):
+                tick.go_on()
+        except BaseException:
+            self.interrupted += 1
+            raise
+        self.ended.append(tick.due)
+        return {"done": 1}
 
 
 # --- one of many ----------------------------------------------------------------------------------------------
 
 
-class Mailbox:
-    def __init__(self) -> None:
-        self.letters: list[Message] = []
+def test_two_nodes_share_the_ticks_and_each_is_had_by_one(url: str) -> None:
+    ticks: list[datetime] = []
 
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        self.letters.append(message_from_bytes(envelope.content))
-        return "250 OK"
+    def run(tick: Tick) -> Summary:
+        ticks.append(tick.due)
+        return {}
 
-
-@contextmanager
-def mail_server() -> Iterator[tuple[str, Mailbox]]:
-    with socket.socket() as probe:  # the controller knows no "any port"
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    mailbox = Mailbox()
-    controller = Controller(mailbox, hostname="127.0.0.1", port=port)
-    controller.start()
-    try:
-        yield f"smtp://127.0.0.1:{port}", mailbox
-    finally:
-        controller.stop()
-
-
-def a_certificate_expires(url: str) -> None:
-    """A sealed tenant whose certificate has 20 days left, and an administrator with an address."""
-    catalogue = Catalogue.open(url)
-    tenant = Tenant(new_id(), "acme", "Acme", "UTC", "", True, StoreFormat.SOURCE, now())
-    certificate = TenantCertificate(
-        id=new_id(),
-        tenant_id=tenant.id,
-        label="office",
-        der=b"der",
-        fingerprint=new_id() * 2,
-        subject="CN=acme",
-        serial="01",
-        key_bits=2048,
-        not_before=now() - timedelta(days=300),
-        not_after=now() + timedelta(days=20, hours=1),
-        synthesised=False,
-        state=CertificateState.PROVEN,
-        added_at=now(),
-    )
-    with catalogue.begin() as work:
-        work.tenants.add(tenant)
-        work.of(tenant.id).certificates.add(certificate)
-        work.users.add(User(new_id(), "ann", Role.ADMINISTRATOR, UserStatus.ACTIVE, now(), email="ann@example.com"))
-    catalogue.close()
-
-
-def test_two_nodes_share_the_ticks_and_mail_a_due_reminder_once(
-    postgres_url: str, tmp_path: Path, diary: Diary
-) -> None:
-    # Given two nodes on one database, and a certificate that expires
-    a_certificate_expires(postgres_url)
-    with mail_server() as (smtp, mailbox):
-        nodes = [
-            Settings(
-                data_dir=tmp_path / name,
-                database_url=SecretStr(postgres_url),
-                smtp_url=SecretStr(smtp),
-                mail_from="portal@example.com",
-            )
-            for name in ("one", "two")
-        ]
-        here, there = (process(node, diary, tmp_path / "none", everything=True) for node in nodes)
-        with here, there:
-            # When both run for some ticks
-            diary.wait_for("started", 2)
-            diary.wait_for("ended")
-            diary.wait_for("tick", 5)
-    # Then each tick was had by one, and the letter went out once
-    ticks = [tick for _, tick, _ in diary.lines("tick")]
+    with nodes(url, *(Job(f"often-{number}", MOMENT, number * MOMENT / 2, run) for number in range(2))):
+        wait_until(lambda: len(ticks) >= 12)
     assert len(ticks) == len(set(ticks))
-    assert len({node for _, node, _ in diary.lines("started")}) == 2
-    assert len(diary.lines("begun")) == 1
-    assert [letter["Subject"] for letter in mailbox.letters] == ["The recording certificate of Acme expires in 20 days"]
 
 
-def test_a_second_process_on_the_same_data_dir_is_refused(embedded: Settings) -> None:
-    wiring.make_data_dir(embedded)
-    lock = NodeLock(embedded.data_dir)
-    name = lock.acquire()
-    with pytest.raises(JobsLocked, match="already"), engine(embedded):
-        pass
-    lock.release()
-    with engine(embedded) as started:
-        assert started.node == name
+def test_a_run_that_takes_longer_than_the_time_between_two_ticks_is_alone(url: str) -> None:
+    ends = []
+    running = threading.Semaphore()
+
+    def run(_: Tick) -> Summary:
+        assert running.acquire(blocking=False)
+        time.sleep(2.5 * MOMENT.total_seconds())
+        running.release()
+        ends.append(1)
+        return {}
+
+    with captured() as logs, nodes(url, Job("slow", MOMENT, timedelta(0), run)):
+        wait_until(lambda: len(ends) >= 2)
+    assert not [each for each in logs if "failed" in each["event"]]
 
 
-def test_a_lock_that_cannot_be_had_is_not_blamed_on_another_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def no_locks(*_: object) -> None:
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+def test_the_system_page_is_told_that_a_node_lives(catalogue: Catalogue) -> None:
+    def seen() -> list[datetime]:
+        with catalogue.read() as work:
+            return [node.seen_at for node in work.nodes.list() if node.role == "jobs"]
 
-    monkeypatch.setattr(fcntl, "flock", no_locks)
-    with pytest.raises(RecpipeError, match="cannot be locked: No locks available"):
-        NodeLock(tmp_path).acquire()
+    with engine(catalogue):
+        wait_until(seen)
+        [first] = seen()
+        wait_until(lambda: seen()[0] > first)
 
 
 # --- interrupted ----------------------------------------------------------------------------------------------
 
+_DIES = """
+import sys, time
+from datetime import timedelta
+from recpipe.catalogue import Catalogue
+from recpipe.jobs.engine import Engine
+from recpipe.jobs.job import Job
 
-def test_a_job_cut_short_by_sigkill_runs_to_its_end_after_a_restart(
-    settings: Settings, diary: Diary, hold: Path
+def run(tick):
+    print("begun", flush=True)
+    while True:
+        time.sleep(1)
+
+job = Job("held", timedelta(days=366), timedelta(0), run)
+Engine(Catalogue.open(sys.argv[1]), [job], lease=timedelta(seconds=1), look_every=timedelta(seconds=0.1)).start()
+time.sleep(300)
+"""
+
+
+def test_a_job_is_left_to_its_node_while_that_one_lives_and_run_to_its_end_by_another_after_sigkill(
+    postgres_url: str,
 ) -> None:
-    with process(settings, diary, hold) as node:
-        [[_, tick, _]] = diary.wait_for("begun")
-        node.send_signal(signal.SIGKILL)
-        node.wait()
-    hold.unlink()
-    assert diary.lines("ended") == []
-    with engine(settings, yearly(diary, hold)):
-        assert [when for _, when, _ in diary.wait_for("ended")] == [tick]
+    held, catalogue = Held(), Catalogue.open(postgres_url)
+    held.let_go.set()
+    with subprocess.Popen([sys.executable, "-c", _DIES, postgres_url], stdout=subprocess.PIPE) as node:
+        assert node.stdout and node.stdout.readline() == b"begun\n"
+        with captured() as logs, engine(catalogue, held.job):
+            time.sleep(1.5)
+            assert not held.begun
+            node.send_signal(signal.SIGKILL)
+            wait_until(lambda: state(catalogue, "held") is RunState.DONE)
+    assert held.begun == held.ended and len(held.ended) == 1
+    assert [each["job"] for each in logs if "lost process" in each["event"]] == ["held"]
+    run = latest(catalogue, "held")
+    assert run and (run.attempts, run.summary) == (2, {"done": 1})
+    catalogue.close()
 
 
-def test_stopping_is_quick_leaves_no_thread_and_the_job_goes_on_at_the_next_start(
-    settings: Settings, diary: Diary, hold: Path
-) -> None:
-    before = set(threading.enumerate())
-    with wiring.open_catalogue(settings) as catalogue:
-        first = Engine(settings, catalogue, [yearly(diary, hold)])
-        first.start()
-        [[_, tick, _]] = diary.wait_for("begun")
+def test_stopping_is_quick_leaves_no_thread_and_the_job_goes_on_at_the_next_start(catalogue: Catalogue) -> None:
+    held, before = Held(), set(threading.enumerate())
+    with engine(catalogue, held.job):
+        wait_until(lambda: held.begun)
         started = time.monotonic()
-        first.stop()
-        assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 3
     assert set(threading.enumerate()) <= before
-    hold.unlink()
-    with engine(settings, yearly(diary, hold)):
-        assert [when for _, when, _ in diary.wait_for("ended")] == [tick]
+    assert (held.interrupted, latest(catalogue, "held")) == (1, None)
+    held.let_go.set()
+    with engine(catalogue, held.job):
+        wait_until(lambda: held.ended)
+    assert held.ended == held.begun[:1]
 
 
-def test_what_a_node_has_begun_is_left_to_it_while_it_lives_and_taken_over_when_it_is_lost(
-    postgres_url: str, tmp_path: Path, diary: Diary, hold: Path
-) -> None:
-    busy = Settings(data_dir=tmp_path / "busy", database_url=SecretStr(postgres_url))
-    other = Settings(data_dir=tmp_path / "other", database_url=SecretStr(postgres_url))
-    with process(busy, diary, hold) as node:
-        # Given a node in the middle of a job
-        diary.wait_for("begun")
-        # When another one looks around, then nothing happens to the job
-        with engine(other, yearly(diary, hold)):
-            time.sleep(3.5)  # the first look comes after 1.5 seconds, and a job starts within one more
-        assert len(diary.lines("begun")) == 1
-        # When the first is killed and not heard of for ten minutes, then the other does the job
-        node.send_signal(signal.SIGKILL)
-        node.wait()
-    hold.unlink()
-    with engine(other, yearly(diary, hold), clock=lambda: now() + timedelta(minutes=10)):
-        diary.wait_for("ended")
+def test_a_job_that_does_not_heed_the_stop_keeps_nobody_waiting(catalogue: Catalogue) -> None:
+    heedless = threading.Event()
+
+    def run(_: Tick) -> Summary:
+        heedless.wait(60)
+        return {}
+
+    with engine(catalogue, Job("heedless", YEAR, timedelta(0), run)):
+        wait_until(lambda: state(catalogue, "heedless"))
+        started = time.monotonic()
+    assert time.monotonic() - started < 5
+    heedless.set()
+    wait_until(lambda: state(catalogue, "heedless") is RunState.DONE)
+    wait_until(lambda: "job-heedless" not in {thread.name for thread in threading.enumerate()})
 
 
-def test_a_job_that_fails_is_tried_again_and_then_given_up_until_its_next_tick(embedded: Settings) -> None:
-    attempts = []
+def test_who_has_lost_its_lease_lets_the_run_go_to_the_one_who_has_it(catalogue: Catalogue) -> None:
+    held = Held()
+    with engine(catalogue, held.job):
+        wait_until(lambda: held.begun)
+        # As after a pause longer than the lease, such as that of a virtual machine
+        with catalogue.begin() as work:
+            lease = timedelta(minutes=3)
+            assert work.job_runs.claim("held", held.begun[0], "other", work.job_runs.now() + 2 * lease, lease)
+        wait_until(lambda: held.interrupted)
+        time.sleep(2 * MOMENT.total_seconds())
+        run = latest(catalogue, "held")
+        assert run and (run.state, run.owner) == (RunState.RUNNING, "other")
+        assert len(held.begun) == 1
+
+
+# --- failures -------------------------------------------------------------------------------------------------
+
+
+def test_a_job_that_fails_is_tried_again_and_then_given_up_until_its_next_tick(catalogue: Catalogue) -> None:
+    attempts: list[datetime] = []
 
     def fails(tick: Tick) -> Summary:
         attempts.append(tick.due)
-        raise RecpipeError("not today")
+        raise RecpipeError("The mail server said no.")
 
-    with engine(embedded, Job("fails", "0 0 1 1 *", YEAR, fails, pauses=(0.01, 0.01))):
-        wait_until(lambda: statuses("fails") == ["ERROR"])
-    assert len(attempts) == 3
-    assert len(set(attempts)) == 1
-
-
-# --- history, database ----------------------------------------------------------------------------------------
-
-
-def asked(question: Callable[[], Answer]) -> Answer:
-    """Ask DBOS in a thread: it refuses where an event loop runs, as that of a browser of an earlier test does."""
-    thread = ThreadPoolExecutor(1)
-    try:
-        return thread.submit(question).result(60)
-    finally:
-        thread.shutdown(wait=False)  # an answer that never comes must not be waited for here
+    failed = metrics.JOB_RUNS.labels("fails", "failed")
+    before = failed._value.get()
+    with engine(catalogue, Job("fails", YEAR, timedelta(0), fails, pauses=(0.01, 0.01))):
+        wait_until(lambda: state(catalogue, "fails") is RunState.FAILED)
+        time.sleep(2 * MOMENT.total_seconds())
+    assert len(attempts) == 3 and len(set(attempts)) == 1
+    run = latest(catalogue, "fails")
+    assert run and run.error == "The mail server said no." and run.took_ms is not None
+    assert failed._value.get() == before + 1
 
 
-def statuses(name: str) -> list[str]:
-    return [workflow.status for workflow in asked(lambda: DBOS.list_workflows(name=name))]
+def test_what_an_unexpected_error_says_is_not_shown_to_people(catalogue: Catalogue) -> None:
+    def fails(_: Tick) -> Summary:
+        raise ValueError("+44 20 7946 0000")
+
+    with captured() as logs, engine(catalogue, Job("fails", YEAR, timedelta(0), fails, pauses=())):
+        wait_until(lambda: state(catalogue, "fails") is RunState.FAILED)
+    run = latest(catalogue, "fails")
+    assert run and run.error == "ValueError"
+    [told] = [each for each in logs if each["event"] == "job failed, is left to its next time"]
+    assert (told["job"], told["reason"]) == ("fails", "ValueError")
 
 
-def wait_until(true: Any, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+@contextmanager
+def away(server: PostgresServer, database: str) -> Iterator[None]:
+    with server.connect() as admin:
+        admin.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [database])
+        try:
+            yield
+        finally:
+            admin.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
 
 
-def test_old_history_is_deleted_and_younger_is_kept(settings: Settings, diary: Diary, tmp_path: Path) -> None:
-    job = yearly(diary, tmp_path / "none")
-    with engine(settings, job):
-        wait_until(lambda: statuses("yearly") == ["SUCCESS"])
-        run = asked(lambda: DBOS.trigger_schedule("job-history"))
-        wait_until(lambda: asked(run.get_status).status == "SUCCESS")
-        assert statuses("yearly") == ["SUCCESS"]
-    # Without the job: one whose history is forgotten is due again
-    with engine(settings, clock=lambda: now() + timedelta(days=31)):
-        # Its result is not waited for: it is history itself by then, and the run that was due may have deleted it.
-        asked(lambda: DBOS.trigger_schedule("job-history"))
-        wait_until(lambda: statuses("yearly") == [])
-
-
-def test_a_job_of_another_release_is_not_due_any_more(embedded: Settings, diary: Diary, tmp_path: Path) -> None:
-    with engine(embedded, yearly(diary, tmp_path / "none")):
-        assert {each["schedule_name"] for each in asked(DBOS.list_schedules)} == {"job-history", "yearly"}
-    with engine(embedded):
-        assert {each["schedule_name"] for each in asked(DBOS.list_schedules)} == {"job-history"}
-
-
-def test_nothing_in_the_database_is_pickled(embedded: Settings, diary: Diary, tmp_path: Path) -> None:
-    with engine(embedded, yearly(diary, tmp_path / "none")):
-        wait_until(lambda: statuses("yearly") == ["SUCCESS"])
-        [workflow] = asked(lambda: DBOS.list_workflows(name="yearly"))
-        [step] = asked(lambda: DBOS.list_workflow_steps(workflow.workflow_id))
-    assert step["output"] == {"done": 1}
-    assert workflow.input is not None
-    assert all(isinstance(each, str | None) for each in workflow.input["args"])
-
-
-def test_the_files_are_for_their_owner_alone(embedded: Settings) -> None:
-    with engine(embedded):
-        modes = {path.name: path.stat().st_mode & 0o777 for path in embedded.data_dir.glob("jobs*")}
-    assert {SQLITE_FILE, "jobs.lock"} <= set(modes)
-    assert set(modes.values()) == {0o600}
-
-
-def limited(server: PostgresServer, database: str, *rights: str) -> str:
-    """URL of a user who may not make databases, and has these rights to this one."""
-    name = f"u{new_id()[:12]}"
-    with server.connect(database) as connection:
-        user = sql.Identifier(name)
-        connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'test'").format(user))
-        connection.execute(sql.SQL("GRANT ALL ON ALL TABLES IN SCHEMA public TO {}").format(user))
-        connection.execute(sql.SQL("GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {}").format(user))
-        for right in rights:
-            grant = sql.SQL("GRANT {} ON DATABASE {} TO {}")
-            connection.execute(grant.format(sql.SQL(right), sql.Identifier(database), user))  # type: ignore[arg-type]
-    return f"postgresql+psycopg://{name}:test@127.0.0.1:{server.port}/{database}"
-
-
-def test_a_user_who_may_not_make_databases_is_enough(
-    postgres_server: PostgresServer, postgres_url: str, tmp_path: Path, diary: Diary
+def test_the_end_of_a_run_is_kept_when_the_database_was_away_meanwhile(
+    postgres_server: PostgresServer, postgres_url: str
 ) -> None:
-    database = postgres_url.rpartition("/")[2]
-    url = limited(postgres_server, database, "CREATE")
-    settings = Settings(data_dir=tmp_path / "node", database_url=SecretStr(url))
-    with engine(settings, yearly(diary, tmp_path / "none")):
-        diary.wait_for("ended")
-    with postgres_server.connect(database) as connection:
-        found = connection.execute(
-            "SELECT DISTINCT table_schema::text FROM information_schema.tables WHERE table_name = 'workflow_status'"
-        )
-        assert found.fetchall() == [(SCHEMA,)]
+    held, catalogue = Held(), Catalogue.open(postgres_url)
+    with engine(catalogue, held.job):
+        wait_until(lambda: held.begun)
+        with captured() as logs, away(postgres_server, postgres_url.rpartition("/")[2]):
+            held.let_go.set()
+            wait_until(lambda: {"end of a job not kept, tried again"} <= {each["event"] for each in logs})
+        wait_until(lambda: state(catalogue, "held") is RunState.DONE)
+    catalogue.close()
+    assert len(held.begun) == 1
 
 
-def test_a_user_without_the_right_to_make_a_schema_is_told_so(
-    postgres_server: PostgresServer, postgres_url: str, tmp_path: Path
+def test_a_node_that_cannot_renew_its_lease_stops_its_run_before_another_has_it(
+    postgres_server: PostgresServer, postgres_url: str
 ) -> None:
-    url = limited(postgres_server, postgres_url.rpartition("/")[2])
-    settings = Settings(data_dir=tmp_path / "node", database_url=SecretStr(url))
-    with pytest.raises(RecpipeError, match="GRANT CREATE ON DATABASE") as refused, engine(settings):
-        pass
-    assert ":test@" not in str(refused.value)
-    NodeLock(settings.data_dir).acquire()  # nothing is left behind that holds it
+    held, catalogue = Held(), Catalogue.open(postgres_url)
+    with engine(catalogue, held.job, lease=timedelta(seconds=1)):
+        wait_until(lambda: held.begun)
+        with away(postgres_server, postgres_url.rpartition("/")[2]):
+            wait_until(lambda: held.interrupted)
+        held.let_go.set()
+        wait_until(lambda: state(catalogue, "held") is RunState.DONE)
+    catalogue.close()
+    assert held.begun == [held.begun[0]] * 2
 
 
-def test_a_process_without_the_role_does_not_load_the_engine() -> None:
-    code = "import sys, recpipe.cli.serve; sys.exit('dbos' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+# --- history --------------------------------------------------------------------------------------------------
+
+
+def test_old_history_is_deleted_and_younger_is_kept(catalogue: Catalogue) -> None:
+    with catalogue.begin() as work:
+        now = work.job_runs.now()
+        for job, days in (("old", 31), ("young", 29)):
+            run = work.job_runs.claim(job, now, "gone", now - timedelta(days=days), timedelta(minutes=3))
+            assert run and work.job_runs.end(run, RunState.DONE, {})
+    with engine(catalogue):
+        wait_until(lambda: state(catalogue, "job-history") is RunState.DONE)
+    run = latest(catalogue, "job-history")
+    assert run and run.summary == {"deleted": 1}
+    assert latest(catalogue, "old") is None and latest(catalogue, "young")

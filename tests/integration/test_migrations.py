@@ -82,7 +82,7 @@ def test_the_order_of_text_is_that_of_its_code_points(connection: Any) -> None:
                 "SELECT DISTINCT collation_name FROM information_schema.columns WHERE table_schema = 'public' AND "
                 "data_type LIKE 'character%' AND table_name <> 'alembic_version' AND column_name NOT IN "
                 "('detail', 'old', 'new', 'audio', 'flags', 'scopes', 'actions', 'contact', 'notifications', "
-                "'recovery_hashes', 'allowed_networks', 'envelope_fingerprints')"
+                "'recovery_hashes', 'allowed_networks', 'envelope_fingerprints', 'summary')"
             )
         )
         assert collations.scalars().all() == ["C"]
@@ -142,6 +142,7 @@ def test_a_call_between_two_extensions_is_found_by_both_after_a_migration(empty_
         connection.execute(insert(tables.tenant).values(row_of(tables.tenant, tenant)))
         connection.execute(insert(tables.recording), [values_of(call) for call in calls])
         connection.execute(text("DROP TABLE known_network"))
+        connection.execute(text("DROP TABLE job_run"))
         connection.execute(text("DROP TABLE recording_extension"))
         connection.execute(text("DROP INDEX ix_recording_source_sha256"))
         connection.execute(text("CREATE INDEX ix_recording_extension ON recording (tenant_id, extension, started_at)"))

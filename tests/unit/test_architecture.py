@@ -22,7 +22,6 @@ HOMES = {
     "boto3": ("recpipe/store/s3",),
     "botocore": ("recpipe/store/s3",),
     "cryptography": ("keys/", "ftp/tls"),
-    "dbos": ("recpipe/jobs/engine",),
     "defusedxml": ("recpipe/spool/",),
     "fastapi": ("recpipe/web/",),
     "jinja2": ("recpipe/web/",),
@@ -99,6 +98,7 @@ def test_checking_a_certificate_loads_no_catalogue_store_or_server(key_pair: Key
 def test_serving_loads_neither_other_stores_and_databases_nor_what_a_recording_may_need() -> None:
     loaded = loaded_by("import recpipe.cli.serve, recpipe.web.app, ftp.server")
     assert loaded & {"alembic", "boto3", "botocore", "lameenc", "numpy", "psycopg", "soundfile"} == set()
+    assert "recpipe.jobs.engine" not in loaded
 
 
 def test_every_home_is_lived_in() -> None:

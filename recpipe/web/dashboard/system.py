@@ -68,7 +68,7 @@ def _page(
     context.trail.require(who, Action.SYSTEM)
     now = context.clock()
     with context.catalogue.read() as work:
-        nodes = work.nodes.list()
+        nodes, job_runs = work.nodes.list(), work.job_runs.latest()
         totals = [
             total
             for t in viewer.tenants
@@ -87,6 +87,7 @@ def _page(
         status=problem.status if problem else 200,
         problem=problem,
         nodes=nodes,
+        job_runs=job_runs,
         alive_since=now - ALIVE_WITHIN,
         health=request.app.state.readiness.now(),
         troubles=[*(context.ingest.troubles().values() if context.ingest else ()), *_choices(context.store)],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -14,7 +14,7 @@ import soundfile
 
 from recpipe import samples, wiring
 from recpipe.access.principal import operator
-from recpipe.model import Node, RecordingQuery, Role
+from recpipe.model import Node, RecordingQuery, Role, RunState
 from recpipe.pipeline.ingest import Ingest
 from recpipe.settings import Settings, Spool
 from recpipe.web.deps import WebContext
@@ -48,6 +48,14 @@ def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Cli
         parts.accounts.create(operator("test"), "root@example.com", Role.ADMINISTRATOR, password=PASSWORD)
         with parts.catalogue.begin() as work:
             listed = {"ignored": 2, "ignored_files": "README (not-a-recording)\n<b>.wav (symbolic-link)"}
+            run = work.job_runs.claim(
+                "expired-logins", datetime.now(UTC), "here-1", datetime.now(UTC), timedelta(minutes=3)
+            )
+            assert run and work.job_runs.end(run, RunState.FAILED, {}, "The <b>mail</b> server said no.")
+            run = work.job_runs.claim(
+                "job-history", datetime.now(UTC), "here-1", datetime.now(UTC), timedelta(minutes=3)
+            )
+            assert run and work.job_runs.end(run, RunState.DONE, {"deleted": 1234})
             work.nodes.beat(Node("here:1", "ingest", "spool", datetime.now(UTC), datetime.now(UTC), detail=listed))
         with served(WebContext.of(parts)) as url, client(url) as browser:
             sign_in(browser, "bea@example.com")
@@ -95,10 +103,11 @@ def test_what_plays_as_it_is_or_cannot_be_decoded_is_not_converted(
     assert browser.get(f"/recordings/{'0' * 32}/playable").status_code == 404
 
 
-def test_the_system_page_names_what_is_ignored(portal: tuple[httpx.Client, dict[str, str]]) -> None:
+def test_the_system_page_names_what_is_ignored_and_how_jobs_ended(portal: tuple[httpx.Client, dict[str, str]]) -> None:
     browser, _ = portal
     with client(str(browser.base_url)) as admin:
         sign_in(admin, "root@example.com")
         page = admin.get("/system")
     assert page.status_code == 200, page.text
+    assert "The &lt;b&gt;mail&lt;/b&gt; server said no." in page.text and "deleted 1234" in page.text
     assert "README (not-a-recording)" in page.text and "&lt;b&gt;.wav (symbolic-link)" in page.text
