@@ -14,6 +14,8 @@ from collections.abc import Iterable
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from keys.errors import NoteUnreadable
 
@@ -32,6 +34,14 @@ def new_key() -> bytes:
 def key_id(key: bytes) -> str:
     """What notes under this key are marked with, in hex."""
     return _mark(key).hex()
+
+
+def derived(key: bytes, purpose: str) -> bytes:
+    """A key of its own for one purpose, which tells neither this key nor that of another purpose.
+
+    Source: RFC 5869 (HKDF with SHA-256; the purpose is its `info`).
+    """
+    return HKDF(SHA256(), KEY_BYTES, salt=None, info=purpose.encode()).derive(key)
 
 
 def closed(key: bytes, text: bytes, about: str) -> bytes:

@@ -258,6 +258,23 @@ class CredentialsRejected(AccessError):
         super().__init__("The user name or password is not right.")
 
 
+class SecretUnreadable(AccessError):
+    """A secret that is kept encrypted does not open with the key of this installation.
+
+    Attributes:
+        wanted, present: ids of the key it needs, "" where that cannot be told, and of the one that is here.
+    """
+
+    def __init__(self, wanted: str, present: str) -> None:
+        why = f"was sealed under the recovery key {wanted}" if wanted not in ("", present) else "is damaged"
+        super().__init__(
+            f"A secret of this account {why}; here is {present}. Restore recovery.key (or RECPIPE_RECOVERY_KEY) from "
+            "its backup. Until then recovery codes sign in, and an administrator can switch two-factor sign-in off."
+        )
+        self.wanted = wanted
+        self.present = present
+
+
 class LockedOut(AccessError):
     """Too many failures; even the right password does not help until the time is over.
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import smtplib
 import ssl
+import threading
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from urllib.parse import unquote, urlsplit
 
-from recpipe import log
+from recpipe import log, metrics
 from recpipe.errors import RecpipeError, SettingsInvalid
 from recpipe.settings import Settings, split_listen
 
 _log = log.get(__name__)
 
 TIMEOUT_SECONDS = 20
+MOST_WAITING = 500
 _LOCAL = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -70,8 +74,10 @@ class Mailer:
         try:
             self.send(to, subject, text)
         except RecpipeError as error:
+            metrics.LETTERS.labels("failed").inc()
             _log.error("mail not sent", subject=subject, reason=str(error))
             return False
+        metrics.LETTERS.labels("sent").inc()
         return True
 
     def _connected(self) -> smtplib.SMTP:
@@ -102,6 +108,49 @@ class Mailer:
             server.close()
             raise
         return server
+
+
+class Outbox:
+    """Letters, and finding out to whom, in a thread of their own: no answer takes longer because there is one to send.
+
+    One at a time; of more than `MOST_WAITING` the newest are dropped, logged and counted. Thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: deque[Callable[[], object]] = deque()
+        self._thread: threading.Thread | None = None
+
+    def put(self, work: Callable[[], object]) -> None:
+        """Have `work` done soon, whatever is before it; its errors are logged."""
+        with self._lock:
+            if len(self._waiting) >= MOST_WAITING:
+                metrics.LETTERS.labels("dropped").inc()
+                _log.error("letter dropped", why="too many wait", effect="the person has to ask again")
+                return
+            self._waiting.append(work)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="letters", daemon=True)
+                self._thread.start()
+
+    def close(self, seconds: float = TIMEOUT_SECONDS) -> None:
+        """Return when what waits is done, or after so long."""
+        with self._lock:
+            thread = self._thread
+        if thread is not None:
+            thread.join(seconds)
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._thread = None
+                    return
+                work = self._waiting.popleft()
+            try:
+                work()
+            except Exception as error:
+                _log.error("letter not written", error=type(error).__name__, reason=str(error)[:200])
 
 
 def portal_address(settings: Settings) -> str:

@@ -72,6 +72,9 @@ FTP_UPLOADS_REFUSED = Counter(
 HTTP_UPLOADS_REFUSED = Counter(
     "recpipe_http_uploads_refused", "Files sent over HTTP that were not kept, by reason", ["reason"], registry=REGISTRY
 )
+LETTERS = Counter(
+    "recpipe_letters", "Letters: sent, failed, or dropped since too many wait", ["outcome"], registry=REGISTRY
+)
 
 
 def exposition() -> bytes:

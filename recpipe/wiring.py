@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from recpipe import notes
 from recpipe.access.accounts import Accounts
 from recpipe.access.api_tokens import ApiTokens
+from recpipe.access.at_rest import AtRest
 from recpipe.access.ftp_accounts import FtpAccounts
 from recpipe.access.links import Links
 from recpipe.access.login import Access
 from recpipe.access.passwords import Passwords
+from recpipe.access.registration import Registration
 from recpipe.access.tenants import Tenants
 from recpipe.access.trail import Trail
 from recpipe.catalogue import Catalogue
@@ -48,6 +51,8 @@ class Parts:
     accounts: Accounts
     tokens: ApiTokens
     links: Links
+    registration: Registration
+    at_rest: AtRest
     ftp_accounts: FtpAccounts
     quarantine: QuarantineDesk
     clock: Clock
@@ -79,6 +84,7 @@ def open_parts(settings: Settings, clock: Clock = utc_now) -> Iterator[Parts]:
     with open_catalogue(settings) as catalogue:
         store = open_store(settings)
         trail, passwords = Trail(catalogue, clock), Passwords()
+        at_rest = AtRest(lambda: notes.recovery_key(settings))
         accounts = Accounts(catalogue, clock, passwords, trail)
         reader = Reader(catalogue, store, clock, trail)
         yield Parts(
@@ -94,6 +100,8 @@ def open_parts(settings: Settings, clock: Clock = utc_now) -> Iterator[Parts]:
             accounts=accounts,
             tokens=ApiTokens(catalogue, accounts, clock, trail),
             links=Links(catalogue, accounts, clock, passwords, trail),
+            registration=Registration(catalogue, at_rest, clock, trail),
+            at_rest=at_rest,
             ftp_accounts=FtpAccounts(catalogue, clock, passwords, trail),
             quarantine=QuarantineDesk(settings, catalogue, clock, trail),
             clock=clock,

@@ -126,9 +126,8 @@ def _phone(browser: Browser, running: Portal) -> None:
 
 def _ann(browser: Browser, running: Portal) -> None:
     """What administrators see."""
-    running.parts.accounts.register(
-        "hope@northwind.example", "correct horse battery", "192.0.2.7", display_name="Hope Full"
-    )
+    registration = running.parts.registration
+    registration.confirm(registration.ask("hope@northwind.example", "192.0.2.7", display_name="Hope Full"), "192.0.2.7")
     running.parts.settings.spool[0].path.joinpath("holiday-song.wav").write_bytes(b"no call" * 400)
     changes = PendingChanges(running.parts.catalogue, running.parts.clock)
     changes.save(operator("ops"), running.northwind.id, Kind.RECORDING, {"recording": False})

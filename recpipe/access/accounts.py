@@ -24,7 +24,7 @@ from recpipe.access.trail import Clock, Detail, Trail, event
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.catalogue.work import Work
-from recpipe.errors import AlreadyExists, Conflict, CredentialsRejected, Forbidden, InputInvalid, LockedOut, NotFound
+from recpipe.errors import Conflict, CredentialsRejected, Forbidden, InputInvalid, NotFound
 from recpipe.model import Grant, LinkPurpose, Outcome, Role, User, UserStatus
 
 
@@ -126,6 +126,7 @@ class Accounts:
             Forbidden: it would be granted more than `by` has.
         """
         username = check_username(username)
+        _check_given(status)
         user_id = new_id()
         kept = grants_of(user_id, role, grants or {})
         self._require_grantable(by, role, kept)
@@ -172,6 +173,8 @@ class Accounts:
         with self._catalogue.read() as work:
             before = _account(work, user_id)
         rights = role is not None or status is not None or grants is not None
+        if status is not None and status is not before.user.status:
+            _check_given(status)
         if not _is_signed_in_as(by, user_id):
             self._require(by, before)
         if is_self(by, user_id):
@@ -306,41 +309,6 @@ class Accounts:
             self._audit(work, by, "user.end-sessions", account, sessions=ended)
         return ended
 
-    def register(self, username: str, password: str, address: str, *, display_name: str = "") -> None:
-        """Ask for an account: pending until an administrator activates it. A taken name gets the same answer.
-
-        Raises:
-            InputInvalid: the name or the password cannot be.
-            LockedOut: too many from this address.
-        """
-        name = check_username(username)
-        check_chosen(password, name)
-        now = self._clock()
-        new = User(
-            id=new_id(),
-            username=name,
-            role=Role.CLIENT,
-            status=UserStatus.PENDING,
-            created_at=now,
-            email=check_email(name if "@" in name else ""),
-            display_name=check_text("display name", display_name),
-        )
-        nobody = Principal(kind=Kind.USER, id="", name="unknown", address=address)
-        try:
-            with self._catalogue.begin() as work:
-                lockout.take(work, "register:" + lockout.normal_network(address), now)
-        except LockedOut:
-            self._trail.record(event(nobody, "user.register", now, outcome=Outcome.DENIED, reason="too-many"))
-            raise
-        # Only now: whoever was refused must not have cost a computation.
-        new = replace(new, password_hash=self._passwords.hash(password))
-        try:
-            with self._catalogue.begin() as work:
-                work.users.add(new)
-                work.audit.add(event(replace(nobody, name=name), "user.register", now, subject=new.id))
-        except AlreadyExists:
-            self._trail.record(event(nobody, "user.register", now, outcome=Outcome.DENIED, reason="taken"))
-
     # --- what they share ----------------------------------------------------------------------------------
 
     def _chosen(
@@ -397,6 +365,13 @@ def is_self(by: Principal, user_id: str) -> bool:
 
 def _is_signed_in_as(by: Principal, user_id: str) -> bool:
     return by.kind is Kind.USER and by.id == user_id
+
+
+def _check_given(status: UserStatus) -> None:
+    if status is UserStatus.REGISTERED:
+        raise InputInvalid(
+            "status", "People register themselves, by a link to their address. Invite this person instead."
+        )
 
 
 def _choices(notifications: Mapping[str, bool]) -> dict[str, bool]:

@@ -69,45 +69,54 @@ class Links:
         return self.invite_again(by, user.id)
 
     def invite_again(self, by: Principal, user_id: str) -> LinkFor:
-        """A fresh invitation; the one before is worth nothing.
+        """A fresh invitation; the one before is worth nothing. It approves who registered.
 
         Raises:
-            InputInvalid: the user is not pending.
+            InputInvalid: the user neither registered nor is invited, or is an API user.
             NotFound, Forbidden: as `Accounts.get`.
         """
         account = self._accounts.get(by, user_id)
         user = account.user
-        if user.status is not UserStatus.PENDING:
+        if user.status not in (UserStatus.PENDING, UserStatus.REGISTERED):
             raise InputInvalid("user", "Only a pending user can be invited. Send a recovery link instead.")
+        if user.role is Role.API:
+            raise InputInvalid("role", "An API user cannot be invited: it has no password. Make it a token instead.")
         with self._catalogue.begin() as work:
+            if user.status is UserStatus.REGISTERED:
+                # Without a password, whatever was there: the link sets the first one.
+                user = work.users.update(replace(user, status=UserStatus.PENDING, password_hash=None))
             secret = self._new(work, user, LinkPurpose.INVITATION, INVITATION_TIME)
             tenant_id = own_tenant(account.grants)
             work.audit.add(event(by, "user.invite", self._clock(), tenant_id=tenant_id, subject=user.id))
         return LinkFor(user, secret)
 
-    def recover(self, name_or_email: str, address: str) -> Collection[LinkFor]:
-        """The links to send to whoever this name or address may mean: often none.
+    def ask(self, name_or_email: str, address: str) -> None:
+        """Go on only where a link may be asked for. Knows nothing of who is meant, so its time tells nothing either.
 
-        Give the person the same answer in any case, at once, and send mail afterwards.
+        Give the person the same answer in any case, and leave `recover` to another thread.
 
         Raises:
             LockedOut: asked for too often, for this name or from this address.
         """
         now = self._clock()
-        asker = Principal(kind=Kind.USER, id="", name="unknown", address=address)
         try:
             with self._catalogue.begin() as work:
                 lockout.take(work, "recover:" + lockout.normal_network(address), now)
                 lockout.take(work, "recover:" + lockout.account_key(Holder.PERSON, name_or_email), now)
         except LockedOut:
-            self._trail.record(event(asker, "user.recover", now, outcome=Outcome.DENIED, reason="too-many"))
+            self._trail.record(event(_asker(address), "user.recover", now, outcome=Outcome.DENIED, reason="too-many"))
             raise
+
+    def recover(self, name_or_email: str, address: str) -> Collection[LinkFor]:
+        """The links to send to whoever this name or address may mean: often none. `ask` comes first."""
+        now = self._clock()
+        asker = _asker(address)
         found = []
         with self._catalogue.begin() as work:
             for user in _meant(work, name_or_email):
                 found.append(LinkFor(user, self._new(work, user, LinkPurpose.RECOVERY, RECOVERY_TIME)))
                 work.audit.add(event(asker, "user.recover", now, subject=user.id))
-            if not found:  # also so that an answer takes as long as where there is an account
+            if not found:
                 work.audit.add(event(asker, "user.recover", now, outcome=Outcome.DENIED, reason="unknown"))
         return found
 
@@ -184,6 +193,10 @@ class Links:
             )
         )
         return secret
+
+
+def _asker(address: str) -> Principal:
+    return Principal(kind=Kind.USER, id="", name="unknown", address=address)
 
 
 def _meant(work: Work, name_or_email: str) -> list[User]:

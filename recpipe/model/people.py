@@ -42,7 +42,8 @@ class Role(StrEnum):
 class UserStatus(StrEnum):
     ACTIVE = "active"
     INACTIVE = "inactive"
-    PENDING = "pending"  # registered or invited, not approved yet
+    PENDING = "pending"  # invited, has no password yet
+    REGISTERED = "registered"  # asked for an account and proved the address; waits for approval
 
 
 ON_REQUEST = frozenset({"quarantine"})  # letters that nobody gets unasked

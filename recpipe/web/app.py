@@ -35,7 +35,10 @@ def create_app(context: WebContext) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = ENDPOINT_THREADS
-        yield
+        try:
+            yield
+        finally:
+            await anyio.to_thread.run_sync(app.state.desk.outbox.close)
 
     app = FastAPI(
         title="recpipe",

@@ -17,10 +17,12 @@ from fastapi.security import HTTPBearer
 from recpipe import wiring
 from recpipe.access.accounts import Accounts
 from recpipe.access.api_tokens import ApiTokens
+from recpipe.access.at_rest import AtRest
 from recpipe.access.ftp_accounts import FtpAccounts
 from recpipe.access.links import Links
 from recpipe.access.login import Access
 from recpipe.access.principal import Principal
+from recpipe.access.registration import Registration
 from recpipe.access.tenants import Tenants
 from recpipe.access.trail import Trail
 from recpipe.catalogue import Catalogue
@@ -92,6 +94,8 @@ class WebContext:
     accounts: Accounts
     tokens: ApiTokens
     links: Links
+    registration: Registration
+    at_rest: AtRest
     ftp_accounts: FtpAccounts
     quarantine: QuarantineDesk
     trail: Trail
@@ -114,6 +118,8 @@ class WebContext:
             accounts=parts.accounts,
             tokens=parts.tokens,
             links=parts.links,
+            registration=parts.registration,
+            at_rest=parts.at_rest,
             ftp_accounts=parts.ftp_accounts,
             quarantine=parts.quarantine,
             trail=parts.trail,

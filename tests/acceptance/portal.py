@@ -25,6 +25,7 @@ from recpipe.access.passwords import Cost, Passwords
 from recpipe.access.principal import operator
 from recpipe.cli.roles import RoleName
 from recpipe.cli.serve import Running, started
+from recpipe.mail import Mailer
 from recpipe.model import Recording, RecordingQuery, Role, Tenant
 from recpipe.settings import Settings, Spool
 from tests.services import need
@@ -122,7 +123,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def portal(root: Path) -> Iterator[Portal]:
+def portal(root: Path, mailer: Mailer | None = None) -> Iterator[Portal]:
     """Two tenants, an administrator, ingest, web and FTP, in this process and over real sockets."""
     spool = root / "spool"
     home = root / "home"
@@ -132,6 +133,8 @@ def portal(root: Path) -> Iterator[Portal]:
         data_dir=root / "data",
         http_listen="127.0.0.1:0",
         ftp_listen=f"127.0.0.1:{free_port()}",
+        smtp_url=mailer.url if mailer else "",
+        mail_from=mailer.sender if mailer else "",
         spool=(Spool(path=spool, tenant="northwind", layout="freepbx", timezone="UTC", settle_seconds=0.2),),
     )
     running = Running()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ftplib
 import io
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from recpipe import samples
+from recpipe.mail import Mailer
 from tests.acceptance.portal import (
     ADMIN,
     PASSWORD,
@@ -28,31 +30,47 @@ from tests.acceptance.portal import (
     until,
 )
 from tests.services.browser import Complaints, NewPage
+from tests.services.mail import Mailbox
 
 BEA = "bea@northwind.example"
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Portal]:
-    with portal(tmp_path) as made:
+def running(tmp_path: Path, mailer: Mailer) -> Iterator[Portal]:
+    with portal(tmp_path, mailer) as made:
         yield made
+
+
+def link_in_letter(mailbox: Mailbox, running: Portal, to: str) -> str:
+    """The link in the letter to an address, on the port where the portal is really reached."""
+    deadline = time.monotonic() + 15
+    while not (found := [letter for recipients, letter in mailbox.letters if recipients == [to]]):
+        assert time.monotonic() < deadline, "no letter came"
+        time.sleep(0.02)
+    text = found[-1].get_payload(decode=True)
+    assert isinstance(text, bytes)
+    link = re.search(r"http://[^/]+(/\S+#\S+)", text.decode())
+    assert link is not None
+    mailbox.letters.clear()
+    return running.url + link[1]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_tenant_goes_from_registering_to_a_call_opened_with_openssl(
-    running: Portal, new_page: NewPage, complaints: Complaints
+    running: Portal, mailbox: Mailbox, new_page: NewPage, complaints: Complaints
 ) -> None:
     complaints.expect(r"status of (409|422)")  # what she does wrong on purpose
     bea = new_page(accept_downloads=True)
 
-    # Given Bea, who registers
+    # Given Bea, who registers and proves her address
     bea.goto(f"{running.url}/register")
-    bea.get_by_label("E-mail address or user name").fill(BEA)
+    bea.get_by_label("E-mail address").fill(BEA)
     bea.get_by_label("Your name").fill("Bea Baker")
-    bea.get_by_label("Password", exact=True).fill(PASSWORD)
-    bea.get_by_label("The same password again").fill(PASSWORD)
     bea.get_by_role("button", name="Register").click()
+    expect(bea.get_by_text("A letter is on its way")).to_be_visible()
+    bea.goto(link_in_letter(mailbox, running, BEA))
+    bea.get_by_role("button", name="This is my address").click()
     expect(bea.get_by_text("An administrator looks at your registration")).to_be_visible()
 
     # When an administrator approves her for her company's service
@@ -60,12 +78,15 @@ def test_a_tenant_goes_from_registering_to_a_call_opened_with_openssl(
     sign_in(ann, running, ADMIN)
     ann.get_by_role("link", name="Portal Users").click()
     ann.get_by_role("link", name=f"Approve {BEA}").click()
-    ann.get_by_label("Status").select_option("Active")
     ann.get_by_label("Northwind Bicycles").check()
-    ann.get_by_role("button", name="Save", exact=True).click()
-    expect(ann.get_by_role("row").filter(has_text=BEA)).to_contain_text("Active")
+    ann.get_by_role("button", name="Approve and invite").click()
+    expect(ann.get_by_text("A letter with this link is on its way")).to_be_visible()
 
-    # Then she signs in, sets up two-factor sign-in, and signs in with it
+    # Then she chooses her password by a link, sets up two-factor sign-in, and signs in with it
+    bea.goto(link_in_letter(mailbox, running, BEA))
+    bea.get_by_label("Password", exact=True).fill(PASSWORD)
+    bea.get_by_label("The same password again").fill(PASSWORD)
+    bea.get_by_role("button", name="Set the password").click()
     sign_in(bea, running, BEA)
     bea.get_by_role("link", name="My Account").click()
     bea.get_by_role("button", name="Set it up").click()

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 from recpipe.access.principal import operator
 from recpipe.catalogue.repository import new_id
 from recpipe.model import Role
-from tests.acceptance.portal import ADMIN, PASSWORD, Portal, enter, portal, until
+from tests.acceptance.portal import ADMIN, Portal, enter, portal, until
 from tests.services import need
 from tests.services.browser import Complaints, NewPage
 
@@ -27,7 +27,7 @@ SEARCHING = ("/recordings", "/recordings?number=0958", "/recordings?number=9&mat
 MANAGING = ("/addons", "/ftp", "/changes", "/history", "/users", "/users/new")
 AUDITING = ("/audit", "/audit?service=northwind")
 RUNNING = ("/system", "/services/new", "/services/northwind/edit")
-OUTSIDE = ("/sign-in", "/register", "/recover", "/recover/link", "/welcome")
+OUTSIDE = ("/sign-in", "/register", "/register/link", "/recover", "/recover/link", "/welcome")
 
 # What each role may open; everything else of the list answers 403 or 404.
 MAY = {
@@ -51,7 +51,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
         made.user("ada", Role.SERVICE, {made.northwind.id: ["audit"]})
         made.user("nobody", Role.CLIENT)
         made.user("gil", Role.CLIENT, {made.globex.id: []})
-        made.parts.accounts.register("hopeful@example.com", PASSWORD, "192.0.2.7", display_name="Hope Full")
+        registration = made.parts.registration
+        registration.confirm(registration.ask("hopeful@example.com", "192.0.2.7", display_name="Hope"), "192.0.2.7")
         made.drop("order-inquiry.wav")
         made.drop("invoice-request.mp3", to="202", by="02079460777", ago=30)
         first = made.recordings(2)[0]

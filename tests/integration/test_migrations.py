@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,11 @@ from recpipe.catalogue import Catalogue, tables
 from recpipe.catalogue.adding import link_numbers
 from recpipe.catalogue.engine import create_file, parse
 from recpipe.catalogue.migrate import HEAD, config, current
-from recpipe.catalogue.repository import row_of
+from recpipe.catalogue.repository import new_id, row_of
 from recpipe.catalogue.rows import values_of
 from recpipe.catalogue.tables import metadata
 from recpipe.errors import CatalogueError, CatalogueUnavailable
-from recpipe.model import Direction, NumberMatch, RecordingQuery
+from recpipe.model import Direction, NumberMatch, RecordingQuery, Role, User, UserStatus
 from tests.contracts.catalogue_samples import a_recording, a_tenant, keep, kept_tenant
 
 
@@ -115,6 +116,34 @@ def test_a_catalogue_of_the_first_schema_is_brought_up_to_date_with_what_it_hold
         kept = work._connection.execute(select(tables.phone_number.c.digits)).scalars().all()
         assert "99" not in kept and "030111111" in kept
     catalogue.close()
+
+
+def test_a_password_of_who_registered_before_is_forgotten_by_a_migration(empty_url: str) -> None:
+    url = parse(empty_url)
+    if url.get_backend_name() == "sqlite":
+        create_file(url)
+    engine = create_engine(url)
+    now = datetime(2026, 3, 14, tzinfo=UTC)
+    users = [
+        User(new_id(), name, Role.CLIENT, UserStatus(status), now, password_hash=kept)
+        for name, status, kept in (
+            ("hopeful", "pending", "typed"),
+            ("invited", "pending", None),
+            ("bea", "active", "h"),
+        )
+    ]
+    with engine.begin() as connection:
+        command.upgrade(config(connection), "0004")
+        columns = {column["name"] for column in inspect(connection).get_columns("portal_user")}
+        for user in users:
+            row = {**row_of(tables.portal_user, user), "username_key": user.username}
+            connection.execute(insert(tables.portal_user).values({k: v for k, v in row.items() if k in columns}))
+    engine.dispose()
+    catalogue = Catalogue.open(empty_url)
+    with catalogue.read() as work:
+        found = {user.username: (user.status.value, user.password_hash) for user in work.users.list()}
+    catalogue.close()
+    assert found == {"hopeful": ("registered", None), "invited": ("pending", None), "bea": ("active", "h")}
 
 
 _OPEN = """

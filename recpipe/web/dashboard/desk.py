@@ -18,7 +18,7 @@ from recpipe.access.principal import Action, Principal
 from recpipe.access.second_factor import SecondFactor
 from recpipe.access.trail import event
 from recpipe.errors import CredentialsRejected
-from recpipe.mail import Mailer
+from recpipe.mail import Mailer, Outbox
 from recpipe.model import Tenant, User
 from recpipe.pending import PendingChanges
 from recpipe.web.dashboard import assets, shown
@@ -84,6 +84,7 @@ class Desk:
     second_factor: SecondFactor
     changes: PendingChanges
     mail: Mailer
+    outbox: Outbox
     templates: jinja2.Environment
 
     @classmethod
@@ -96,6 +97,7 @@ class Desk:
             second_factor=SecondFactor(context.catalogue, accounts, context.clock),
             changes=PendingChanges(context.catalogue, context.clock, context.trail),
             mail=Mailer.of(settings),
+            outbox=Outbox(),
             templates=_environment(),
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from recpipe.access.links import LinkFor
-from recpipe.errors import NotFound
 from recpipe.mail import portal_address
 from recpipe.model import Role, UserStatus
 from recpipe.web.dashboard.desk import Desk
@@ -12,6 +11,12 @@ from recpipe.web.dashboard.desk import Desk
 def invitation_link(desk: Desk, link: LinkFor) -> str:
     """What an invited person opens."""
     return f"{portal_address(desk.context.settings)}/welcome#{link.secret}"
+
+
+def recoveries(desk: Desk, name_or_email: str, address: str) -> None:
+    """To whoever a name or address means, if anybody."""
+    for link in desk.links.recover(name_or_email, address):
+        recovery(desk, link)
 
 
 def recovery(desk: Desk, link: LinkFor) -> None:
@@ -35,19 +40,31 @@ def invitation(desk: Desk, link: LinkFor) -> bool:
     return desk.mail.try_to_send(link.user.email, "Your invitation to the call recording portal", text)
 
 
+def prove_address(desk: Desk, email: str, secret: str) -> None:
+    """To an address for which somebody wants an account. Who has one is told so here, and nowhere else."""
+    portal = portal_address(desk.context.settings)
+    if desk.context.registration.is_known(email):
+        text = (
+            f"Somebody, probably you, asked for an account of the call recording portal for {email}.\n\n"
+            f"There is one already. Sign in, or choose a new password:\n\n    {portal}/recover\n\n"
+            "If you were invited, use the link of the invitation. If it was not you, do nothing.\n"
+        )
+        desk.mail.try_to_send(email, "You have an account already", text)
+        return
+    text = (
+        f"Somebody, probably you, asked for an account of the call recording portal for {email}.\n\n"
+        f"Confirm within 24 hours that this is your address:\n\n    {portal}/register/link#{secret}\n\n"
+        "An administrator looks at it then. If it was not you, do nothing: nothing of it is kept.\n"
+    )
+    desk.mail.try_to_send(email, "Confirm your address", text)
+
+
 def registration(desk: Desk, username: str) -> None:
     """To the administrators who want to know of registrations."""
-    if not desk.mail.able:
-        return
     with desk.context.catalogue.read() as work:
-        try:
-            if work.users.by_username(username).status is not UserStatus.PENDING:
-                return  # the name was taken: nothing to approve
-        except NotFound:
-            return
         people = list(work.users.every())
     text = (
-        f"{username} asks for an account.\n\n"
+        f"{username} asks for an account, and reads letters at this address.\n\n"
         f"Approve or delete it under My Admin > Portal Users:\n\n    {portal_address(desk.context.settings)}/users\n"
     )
     for person in people:

@@ -10,7 +10,9 @@ from zoneinfo import ZoneInfo
 # What is said after a change, by the word in `?done=`: nothing from a URL is ever shown itself.
 NOTES: Mapping[str, str] = {
     "signed-out": "You are signed out.",
-    "registered": "Thank you. An administrator looks at your registration; you can sign in once it is approved.",
+    "registered": "A letter is on its way to this address. Open its link within 24 hours.",
+    "confirmed": "Thank you. An administrator looks at your registration now. Once it is approved, you get a letter "
+    "with a link to choose your password.",
     "recovery-sent": "If this has an account, a letter with a link is on its way. The link is good for one hour.",
     "password-reset": "Your new password is set. Sign in with it.",
     "welcome": "Your account is ready. Sign in with your new password.",
@@ -45,7 +47,8 @@ WORDS: Mapping[str, str] = {
     "service": "Service User",
     "active": "Active",
     "inactive": "Inactive",
-    "pending": "Waits for approval",
+    "pending": "Invited",
+    "registered": "Waits for approval",
     "inbound": "Inbound",
     "outbound": "Outbound",
     "internal": "Internal",

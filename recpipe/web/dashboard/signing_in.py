@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 
-from fastapi import APIRouter, BackgroundTasks, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from recpipe.access.login import Door
 from recpipe.access.principal import Principal
-from recpipe.errors import CredentialsRejected, InputInvalid, LockedOut, RecpipeError
+from recpipe.errors import Conflict, CredentialsRejected, InputInvalid, LockedOut, RecpipeError
 from recpipe.model import LinkPurpose
 from recpipe.web.dashboard import letters
 from recpipe.web.dashboard.desk import SIGN_IN, Desk, Form, Looking, TheDesk, keep_session, redirect, viewer_of
@@ -100,25 +101,56 @@ def sign_out(request: Request, desk: TheDesk, viewer: Looking) -> Response:
 @router.get("/register")
 def register_page(request: Request, desk: TheDesk) -> Response:
     """Ask for an account."""
-    return desk.page(request, "register.html", username="", display_name="")
+    return _register(request, desk)
 
 
 @router.post("/register")
-def register(request: Request, desk: TheDesk, form: Form, later: BackgroundTasks, _place: PasswordPlace) -> Response:
-    """Pending until an administrator approves; a taken name is not told from a free one."""
-    username, name = form.text("username").strip(), form.text("display_name")
+def register(request: Request, desk: TheDesk, form: Form) -> Response:
+    """Send a link to the address; the same answer and the same work whether it has an account or not."""
+    email = form.text("username").strip()
     try:
-        _same_twice(form.text("password"), form.text("again"))
-        desk.context.accounts.register(username, form.text("password"), address_of(request.scope), display_name=name)
+        if not desk.mail.able:
+            raise Conflict("no-mail", "This portal sends no mail, so nobody can register. Ask for an invitation.")
+        secret = desk.context.registration.ask(email, address_of(request.scope), display_name=form.text("display_name"))
     except RecpipeError as refused:
-        problem = problem_of(refused)
-        return desk.page(
-            request, "register.html", status=problem.status, problem=problem, username=username, display_name=name
-        )
-    later.add_task(letters.registration, desk, username)
-    response = redirect(f"{SIGN_IN}?done=registered")
-    response.background = later
-    return response
+        return _register(request, desk, refused, email, form.text("display_name"))
+    desk.outbox.put(partial(letters.prove_address, desk, email, secret))
+    return redirect(f"{SIGN_IN}?done=registered")
+
+
+@router.get("/register/link")
+def confirm_page(request: Request, desk: TheDesk) -> Response:
+    """Where the letter leads. Opening it does nothing: scanners of mail do that."""
+    return desk.page(request, "register-link.html", code="")
+
+
+@router.post("/register/link")
+def confirm(request: Request, desk: TheDesk, form: Form) -> Response:
+    """The address is proven; an administrator can approve it from now on."""
+    code = form.text("code").strip()
+    try:
+        user = desk.context.registration.confirm(code, address_of(request.scope))
+    except RecpipeError as refused:
+        problem = _refused(refused, "This link is too old. Register again.")
+        return desk.page(request, "register-link.html", status=problem.status, problem=problem, code=code)
+    if user is not None:
+        desk.outbox.put(partial(letters.registration, desk, user.username))
+    return redirect(f"{SIGN_IN}?done=confirmed")
+
+
+def _register(
+    request: Request, desk: Desk, refused: RecpipeError | None = None, username: str = "", display_name: str = ""
+) -> Response:
+    problem = problem_of(refused) if refused else None
+    return desk.page(
+        request,
+        "register.html",
+        status=problem.status if problem else 200,
+        problem=problem,
+        able=desk.mail.able,
+        username=username,
+        display_name=display_name,
+    )
 
 
 # --- getting back in ------------------------------------------------------------------------------------------
@@ -131,18 +163,17 @@ def recover_page(request: Request, desk: TheDesk) -> Response:
 
 
 @router.post("/recover")
-def recover(request: Request, desk: TheDesk, form: Form, later: BackgroundTasks) -> Response:
-    """The same answer for every name; letters go out after it."""
+def recover(request: Request, desk: TheDesk, form: Form) -> Response:
+    """The same answer and the same work for every name; who it means is found out elsewhere."""
+    name, address = form.text("name"), address_of(request.scope)
     try:
-        found = desk.links.recover(form.text("name"), address_of(request.scope))
+        desk.links.ask(name, address)
     except LockedOut as locked:
         problem = problem_of(locked)
         return desk.page(request, "recover.html", status=problem.status, problem=problem, able=desk.mail.able)
-    for link in found:
-        later.add_task(letters.recovery, desk, link)
-    response = redirect(f"{SIGN_IN}?done=recovery-sent")
-    response.background = later
-    return response
+    if desk.mail.able:
+        desk.outbox.put(partial(letters.recoveries, desk, name, address))
+    return redirect(f"{SIGN_IN}?done=recovery-sent")
 
 
 @router.get("/recover/link")

@@ -27,7 +27,7 @@ def users(request: Request, desk: TheDesk, viewer: Looking) -> Response:
     """Everybody this person may manage; who waits for approval comes first."""
     found = desk.context.accounts.list(viewer.principal)
     names = {t.id: t.title for t in viewer.tenants}
-    order = sorted(found, key=lambda a: (a.user.status is not UserStatus.PENDING, a.user.username.casefold()))
+    order = sorted(found, key=lambda a: (a.user.status is not UserStatus.REGISTERED, a.user.username.casefold()))
     return desk.page(request, "users.html", viewer, accounts=order, names=names)
 
 
@@ -66,7 +66,7 @@ def edit(request: Request, desk: TheDesk, viewer: Looking, user_id: str) -> Resp
 
 @router.post("/users/{user_id}")
 def change(request: Request, desk: TheDesk, viewer: Looking, user_id: str, form: Form) -> Response:
-    """Role, status, services and actions, address, letters."""
+    """Role, status, services and actions, address, letters; who registered is approved by an invitation."""
     accounts, by = desk.context.accounts, viewer.principal
     before = accounts.get(by, user_id)
     try:
@@ -81,6 +81,8 @@ def change(request: Request, desk: TheDesk, viewer: Looking, user_id: str, form:
             display_name=form.text("display_name"),
             notifications={name: form.on(f"notify-{name}") for name, _ in NOTIFICATIONS},
         )
+        if form.on("approve"):
+            return _invited(request, desk, viewer, desk.links.invite_again(by, user_id))
     except RecpipeError as refused:
         return _form(request, desk, viewer, before, refused=refused, typed=form)
     return redirect("/users?done=saved")

@@ -296,57 +296,6 @@ def test_a_password_is_not_given_to_who_became_an_administrator_meanwhile(
     assert world.log_in("ann", PASSWORD)
 
 
-# --- registering ------------------------------------------------------------------------------------------
-
-
-def test_who_registers_waits_for_an_administrator(world: World) -> None:
-    acme = world.tenant()
-    world.accounts.register("ann@example.com", PASSWORD, ADDRESS)
-    with pytest.raises(CredentialsRejected):
-        world.log_in("ann@example.com")
-
-    pending = world.accounts.named(world.root, "ann@example.com").user
-    assert pending.status is UserStatus.PENDING
-    world.accounts.change(world.root, pending.id, status=UserStatus.ACTIVE, grants={acme.id: []})
-
-    assert world.log_in("ann@example.com").knows(acme.id)
-
-
-def test_registering_a_taken_name_tells_nothing_and_changes_nothing(world: World) -> None:
-    user = world.user("ann@example.com")
-
-    world.accounts.register("ANN@example.com", "mallory's password", ADDRESS)
-
-    assert world.accounts.get(world.root, user.id).user.password_hash == user.password_hash
-    assert world.events("user.register")[-1].detail == {"reason": "taken"}
-
-
-def test_a_refused_registration_costs_no_computation(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    hashed = []
-    hash_really = world.passwords.hash
-
-    def counted(password: str) -> str:
-        hashed.append(password)
-        return hash_really(password)
-
-    monkeypatch.setattr(world.passwords, "hash", counted)
-    for n in range(10):
-        world.accounts.register(f"user{n}", PASSWORD, ADDRESS)
-    with pytest.raises(LockedOut):
-        world.accounts.register("user11", PASSWORD, ADDRESS)
-
-    assert len(hashed) == 10
-
-
-def test_an_address_registers_ten_times_in_five_minutes(world: World) -> None:
-    for n in range(10):
-        world.accounts.register(f"user{n}", PASSWORD, ADDRESS)
-    with pytest.raises(LockedOut):
-        world.accounts.register("user11", PASSWORD, ADDRESS)
-    world.pass_time(minutes=6)
-    world.accounts.register("user12", PASSWORD, ADDRESS)
-
-
 # --- second factor ----------------------------------------------------------------------------------------
 
 

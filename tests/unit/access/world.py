@@ -9,11 +9,13 @@ from pathlib import Path
 from recpipe.access import identity
 from recpipe.access.accounts import Accounts
 from recpipe.access.api_tokens import ApiTokens
+from recpipe.access.at_rest import AtRest
 from recpipe.access.ftp_accounts import FtpAccounts
 from recpipe.access.links import Links
 from recpipe.access.login import Access, Door
 from recpipe.access.passwords import Cost, Passwords
 from recpipe.access.principal import Principal, operator
+from recpipe.access.registration import Registration
 from recpipe.access.second_factor import SecondFactor
 from recpipe.access.tenants import Tenants
 from recpipe.access.trail import Trail
@@ -27,6 +29,7 @@ from tests.services.sqlite import new_catalogue
 
 ADDRESS = "192.0.2.7"
 PASSWORD = "three quiet lamps"
+INSTALLATION_KEY = bytes(range(32))
 CHEAP = Cost(passes=1, memory_kib=8, lanes=1)
 
 
@@ -56,6 +59,8 @@ class World:
         self.tokens = ApiTokens(self.catalogue, self.accounts, self.clock, self.trail)
         self.ftp_accounts = FtpAccounts(self.catalogue, self.clock, self.passwords, self.trail)
         self.links = Links(self.catalogue, self.accounts, self.clock, self.passwords, self.trail)
+        self.at_rest = AtRest(lambda: INSTALLATION_KEY)
+        self.registration = Registration(self.catalogue, self.at_rest, self.clock, self.trail)
         self.second_factor = SecondFactor(self.catalogue, self.accounts, self.clock)
         self.tenants = Tenants(self.catalogue, self.clock, self.trail)
         self.keyring = Keyring(self.catalogue, self.clock, self.trail)

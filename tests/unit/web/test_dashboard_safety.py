@@ -168,7 +168,7 @@ def test_every_page_has_the_policy_and_is_kept_by_nobody(url: str, bea: str) -> 
 
 
 def test_wrong_password_unknown_name_and_a_pending_user_look_the_same(url: str, parts: wiring.Parts, bea: str) -> None:
-    parts.accounts.register(f"pending-{bea}", PASSWORD, "192.0.2.1")
+    parts.accounts.create(operator("test"), f"pending-{bea}", Role.CLIENT, password=PASSWORD, status=UserStatus.PENDING)
     with client(url) as session:
         texts = {
             re.sub(r'value="[^"]*"', "", sign_in(session, name, password).text)
