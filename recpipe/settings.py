@@ -174,6 +174,11 @@ class Settings(BaseSettings):
 
     http_listen: str = Field("127.0.0.1:8080", description="address:port of API and dashboard")
     http_url: str = Field("", description="how people reach it from outside, such as https://recordings.example.com")
+    http_allowed_hosts: tuple[str, ...] = Field(
+        (),
+        description="names that requests may ask for beside http_url, http_listen, localhost and every address: "
+        "*.example.com for all below one, * for any",
+    )
     http_media: Literal["proxy", "redirect"] = Field(
         "proxy", description="send media ourselves, or redirect to a short-lived S3 URL"
     )
@@ -188,6 +193,9 @@ class Settings(BaseSettings):
     http_head_seconds: float = Field(20.0, gt=0, description="a client has to send the head of a request within this")
     http_body_seconds: float = Field(
         30.0, gt=0, description="a body of which less than 1 KiB comes within this is given up"
+    )
+    http_answer_seconds: float = Field(
+        120.0, gt=0, description="an answer of which a client takes less than 1 KiB within this is broken off"
     )
     trusted_proxies: tuple[str, ...] = Field((), description="addresses whose X-Forwarded-For is believed")
 

@@ -12,6 +12,7 @@ import recpipe
 from recpipe.web import dashboard, errors, health
 from recpipe.web.api import export, ftp_accounts, openapi, operation, recordings, tenants, uploads, users
 from recpipe.web.deps import API, ENDPOINT_THREADS, WebContext
+from recpipe.web.hosts import Hosts
 from recpipe.web.methods import HeadAsGet
 from recpipe.web.password_queue import PasswordQueue
 from recpipe.web.security import Guard, origin_of
@@ -25,7 +26,8 @@ def create_monitor(context: WebContext) -> FastAPI:
     errors.install(app)
     app.include_router(health.router)
     app.add_middleware(HeadAsGet)
-    app.add_middleware(Guard, limits={}, origins=frozenset())
+    hosts = Hosts.of(context.settings, context.settings.metrics_listen)
+    app.add_middleware(Guard, hosts=hosts, limits={}, origins=frozenset())
     return app
 
 
@@ -61,6 +63,7 @@ def create_app(context: WebContext) -> FastAPI:
     app.add_middleware(HeadAsGet)
     app.add_middleware(
         Guard,
+        hosts=Hosts.of(context.settings, context.settings.http_listen),
         limits={uploads.PREFIX: uploads.MOST_BYTES},
         origins=frozenset({origin_of(context.settings.http_url)} - {""}),
     )

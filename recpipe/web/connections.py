@@ -9,9 +9,11 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import h11
 import prometheus_client
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
@@ -23,9 +25,14 @@ from recpipe.settings import Settings
 
 _log = log.get(__name__)
 
-# A body is alive that brings so much in its time; a byte now and then holds no connection.
+# Bytes on the wire for one of a chunked body: chunks of one byte have six. And so many more in all.
+_MOST_FRAMING, _SPARE_FRAMING = 16, 64 * 1024
+# A body is alive that brings so much in its time, an answer of which so much is taken; a byte now and then is neither.
 _PIECE_BYTES = 1024
 _STOP_SECONDS = 5
+# What the kernel holds of an answer before it is sent. It would take megabytes for a client that stops reading, and say
+# that more was taken only when a third of them has gone.
+_UNSENT_BYTES = 256 * 1024
 # asyncio takes in as many connections as its backlog says before any of them can be turned away; the kernel holds more.
 _ACCEPTED_AT_ONCE, _KERNEL_BACKLOG = 16, 2048
 _SAY_AGAIN_SECONDS = 60.0
@@ -38,7 +45,7 @@ _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\n" + _EMPTY
 OPEN = prometheus_client.Gauge("recpipe_http_connections", "HTTP connections that are open", registry=metrics.REGISTRY)
 CLOSED = prometheus_client.Counter(
     "recpipe_http_connections_refused",
-    "HTTP connections closed for a limit: server, address, head or body",
+    "HTTP connections closed for a limit: server, address, head, body or answer",
     ["limit"],
     registry=metrics.REGISTRY,
 )
@@ -56,6 +63,7 @@ class Limits:
     per_address: int
     head_seconds: float
     body_seconds: float
+    answer_seconds: float
     proxies: tuple[str, ...] = ()
 
     @classmethod
@@ -65,6 +73,7 @@ class Limits:
             settings.http_max_per_address,
             settings.http_head_seconds,
             settings.http_body_seconds,
+            settings.http_answer_seconds,
             settings.trusted_proxies,
         )
 
@@ -173,8 +182,30 @@ class Server(uvicorn.Server):
             listening.listen(_KERNEL_BACKLOG)
 
 
+class _Parser(h11.Connection):
+    """h11's parser, which refuses a body that is mostly extensions of its chunks: they count to no limit of bodies."""
+
+    def __init__(self) -> None:
+        super().__init__(h11.SERVER)
+        self._surplus = 0
+
+    def receive_data(self, data: bytes) -> None:
+        self._surplus += len(data)
+        super().receive_data(data)
+
+    def next_event(self) -> Any:
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._surplus = 0
+        elif isinstance(event, h11.Data):
+            self._surplus -= _MOST_FRAMING * len(event.data)
+        elif event is h11.NEED_DATA and self.their_state is h11.SEND_BODY and self._surplus > _SPARE_FRAMING:
+            raise h11.RemoteProtocolError("more chunk extensions than body", 400)
+        return event
+
+
 class Connection(H11Protocol):
-    """One client's connection with a time for the head of a request and for each piece of its body."""
+    """One client's connection with a time for the head of a request, for each piece of its body, and of its answer."""
 
     def __init__(
         self,
@@ -184,15 +215,23 @@ class Connection(H11Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self.conn = _Parser()
         self._census = config.census
         self._limits = config.census.limits
         self._timer: asyncio.TimerHandle | None = None
         self._works = False
         self._new_bytes = 0
         self._piece_at = 0.0
+        self._answer_timer: asyncio.TimerHandle | None = None
+        self._untaken_bytes = 0
+        self._taken_at = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        with suppress(AttributeError, OSError):  # Linux and macOS have it
+            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
+        self._note_taken()
+        self._look_at_answer()
         if self._census.admit(self, self.client[0] if self.client else ""):
             self._wait_for_head()
         else:
@@ -201,6 +240,8 @@ class Connection(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        if self._answer_timer is not None:
+            self._answer_timer.cancel()
         self._census.leave(self)
         super().connection_lost(exc)
 
@@ -209,6 +250,10 @@ class Connection(H11Protocol):
         if self._new_bytes >= _PIECE_BYTES:
             self._new_bytes, self._piece_at = 0, self.loop.time()
         super().data_received(data)
+
+    def resume_writing(self) -> None:
+        self._note_taken()
+        super().resume_writing()
 
     def handle_events(self) -> None:
         super().handle_events()
@@ -265,6 +310,20 @@ class Connection(H11Protocol):
         else:
             self._census.closed_for("body")
             self.transport.abort()
+
+    def _look_at_answer(self) -> None:
+        """See now and then, to the very end, that what was sent is taken: closing alone waits for that for ever."""
+        left = self.transport.get_write_buffer_size()
+        if left == 0 or left > self._untaken_bytes or left <= self._untaken_bytes - _PIECE_BYTES:
+            self._note_taken()
+        elif self.loop.time() - self._taken_at >= self._limits.answer_seconds:
+            self._census.closed_for("answer")
+            self.transport.abort()
+            return
+        self._answer_timer = self.loop.call_later(self._limits.answer_seconds / 4, self._look_at_answer)
+
+    def _note_taken(self) -> None:
+        self._untaken_bytes, self._taken_at = self.transport.get_write_buffer_size(), self.loop.time()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

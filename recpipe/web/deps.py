@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 ENDPOINT_THREADS = 32
 API = "/api/v1"
 SESSION_COOKIE = "recpipe_session"
+# A browser takes such a cookie from this very host alone, over https, for all paths: no sibling host can plant one.
+# Source: RFC 6265bis section 4.1.3.2.
+_OF_HOST = "__Host-"
 
 _NAME_SECONDS = 10.0
 _TENANT_ID = re.compile(r"[0-9a-f]{32}")
@@ -145,12 +148,23 @@ def caller_of(request: Request) -> Principal:
     address = address_of(request.scope)
     if (authorization := request.headers.get("authorization")) is not None:
         principal = context.access.token(bearer_of(authorization), address)
-    elif secret := request.cookies.get(SESSION_COOKIE):
+    elif secret := request.cookies.get(cookie_name(request, SESSION_COOKIE)):
         principal = context.access.sessions.open(secret, address)
     else:
         raise CredentialsRejected
     request.state.actor = principal.name
     return principal
+
+
+def over_https(request: Request) -> bool:
+    """Whether people reach us by https, whatever the connection from the proxy is."""
+    context: WebContext = request.app.state.context
+    return context.settings.http_url.startswith("https:") or request.url.scheme == "https"
+
+
+def cookie_name(request: Request, name: str) -> str:
+    """The name by which a cookie of ours is set and read. Over https one without the prefix counts for nothing."""
+    return _OF_HOST + name if over_https(request) else name
 
 
 async def password_place(request: Request) -> AsyncIterator[None]:

@@ -55,6 +55,23 @@ class CrossSite(errors.RecpipeError):
         super().__init__("This request came from another site. Open the page here and repeat what you were doing.")
 
 
+class Misdirected(errors.RecpipeError):
+    """The request was for a host that this server is not known as; nothing was done."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This server is not known by the name in the Host header. Its operator can make that name "
+            "RECPIPE_HTTP_URL, or add it to RECPIPE_HTTP_ALLOWED_HOSTS; a proxy has to pass on the browser's Host."
+        )
+
+
+class Ambiguous(errors.RecpipeError):
+    """The length of the body can be understood in two ways; the connection is closed after the answer."""
+
+    def __init__(self) -> None:
+        super().__init__("Send Content-Length or, in HTTP/1.1, Transfer-Encoding, and not both.")
+
+
 class TooManyStreams(errors.RecpipeError):
     """One user has as many files on their way as one may; nothing was begun."""
 
@@ -81,6 +98,8 @@ _TABLE: tuple[tuple[type[Exception], int, str, str], ...] = (
     (ServerBusy, 503, "busy", "Too many downloads at once"),
     (errors.TooManySignIns, 503, "too-many-sign-ins", "Too many sign-ins at once"),
     (errors.Forbidden, 403, "forbidden", "Not allowed"),
+    (Misdirected, 421, "misdirected", "Not a name of this server"),
+    (Ambiguous, 400, "bad-request", "Not understood"),
     (CrossSite, 403, "cross-site", "Sent from another site"),
     (errors.NotFound, 404, "not-found", "Not found"),
     (errors.AlreadyExists, 409, "already-exists", "Already exists"),
@@ -159,6 +178,8 @@ def _headers(error: Exception) -> dict[str, str]:
         return dict(_401)
     if isinstance(error, (errors.LockedOut, TooManyStreams, ServerBusy, errors.TooManySignIns)):
         return {"retry-after": str(error.retry_after_seconds)}
+    if isinstance(error, Ambiguous):
+        return {"connection": "close"}
     if isinstance(error, (errors.CatalogueUnavailable, errors.StoreUnavailable)):
         return {"retry-after": "5"}
     if isinstance(error, errors.SpoolFull):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import anyio.to_thread
@@ -17,12 +18,20 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recpipe import log, metrics
-from recpipe.web.errors import CrossSite, respond
+from recpipe.access.memory import Lately
+from recpipe.web.errors import Ambiguous, CrossSite, Misdirected, respond
+from recpipe.web.hosts import Hosts, with_target
 
 _log = log.get(__name__)
 
-# Certificates are the largest things that are pasted; a list of a thousand ids has 36,000 bytes.
-MOST_BODY_BYTES = 1024 * 1024
+# The largest are pasted certificates, 128 KiB in a JSON string at most; a list of a thousand ids has 36,000 bytes.
+MOST_JSON_BYTES = 256 * 1024
+MOST_FORM_BYTES = 64 * 1024
+# Pages where a certificate is pasted or a thousand boxes may be ticked.
+MOST_LONG_FORM_BYTES = 128 * 1024
+_LONG_FORMS = ("/addons/", "/recordings/", "/users/")
+# Whoever may ask for these learns nothing, and orchestrators ask by whatever name they have.
+_FOR_ANY_HOST = ("/healthz", "/readyz")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 # Nothing that we hand out is a page to be framed, sniffed or run; the dashboard sets its own policy over this one.
@@ -53,41 +62,70 @@ class Guard:
     """The outermost layer.
 
     Args:
-        limits: path prefix -> most bytes of a body; other paths take `MOST_BODY_BYTES`.
+        hosts: the names that this server goes by.
+        limits: path prefix -> most bytes of a body, where it is not that of forms and JSON.
         origins: further origins of our own pages, such as the public URL behind a proxy.
     """
 
-    def __init__(self, app: ASGIApp, limits: Mapping[str, int], origins: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, hosts: Hosts, limits: Mapping[str, int], origins: frozenset[str]) -> None:
         self._app = app
+        self._hosts = hosts
         self._limits = limits
         self._origins = origins
+        self._said_lately = Lately(60, most=100)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
+        scope = with_target(scope)
         answer = _Answer(send, https=scope["scheme"] == "https")
         headers = Headers(scope=scope)
-        limit = next(
-            (most for prefix, most in self._limits.items() if scope["path"].startswith(prefix)), MOST_BODY_BYTES
-        )
+        limit = self._most_bytes(scope["path"])
         try:
+            self._check_host(scope, headers)
+            if "transfer-encoding" in headers and ("content-length" in headers or scope["http_version"] == "1.0"):
+                raise Ambiguous
             if _length(headers) > limit:
                 raise _too_large(limit)
-            if is_cross_site(scope["method"], headers, self._origins):
+            if is_cross_site(scope["method"], scope["scheme"], headers, self._origins):
                 raise CrossSite
             await self._app(scope, _limited(receive, limit), answer)
         except Exception as error:
             if answer.status:
                 _log.exception("answer broken off", route=route_of(scope))
                 raise
-            if not isinstance(error, (CrossSite, HTTPException)):
+            if not isinstance(error, (CrossSite, Misdirected, Ambiguous, HTTPException)):
                 _log.exception("request failed", route=route_of(scope))
             told = await anyio.to_thread.run_sync(respond, Request(scope), error)
             await told(scope, receive, answer)
         finally:
             self._note(scope, answer, time.perf_counter() - started)
+
+    def _most_bytes(self, path: str) -> int:
+        for prefix, most in self._limits.items():
+            if path.startswith(prefix):
+                return most
+        if path.startswith("/api/"):
+            return MOST_JSON_BYTES
+        return MOST_LONG_FORM_BYTES if path.startswith(_LONG_FORMS) else MOST_FORM_BYTES
+
+    def _check_host(self, scope: Scope, headers: Headers) -> None:
+        host = headers.get("host")
+        if host is None and scope["http_version"] == "1.0":  # no browser's, and checks of load balancers may be
+            return
+        if scope["path"] in _FOR_ANY_HOST or self._hosts.take(host or ""):
+            return
+        said = ascii(host)[:100]
+        if self._said_lately.first((said,), datetime.now(UTC)):
+            _log.warning(
+                "request for another host refused",
+                host=said,
+                address=address_of(scope),
+                hint="if people reach this server by that name, set http_url or add it to http_allowed_hosts",
+            )
+        raise Misdirected
 
     @staticmethod
     def _note(scope: Scope, answer: _Answer, seconds: float) -> None:
@@ -136,14 +174,15 @@ class _Answer:
         await self._send(message)
 
 
-def is_cross_site(method: str, headers: Mapping[str, str], origins: frozenset[str]) -> bool:
+def is_cross_site(method: str, scheme: str, headers: Mapping[str, str], origins: frozenset[str]) -> bool:
     """Whether a browser sent a change on behalf of another site's page.
 
     A request with an Authorization header is no browser's doing: no site can make one send that to us.
 
     Args:
+        scheme: of the request, as far as the server knows.
         headers: names in any case (starlette's `Headers`).
-        origins: our own, beside the one of the Host header.
+        origins: our own, beside the one of scheme and Host header; where one has that host, its scheme counts alone.
 
     Source: W3C Fetch Metadata; OWASP CSRF Prevention Cheat Sheet, "Fetch Metadata headers" and "Verifying origin".
     """
@@ -155,7 +194,10 @@ def is_cross_site(method: str, headers: Mapping[str, str], origins: frozenset[st
     origin = headers.get("origin")
     if origin is None:
         return False  # no browser: those send one of the two with every change
-    return origin not in origins and origin.partition("://")[2] != headers.get("host")
+    host = headers.get("host", "")
+    if any(own.endswith(f"://{host}") for own in origins):
+        return origin not in origins
+    return origin not in origins and origin != f"{scheme}://{host}"
 
 
 def address_of(scope: Scope) -> str:

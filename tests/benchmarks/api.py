@@ -56,7 +56,7 @@ class Client:
 
     def get(self, path: str) -> int:
         """Bytes of the body."""
-        self._socket.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n{self._peer.headers}\r\n".encode())
+        self._socket.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{self._peer.headers}\r\n".encode())
         view, head = memoryview(self._buffer), b""
         while (end := head.find(b"\r\n\r\n")) < 0:
             count = self._socket.recv_into(view)

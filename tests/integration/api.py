@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 
 from recpipe import wiring
 from recpipe.access import tokens
@@ -34,6 +33,7 @@ from recpipe.model import (
 from recpipe.settings import Settings
 from recpipe.store.layout import new_object_key
 from recpipe.web.app import create_app
+from recpipe.web.connections import Config, Server
 from recpipe.web.deps import WebContext
 from tests.services.sqlite import new_catalogue
 
@@ -168,19 +168,9 @@ def world(root: Path, **settings: Any) -> Iterator[World]:
 
 
 @contextmanager
-def served(context: WebContext, **config: Any) -> Iterator[str]:
-    """A real server on a real socket; its URL."""
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(context),
-            host="127.0.0.1",
-            port=0,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            **config,
-        )
-    )
+def served(context: WebContext) -> Iterator[str]:
+    """The product's server on a real socket; its URL."""
+    server = Server(Config(create_app(context), context.settings, host="127.0.0.1", port=0))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

@@ -35,7 +35,7 @@ def media(world: World, key: str) -> str:
 
 
 def raw_request(path: str, token: str) -> bytes:
-    return f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
 
 
 def open_objects() -> int:

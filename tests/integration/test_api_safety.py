@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from recpipe.access.tokens import fingerprint, new_token
 from recpipe.catalogue.repository import new_id
 from recpipe.errors import LockedOut
 from recpipe.model import Role
-from recpipe.web.deps import SESSION_COOKIE
+from recpipe.web.deps import SESSION_COOKIE, WebContext
 from recpipe.web.password_queue import MOST_WAITING
 from tests.integration.api import SECRET_NUMBER, World, served, world
 
@@ -239,11 +240,14 @@ def test_the_word_of_a_proxy_counts_only_where_it_is_trusted(there: World) -> No
             [event] = client.get("/api/v1/audit", params={"tenant": name, "action": "tenant.create"}).json()["items"]
         return str(event["address"])
 
-    with served(there.context, proxy_headers=False) as plain:
+    def trusting(*proxies: str) -> WebContext:
+        return replace(there.context, settings=there.context.settings.model_copy(update={"trusted_proxies": proxies}))
+
+    with served(trusting()) as plain:
         assert address(plain) == "127.0.0.1"
-    with served(there.context, proxy_headers=True, forwarded_allow_ips=["127.0.0.1"]) as behind:
+    with served(trusting("127.0.0.1")) as behind:
         assert address(behind) == "203.0.113.9"
-    with served(there.context, proxy_headers=True, forwarded_allow_ips=["192.0.2.1"]) as elsewhere:
+    with served(trusting("192.0.2.1")) as elsewhere:
         assert address(elsewhere) == "127.0.0.1"
 
 

@@ -57,7 +57,7 @@ class SlowReader:
         self._socket.connect((url.hostname or "", url.port or 0))
         line = f"POST {ZIP}" if zipped else f"GET {media(there, 'big')}"
         body = json.dumps(chosen(there, "big")) if zipped else ""
-        headers = [f"{line} HTTP/1.1", "Host: x", f"Authorization: Bearer {there.tokens[who]}"]
+        headers = [f"{line} HTTP/1.1", "Host: localhost", f"Authorization: Bearer {there.tokens[who]}"]
         headers += [f"Range: bytes={ranges}"] if ranges else []
         headers += ["Content-Type: application/json", f"Content-Length: {len(body)}"] if body else []
         self._socket.sendall("\r\n".join([*headers, "", body]).encode())
@@ -90,7 +90,7 @@ def wait_for_no_streams() -> None:
 @pytest.fixture
 def roomy(tmp_path: Path) -> Iterator[World]:
     """Takes more slow readers than the web role has threads."""
-    with busy_world(tmp_path, http_max_streams_per_user=200, http_max_streams=200) as there:
+    with busy_world(tmp_path, http_max_streams_per_user=200, http_max_streams=200, http_max_per_address=400) as there:
         yield there
 
 

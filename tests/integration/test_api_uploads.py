@@ -159,7 +159,7 @@ def test_no_name_leads_out_of_the_spool(there: World, root: Path, name: str) -> 
     url = urlsplit(there.url)
     target = f"/api/v1/uploads/kazoo/{name}".replace("\0", "%00")
     with socket.create_connection((url.hostname or "", url.port or 0), timeout=10) as client:
-        head = f"PUT {target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {there.tokens['pbx']}\r\n"
+        head = f"PUT {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {there.tokens['pbx']}\r\n"
         client.sendall(f"{head}Connection: close\r\nContent-Length: 4\r\n\r\nRIFF".encode())
         answer = b""
         while piece := client.recv(65536):
@@ -173,9 +173,8 @@ def test_no_name_leads_out_of_the_spool(there: World, root: Path, name: str) -> 
 def test_an_upload_that_breaks_off_leaves_nothing(there: World, root: Path) -> None:
     url = urlsplit(there.url)
     with socket.create_connection((url.hostname or "", url.port or 0), timeout=10) as client:
-        head = (
-            f"PUT /api/v1/uploads/kazoo/{NAME} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {there.tokens['pbx']}\r\n"
-        )
+        head = f"PUT /api/v1/uploads/kazoo/{NAME} HTTP/1.1\r\nHost: localhost\r\n"
+        head += f"Authorization: Bearer {there.tokens['pbx']}\r\n"
         client.sendall(f"{head}Content-Length: 1000000\r\n\r\n".encode() + AUDIO)
     incoming = root / "kazoo/.recpipe/incoming"
     assert there.client("pbx").put("/api/v1/uploads/kazoo/other.mp3", content=AUDIO).status_code == 201

@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import pytest
 
-from recpipe import descriptors
+from recpipe import descriptors, metrics
 from recpipe.settings import Settings
 from recpipe.web.connections import Config, Server
 
@@ -42,9 +42,9 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 
 
 @contextmanager
-def listening(**settings: Any) -> Iterator[tuple[str, int]]:
+def listening(app: Any = echo, **settings: Any) -> Iterator[tuple[str, int]]:
     """A server as `recpipe serve` starts it, around a small application; its address."""
-    server = Server(Config(echo, Settings(**settings), host="127.0.0.1", port=0, lifespan="off"))
+    server = Server(Config(app, Settings(**settings), host="127.0.0.1", port=0, lifespan="off"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
@@ -159,6 +159,66 @@ def test_a_body_must_keep_coming_and_may_take_its_time() -> None:
                     dripping.sendall(b"a")
                     time.sleep(0.1)
             assert time.monotonic() - begun < 8
+
+
+@pytest.mark.parametrize("size", [20_000, 3_000_000, 30_000_000], ids=["small", "large", "streamed"])
+def test_an_answer_that_is_not_taken_gives_everything_back(size: int) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    async def generous(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        begun.set()
+        piece = bytes(min(size, 256 * 1024 if size > 5_000_000 else size))
+        try:
+            for _ in range(max(1, size // len(piece))):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            ended.set()
+
+    with listening(generous, http_answer_seconds=0.6, http_head_seconds=0.2) as address:
+        with few_bytes(address) as client:
+            for _ in range(300):  # one after the other, so that small ones fill the buffers too
+                with suppress(OSError):
+                    client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert begun.wait(10) and ended.wait(10)
+            closed_within(10)
+        assert get(address) == 200
+
+
+def test_an_answer_may_be_taken_slowly() -> None:
+    async def generous(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"3000000")]})
+        await send({"type": "http.response.body", "body": bytes(3_000_000)})
+
+    with listening(generous, http_answer_seconds=1.5) as address, few_bytes(address) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        taken, begun = 0, time.monotonic()
+        while time.monotonic() - begun < 3:
+            taken += len(client.recv(16_384))
+            time.sleep(0.01)
+        assert taken < 2_000_000
+        while piece := client.recv(65_536):
+            taken += len(piece)
+            if taken > 3_000_000:
+                break
+        assert taken > 3_000_000
+
+
+def few_bytes(address: tuple[str, int]) -> socket.socket:
+    """A client whose kernel takes in little for it."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.settimeout(10)
+    client.connect(address)
+    return client
+
+
+def closed_within(seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while metrics.REGISTRY.get_sample_value("recpipe_http_connections"):
+        assert time.monotonic() < deadline, "connections are not given back"
+        time.sleep(0.02)
 
 
 def test_connections_fit_into_the_descriptors_that_there_are() -> None:

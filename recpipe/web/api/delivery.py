@@ -16,7 +16,7 @@ import anyio
 import anyio.to_thread
 from fastapi import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from recpipe import log
 from recpipe.access.principal import Action, Principal
@@ -32,8 +32,6 @@ from recpipe.web.streams import Streams
 _log = log.get(__name__)
 
 PIECE_BYTES = 256 * 1024
-# A client that takes less than one piece in this time is gone or wants to hold our streams.
-SEND_SECONDS = 120
 PRESIGNED_SECONDS = 300
 
 # Shown inline by no browser that heeds the type, kept by none without asking us again.
@@ -87,13 +85,9 @@ class Streamed(StreamingResponse):
             yield piece
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def patient(message: Message) -> None:
-            with anyio.fail_after(SEND_SECONDS):
-                await send(message)
-
         try:
-            await super().__call__(scope, receive, patient)
-        except (RecpipeError, OSError, TimeoutError) as error:
+            await super().__call__(scope, receive, send)
+        except (RecpipeError, OSError) as error:
             # Nothing can be said any more: an answer that stays incomplete makes the server cut the connection.
             _log.warning("answer broken off", error=type(error).__name__, route=route_of(scope))
         finally:

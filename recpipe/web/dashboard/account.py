@@ -10,7 +10,8 @@ from recpipe.access import totp
 from recpipe.access.second_factor import ISSUER, Enrolment
 from recpipe.errors import CredentialsRejected, InputInvalid, RecpipeError
 from recpipe.web.dashboard import qr
-from recpipe.web.dashboard.desk import Desk, Form, Looking, TheDesk, Viewer, keep_session, redirect
+from recpipe.web.dashboard.desk import Desk, Looking, TheDesk, Viewer, keep_session, redirect
+from recpipe.web.dashboard.forms import Form
 from recpipe.web.deps import PasswordPlace
 from recpipe.web.errors import Problem, problem_of
 
@@ -131,7 +132,7 @@ def end_others(request: Request, desk: TheDesk, viewer: Looking) -> Response:
 
 def _rotated(desk: Desk, request: Request, viewer: Viewer, response: Response) -> Response:
     """Rights changed, so the cookie does too."""
-    return keep_session(desk, request, response, desk.context.access.sessions.rotate(viewer.principal))
+    return keep_session(request, response, desk.context.access.sessions.rotate(viewer.principal))
 
 
 def _problem(refused: RecpipeError) -> Problem:

@@ -8,13 +8,13 @@ from fastapi import APIRouter, Request, Response
 
 from keys.certificate import vet
 from keys.errors import CertificateRejected, KeysError
-from keys.pasted import LARGEST_PASTE_BYTES
 from recpipe.access.principal import Action
 from recpipe.errors import Forbidden, NotFound, RecpipeError
 from recpipe.model import CertificateState, Tenant, TenantCertificate
 from recpipe.pending import Kind
 from recpipe.web.api.delivery import disposition
-from recpipe.web.dashboard.desk import Desk, Form, Looking, TheDesk, Viewer, redirect
+from recpipe.web.dashboard.desk import Desk, Looking, TheDesk, Viewer, redirect
+from recpipe.web.dashboard.forms import Form
 from recpipe.web.errors import problem_of
 
 router = APIRouter(include_in_schema=False)
@@ -141,7 +141,7 @@ def _given(form: Form) -> bytes | str:
     Raises:
         CertificateRejected: both were given.
     """
-    chosen_file, pasted = form.file("file", LARGEST_PASTE_BYTES), form.text("pasted")
+    chosen_file, pasted = form.file("file"), form.text("pasted")
     if chosen_file and pasted.strip():
         raise CertificateRejected(
             "several-certificates", "A file was chosen, and text was pasted too.", "Give one of the two."

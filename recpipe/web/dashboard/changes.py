@@ -7,7 +7,8 @@ from fastapi import APIRouter, Request, Response
 from recpipe.access.principal import Action
 from recpipe.errors import Forbidden, RecpipeError
 from recpipe.web.dashboard.addons import chosen
-from recpipe.web.dashboard.desk import Desk, Form, Looking, TheDesk, Viewer, redirect
+from recpipe.web.dashboard.desk import Desk, Looking, TheDesk, Viewer, redirect
+from recpipe.web.dashboard.forms import Form
 from recpipe.web.errors import problem_of
 
 LABELS = {

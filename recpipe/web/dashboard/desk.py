@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 import jinja2
 from fastapi import Depends, Request, Response
-from starlette.datastructures import FormData
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from recpipe.access.authority import check_text
@@ -22,7 +21,7 @@ from recpipe.mail import Mailer, Outbox
 from recpipe.model import Tenant, User
 from recpipe.pending import PendingChanges
 from recpipe.web.dashboard import assets, shown
-from recpipe.web.deps import SESSION_COOKIE, WebContext
+from recpipe.web.deps import SESSION_COOKIE, WebContext, cookie_name, over_https
 from recpipe.web.errors import Problem
 from recpipe.web.security import address_of
 
@@ -48,6 +47,8 @@ _HEADERS = {
     "content-security-policy": POLICY,
     "cache-control": "no-store",
     "cross-origin-opener-policy": "same-origin",
+    # With "no-referrer" browsers send our own forms with `Origin: null`, and over http that is all there is to go by.
+    "referrer-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
 SIGN_IN = "/sign-in"
@@ -112,11 +113,6 @@ class Desk:
         trail.record(event(by, "quarantine.reason", now, subject=entry_id, reason=check_text("reason", reason)))
         self.context.quarantine.discard(by, entry_id)
 
-    @property
-    def secure(self) -> bool:
-        """Whether people reach us by https, whatever the connection from the proxy is."""
-        return self.context.settings.http_url.startswith("https:")
-
     def page(
         self, request: Request, template: str, viewer: Viewer | None = None, *, status: int = 200, **values: Any
     ) -> Response:
@@ -143,10 +139,30 @@ def redirect(path: str) -> RedirectResponse:
     return RedirectResponse(path, 303, {"cache-control": "no-store"})
 
 
-def keep_session(desk: Desk, request: Request, response: Response, secret: str) -> Response:
+def keep_session(request: Request, response: Response, secret: str) -> Response:
     """Hand out the cookie of a session. It ends with the browser, or when the server says so."""
-    secure = desk.secure or request.url.scheme == "https"
-    response.set_cookie(SESSION_COOKIE, secret, httponly=True, samesite="lax", secure=secure, path="/")
+    return set_cookie(request, response, SESSION_COOKIE, secret, samesite="lax")
+
+
+def set_cookie(
+    request: Request,
+    response: Response,
+    name: str,
+    value: str,
+    *,
+    samesite: Literal["lax", "strict"],
+    seconds: int | None = None,
+) -> Response:
+    """Give the browser a cookie that no script can read; with `seconds=0` take it away."""
+    response.set_cookie(
+        cookie_name(request, name),
+        value,
+        max_age=seconds,
+        httponly=True,
+        samesite=samesite,
+        secure=over_https(request),
+        path="/",
+    )
     return response
 
 
@@ -171,36 +187,6 @@ def error_page(request: Request, problem: Problem) -> Response:
 # --- what endpoints are given ---------------------------------------------------------------------------------
 
 
-class Fields:
-    """A form as it was sent: text that somebody typed, and files that somebody chose."""
-
-    def __init__(self, form: FormData) -> None:
-        self._form = form
-
-    def text(self, name: str, default: str = "") -> str:
-        value = self._form.get(name, default)
-        return value if isinstance(value, str) else default
-
-    def file(self, name: str, most_bytes: int) -> bytes:
-        """What was chosen in a file field; of a larger one a byte more than is taken. Nothing where none was chosen."""
-        value = self._form.get(name)
-        return b"" if value is None or isinstance(value, str) else value.file.read(most_bytes + 1)
-
-    def all(self, name: str) -> list[str]:
-        return [value for value in self._form.getlist(name) if isinstance(value, str)]
-
-    def on(self, name: str) -> bool:
-        return self.text(name) != ""
-
-    def lines(self, name: str) -> list[str]:
-        return [line.strip() for line in self.text(name).replace(",", "\n").splitlines() if line.strip()]
-
-
-async def _fields(request: Request) -> AsyncIterator[Fields]:
-    async with request.form(max_fields=2000) as form:
-        yield Fields(form)
-
-
 async def _desk(request: Request) -> Desk:
     desk: Desk = request.app.state.desk
     return desk
@@ -214,7 +200,7 @@ def viewer_of(request: Request) -> Viewer:
     """
     desk: Desk = request.app.state.desk
     context = desk.context
-    secret = request.cookies.get(SESSION_COOKIE)
+    secret = request.cookies.get(cookie_name(request, SESSION_COOKIE))
     if not secret:
         raise CredentialsRejected
     principal = context.access.sessions.open(secret, address_of(request.scope))
@@ -227,7 +213,6 @@ def viewer_of(request: Request) -> Viewer:
 
 TheDesk = Annotated[Desk, Depends(_desk)]
 Looking = Annotated[Viewer, Depends(viewer_of)]
-Form = Annotated[Fields, Depends(_fields)]
 
 
 def _environment() -> jinja2.Environment:

@@ -12,7 +12,8 @@ from recpipe.errors import RecpipeError
 from recpipe.model import Direction, Tenant
 from recpipe.settings import split_listen
 from recpipe.web.dashboard.addons import chosen
-from recpipe.web.dashboard.desk import Desk, Fields, Form, Looking, TheDesk, Viewer, redirect
+from recpipe.web.dashboard.desk import Desk, Looking, TheDesk, Viewer, redirect
+from recpipe.web.dashboard.forms import Fields, Form
 from recpipe.web.deps import PasswordPlace
 from recpipe.web.errors import problem_of
 

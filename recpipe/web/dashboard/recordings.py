@@ -23,7 +23,8 @@ from recpipe.web.api import export
 from recpipe.web.api.asking import Asked, understood
 from recpipe.web.api.delivery import deliver
 from recpipe.web.api.playable import deliver_playable, needs_conversion
-from recpipe.web.dashboard.desk import Desk, Form, Looking, TheDesk, Viewer, redirect
+from recpipe.web.dashboard.desk import Desk, Looking, TheDesk, Viewer, redirect
+from recpipe.web.dashboard.forms import Form
 from recpipe.web.errors import problem_of
 from recpipe.web.schemas import Selection
 

@@ -12,7 +12,8 @@ from fastapi import APIRouter, Request, Response
 from recpipe.access.principal import Action
 from recpipe.errors import RecpipeError
 from recpipe.model import CertificateState, RecordingQuery, StoreFormat, Tenant
-from recpipe.web.dashboard.desk import Desk, Fields, Form, Looking, TheDesk, Viewer, redirect
+from recpipe.web.dashboard.desk import Desk, Looking, TheDesk, Viewer, redirect
+from recpipe.web.dashboard.forms import Fields, Form
 from recpipe.web.deps import tenant_of
 from recpipe.web.errors import problem_of
 

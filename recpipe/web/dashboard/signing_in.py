@@ -12,8 +12,9 @@ from recpipe.access.principal import Principal
 from recpipe.errors import Conflict, CredentialsRejected, InputInvalid, LockedOut, RecpipeError
 from recpipe.model import LinkPurpose
 from recpipe.web.dashboard import letters
-from recpipe.web.dashboard.desk import SIGN_IN, Desk, Form, Looking, TheDesk, keep_session, redirect, viewer_of
-from recpipe.web.deps import SESSION_COOKIE, PasswordPlace
+from recpipe.web.dashboard.desk import SIGN_IN, Desk, Looking, TheDesk, keep_session, redirect, set_cookie, viewer_of
+from recpipe.web.dashboard.forms import Form
+from recpipe.web.deps import SESSION_COOKIE, PasswordPlace, cookie_name
 from recpipe.web.errors import Problem, problem_of
 from recpipe.web.security import address_of
 
@@ -34,7 +35,7 @@ def home(request: Request) -> Response:
 @router.get(SIGN_IN)
 def sign_in_page(request: Request, desk: TheDesk, next: str = "") -> Response:
     """The form; who is signed in already goes on."""
-    if request.cookies.get(SESSION_COOKIE) and "done" not in request.query_params:
+    if request.cookies.get(cookie_name(request, SESSION_COOKIE)) and "done" not in request.query_params:
         try:
             viewer_of(request)
             return redirect(ours(next))
@@ -58,23 +59,14 @@ def sign_in(request: Request, desk: TheDesk, form: Form, _place: PasswordPlace) 
     if result.principal is not None:
         return _let_in(desk, request, result.principal, wanted)
     response = desk.page(request, "second-factor.html", next=wanted)
-    response.set_cookie(
-        _TICKET,
-        result.ticket or "",
-        max_age=_TICKET_SECONDS,
-        httponly=True,
-        samesite="strict",
-        secure=desk.secure or request.url.scheme == "https",
-        path=SIGN_IN,
-    )
-    return response
+    return set_cookie(request, response, _TICKET, result.ticket or "", samesite="strict", seconds=_TICKET_SECONDS)
 
 
 @router.post(f"{SIGN_IN}/code")
 def second_factor(request: Request, desk: TheDesk, form: Form) -> Response:
     """The code of the authenticator app, or a recovery code."""
     wanted = ours(form.text("next"), "")
-    ticket = request.cookies.get(_TICKET, "")
+    ticket = request.cookies.get(cookie_name(request, _TICKET), "")
     try:
         principal = desk.context.access.second_factor(ticket, form.text("code"), address_of(request.scope))
     except (CredentialsRejected, LockedOut) as refused:
@@ -82,17 +74,14 @@ def second_factor(request: Request, desk: TheDesk, form: Form) -> Response:
         problem = _refused(refused, words)
         return desk.page(request, "second-factor.html", status=problem.status, problem=problem, next=wanted)
     response = _let_in(desk, request, principal, wanted)
-    response.delete_cookie(_TICKET, path=SIGN_IN)
-    return response
+    return set_cookie(request, response, _TICKET, "", samesite="strict", seconds=0)
 
 
 @router.post("/sign-out")
 def sign_out(request: Request, desk: TheDesk, viewer: Looking) -> Response:
     """End this session, here and in the browser."""
     desk.context.access.sessions.end(viewer.principal)
-    response = redirect(f"{SIGN_IN}?done=signed-out")
-    response.delete_cookie(SESSION_COOKIE, path="/")
-    return response
+    return set_cookie(request, redirect(f"{SIGN_IN}?done=signed-out"), SESSION_COOKIE, "", samesite="lax", seconds=0)
 
 
 # --- registering ----------------------------------------------------------------------------------------------
@@ -231,12 +220,12 @@ def _same_twice(password: str, again: str) -> None:
 
 def _let_in(desk: Desk, request: Request, principal: Principal, wanted: str) -> Response:
     """A session of its own for every sign-in: one that somebody planted before is worth nothing."""
-    if old := request.cookies.get(SESSION_COOKIE):
+    if old := request.cookies.get(cookie_name(request, SESSION_COOKIE)):
         with contextlib.suppress(CredentialsRejected):
             desk.context.access.sessions.end(desk.context.access.sessions.open(old, principal.address))
     agent = request.headers.get("user-agent", "")
     secret = desk.context.access.sessions.start(principal, principal.address, agent)
-    return keep_session(desk, request, redirect(wanted or "/"), secret)
+    return keep_session(request, redirect(wanted or "/"), secret)
 
 
 def _refused(error: RecpipeError, words: str) -> Problem:

@@ -13,7 +13,8 @@ from recpipe.access.principal import Action
 from recpipe.errors import InputInvalid, RecpipeError
 from recpipe.model import DayTotal
 from recpipe.store.base import Chooses, Store
-from recpipe.web.dashboard.desk import Desk, Form, Looking, TheDesk, Viewer, redirect
+from recpipe.web.dashboard.desk import Desk, Looking, TheDesk, Viewer, redirect
+from recpipe.web.dashboard.forms import Form
 from recpipe.web.errors import problem_of
 
 DAYS = 14

@@ -13,7 +13,8 @@ from recpipe.errors import InputInvalid, RecpipeError
 from recpipe.model import Role, UserStatus
 from recpipe.web.dashboard import letters
 from recpipe.web.dashboard.account import NOTIFICATIONS
-from recpipe.web.dashboard.desk import Desk, Fields, Form, Looking, TheDesk, Viewer, redirect
+from recpipe.web.dashboard.desk import Desk, Looking, TheDesk, Viewer, redirect
+from recpipe.web.dashboard.forms import Fields, Form
 from recpipe.web.deps import PasswordPlace
 from recpipe.web.errors import problem_of
 

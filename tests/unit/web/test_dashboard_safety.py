@@ -100,8 +100,9 @@ def test_the_cookie_of_a_session_is_for_the_server_and_https_alone(url: str, bea
     with client(url) as session:
         answer = sign_in(session, bea)
     cookie = answer.headers["set-cookie"].lower()
-    assert answer.status_code == 303 and cookie.startswith(SESSION_COOKIE)
+    assert answer.status_code == 303 and cookie.startswith(f"__host-{SESSION_COOKIE}=")
     assert "httponly" in cookie and "secure" in cookie and "samesite=lax" in cookie
+    assert "path=/;" in f"{cookie};" and "domain" not in cookie
 
 
 def test_each_sign_in_has_a_session_of_its_own_and_ends_the_one_before(url: str, bea: str) -> None:
@@ -140,7 +141,7 @@ def test_a_certificate_comes_as_a_file_as_well(url: str, bea: str, key_pair: Key
         for content in (key_pair.der, key_pair.pem, bundle):
             assert "This can be used." in told(content).text
         assert "This can be used." in told(b"", key_pair.pem.decode()).text, "a file field that was left empty"
-        assert "larger than 128 KiB" in told(key_pair.pem + b"\n" * 131_072).text
+        assert "larger than the 131,072 bytes" in told(key_pair.pem + b"\n" * 131_072).text
         assert "Give one of the two." in told(key_pair.der, key_pair.pem.decode()).text
         refused = told(key_pair.key_pem, path="/addons/certificates")
         assert refused.status_code == 422 and "exposed" in refused.text and "BEGIN PRIVATE" not in refused.text
