@@ -18,6 +18,7 @@ from recpipe.access.login import Access
 from recpipe.access.passwords import Passwords
 from recpipe.access.registration import Registration
 from recpipe.access.tenants import Tenants
+from recpipe.access.totp_secrets import TotpSecrets
 from recpipe.access.trail import Trail
 from recpipe.catalogue import Catalogue
 from recpipe.disposal import Disposal
@@ -52,7 +53,7 @@ class Parts:
     tokens: ApiTokens
     links: Links
     registration: Registration
-    at_rest: AtRest
+    totp_secrets: TotpSecrets
     ftp_accounts: FtpAccounts
     quarantine: QuarantineDesk
     clock: Clock
@@ -85,6 +86,7 @@ def open_parts(settings: Settings, clock: Clock = utc_now) -> Iterator[Parts]:
         store = open_store(settings)
         trail, passwords = Trail(catalogue, clock), Passwords()
         at_rest = AtRest(lambda: notes.recovery_key(settings))
+        totp_secrets = TotpSecrets(at_rest)
         accounts = Accounts(catalogue, clock, passwords, trail)
         reader = Reader(catalogue, store, clock, trail)
         yield Parts(
@@ -92,7 +94,7 @@ def open_parts(settings: Settings, clock: Clock = utc_now) -> Iterator[Parts]:
             catalogue=catalogue,
             store=store,
             trail=trail,
-            access=Access(catalogue, clock, passwords, trail),
+            access=Access(catalogue, clock, passwords, trail, totp_secrets),
             reader=reader,
             disposal=Disposal(catalogue, store, reader, clock),
             keyring=Keyring(catalogue, clock, trail),
@@ -101,7 +103,7 @@ def open_parts(settings: Settings, clock: Clock = utc_now) -> Iterator[Parts]:
             tokens=ApiTokens(catalogue, accounts, clock, trail),
             links=Links(catalogue, accounts, clock, passwords, trail),
             registration=Registration(catalogue, at_rest, clock, trail),
-            at_rest=at_rest,
+            totp_secrets=totp_secrets,
             ftp_accounts=FtpAccounts(catalogue, clock, passwords, trail),
             quarantine=QuarantineDesk(settings, catalogue, clock, trail),
             clock=clock,

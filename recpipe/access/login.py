@@ -16,11 +16,12 @@ from recpipe.access.memory import Briefly, Lately
 from recpipe.access.passwords import Passwords
 from recpipe.access.principal import Kind, Principal
 from recpipe.access.sessions import Sessions
+from recpipe.access.totp_secrets import TotpSecrets
 from recpipe.access.trail import Clock, Trail, event
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.catalogue.work import Work
-from recpipe.errors import CredentialsRejected, LockedOut, NotFound
+from recpipe.errors import CredentialsRejected, LockedOut, NotFound, SecretUnreadable
 from recpipe.model import (
     AuditEvent,
     FtpAccount,
@@ -73,8 +74,10 @@ class Access:
         clock: Clock,
         passwords: Passwords,
         trail: Trail,
+        totp_secrets: TotpSecrets,
     ) -> None:
         self._catalogue = catalogue
+        self._totp_secrets = totp_secrets
         self._clock = clock
         self._passwords = passwords
         self._trail = trail
@@ -125,6 +128,7 @@ class Access:
             CredentialsRejected: the code is wrong or was used before, or the ticket is; the ticket stays good for
                 another try within its five minutes.
             LockedOut: too many failures of this account or from this address.
+            SecretUnreadable: the code cannot be checked, since this installation lacks the key; see the log.
         """
         now = self._clock()
         digest = tokens.fingerprint(ticket)
@@ -137,12 +141,15 @@ class Access:
                 # Counted first: guesses sent all at once must not slip past the counter together.
                 Attempt.at(Holder.PERSON, user.username, address).take(work, now)
             with self._catalogue.begin() as work:
-                if user.status is not UserStatus.ACTIVE or not _code_fits(work, user, code, now):
+                if user.status is not UserStatus.ACTIVE or not self._code_fits(work, user, code, now):
                     raise CredentialsRejected
                 work.links.use(digest, LinkPurpose.SECOND_FACTOR, now)
                 return self._let_in(work, user, address, Door.HTTP, now, second_factor=True)
         except LockedOut as locked:
             self._locked(locked, user.username if user else _NOBODY, key, address, Door.HTTP)
+            raise
+        except SecretUnreadable:
+            self._failed(user.username if user else "", _nothing, address, Door.HTTP, "secret-unreadable")
             raise
         except (CredentialsRejected, NotFound):
             # The account's counters have this attempt already.
@@ -346,6 +353,16 @@ class Access:
         )
         return secret
 
+    def _code_fits(self, work: Work, user: User, code: str, now: datetime) -> bool:
+        # First: these work also where the key of the secrets is lost.
+        if work.users.use_recovery_hash(user.id, totp.recovery_hash(code)):
+            return True
+        step = self._totp_secrets.matching_step(user, code, now)
+        if step is None or not work.users.use_totp_step(user.id, step):
+            return False
+        self._totp_secrets.seal(work, user)
+        return True
+
     def _note_token_use(self, token: Token, principal: Principal, now: datetime) -> None:
         first = self._token_logins.first((token.id, principal.address), now)
         stale = token.last_used_at is None or (now - token.last_used_at).total_seconds() >= LAST_USE_SECONDS
@@ -368,6 +385,10 @@ class _Candidate(Generic[Known]):
     tenant_id: str | None = None
 
 
+def _nothing(_work: Work, _now: datetime) -> None:
+    """What is counted where it was nobody's failure."""
+
+
 def _no_password_login(user: User, door: Door) -> str:
     """Why a password does not open this door for this user; "" where it does."""
     if user.status is not UserStatus.ACTIVE:
@@ -377,13 +398,6 @@ def _no_password_login(user: User, door: Door) -> str:
     if user.totp_secret and door is not Door.HTTP:
         return "second-factor-needed"
     return "" if user.password_hash else "no-password"
-
-
-def _code_fits(work: Work, user: User, code: str, now: datetime) -> bool:
-    step = totp.matching_step(user.totp_secret, code, now) if user.totp_secret else None
-    if step is not None:
-        return work.users.use_totp_step(user.id, step)
-    return work.users.use_recovery_hash(user.id, totp.recovery_hash(code))
 
 
 def _token(work: Work, digest: str) -> tuple[Token, User, Collection[Grant]] | None:

@@ -10,7 +10,8 @@ from recpipe.access import totp
 from recpipe.access.accounts import Accounts, is_self
 from recpipe.access.authority import own_tenant
 from recpipe.access.principal import Kind, Principal
-from recpipe.access.trail import Clock, event, utc_now
+from recpipe.access.totp_secrets import TotpSecrets
+from recpipe.access.trail import Clock, event
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.work import Work
 from recpipe.errors import Conflict, Forbidden, InputInvalid
@@ -30,8 +31,9 @@ class Enrolment:
 class SecondFactor:
     """Time-based codes for people. Thread-safe."""
 
-    def __init__(self, catalogue: Catalogue, accounts: Accounts, clock: Clock = utc_now) -> None:
+    def __init__(self, catalogue: Catalogue, accounts: Accounts, clock: Clock, totp_secrets: TotpSecrets) -> None:
         self._catalogue = catalogue
+        self._totp_secrets = totp_secrets
         self._accounts = accounts
         self._clock = clock
 
@@ -63,12 +65,13 @@ class SecondFactor:
         if step is None:
             raise InputInvalid("code", "The code does not fit. Check the clock of your phone, then type the next code.")
         codes = totp.new_recovery_codes()
+        kept = self._totp_secrets.closed(by.id, secret)
         with self._catalogue.begin() as work:
             user = work.users.get(by.id)
             if user.totp_secret:
                 raise Conflict("second-factor-on", "A second factor is on already. Switch it off first.")
             hashes = tuple(totp.recovery_hash(c) for c in codes)
-            work.users.update(replace(user, totp_secret=secret, recovery_hashes=hashes, totp_step=step))
+            work.users.update(replace(user, totp_secret=kept, recovery_hashes=hashes, totp_step=step))
             work.sessions.revoke_all(by.id, now, but=by.credential_id)
             self._audit(work, by, "user.second-factor-on", now, by.id)
         return codes

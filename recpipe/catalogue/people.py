@@ -106,6 +106,12 @@ class Users(Repository):
         taken = update(portal_user).where(c.id == user_id, c.totp_step < step).values(totp_step=step)
         return self._connection.execute(taken).rowcount == 1
 
+    def swap_totp_secret(self, user_id: str, old: str, new: str) -> bool:
+        """Keep the secret of a second factor in another form; False where it is not `old` any more."""
+        c = portal_user.c
+        swapped = update(portal_user).where(c.id == user_id, c.totp_secret == old).values(totp_secret=new)
+        return self._connection.execute(swapped).rowcount == 1
+
     def use_recovery_hash(self, user_id: str, used: str) -> bool:
         """Take a recovery code: True once, False afterwards and for one that never was."""
         c = portal_user.c

@@ -143,6 +143,7 @@ def _web(parts: wiring.Parts, ingest: Ingest | None) -> Iterator[str]:
     from recpipe.web.app import create_app
     from recpipe.web.deps import WebContext
 
+    parts.totp_secrets.seal_all(parts.catalogue)
     app = create_app(WebContext.of(parts, ingest))
     with _served(app, parts.settings, parts.settings.http_listen, "RECPIPE_HTTP_LISTEN") as url:
         yield parts.settings.http_url or url

@@ -17,13 +17,13 @@ from fastapi.security import HTTPBearer
 from recpipe import wiring
 from recpipe.access.accounts import Accounts
 from recpipe.access.api_tokens import ApiTokens
-from recpipe.access.at_rest import AtRest
 from recpipe.access.ftp_accounts import FtpAccounts
 from recpipe.access.links import Links
 from recpipe.access.login import Access
 from recpipe.access.principal import Principal
 from recpipe.access.registration import Registration
 from recpipe.access.tenants import Tenants
+from recpipe.access.totp_secrets import TotpSecrets
 from recpipe.access.trail import Trail
 from recpipe.catalogue import Catalogue
 from recpipe.disposal import Disposal
@@ -98,7 +98,7 @@ class WebContext:
     tokens: ApiTokens
     links: Links
     registration: Registration
-    at_rest: AtRest
+    totp_secrets: TotpSecrets
     ftp_accounts: FtpAccounts
     quarantine: QuarantineDesk
     trail: Trail
@@ -122,7 +122,7 @@ class WebContext:
             tokens=parts.tokens,
             links=parts.links,
             registration=parts.registration,
-            at_rest=parts.at_rest,
+            totp_secrets=parts.totp_secrets,
             ftp_accounts=parts.ftp_accounts,
             quarantine=parts.quarantine,
             trail=parts.trail,

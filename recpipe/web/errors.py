@@ -93,6 +93,7 @@ _401 = {"www-authenticate": 'Bearer realm="recpipe"'}
 # The first row whose class fits wins: subclasses stand before their bases.
 _TABLE: tuple[tuple[type[Exception], int, str, str], ...] = (
     (errors.CredentialsRejected, 401, "credentials-rejected", "Not signed in"),
+    (errors.SecretUnreadable, 503, "secret-unreadable", "The code cannot be checked"),
     (errors.LockedOut, 429, "locked-out", "Too many failed logins"),
     (TooManyStreams, 429, "too-many-streams", "Too many downloads at once"),
     (ServerBusy, 503, "busy", "Too many downloads at once"),
@@ -126,6 +127,8 @@ _TABLE: tuple[tuple[type[Exception], int, str, str], ...] = (
 
 # What a person is told where the error's own words name things inside (paths, keys) or what was asked for.
 _IN_OTHER_WORDS: dict[str, str] = {
+    "secret-unreadable": "The server cannot read what your authenticator app shares with it, so no code can be right. "
+    "Use a recovery code, or ask an administrator to switch two-factor sign-in off. The log says why.",
     "unavailable": "The database or the store does not answer. Nothing was changed; try again in a few seconds.",
     "object-missing": "The catalogue has this recording, but its file is gone. Tell the operator: recpipe verify.",
     "object-damaged": "The stored file is not what was sent to the store. Tell the operator: recpipe verify.",

@@ -95,7 +95,7 @@ class Desk:
             context=context,
             proxied=replace(context, settings=settings.model_copy(update={"http_media": "proxy"})),
             links=context.links,
-            second_factor=SecondFactor(context.catalogue, accounts, context.clock),
+            second_factor=SecondFactor(context.catalogue, accounts, context.clock, context.totp_secrets),
             changes=PendingChanges(context.catalogue, context.clock, context.trail),
             mail=Mailer.of(settings),
             outbox=Outbox(),

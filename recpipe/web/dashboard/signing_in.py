@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from recpipe.access.login import Door
 from recpipe.access.principal import Principal
-from recpipe.errors import Conflict, CredentialsRejected, InputInvalid, LockedOut, RecpipeError
+from recpipe.errors import Conflict, CredentialsRejected, InputInvalid, LockedOut, RecpipeError, SecretUnreadable
 from recpipe.model import LinkPurpose
 from recpipe.web.dashboard import letters
 from recpipe.web.dashboard.desk import SIGN_IN, Desk, Looking, TheDesk, keep_session, redirect, set_cookie, viewer_of
@@ -69,7 +69,7 @@ def second_factor(request: Request, desk: TheDesk, form: Form) -> Response:
     ticket = request.cookies.get(cookie_name(request, _TICKET), "")
     try:
         principal = desk.context.access.second_factor(ticket, form.text("code"), address_of(request.scope))
-    except (CredentialsRejected, LockedOut) as refused:
+    except (CredentialsRejected, LockedOut, SecretUnreadable) as refused:
         words = "The code is not right, or was used before. Wait for the next one; after five minutes start again."
         problem = _refused(refused, words)
         return desk.page(request, "second-factor.html", status=problem.status, problem=problem, next=wanted)
@@ -229,6 +229,6 @@ def _let_in(desk: Desk, request: Request, principal: Principal, wanted: str) -> 
 
 
 def _refused(error: RecpipeError, words: str) -> Problem:
-    if isinstance(error, LockedOut):
+    if not isinstance(error, CredentialsRejected):
         return problem_of(error)
     return Problem(403, "credentials-rejected", "Not signed in", words)

@@ -18,6 +18,7 @@ from recpipe.access.principal import Principal, operator
 from recpipe.access.registration import Registration
 from recpipe.access.second_factor import SecondFactor
 from recpipe.access.tenants import Tenants
+from recpipe.access.totp_secrets import TotpSecrets
 from recpipe.access.trail import Trail
 from recpipe.catalogue import Catalogue
 from recpipe.disposal import Disposal
@@ -54,14 +55,15 @@ class World:
         self.store = MemoryStore()
         self.root = operator("root")
         self.trail = Trail(self.catalogue, self.clock)
-        self.access = Access(self.catalogue, self.clock, self.passwords, self.trail)
+        self.at_rest = AtRest(lambda: INSTALLATION_KEY)
+        self.totp_secrets = TotpSecrets(self.at_rest)
+        self.access = Access(self.catalogue, self.clock, self.passwords, self.trail, self.totp_secrets)
         self.accounts = Accounts(self.catalogue, self.clock, self.passwords, self.trail)
         self.tokens = ApiTokens(self.catalogue, self.accounts, self.clock, self.trail)
         self.ftp_accounts = FtpAccounts(self.catalogue, self.clock, self.passwords, self.trail)
         self.links = Links(self.catalogue, self.accounts, self.clock, self.passwords, self.trail)
-        self.at_rest = AtRest(lambda: INSTALLATION_KEY)
         self.registration = Registration(self.catalogue, self.at_rest, self.clock, self.trail)
-        self.second_factor = SecondFactor(self.catalogue, self.accounts, self.clock)
+        self.second_factor = SecondFactor(self.catalogue, self.accounts, self.clock, self.totp_secrets)
         self.tenants = Tenants(self.catalogue, self.clock, self.trail)
         self.keyring = Keyring(self.catalogue, self.clock, self.trail)
         self.reader = Reader(self.catalogue, self.store, self.clock, self.trail)
