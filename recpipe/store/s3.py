@@ -27,7 +27,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -49,11 +49,8 @@ from recpipe.store.s3_answers import (
     wire,
 )
 from recpipe.store.s3_client import Clients, Manner
+from recpipe.store.s3_direct import CHECKSUM, METADATA
 from recpipe.store.s3_errors import RangeBeyondEnd, code_of, translated
-from recpipe.store.s3_short import CHECKSUM, METADATA
-
-if TYPE_CHECKING:
-    pass
 
 MAX_PARTS = 10_000  # S3 user guide, "Amazon S3 multipart upload limits"
 MEDIA_TYPE = "application/octet-stream"  # the real one would tell a bucket reader what is inside
@@ -128,7 +125,7 @@ class S3Store:
 
             def request(checksums: bool) -> Mapping[str, Any]:
                 more = conditions | ({CHECKSUM: sent.checksum} if checksums else {})
-                answer = self._clients.short.put(self._prefix + key, buffer, sent.sha256, headers | more)
+                answer = self._clients.direct.put(self._prefix + key, buffer, sent.sha256, headers | more)
                 if answer is not None:
                     return answer
                 return self._clients.client.put_object(
@@ -157,7 +154,7 @@ class S3Store:
         wanted: dict[str, Any] = {}
         if start or length is not None:
             wanted["Range"] = f"bytes={start}-{'' if length is None else start + length - 1}"
-        if (body := self._clients.short.get(self._prefix + key, wanted.get("Range", ""))) is not None:
+        if (body := self._clients.direct.get(self._prefix + key, wanted.get("Range", ""))) is not None:
             return stream(key, body)
         try:
             with translated(key):
@@ -335,16 +332,25 @@ class S3Store:
             whole.update(buffer)
             digest = hashlib.sha256(buffer).digest()
             of_parts.update(digest)
-            part: dict[str, Any] = {"PartNumber": len(parts) + 1}
+            number = len(parts) + 1
 
-            def send(checksums: bool, part: dict[str, Any] = part, checksum: str = wire(digest)) -> dict[str, Any]:
-                more = _sums(checksum, checksums)
-                answer = self._clients.client.upload_part(**upload, **part, **more, Body=as_body(buffer))
-                return part | more | {"ETag": answer["ETag"]}
+            def send(checksums: bool, number: int = number, digest: bytes = digest) -> dict[str, Any]:
+                return self._send_part(upload, number, buffer, digest, checksums)
 
             with translated(key):
                 parts.append(self._clients.trying(send, self._clients.sends))
         return parts, _Sent(size_bytes, whole.hexdigest(), f"{wire(of_parts.digest())}-{len(parts)}")
+
+    def _send_part(
+        self, upload: dict[str, Any], number: int, buffer: bytearray, digest: bytes, checksums: bool
+    ) -> dict[str, Any]:
+        part = {"PartNumber": number} | _sums(wire(digest), checksums)
+        headers = {CHECKSUM: wire(digest)} if checksums else {}
+        query = {"partNumber": str(number), "uploadId": upload["UploadId"]}
+        answer: Any = self._clients.direct.put(upload["Key"], buffer, digest.hex(), headers, **query)
+        if answer is None:
+            answer = self._clients.client.upload_part(**upload, **part, Body=as_body(buffer))
+        return part | {"ETag": answer["ETag"]}
 
     def _give_up(self, key: str, upload: dict[str, Any]) -> None:
         with suppress(StoreError), translated(key):
@@ -409,15 +415,14 @@ class S3Store:
 
     def _head(self, key: str) -> Any:
         clients = self._clients
-        if (answer := clients.short.head(self._prefix + key, asks=clients.asks)) is not None:
-            return answer
 
         def request(asks: bool) -> Any:
             mode: dict[str, Any] = {"ChecksumMode": "ENABLED"} if asks else {}
             return clients.client.head_object(**self._at(key), **mode)
 
         with translated(key):
-            return clients.trying(request, clients.asks)
+            answer = clients.direct.head(self._prefix + key, asks=clients.asks)
+            return answer if answer is not None else clients.trying(request, clients.asks)
 
     def _at(self, key: str) -> dict[str, Any]:
         return {"Bucket": self._bucket, "Key": self._prefix + key}

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3.session
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from botocore.httpsession import get_cert_path
 
 from recpipe import __version__, log
 from recpipe.settings import Settings
 from recpipe.store.s3_answers import is_loopback
+from recpipe.store.s3_connections import Connections
+from recpipe.store.s3_direct import Direct
 from recpipe.store.s3_errors import may_be_about_checksums
-from recpipe.store.s3_short import ShortWay
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -53,19 +58,25 @@ class Clients:
     bucket: str
     manner: Manner
     client: S3Client = field(init=False)
-    short: ShortWay = field(init=False)
+    direct: Direct = field(init=False)
     asks: bool = field(default=True, init=False)  # for the checksum, with HEAD
     sends: bool = field(default=True, init=False)
     choices: dict[str, str] = field(default_factory=dict, init=False)
     _session: boto3.session.Session = field(init=False)  # one: each loads a description of S3 of several MB
+    _ca_file: str = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _patient: S3Client | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
+        core = botocore.session.get_session()
         self._session = boto3.session.Session(
             self.settings.s3_access_key.get_secret_value() or None,
             self.settings.s3_secret_key.get_secret_value() or None,
+            botocore_session=core,
         )
+        # Where botocore looks too, in its order.
+        configured = core.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
+        self._ca_file = str(configured or get_cert_path(True))
         self.sends = self.settings.s3_checksums == "when_supported"
         self._use(self.sends)
 
@@ -80,13 +91,13 @@ class Clients:
         except ClientError as error:
             if not wanted or not may_be_about_checksums(error):
                 raise
-            former = self.client, self.short
+            former = self.client, self.direct
             self._use(False)
             try:
                 answer = request(False)
             except ClientError as second:
                 if may_be_about_checksums(second):
-                    self.client, self.short = former
+                    self.client, self.direct = former
                     raise error from None
                 self._do_without()
                 raise
@@ -115,7 +126,20 @@ class Clients:
 
     def _use(self, checksums: bool) -> None:
         self.client, credentials = self._connect(checksums, self.manner.read_seconds)
-        self.short = ShortWay(self.client, credentials, self.bucket, _USER_AGENT)
+        manner = self.manner
+        self.direct = Direct(
+            self.client,
+            credentials,
+            self.bucket,
+            user_agent=_USER_AGENT,
+            connect=partial(
+                Connections,
+                ca_file=self._ca_file,
+                spare=manner.threads,
+                connect_seconds=manner.connect_seconds,
+                read_seconds=manner.read_seconds,
+            ),
+        )
 
     def _connect(self, checksums: bool, read_seconds: float) -> tuple[S3Client, Any]:
         with self._lock:  # making clients of one session is not for several threads at once

@@ -18,7 +18,6 @@ from botocore.credentials import Credentials
 from recpipe.errors import ObjectExists, ObjectMissing, StoreRejected, StoreUnavailable
 from recpipe.store.s3 import S3Store
 from recpipe.store.s3_answers import hexadecimal
-from recpipe.store.s3_short import ShortWay
 from tests.contracts.store import PART, Trickle, content, get, put
 from tests.services.logs import captured
 from tests.services.need import missing
@@ -131,6 +130,28 @@ def test_a_store_that_is_silent_is_given_up_in_time(proxy: FlakyProxy, s3_server
     assert time.monotonic() - started < 6
 
 
+@pytest.mark.parametrize("size", [12_000_000, pytest.param(12_000_001, marks=pytest.mark.long)])
+def test_a_slow_line_takes_as_long_as_it_takes(proxy: FlakyProxy, s3_server: S3Server, prefix: str, size: int) -> None:
+    """Each time limit holds for a piece of a body, however many there are."""
+    proxy.bytes_a_second = 3_000_000
+    settings = replace(s3_server, endpoint=proxy.endpoint).settings(s3_part_bytes=12_000_000)
+    store = S3Store(settings, s3_server.bucket, prefix, attempts=1, connect_seconds=0.5, read_seconds=2.5)
+    store._heeds_conditions = True
+    put(store, "t/r-1", content(size))
+    assert direct(s3_server, prefix).head("t/r-1").size_bytes == size
+
+
+def test_what_is_there_already_is_sent_once(proxy: FlakyProxy, s3_server: S3Server, prefix: str) -> None:
+    store = behind(proxy, s3_server, prefix)
+    put(store, "t/r-1", content(300_000))
+    store._clients.client.put_object = store._clients.client.head_object = None  # type: ignore[assignment]
+    put(store, "t/r-1", content(300_000))
+    with pytest.raises(ObjectExists):
+        put(store, "t/r-1", content(300_000, 1))
+    with pytest.raises(ObjectMissing):
+        store.head("t/r-2")
+
+
 def test_a_store_that_says_501_to_conditions_is_looked_at_first_instead(
     proxy: FlakyProxy, s3_server: S3Server, prefix: str
 ) -> None:
@@ -139,7 +160,7 @@ def test_a_store_that_says_501_to_conditions_is_looked_at_first_instead(
     put(store, "t/r-1", content(300_000))
     put(store, "t/r-2", content(PART + 1))
     put(store, "t/r-3", b"x")
-    assert proxy.refused == 4, "on the short way and by the client, with checksums and without; then it is remembered"
+    assert proxy.refused == 4, "directly and by the client, with checksums and without; then it is remembered"
     with pytest.raises(ObjectExists):
         put(store, "t/r-1", content(300_000, 1))
     assert get(store, "t/r-1") == content(300_000)
@@ -184,14 +205,15 @@ def test_a_server_that_stops_half_way_is_unavailable_and_nothing_is_taken_for_st
 
 
 @pytest.mark.parametrize("first", ["read", "head", "put"])
-def test_work_goes_on_where_the_short_way_is_refused(s3_server: S3Server, prefix: str, first: str) -> None:
+def test_work_goes_on_where_direct_requests_are_refused(s3_server: S3Server, prefix: str, first: str) -> None:
     store = S3Store(s3_server.settings(s3_part_bytes=PART), s3_server.bucket, prefix)
     put(store, "t/r-1", content(1000))
     assert get(store, "t/r-1") == content(1000)
-    assert store._clients.short._way, "the short way is the usual one"
+    direct = store._clients.direct
+    assert direct._place, "requests are direct as a rule"
 
     # Given: credentials that the store refuses there, as another kind of signature would be
-    store._clients.short = ShortWay(store._clients.client, Credentials("nobody", "nothing"), s3_server.bucket, "test")
+    direct._credentials = Credentials("nobody", "nothing")
     if first == "read":
         assert get(store, "t/r-1") == content(1000)
     elif first == "head":
@@ -200,30 +222,17 @@ def test_work_goes_on_where_the_short_way_is_refused(s3_server: S3Server, prefix
         assert put(store, "t/r-3", content(1000)).size_bytes == 1000
 
     # Then: it is not tried again
-    assert store._clients.short._closed and store._clients.short._way is None
+    assert direct._closed and direct._place is None
     assert get(store, "t/r-1") == content(1000)
     with pytest.raises(ObjectMissing):
         get(store, "t/r-2")
 
 
-def test_a_missing_object_does_not_end_the_short_way(s3_server: S3Server, prefix: str) -> None:
+def test_a_missing_object_does_not_end_direct_requests(s3_server: S3Server, prefix: str) -> None:
     store = S3Store(s3_server.settings(s3_part_bytes=PART), s3_server.bucket, prefix)
     with pytest.raises(ObjectMissing):
         get(store, "t/r-1")
-    assert store._clients.short._way
-
-
-def test_a_botocore_that_is_built_otherwise_only_costs_time(s3_server: S3Server, prefix: str) -> None:
-    class Otherwise:
-        def __init__(self, session: Any) -> None:
-            self.send = session.send
-
-    store = S3Store(s3_server.settings(), s3_server.bucket, prefix)
-    endpoint: Any = store._clients.client._endpoint  # type: ignore[attr-defined]
-    endpoint.http_session = Otherwise(endpoint.http_session)
-    put(store, "t/r-1", content(1000))
-    assert get(store, "t/r-1") == content(1000)
-    assert store._clients.short._closed
+    assert store._clients.direct._place
 
 
 # --- checksums ------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
@@ -21,6 +22,8 @@ class FlakyProxy:
         corrupt: bytes to replace in requests, and what by (of the same length).
         refuse_header: a request with this header (lower case) is answered with `refusal` and not passed on.
         refusal: status line and body; HEAD gets no body.
+        bytes_a_second: of requests, of those connections that are made from then on; 0: as fast as it goes.
+        asked: request lines of those that asked for a tunnel (CONNECT), which they get, wherever it is to lead.
     """
 
     def __init__(self, target: str) -> None:
@@ -32,7 +35,8 @@ class FlakyProxy:
         self.corrupt: tuple[bytes, bytes] | None = None
         self.refuse_header = b""
         self.refusal = (b"501 Not Implemented", b"")
-        self.refused = self.cuts = 0
+        self.refused = self.cuts = self.bytes_a_second = 0
+        self.asked: list[bytes] = []
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -54,6 +58,8 @@ class FlakyProxy:
                 server = socket.create_connection(self._target)
             except OSError:
                 return
+            if self.bytes_a_second:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
             with self._lock:
                 self._open |= {client, server}
             threading.Thread(target=self._upstream, args=(client, server), daemon=True).start()
@@ -66,6 +72,12 @@ class FlakyProxy:
                 if self.refuse_header and self.refuse_header in data.lower():
                     self._refuse(client, data)
                     break
+                if data.startswith(b"CONNECT "):
+                    self.asked.append(data)
+                    client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                    continue
+                if self.bytes_a_second:
+                    time.sleep(len(data) / self.bytes_a_second)
                 if self.corrupt:
                     data = data.replace(*self.corrupt)
                 server.sendall(data)
