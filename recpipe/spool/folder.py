@@ -34,13 +34,14 @@ from recpipe.spool.files import (
 )
 from recpipe.spool.lock import SpoolLock
 from recpipe.spool.spool_id import SpoolId
-from recpipe.spool.upload import Upload, refusals, require_room
+from recpipe.spool.upload import Upload, refusals, require_room, sweep
 from recpipe.spool.writers import Writers
 
 _log = logs.get(__name__)
 
 DEEPEST_FOLDERS = 16  # folders below the spool that an upload may name
-_STALE_SECONDS = 24 * 3600  # an upload that nobody continued for so long is given up
+_STALE_SECONDS = 24 * 3600  # a mark of a file that did not come for so long is given up
+_SWEEP_SECONDS = 3600  # between two looks for what killed processes left, which may be other ones than the owner
 
 
 class SpoolFolder:
@@ -64,6 +65,7 @@ class SpoolFolder:
         self._lock = SpoolLock()
         self._locked_at_ns = 0
         self._crashed = False
+        self._swept_at = time.monotonic()
         self._spool_id = SpoolId(self.root, self._control.path / "id")
 
     @property
@@ -170,6 +172,17 @@ class SpoolFolder:
     def look_again(self) -> None:
         """Look at the stored files whose grace time is over; call it every second or so. Cheap when there are none."""
         self._aside.look()
+        if time.monotonic() - self._swept_at > _SWEEP_SECONDS:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove what killed processes left of uploads, theirs or ours."""
+        self._swept_at = time.monotonic()
+        sweep(self._ours("incoming"))
+        for mark in self._ours(whole.FOLDER).iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - mark.lstat().st_mtime > _STALE_SECONDS:
+                    mark.unlink()
 
     def _let_go(self, path: Path, relative: Path) -> None:
         """Delete or archive for good."""
@@ -316,10 +329,7 @@ class SpoolFolder:
         try:
             for leftover in self._ours("scratch").iterdir():
                 leftover.unlink(missing_ok=True)
-            for leftover in (*self._ours("incoming").iterdir(), *self._ours(whole.FOLDER).iterdir()):
-                with contextlib.suppress(FileNotFoundError):
-                    if time.time() - leftover.lstat().st_mtime > _STALE_SECONDS:
-                        leftover.unlink()
+            self._sweep()
             for claim, original in list(moving.claimed_names(self._claims)):
                 self._undo(claim, original)
             self._aside.load()

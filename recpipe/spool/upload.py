@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
 from collections.abc import Iterator
@@ -34,14 +35,15 @@ class Upload:
 
     def __init__(self, control: ControlFolder, below: Beneath, reserve_bytes: int) -> None:
         self._control = control  # kept: its descriptor is in the path below
-        self._temporary = temporary = control.open() / "incoming" / secrets.token_hex(16)
         self._relative = ""
         self._below = below
         self._reserve_bytes = reserve_bytes
         self._unlooked_bytes = 0
-        require_room(temporary.parent, reserve_bytes)
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        incoming = control.open() / "incoming"
+        require_room(incoming, reserve_bytes)
+        self._temporary, handle = _new_file(incoming)
         self._stream = os.fdopen(handle, "wb")
+        self._lock = os.dup(handle)  # tells `sweep` of other processes that somebody still sends, or will `commit`
 
     def name(self, relative: str) -> None:
         """Say where it goes, below the spool; `SpoolFolder` has vetted that."""
@@ -129,6 +131,9 @@ class Upload:
         with contextlib.suppress(OSError):
             self._stream.close()
         self._temporary.unlink(missing_ok=True)
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
     def __enter__(self) -> Upload:
         return self
@@ -137,6 +142,32 @@ class Upload:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.abort()
+
+
+def _new_file(incoming: Path) -> tuple[Path, int]:
+    while True:
+        path = incoming / secrets.token_hex(16)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if os.fstat(handle).st_nlink:
+                return path, handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)  # swept between open(2) and flock(2)
+
+
+def sweep(incoming: Path) -> None:
+    """Remove what killed processes left of uploads; one that a living process has is locked."""
+    for leftover in incoming.iterdir():
+        with contextlib.suppress(OSError):
+            handle = os.open(leftover, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                leftover.unlink()
+            finally:
+                os.close(handle)
 
 
 def require_room(folder: Path, reserve_bytes: int, wanted_bytes: int = 0) -> None:

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +29,7 @@ class Process:
 
     pid: int
     nursery: Nursery
+    log: Path
     tracer: subprocess.Popen[bytes] | None = None
 
     def go(self) -> None:
@@ -70,7 +71,7 @@ class Nursery:
 
     def fork(self, arguments: Sequence[str], variables: Mapping[str, str], folder: Path, log: Path) -> Process:
         """A process that stands still."""
-        return Process(self._ask([list(arguments), dict(variables), str(folder), str(log)]), self)
+        return Process(self._ask([list(arguments), dict(variables), str(folder), str(log)]), self, log)
 
     def ended(self, pid: int) -> int | None:
         if pid not in self._known and (status := self._ask(pid, none=True)) is not None:
@@ -136,10 +137,10 @@ def fail_at(process: Process, call: str, error: str, when: str) -> None:
     trace(process, "-o", os.devnull, "-e", f"trace={call}", "-e", f"inject={call}:error={error}:when={when}")
 
 
-def calls_of(process: Process, names: Sequence[str], into: Path, seconds: float) -> dict[str, int]:
-    """Let it run to its end; how many such system calls its busiest thread made."""
+def calls_of(process: Process, names: Sequence[str], into: Path, through: Callable[[], int]) -> dict[str, int]:
+    """Let it go `through` what it is for; how many such system calls its busiest thread made."""
     trace(process, "-o", str(into), "-e", f"trace={','.join('?' + name for name in names)}")
-    assert process.wait(seconds) in (0, 1)
+    assert (status := through()) in (0, 1), status
     counts: Counter[tuple[str, str]] = Counter()
     for line in into.read_text(errors="replace").splitlines():
         if found := re.match(r"(\d+)\s+(\w+)\(", line):

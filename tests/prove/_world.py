@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import itertools
 import json
 import os
 import secrets
 import shutil
 import struct
 import subprocess
+import threading
+import time
 import wave
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -94,6 +97,12 @@ class World:
     backend: Backend
     dropped: list[Dropped] = field(default_factory=list)
     more: dict[str, str] = field(default_factory=dict)  # variables
+    marks: dict[str, str] = field(default_factory=dict)  # what one step of a story tells the next
+    keys: list[Path] = field(default_factory=list)  # private keys of `sealed`
+    logs: list[Path] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.keys.append(self.folder / "key.pem")
 
     # --- what it is made of -------------------------------------------------------------------------------
 
@@ -122,7 +131,9 @@ class World:
             (self.folder / name).mkdir(exist_ok=True)
 
     def fork(self, *arguments: str) -> Process:
-        return self.nursery.fork(arguments, self.variables, self.folder, self.folder / "log")
+        log = self.folder / f"log-{secrets.token_hex(4)}"
+        self.logs.append(log)
+        return self.nursery.fork(arguments, self.variables, self.folder, log)
 
     def run(self, *arguments: str, seconds: float = _SECONDS) -> int:
         """Run a command to its end; its exit code."""
@@ -135,8 +146,8 @@ class World:
         assert status == 0, f"recpipe {' '.join(arguments)}: {status}: {self.log()[-2000:]}"
 
     def log(self) -> str:
-        path = self.folder / "log"
-        return path.read_text(errors="replace") if path.exists() else ""
+        """What all its processes said, in their order."""
+        return "".join(path.read_text(errors="replace") for path in self.logs if path.exists())
 
     # --- what is put into it ------------------------------------------------------------------------------
 
@@ -172,13 +183,17 @@ class World:
 
     def leaks(self) -> list[str]:
         """Files outside spools and archives that hold words of a sealed call."""
+        return self.holding(SEALED_WORDS)
+
+    def holding(self, words: bytes) -> list[str]:
+        """Files outside spools and archives that hold these bytes."""
         allowed = {"plain", "sealed", "archive-sealed"}
         return [
             str(path.relative_to(self.folder))
             for top in self.folder.iterdir()
             if top.name not in allowed
             for path in ([top] if top.is_file() else top.rglob("*"))
-            if path.is_file() and SEALED_WORDS in path.read_bytes()
+            if path.is_file() and words in path.read_bytes()
         ]
 
     def settings(self) -> settings.Settings:
@@ -216,7 +231,7 @@ class World:
             if (one.good and number > 1) or (not one.good and number):
                 row.add(f"{story}: {one.relative} has {number} rows", doubled=1)
             elif one.good and not number:
-                kept = any(one.content == path.read_bytes() for path in self._files(one.spool, hidden=True))
+                kept = any(one.content == path.read_bytes() for path in self.files(one.spool, hidden=True))
                 row.add(
                     f"{story}: {one.relative} is not stored, {'but kept' if kept else 'and gone'}",
                     **{"stuck" if kept else "lost": 1},
@@ -237,26 +252,28 @@ class World:
         if hashlib.sha256(stored).hexdigest() != recording.stored_sha256:
             return False
         if recording.sealed:
-            stored = self.opened(stored)
+            stored = next((plain for key in self.keys if (plain := self.opened(stored, key))), b"")
         if hashlib.sha256(stored).hexdigest() != recording.content_sha256:
             return False
         return _audio(source.content) in stored
 
-    def opened(self, stored: bytes) -> bytes:
-        """What an envelope holds, by openssl."""
-        command = ["openssl", "smime", "-decrypt", "-binary", "-inform", "DER", "-inkey", str(self.key)]
-        return subprocess.run(command, input=stored, capture_output=True, check=False).stdout
-
-    @property
-    def key(self) -> Path:
-        return self.folder / "key.pem"
+    def opened(self, stored: bytes, key: Path | None = None) -> bytes:
+        """What an envelope holds, by openssl; nothing where the key does not fit."""
+        command = ["openssl", "smime", "-decrypt", "-binary", "-inform", "DER", "-inkey", str(key or self.keys[0])]
+        done = subprocess.run(command, input=stored, capture_output=True, check=False)
+        return done.stdout if done.returncode == 0 else b""
 
     def _judge_spools(self, row: Row, story: str, listed: Counter[str]) -> None:
         for spool in ("plain", "sealed"):
             control = self.folder / spool / ".recpipe"
-            for path in self._files(spool):
+            for path in self.files(spool):
                 row.add(f"{story}: {path.relative_to(self.folder)} stays in the spool", dangling=1)
-            for name in ("aside", "removing", "scratch", "incoming", "whole"):
+            for name in (
+                "aside",
+                "removing",
+                "scratch",
+                "incoming",
+            ):  # marks in `whole` hold nothing, and go after a day
                 for path in control.glob(f"{name}/*"):
                     row.add(f"{story}: {path.relative_to(self.folder)} stays", dangling=1)
             aside = Counter(path.read_bytes() for path in control.glob("quarantine/**/*") if path.is_file())
@@ -279,7 +296,7 @@ class World:
             elif not (archive / f"{one.relative}.json").exists():
                 row.add(f"{story}: the sidecar of {one.relative} is not in the archive", lost=1)
 
-    def _files(self, spool: str, *, hidden: bool = False) -> Iterator[Path]:
+    def files(self, spool: str, *, hidden: bool = False) -> Iterator[Path]:
         for path in (self.folder / spool).rglob("*"):
             if path.is_file() and (hidden or ".recpipe" not in path.parts):
                 yield path
@@ -297,6 +314,23 @@ def rows_of(parts: wiring.Parts) -> list[Recording]:
     return found
 
 
+def self_signed(key: Path, certificate: Path) -> None:
+    """Make a key pair as a tenant does."""
+    key.write_text(spare_key(_BITS))
+    command = ["openssl", "req", "-new", "-x509", "-key", str(key), "-subj", "/CN=sealed", "-days", "3650"]
+    subprocess.run([*command, "-out", str(certificate)], check=True, capture_output=True)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
+    """Whether it came true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
 def parts_waiting(parts: wiring.Parts) -> Iterable[object]:
     with parts.catalogue.read() as work:
         return list(work.quarantine.list(limit=1000).items)
@@ -308,15 +342,19 @@ def _audio(content: bytes) -> bytes:
     return content[at + 8 : at + 8 + size]
 
 
+_environment_lock = threading.Lock()
+
+
 @contextlib.contextmanager
 def _environment(variables: dict[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+    with _environment_lock:
+        before = dict(os.environ)
+        os.environ.update(variables)
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
 
 
 @dataclass(slots=True)
@@ -327,45 +365,30 @@ class Worlds:
     nursery: Nursery
     backend: Backend
     template: World
-    _made: int = 0
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @classmethod
-    def of(cls, root: Path, nursery: Nursery, backend: Backend | None = None) -> Worlds:
+    def of(cls, root: Path, nursery: Nursery, backend: Backend | None = None, *, stored: bool = False) -> Worlds:
         backend = backend or Embedded()
         template = World(root / "template", nursery, backend)
         template.folder.mkdir(parents=True)
         template.configure()
-        key, certificate = template.key, template.folder / "certificate.pem"
-        key.write_text(spare_key(_BITS))
-        subprocess.run(
-            [
-                "openssl",
-                "req",
-                "-new",
-                "-x509",
-                "-key",
-                key,
-                "-subj",
-                "/CN=sealed",
-                "-days",
-                "3650",
-                "-out",
-                certificate,
-            ],
-            check=True,
-            capture_output=True,
-        )
+        certificate = template.folder / "certificate.pem"
+        self_signed(template.keys[0], certificate)
         for tenant in ("plain", "sealed"):
             template.must("tenant", "create", tenant, "--timezone", "Europe/Berlin", "--region", "DE")
         template.must("certificate", "add", "sealed", str(certificate), "--vouch")
         template.must("tenant", "set", "sealed", "--encryption", "on")
+        if stored:
+            template.fill(2, bad=False)
+            template.must("ingest", "--once")
         return cls(root, nursery, backend, template)
 
     @contextlib.contextmanager
     def one(self) -> Iterator[World]:
         """A fresh installation, removed afterwards."""
-        self._made += 1
-        world = World(self.root / f"world-{self._made}", self.nursery, self.backend)
+        folder, there = self.root / f"world-{next(self._numbers)}", list(self.template.dropped)
+        world = World(folder, self.nursery, self.backend, there)
         shutil.copytree(self.template.folder, world.folder)
         world.configure()
         self.backend.copy(self.template.folder, world.folder)

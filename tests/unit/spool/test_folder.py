@@ -20,6 +20,7 @@ import pytest
 from recpipe.errors import SourceChanged, SpoolLocked, SpoolRefused
 from recpipe.model import Settled
 from recpipe.settings import Spool
+from recpipe.spool import upload
 from recpipe.spool.folder import SpoolFolder
 from recpipe.spool.moving import Expected, claim_name, put_back, remove, transfer, variants
 
@@ -484,16 +485,47 @@ def test_an_upload_has_to_be_a_recording_or_sidecar(folder: SpoolFolder, name: s
         folder.accept_upload(name)
 
 
-def test_the_next_owner_clears_scratch_and_forgotten_uploads(folder: SpoolFolder) -> None:
+def test_the_next_owner_clears_scratch_and_uploads_of_killed_processes(folder: SpoolFolder) -> None:
     folder.scratch().write_bytes(b"plain")
-    old, new = folder.control / "incoming" / "old", folder.control / "incoming" / "new"
-    old.touch()
-    new.touch()
-    os.utime(old, (1, 1))
-    folder.unlock()
-    folder.lock()
-    assert files_in(folder.control / "scratch") == []
-    assert files_in(folder.control / "incoming") == ["new"]
+    (folder.control / "incoming" / "of-a-killed-process").touch()
+    with folder.accept_upload("still-sent.wav") as upload:
+        upload.write(b"some of it")
+        folder.unlock()
+        folder.lock()
+        assert files_in(folder.control / "scratch") == []
+        assert len(files_in(folder.control / "incoming")) == 1
+        upload.commit()
+    assert files_in(folder.control / "incoming") == [] and (folder.root / "still-sent.wav").exists()
+
+
+def test_an_owner_clears_what_other_processes_left_when_they_were_killed(
+    folder: SpoolFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leftover = folder.control / "incoming" / "of-a-killed-process"
+    leftover.touch()
+    folder.look_again()
+    assert leftover.exists(), "a look each second is no time for that"
+    monkeypatch.setattr("recpipe.spool.folder._SWEEP_SECONDS", -1)
+    folder.look_again()
+    assert not leftover.exists()
+
+
+def test_an_upload_swept_before_its_file_could_be_locked_begins_anew(
+    folder: SpoolFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, swept = fcntl.flock, []
+
+    def sweep_first(fd: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        upload.sweep(folder.control / "incoming")
+        swept.append(os.fstat(fd).st_nlink)
+        lock(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", sweep_first)
+    with folder.accept_upload("sent.wav") as sending:
+        sending.write(b"whole")
+        assert sending.commit().read_bytes() == b"whole"
+    assert swept == [0]
 
 
 def test_a_move_without_hard_links_overwrites_nothing_either(
