@@ -84,6 +84,7 @@ class Job:
 class Attempt:
     """Everything decided about one file, so that a retry sends the same bytes under the same key."""
 
+    source: FileIdentity
     tenant: Tenant
     recording_id: str
     object_key: str
@@ -206,7 +207,7 @@ class Order:
             if scratch is not None:
                 scratch.unlink(missing_ok=True)
             raise
-        return Attempt(tenant, recording_id, draft.object_key, splice, sealing, draft, scratch)
+        return Attempt(settled.identity, tenant, recording_id, draft.object_key, splice, sealing, draft, scratch)
 
     def upload(self, job: Job, attempt: Attempt, on_read: Callable[[], None] = lambda: None) -> Recording:
         """Send the recording and have the store prove that it has it.
@@ -250,7 +251,7 @@ class Order:
 
     def still_right(self, job: Job, attempt: Attempt) -> bool:
         """Whether a kept attempt may be sent again: same file, and the tenant's sealing has not changed."""
-        if not job.line.folder.unchanged(job.settled):
+        if job.settled.identity != attempt.source or not job.line.folder.unchanged(job.settled):
             return False
         tenant, certificates = self.tenant(attempt.tenant.name)
         if attempt.sealing is None:

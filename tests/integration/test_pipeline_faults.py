@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -165,6 +166,32 @@ def test_a_damaged_object_that_cannot_be_removed_is_not_tried_for_ever(rig: Rig)
     rig.drain()
     (recording,) = rig.recordings()
     assert rig.store.keys() == [recording.object_key]
+
+
+def test_what_was_written_after_a_failed_upload_is_stored(rig: Rig) -> None:
+    # Given an upload that failed by its own fault, so that it is kept for another try
+    class Damaging(FaultyStore):
+        def put(self, key: str, body: Readable, size_bytes: int, note: Note | None = None) -> StoredObject:
+            if not self.received:
+                self.received.append((key, b""))
+                raise ObjectDamaged(key, "half of it is there; it was removed again")
+            return super().put(key, body, size_bytes, note)
+
+    rig.store = Damaging()
+    path = rig.drop("order-inquiry.wav")
+    ingest = rig.ingest()
+    ingest.start()
+    until(lambda: ingest.counts.retried == 1)
+    # When the PBX goes on with its file
+    whole = path.read_bytes() + b"\0" * 4000
+    with path.open("ab") as stream:
+        stream.write(b"\0" * 4000)
+    until(lambda: ingest.counts.stored == 1)
+    ingest.stop()
+    # Then all of it is stored, and nothing of the first try
+    (recording,) = rig.recordings()
+    assert recording.source_sha256 == hashlib.sha256(whole).hexdigest()
+    assert rig.store.keys() == [recording.object_key] and rig.files() == []
 
 
 # --- the disk -------------------------------------------------------------------------------------------------
