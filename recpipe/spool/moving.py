@@ -142,7 +142,9 @@ def put_back(claim: Path, original: Path) -> Path:
             os.link(claim, target, follow_symlinks=False)
         except FileExistsError:
             continue
-        except OSError:
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
             _rename_to_free(claim, target)
             return target
         claim.unlink()
@@ -217,9 +219,9 @@ def _copy(source: Path, target: Path) -> None:
             os.fsync(handle)
         try:
             os.link(temporary, target)
-        except FileExistsError:
-            raise
-        except OSError:
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
             _rename_to_free(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)

@@ -287,6 +287,26 @@ def test_a_file_replaced_in_the_last_moment_is_put_back(folder: SpoolFolder) -> 
     assert settled.path.read_bytes() == b"newer"
 
 
+def test_a_file_that_cannot_be_put_back_leaves_no_empty_one_under_its_name(
+    folder: SpoolFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled = drop(folder)
+    claim = folder.control / "removing" / f"0000~{claim_name(settled.path)}"
+    settled.path.rename(claim)
+
+    def fails(*_names: object, **_options: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    # When the disk takes no more changes, not even those that would clear up
+    for call in ("link", "rename", "unlink"):
+        monkeypatch.setattr(os, call, fails)
+    with pytest.raises(OSError, match="Input/output"):
+        put_back(claim, settled.path)
+    monkeypatch.undo()
+    # Then it is where the next start looks for it, and nothing that looks like a recording is in its place
+    assert claim.read_bytes() == b"audio" and not settled.path.exists()
+
+
 def test_a_removal_that_a_crash_interrupted_is_undone_by_the_next_owner(folder: SpoolFolder) -> None:
     settled = drop(folder, "2020/03/27/50% off \udcff.wav")
     settled.path.rename(folder.control / "removing" / f"0000~{claim_name(settled.path)}")
