@@ -6,7 +6,6 @@ where one was written down, its SHA-256 are those of the note. Everything else i
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -19,12 +18,11 @@ from recpipe.access.principal import Action, Principal
 from recpipe.access.trail import Clock, Trail, event, utc_now
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.errors import ObjectMissing
+from recpipe.looks import IN_WORK, Finding, Looks, ingest_runs, read_whole, sizes, waveform
 from recpipe.model import Recording, StoredObject
 from recpipe.store.base import Store
-from recpipe.verify import IN_WORK, Looks, ingest_runs
 
 RECOVERED = "recovered"  # flag of a recording
-_PIECE_BYTES = 1 << 20
 _BATCH = 500
 
 
@@ -42,15 +40,7 @@ class Fate(StrEnum):
     STRANGE = "strange"  # no key of ours
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One object without a recording."""
-
-    fate: Fate
-    object_key: str
-    message: str
-    tenant: str = ""  # short name
-    recording_id: str = ""
+Found = Finding[Fate]  # of one object without a recording
 
 
 @dataclass(slots=True)
@@ -63,12 +53,12 @@ class Report:
 
     def counts(self) -> dict[str, int]:
         """How many had each fate."""
-        return dict(sorted(Counter(one.fate.value for one in self.found).items()))
+        return dict(sorted(Counter(one.kind.value for one in self.found).items()))
 
     @property
     def left(self) -> list[Found]:
         """What a person has to look at."""
-        return [one for one in self.found if one.fate not in (Fate.RECOVERED, Fate.DELETED)]
+        return [one for one in self.found if one.kind not in (Fate.RECOVERED, Fate.DELETED)]
 
 
 def recover(
@@ -99,7 +89,7 @@ def recover(
         tenants = {tenant.id: tenant for tenant in work.tenants.list()}
     looks = Looks(catalogue, store, tenants)
     now = clock()
-    recovery = _Recovery(catalogue, looks, tuple(keys), by, dry_run, now, ingest_runs(catalogue, now))
+    recovery = Recovery(catalogue, looks, tuple(keys), by, dry_run, now, ingest_runs(catalogue, now))
     report = Report(dry_run)
     batch: list[StoredObject] = []
     for stored in store.list():
@@ -114,7 +104,9 @@ def recover(
 
 
 @dataclass(frozen=True, slots=True)
-class _Recovery:
+class Recovery:
+    """Takes objects back one by one; `recover` says what each part is."""
+
     catalogue: Catalogue
     looks: Looks
     keys: tuple[bytes, ...]
@@ -125,14 +117,15 @@ class _Recovery:
 
     def of(self, objects: list[StoredObject]) -> list[Found]:
         """What became of those of them that no recording knows."""
-        return [self._one(stored) for stored in self.looks.without_row(objects)] if objects else []
+        return [self.one(stored) for stored in self.looks.without_row(objects)] if objects else []
 
-    def _one(self, stored: StoredObject) -> Found:
+    def one(self, stored: StoredObject) -> Found:
+        """What became of an object that no recording knows."""
         tenant, recording_id = self.looks.owner(stored.key)
         named = "" if tenant is None else tenant.name
 
         def found(fate: Fate, message: str) -> Found:
-            return Found(fate, stored.key, message, named, recording_id)
+            return Finding(fate, stored.key, message, named, recording_id)
 
         if not recording_id:
             return found(Fate.STRANGE, f"{stored.key} is no name that recpipe gives. It was left alone.")
@@ -165,16 +158,11 @@ class _Recovery:
 
     def _checked(self, recording: Recording) -> tuple[Recording, str]:
         """The recording with the checksum of its object, and what is wrong with that."""
-        digest, seen = hashlib.sha256(), 0
-        with self.looks.store.read(recording.object_key) as stream:
-            while piece := stream.read(_PIECE_BYTES):
-                digest.update(piece)
-                seen += len(piece)
-        stored_sha256 = digest.hexdigest()
+        stored_sha256, size_bytes = read_whole(self.looks.store, recording.object_key)
         written_down = recording.stored_sha256 or ("" if recording.sealed else recording.content_sha256)
         wrong = ""
-        if seen != recording.stored_bytes:
-            wrong = f"{seen:,} bytes are there instead of {recording.stored_bytes:,}"
+        if size_bytes != recording.stored_bytes:
+            wrong = sizes(size_bytes, recording.stored_bytes)
         elif written_down and written_down != stored_sha256:
             wrong = "its SHA-256 is another one"
         flags = (*(flag for flag in recording.flags if flag != RECOVERED), RECOVERED)
@@ -186,6 +174,7 @@ class _Recovery:
             with self.catalogue.read() as work:
                 there = work.of(recording.tenant_id).recordings.exists(recording.id)
             return self._second(recording, found) if there else found(Fate.RECOVERED, f"{told} can be taken back.")
+        recording = replace(recording, peaks=waveform(self.looks.store, recording))
         with self.catalogue.begin() as work:
             [added] = work.add_recordings([recording])
             if added.new:

@@ -5,59 +5,33 @@ Reads only. Runs beside everything else: what changes while it looks is looked a
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import random
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from enum import StrEnum
+from datetime import datetime
 from typing import TypeVar
 
 from recpipe.access.principal import Action, Principal
 from recpipe.access.trail import Clock, Trail, event, utc_now
 from recpipe.catalogue.catalogue import Catalogue
-from recpipe.catalogue.work import Work
-from recpipe.errors import NotFound, ObjectMissing
-from recpipe.model import Outcome, Recording, StoredObject, Tenant, Tombstone
+from recpipe.catalogue.walk import Key
+from recpipe.errors import ObjectMissing
+from recpipe.looks import IN_WORK, Finding, Looks, Problem, ProblemKind, ingest_runs
+from recpipe.model import Outcome, Recording, StoredObject
 from recpipe.store.base import Store
 
-# An object is stored before its row is written, and removed after it; younger than this without one it is in work.
-IN_WORK = timedelta(minutes=10)
-ALIVE = timedelta(minutes=2)  # an ingest says that it lives every few seconds
-INGEST = "ingest"
 MOST_AT_ONCE = 8
 _BATCH = 500
 # A store shows whole objects alone, so any of them may be the only copy of a call.
 _ADVICE = (
     "It is a whole upload: one that was interrupted before its row was written, or the catalogue is older than the "
     "store (restored from a backup). Do not remove it before you know; recpipe recover --dry-run says what can be "
-    "taken back."
+    "taken back, and recpipe verify --repair takes it back."
 )
 _ADVICE_ON_STRANGERS = "Its name is none that recpipe gives: find out who put it there."
 _Thing = TypeVar("_Thing")
-_PIECE_BYTES = 1 << 20
-_KEY = re.compile(r"(?P<tenant>[0-9a-z_-]+)/[0-9a-f]{2}/(?P<recording>[0-9a-f]{32})-", re.ASCII)
-
-
-class ProblemKind(StrEnum):
-    OBJECT_MISSING = "object-missing"
-    OBJECT_DAMAGED = "object-damaged"
-    OBJECT_WITHOUT_ROW = "object-without-row"
-    OBJECT_OF_DELETED = "object-of-deleted"  # safe to remove: no recording ever has this id again
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One disagreement, and what a person can do about it."""
-
-    kind: ProblemKind
-    object_key: str
-    message: str
-    tenant: str = ""  # short name
-    recording_id: str = ""
 
 
 @dataclass(slots=True)
@@ -79,57 +53,66 @@ class Report:
         return bool(self.in_work) and not self.ingest_runs
 
 
+@dataclass(slots=True)
+class Place:
+    """How far a look has come, so that another process can go on from there."""
+
+    started: datetime
+    since: datetime | None
+    report: Report
+    tenant: str = ""  # id of the one whose recordings are next, in the order of ids
+    recording: Key | None = None  # the last one of it that was looked at
+    rows_done: bool = False
+    object_key: str = ""  # the last one that was looked at
+    orphans: list[StoredObject] = field(default_factory=list)  # seen without a row, to be looked at again
+
+
 def verify(
     catalogue: Catalogue,
     store: Store,
     by: Principal,
     *,
     sample: int | None = None,
+    since: datetime | None = None,
+    place: Place | None = None,
     clock: Clock = utc_now,
     trail: Trail | None = None,
     on_recording: Callable[[], None] = lambda: None,
+    on_object: Callable[[], None] = lambda: None,
     on_read: Callable[[int], None] = lambda _size_bytes: None,
+    on_place: Callable[[Place], None] = lambda _place: None,
 ) -> Report:
     """Compare catalogue and store, in constant memory but for what is found.
 
     Args:
         sample: compare the bytes of so many recordings, chosen at random; None compares all. That each row has its
             object and each object its row is looked at for all of them in any case.
-        on_recording: called for each recording that was looked at.
+        since: look only at what was stored from then on.
+        place: go on from there, with what was found so far; its `since` counts. Not with a sample.
+        on_recording, on_object: called for each that was looked at.
         on_read: called for each recording that was read, with its size.
+        on_place: called every few hundred recordings or objects.
 
     Raises:
         Forbidden: `by` may not operate the system.
         StoreUnavailable, StoreRejected, CatalogueUnavailable: no answer, so nothing can be said.
     """
+    if place is not None and sample is not None:
+        raise ValueError("a sample is not gone on with: what was chosen is not kept")
     trail = trail or Trail(catalogue, clock)
     trail.require(by, Action.SYSTEM)
-    started = clock()
-    report = Report()
-    chosen = _Sample(sample)
+    now = clock()
+    place = place or Place(now, since, Report())
+    report = place.report
     with catalogue.read() as work:
         tenants = {tenant.id: tenant for tenant in work.tenants.list()}
-    report.ingest_runs = ingest_runs(catalogue, started)
-    looks = Looks(catalogue, store, tenants)
+    report.ingest_runs = ingest_runs(catalogue, now)
+    look = _Look(Looks(catalogue, store, tenants), place, sample, on_recording, on_object, on_read, on_place)
     with ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="verify") as pool:
-        for batch in _batches(_rows(catalogue, tenants.values())):
-            look = looks.at_size if sample is not None else looks.at_bytes
-            for recording, problem in zip(batch, pool.map(look, batch), strict=True):
-                report.recordings += 1
-                on_recording()
-                if problem is not None:
-                    report.problems.append(problem)
-                elif sample is not None:
-                    chosen.offer(recording)
-                else:
-                    _count_read(report, recording, on_read)
-        for batch in _batches(chosen.taken):
-            for recording, problem in zip(batch, pool.map(looks.at_bytes, batch), strict=True):
-                _count_read(report, recording, on_read)
-                if problem is not None:
-                    report.problems.append(problem)
-    report.incomparable = len(looks.incomparable)
-    _objects(report, looks, started)
+        look.at_rows(catalogue, sorted(tenants), pool)
+        look.at_sample(pool)
+    place.rows_done = True
+    look.at_objects()
     trail.record(
         event(
             by,
@@ -145,111 +128,114 @@ def verify(
     return report
 
 
-def ingest_runs(catalogue: Catalogue, now: datetime) -> bool:
-    """Whether some ingest has said lately that it lives."""
+def total(catalogue: Catalogue, since: datetime | None = None) -> int:
+    """How many recordings there are to look at, for a progress bar."""
     with catalogue.read() as work:
-        return any(node.role == INGEST and now - node.seen_at < ALIVE for node in work.nodes.list())
+        found = [work.of(tenant.id).recordings for tenant in work.tenants.list()]
+        if since is not None:
+            return sum(recordings.stored_since(since) for recordings in found)
+        return sum(day.recordings for recordings in found for day in recordings.totals())
 
 
-def total(catalogue: Catalogue) -> int:
-    """How many recordings there are, for a progress bar."""
-    with catalogue.read() as work:
-        return sum(day.recordings for tenant in work.tenants.list() for day in work.of(tenant.id).recordings.totals())
+@dataclass(slots=True)
+class _Look:
+    """One whole look."""
 
+    looks: Looks
+    place: Place
+    sample: int | None
+    on_recording: Callable[[], None]
+    on_object: Callable[[], None]
+    on_read: Callable[[int], None]
+    on_place: Callable[[Place], None]
+    chosen: _Sample = field(init=False)
 
-class Looks:
-    """One look at one recording or object."""
+    def __post_init__(self) -> None:
+        self.chosen = _Sample(self.sample)
 
-    def __init__(self, catalogue: Catalogue, store: Store, tenants: dict[str, Tenant]) -> None:
-        self._catalogue = catalogue
-        self.store = store
-        self._tenants = tenants
-        self.incomparable: list[str] = []  # recordings whose checksum the store reports in another form
+    def at_rows(self, catalogue: Catalogue, tenants: Sequence[str], pool: ThreadPoolExecutor) -> None:
+        """Every row has its object."""
+        place, report = self.place, self.place.report
+        look = self.looks.at_size if self.sample is not None else self.looks.at_bytes
+        for tenant in tenants if not place.rows_done else ():
+            if tenant < place.tenant:
+                continue
+            previous = place.recording if tenant == place.tenant else None
+            for batch in _batches(_rows(catalogue, tenant, previous, place.since)):
+                for recording, problem in zip(batch, pool.map(look, batch), strict=True):
+                    report.recordings += 1
+                    self.on_recording()
+                    if problem is not None:
+                        report.problems.append(problem)
+                    elif self.sample is not None:
+                        self.chosen.offer(recording)
+                    else:
+                        self._count_read(recording)
+                report.problems += self.looks.without_waveform(batch)
+                self._tell_incomparable()
+                place.tenant, place.recording = tenant, Key(batch[-1].started_at, batch[-1].id)
+                self.on_place(place)
 
-    def at_size(self, recording: Recording) -> Problem | None:
-        """Whether there is an object of the right size, and of the right checksum where the store keeps one."""
-        try:
-            stored = self.store.head(recording.object_key)
-        except ObjectMissing:
-            return self._missing(recording)
-        if stored.size_bytes != recording.stored_bytes:
-            return self._damaged(recording, _sizes(stored.size_bytes, recording.stored_bytes))
-        if stored.sha256 and stored.sha256 != recording.stored_sha256:
-            # Stores report checksums in several forms: one that reads otherwise proves nothing, the bytes do.
-            problem = self.at_bytes(recording)
-            if problem is None:
-                self.incomparable.append(recording.id)
-            return problem
-        return None
+    def at_sample(self, pool: ThreadPoolExecutor) -> None:
+        """The bytes of the chosen ones."""
+        for batch in _batches(self.chosen.taken):
+            for recording, problem in zip(batch, pool.map(self.looks.at_bytes, batch), strict=True):
+                self._count_read(recording)
+                if problem is not None:
+                    self.place.report.problems.append(problem)
 
-    def at_bytes(self, recording: Recording) -> Problem | None:
-        """Whether there is an object and its bytes are those that were stored."""
-        digest = hashlib.sha256()
-        seen = 0
-        try:
-            with self.store.read(recording.object_key) as stream:
-                while piece := stream.read(_PIECE_BYTES):
-                    digest.update(piece)
-                    seen += len(piece)
-        except ObjectMissing:
-            return self._missing(recording)
-        if seen != recording.stored_bytes:
-            return self._damaged(recording, _sizes(seen, recording.stored_bytes))
-        if digest.hexdigest() != recording.stored_sha256:
-            return self._damaged(recording, "its SHA-256 is another one")
-        return None
+    def at_objects(self) -> None:
+        """Every object has its row. Those without are looked up again at the end: their row may have come meanwhile."""
+        place, report = self.place, self.place.report
+        for batch in _batches(self.looks.store.list()):
+            # In key order, so what was looked at before is passed over at the price of its listing.
+            new = [stored for stored in batch if stored.key > place.object_key]
+            if not new:
+                continue
+            wanted = [stored for stored in new if _is_of(stored, place.since)]
+            report.objects += len(wanted)
+            for _ in wanted:
+                self.on_object()
+            place.orphans += self.looks.without_row(wanted)
+            place.object_key = new[-1].key
+            self.on_place(place)
+        for stored in self.looks.without_row(place.orphans):
+            self._orphan(stored)
 
-    def owner(self, key: str) -> tuple[Tenant | None, str]:
-        """Whose an object is by its key, and of which recording."""
-        found = _KEY.match(key)
-        return (None, "") if found is None else (self._tenants.get(found["tenant"]), found["recording"])
+    def _orphan(self, stored: StoredObject) -> None:
+        looks, report = self.looks, self.place.report
+        if not _is_there(looks.store, stored.key):
+            return
+        left = looks.tombstone(stored.key)
+        changed = (stored.modified_at, left.deleted_at if left else None)
+        if any(at is not None and self.place.started - at < IN_WORK for at in changed):
+            report.in_work += 1
+            return
+        if left is not None:
+            kind = ProblemKind.OBJECT_OF_DELETED
+            message = (
+                f"Recording {left.id} was deleted ({left.deleted_at:%Y-%m-%d %H:%M} UTC), but the store still has its "
+                f"object {stored.key} ({stored.size_bytes:,} bytes). The nightly look of the role jobs removes it, "
+                "and so does recpipe verify --repair."
+            )
+        else:
+            kind = ProblemKind.OBJECT_WITHOUT_ROW
+            message = (
+                f"No recording knows the object {stored.key} ({stored.size_bytes:,} bytes, "
+                f"{'unknown date' if stored.modified_at is None else f'{stored.modified_at:%Y-%m-%d %H:%M} UTC'}). "
+                f"{_ADVICE if looks.owner(stored.key)[1] else _ADVICE_ON_STRANGERS}"
+            )
+        tenant, recording_id = looks.owner(stored.key)
+        report.problems.append(Finding(kind, stored.key, message, "" if tenant is None else tenant.name, recording_id))
 
-    def without_row(self, objects: Iterable[StoredObject]) -> list[StoredObject]:
-        """Those that no recording knows."""
-        with self._catalogue.read() as work:
-            return [stored for stored in objects if not self._known(work, stored.key)]
+    def _tell_incomparable(self) -> None:
+        self.place.report.incomparable += len(self.looks.incomparable)
+        self.looks.incomparable.clear()
 
-    def tombstone(self, key: str) -> Tombstone | None:
-        """Of the deleted recording that an object was stored for; None where it was for no such recording."""
-        tenant, recording_id = self.owner(key)
-        if tenant is None:
-            return None
-        with self._catalogue.read() as work:
-            try:
-                return work.of(tenant.id).recordings.tombstone(recording_id)
-            except NotFound:
-                return None
-
-    def _known(self, work: Work, key: str) -> bool:
-        tenant, recording_id = self.owner(key)
-        if tenant is None:
-            return False
-        try:
-            return work.of(tenant.id).recordings.get(recording_id).object_key == key
-        except NotFound:
-            return False
-
-    def _missing(self, recording: Recording) -> Problem | None:
-        # Deleted while we looked is not lost.
-        if self.without_row([StoredObject(recording.object_key, recording.stored_bytes)]):
-            return None
-        return self._problem(
-            ProblemKind.OBJECT_MISSING,
-            recording,
-            f"The object of {recording.name} of {recording.day} is missing. Restore it from a backup of the store.",
-        )
-
-    def _damaged(self, recording: Recording, what: str) -> Problem:
-        return self._problem(
-            ProblemKind.OBJECT_DAMAGED,
-            recording,
-            f"The object of {recording.name} of {recording.day} is not what was stored: {what}. "
-            "Restore it from a backup or an earlier version of the object.",
-        )
-
-    def _problem(self, kind: ProblemKind, recording: Recording, message: str) -> Problem:
-        tenant = self._tenants[recording.tenant_id].name
-        return Problem(kind, recording.object_key, message, tenant, recording.id)
+    def _count_read(self, recording: Recording) -> None:
+        self.place.report.read += 1
+        self.place.report.read_bytes += recording.stored_bytes
+        self.on_read(recording.stored_bytes)
 
 
 class _Sample:
@@ -268,35 +254,8 @@ class _Sample:
             self.taken[place] = recording
 
 
-def _objects(report: Report, looks: Looks, started: datetime) -> None:
-    """Every object has its row. Those without are looked up again at the end: their row may have come meanwhile."""
-    orphans: list[StoredObject] = []
-    for batch in _batches(looks.store.list()):
-        report.objects += len(batch)
-        orphans += looks.without_row(batch)
-    for stored in looks.without_row(orphans):
-        if not _is_there(looks.store, stored.key):
-            continue
-        left = looks.tombstone(stored.key)
-        changed = (stored.modified_at, left.deleted_at if left else None)
-        if any(at is not None and started - at < IN_WORK for at in changed):
-            report.in_work += 1
-            continue
-        if left is not None:
-            kind = ProblemKind.OBJECT_OF_DELETED
-            message = (
-                f"Recording {left.id} was deleted ({left.deleted_at:%Y-%m-%d %H:%M} UTC), but the store still has its "
-                f"object {stored.key} ({stored.size_bytes:,} bytes). The nightly look of the role jobs removes it."
-            )
-        else:
-            kind = ProblemKind.OBJECT_WITHOUT_ROW
-            message = (
-                f"No recording knows the object {stored.key} ({stored.size_bytes:,} bytes, "
-                f"{'unknown date' if stored.modified_at is None else f'{stored.modified_at:%Y-%m-%d %H:%M} UTC'}). "
-                f"{_ADVICE if looks.owner(stored.key)[1] else _ADVICE_ON_STRANGERS}"
-            )
-        tenant, recording_id = looks.owner(stored.key)
-        report.problems.append(Problem(kind, stored.key, message, "" if tenant is None else tenant.name, recording_id))
+def _is_of(stored: StoredObject, since: datetime | None) -> bool:
+    return since is None or stored.modified_at is None or stored.modified_at >= since
 
 
 def _is_there(store: Store, key: str) -> bool:
@@ -307,29 +266,19 @@ def _is_there(store: Store, key: str) -> bool:
     return True
 
 
-def _rows(catalogue: Catalogue, tenants: Iterable[Tenant]) -> Iterator[Recording]:
-    for tenant in tenants:
-        previous: Recording | None = None
-        while True:
-            with catalogue.read() as work:
-                page = work.of(tenant.id).recordings.after(previous)
-            yield from page
-            if not page:
-                break
-            previous = page[-1]
+def _rows(
+    catalogue: Catalogue, tenant: str, previous: Recording | Key | None, since: datetime | None
+) -> Iterator[Recording]:
+    while True:
+        with catalogue.read() as work:
+            page = work.of(tenant).recordings.after(previous, since=since)
+        yield from page
+        if not page:
+            break
+        previous = page[-1]
 
 
 def _batches(things: Iterable[_Thing]) -> Iterator[Sequence[_Thing]]:
     left = iter(things)
     while batch := list(itertools.islice(left, _BATCH)):
         yield batch
-
-
-def _count_read(report: Report, recording: Recording, on_read: Callable[[int], None]) -> None:
-    report.read += 1
-    report.read_bytes += recording.stored_bytes
-    on_read(recording.stored_bytes)
-
-
-def _sizes(found: int, expected: int) -> str:
-    return f"{found:,} bytes instead of {expected:,}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -23,7 +23,7 @@ from recpipe.catalogue.tables import (
     tombstone,
 )
 from recpipe.catalogue.types import Utc
-from recpipe.catalogue.walk import is_of
+from recpipe.catalogue.walk import Key, is_of
 from recpipe.errors import NotFound
 from recpipe.model import (
     Added,
@@ -239,13 +239,44 @@ class Recordings(Scoped):
 
     # --- verifying, retention, deletion -------------------------------------------------------------------
 
-    def after(self, previous: Recording | None = None, limit: int = _PAGE) -> list[Recording]:
-        """The next recordings by call time, for walking through all of them in short transactions."""
+    def after(
+        self, previous: Recording | Key | None = None, limit: int = _PAGE, since: datetime | None = None
+    ) -> list[Recording]:
+        """The next recordings by call time, for walking through all of them in short transactions.
+
+        Args:
+            since: pass over those that were stored before.
+        """
         wanted = self._all()
+        if since is not None:
+            wanted = wanted.where(recording.c.ingested_at >= literal(since, Utc()))
         if previous is not None:
             place = tuple_(literal(previous.started_at, Utc()), literal(previous.id))
             wanted = wanted.where(tuple_(recording.c.started_at, recording.c.id) > place)
         return self._list(wanted.order_by(recording.c.started_at, recording.c.id).limit(check_limit(limit)))
+
+    def stored_since(self, since: datetime) -> int:
+        """How many were stored from then on. Reads all rows."""
+        wanted = select(func.count()).select_from(recording)
+        ours = recording.c.tenant_id == self._tenant_id
+        return self._connection.execute(
+            wanted.where(ours, recording.c.ingested_at >= literal(since, Utc()))
+        ).scalar_one()
+
+    def without_peaks(self, recording_ids: Collection[str]) -> list[str]:
+        """Those of these that have no waveform."""
+        wanted = select(recording.c.id).where(
+            recording.c.tenant_id == self._tenant_id,
+            recording.c.id.in_(recording_ids),
+            func.length(recording.c.peaks) == 0,
+        )
+        return list(self._connection.execute(wanted).scalars())
+
+    def set_peaks(self, recording_id: str, peaks: bytes, flags: Sequence[str]) -> None:
+        """Give a recording its waveform, or the flags that say why it has none."""
+        self._connection.execute(
+            update(recording).where(self._is(recording_id)).values(peaks=peaks, flags=tuple(flags))
+        )
 
     def for_retention(self, started_before: datetime, limit: int = _PAGE) -> list[Recording]:
         """Recordings of calls that began before a time, oldest first."""

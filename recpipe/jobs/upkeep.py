@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,14 +13,15 @@ from recpipe.access.lockout import KNOWN_FOR
 from recpipe.access.principal import Kind, Principal
 from recpipe.access.trail import Clock, Trail
 from recpipe.catalogue import Catalogue
-from recpipe.errors import StoreError
 from recpipe.jobs import quarantine, reminders
 from recpipe.jobs.job import DAY, HOUR, Job, Summary, Tick
+from recpipe.looks import ProblemKind
 from recpipe.mail import Mailer, portal_address
 from recpipe.model import Readable, StoredObject
+from recpipe.repair import Mended, repair
 from recpipe.settings import Settings
 from recpipe.store.base import Note, Store
-from recpipe.verify import Problem, ProblemKind, verify
+from recpipe.verify import verify
 
 _log = log.get(__name__)
 
@@ -27,6 +29,7 @@ SAMPLE = 1000  # recordings whose bytes are read each night
 KEEP_LOGINS = timedelta(days=7)  # sessions and links, once they expired
 KEEP_FAILURES = timedelta(days=1)  # failed logins; a lock-out lasts minutes
 _MOST_LOGGED = 20
+_MENDED = (ProblemKind.OBJECT_OF_DELETED, ProblemKind.WAVEFORM_MISSING)
 
 
 def jobs(settings: Settings, catalogue: Catalogue, store: Store, trail: Trail, clock: Clock) -> tuple[Job, ...]:
@@ -70,15 +73,20 @@ def look(
 ) -> dict[str, int | str]:
     """Compare catalogue and store as `recpipe verify --sample` does, and raise an alarm where they disagree.
 
-    What the store still has of deleted recordings is removed.
+    What the store still has of deleted recordings is removed, and a waveform that is missing is drawn.
 
     Raises:
         Interrupted: the process stops.
         StoreUnavailable, StoreRejected, CatalogueUnavailable: nothing can be said.
     """
     by = Principal(kind=Kind.OPERATOR, id="", name=reminders.ACTOR, everything=True)
-    report = verify(catalogue, _Stoppable(store, tick), by, sample=sample, clock=clock, trail=trail)
-    problems = [problem for problem in report.problems if not _removed(store, problem, tick)]
+    read = _Stoppable(store, tick)
+    report = verify(catalogue, read, by, sample=sample, clock=clock, trail=trail)
+    mendable = [one for one in report.problems if one.kind in _MENDED]
+    outcome = repair(catalogue, read, (), by, mendable, clock=clock, trail=trail)
+    left = [one for one in report.problems if one.kind not in _MENDED] + outcome.left
+    problems = [one for one in left if one.kind is not ProblemKind.WAVEFORM_MISSING]
+    mended = Counter(one.kind for one in outcome.mended)
     metrics.PROBLEMS.set(len(problems))
     for problem in problems[:_MOST_LOGGED]:
         # The message holds the recording's file name, and so perhaps a phone number.
@@ -90,26 +98,16 @@ def look(
         )
     if problems:
         _log.error("catalogue and store disagree: run recpipe verify", problems=len(problems))
+    for one in outcome.mended:
+        _log.info("stored recording mended", what=one.kind.value, tenant=one.tenant, recording=one.recording_id)
     return {
         "recordings": report.recordings,
         "objects": report.objects,
         "read": report.read,
         "problems": len(problems),
-        "removed": len(report.problems) - len(problems),
+        "removed": mended[Mended.REMOVED],
+        "drawn": mended[Mended.DRAWN],
     }
-
-
-def _removed(store: Store, problem: Problem, tick: Tick) -> bool:
-    """Remove the object of a deleted recording; whether that was the problem, and is one no more."""
-    if problem.kind is not ProblemKind.OBJECT_OF_DELETED:
-        return False
-    tick.go_on()
-    try:
-        store.delete(problem.object_key)
-    except StoreError:
-        return False
-    _log.info("object of a deleted recording removed", tenant=problem.tenant, recording=problem.recording_id)
-    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -262,13 +262,18 @@ class Ingest:
         line = served.line
         while not self._stopping.is_set() and not served.was_mounted_over():
             try:
-                for settled in served.watcher.take(timeout_seconds=0.5):
-                    self._enqueue(Job(line, settled, self._outcomes.failed_before(settled.path)))
-                metrics.WAITING.labels(line.spool.label).set(served.watcher.pending())
-                line.folder.look_again()
+                self._pass_on(served, timeout_seconds=0.5)
             except Exception:
                 _log.exception("spool could not be read", spool=line.spool.label)
                 self._stopping.wait(line.spool.rescan_seconds)
+
+    def _pass_on(self, served: Served, timeout_seconds: float) -> None:
+        """Queue what has settled, and look at what was stored."""
+        line = served.line
+        for settled in served.watcher.take(timeout_seconds):
+            self._enqueue(Job(line, settled, self._outcomes.failed_before(settled.path)))
+        metrics.WAITING.labels(line.spool.label).set(served.watcher.pending())
+        line.folder.look_again()
 
     def _enqueue(self, job: Job) -> None:
         self._queue.put(job.line.describer.lane(job.settled), job)
@@ -334,11 +339,14 @@ class Ingest:
 
     def _labour(self) -> None:
         while (job := self._queue.get()) is not None and self._gate.enter():
-            try:
-                with self._in_hand.taken(job):
-                    self._take(job)
-            except Exception:  # the table of `outcomes` is complete; this keeps the worker should it not be
-                _log.exception("worker failed", spool=job.line.spool.label)
+            self._work_on(job)
+
+    def _work_on(self, job: Job) -> None:
+        try:
+            with self._in_hand.taken(job):
+                self._take(job)
+        except Exception:  # the table of `outcomes` is complete; this keeps the worker should it not be
+            _log.exception("worker failed", spool=job.line.spool.label)
 
     def _take(self, job: Job) -> None:
         outcomes = self._outcomes

@@ -12,10 +12,11 @@ import pytest
 
 from recpipe import verify
 from recpipe.errors import Forbidden, StoreUnavailable
+from recpipe.looks import IN_WORK, ProblemKind
 from recpipe.model import Outcome, Recording, Role, StoredObject, Tenant
 from recpipe.store.layout import new_object_key
 from recpipe.store.memory import MemoryStore
-from recpipe.verify import IN_WORK, ProblemKind, Report
+from recpipe.verify import Report
 from tests.contracts.catalogue_samples import NOW, a_recording
 from tests.unit.access.world import World, sqlite_world
 
@@ -51,6 +52,7 @@ def described(tenant: Tenant, content: bytes = b"content") -> Recording:
         object_key=new_object_key(tenant.id, made.id, "s1"),
         stored_bytes=len(content),
         stored_sha256=hashlib.sha256(content).hexdigest(),
+        peaks=b"drawn",
     )
 
 

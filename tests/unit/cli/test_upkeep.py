@@ -51,6 +51,37 @@ def test_rows_that_a_restored_catalogue_lacks_are_taken_back(cli: Cli, calls: li
     assert cli.audited("verify")[0]["detail"] == {"recordings": 3, "objects": 3, "read": 3, "problems": 0}
 
 
+def test_what_needs_no_guess_is_repaired(cli: Cli, calls: list[Any]) -> None:
+    with closing(sqlite3.connect(cli.home / "recpipe-data/recpipe.sqlite3")) as database, database:
+        database.execute("PRAGMA foreign_keys=ON")
+        database.execute("DELETE FROM recording WHERE id = ?", (calls[0]["id"],))
+        database.execute("UPDATE recording SET peaks = x'' WHERE id = ?", (calls[1]["id"],))
+    for path in objects(cli).values():
+        os.utime(path, (1, 1))
+    told = cli.run("verify", code=1).out
+    assert "verify --repair takes it back" in told and "verify --repair draws it" in told
+    done = cli.json("verify", "--repair")
+    assert (sorted(one["kind"] for one in done["mended"]), done["problems"]) == (["drawn", "recovered"], [])
+    assert "as it was stored" in cli.run("verify").out
+    assert cli.audited("recover")[0]["subject"] == calls[0]["id"]
+
+
+def test_a_look_that_was_interrupted_goes_on(cli: Cli, calls: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("recpipe.verify._Look.at_objects", interrupted)
+        assert "verify --resume goes on from there" in cli.run("verify", code=130).err
+    kept = cli.home / "recpipe-data/verify.json"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    went_on = cli.run("verify", "--resume")
+    assert "Going on with the look of" in went_on.err and "3 recordings, 3 objects; 3 read" in went_on.out
+    assert not kept.exists()
+    assert cli.json("verify", "--since", "2100-01-01")["recordings"] == 0
+    cli.run("verify", "--resume", "--sample", "1", code=2)
+
+
 def test_each_disagreement_is_found_and_ends_with_1(cli: Cli, calls: list[Any]) -> None:
     # Given an object that is gone, one with a changed byte, and one that nobody knows
     there = objects(cli)

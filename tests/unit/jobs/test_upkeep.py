@@ -49,6 +49,7 @@ def stored(world: World, tenant: Tenant, content: bytes = b"content") -> Recordi
         object_key=new_object_key(tenant.id, made.id, "s1"),
         stored_bytes=len(content),
         stored_sha256=hashlib.sha256(content).hexdigest(),
+        peaks=b"drawn",
     )
     world.store.put(recording.object_key, io.BytesIO(content), len(content))
     with world.catalogue.begin() as work:
@@ -62,7 +63,7 @@ def look(world: World, at: Tick | None = None) -> dict[str, int | str]:
 
 def test_a_sound_store_raises_no_alarm_and_the_look_is_on_the_record(world: World) -> None:
     stored(world, world.tenant())
-    assert look(world) == {"recordings": 1, "objects": 1, "read": 1, "problems": 0, "removed": 0}
+    assert look(world) == {"recordings": 1, "objects": 1, "read": 1, "problems": 0, "removed": 0, "drawn": 0}
     assert metrics.REGISTRY.get_sample_value("recpipe_verify_problems") == 0
     with world.catalogue.read() as work:
         [event] = work.audit.list(AuditQuery(action="verify")).items
@@ -86,7 +87,7 @@ def test_what_the_store_still_has_of_a_deleted_recording_is_removed_without_an_a
     kept, gone = stored(world, tenant), stored(world, tenant)
     with world.catalogue.begin() as work:
         work.of(tenant.id).recordings.delete(gone.id, world.now, "ann")
-    assert look(world) == {"recordings": 1, "objects": 2, "read": 1, "problems": 0, "removed": 1}
+    assert look(world) == {"recordings": 1, "objects": 2, "read": 1, "problems": 0, "removed": 1, "drawn": 0}
     assert [found.key for found in world.store.list()] == [kept.object_key]
     assert metrics.REGISTRY.get_sample_value("recpipe_verify_problems") == 0
 
