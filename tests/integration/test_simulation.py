@@ -47,7 +47,7 @@ class Machine(RuleBasedStateMachine):
         self.world: World | None = None
 
     @initialize()
-    def begin(self) -> None:
+    def installed(self) -> None:
         self.world = World(Path(self._folder.name), self.key_pair)
 
     def teardown(self) -> None:
@@ -78,8 +78,8 @@ for _name, (_weight, _largest) in ACTS.items():
 def test_nothing_is_lost_doubled_leaked_dangling_or_stuck(key_pair: KeyPair) -> None:
     machine = type("Simulation", (Machine,), {"key_pair": key_pair})
     few = settings(
-        max_examples=8,
-        stateful_step_count=25,
+        max_examples=6,
+        stateful_step_count=20,
         deadline=None,
         database=None,
         derandomize=True,

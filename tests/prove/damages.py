@@ -1,4 +1,4 @@
-"""Damage to store and catalogue: every one is found by `recpipe verify`, nothing else is, and repair mends what it may."""
+"""Damage to store and catalogue: `recpipe verify` finds every one and nothing else, and repair mends what it may."""
 
 from __future__ import annotations
 

@@ -366,10 +366,10 @@ class World:
             if call.path.suffix == ".tmp":
                 self._rename(call, call.path.with_suffix(""))
         self._certify("initech")
-        for seconds in (0.6, 3, 15, 70, 70, 400, 70, 4000, 70, 5600):
-            self.act_look(1)
+        self.act_look(0)
+        for seconds in (0.6, 3, 15, 70, 70, 400, 4000, 5600):
             self.clock.sleep(seconds)
-            self.act_look(1)
+            self.act_look(0)
         self.act_stop()
         self.act_look(0)
         self.clock.sleep(1200)
