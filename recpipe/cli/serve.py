@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from dataclasses import dataclass, field
 from types import FrameType
 
-from recpipe import descriptors, log, wiring
+from recpipe import allocator, descriptors, log, wiring
 from recpipe.cli.roles import RoleName
 from recpipe.errors import CatalogueUnavailable, RecpipeError, SettingsInvalid, StoreError
 from recpipe.pipeline.ingest import Ingest
@@ -95,6 +95,7 @@ def started(settings: Settings, roles: Sequence[RoleName], running: Running) -> 
             running.
     """
     with ExitStack() as stack:
+        allocator.use_few_arenas()
         settings = descriptors.fitted(settings, descriptors.raise_limit())
         parts = _opened(settings, stack, running.stopping)
         if RoleName.INGEST in roles:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import subprocess
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from recpipe.model import Direction
-from recpipe.web.api.export import cell
+from recpipe.web.csv_stream import cell
 from tests.integration.api import World, world
 from tests.services.need import tool
 
@@ -47,12 +50,44 @@ def test_a_csv_holds_the_whole_search_and_no_formula(there: World) -> None:
     assert not any(value.startswith(("=", "+", "-", "@")) for row in rows for value in row.values())
 
 
-@pytest.mark.parametrize("text", ["=1", "+1", "-1", "@a", "\t=1", "\r=1", "\n=1", "  =1", "＝1", "＋1", "－1", "＠a"])
-def test_what_a_spreadsheet_would_calculate_gets_an_apostrophe(text: str) -> None:
-    assert cell(text) == "'" + text
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        *(
+            (text, "'" + text)
+            for text in ("=1", "+1", "-1", "@a", "  =1", "＝1", "＋1", "－1", "＠a", "−1", "﹦1", "⁼1")
+        ),
+        *(
+            (f"{unseen}=1", f"'{unseen}=1")
+            for unseen in "\u200b\ufeff\xa0\xad\u2060\u202e\u3000\x00\x1b\u3164\U000e0041"
+        ),
+        ("\t=1", "'\t'=1"),
+        ("\r=1", "'\r'=1"),
+        ("\n=1", "'\n'=1"),
+        ("\ta", "'\ta"),
+        ("Bob;=1+1;", "Bob;'=1+1;"),
+        ("Bob; \u200b=1|@a\t-b", "Bob;' \u200b=1|'@a\t'-b"),
+        ('a;"=1"', 'a;\'"=1"'),
+        ("a\r\n=1\u2028+2", "a\r\n'=1\u2028'+2"),
+        ("a；＝1", "a；'＝1"),
+        ("+442079460958", "'+442079460958"),
+    ],
+)
+def test_what_a_spreadsheet_would_calculate_gets_an_apostrophe(text: str, safe: str) -> None:
+    assert cell(text) == safe
 
 
-@pytest.mark.parametrize("value", ["", "a=b", "02079460958", "Erin - Doyle", 61.5, True])
+@given(st.text(alphabet="a';|,\t\r\n\v\u2028=+-@＝−\" \u200b\ufeff\xa0\xad", max_size=12))
+def test_no_part_of_a_cell_begins_with_a_formula_wherever_a_spreadsheet_splits_it(text: str) -> None:
+    safe = str(cell(text))
+    for part in re.split("[;|\t\r\n\v\u2028]", safe):
+        assert not part.strip('" \u200b\ufeff\xa0\xad').startswith(("=", "+", "-", "@", "＝", "−")), safe
+    assert safe.replace("'", "") == text.replace("'", "")  # nothing else is changed
+
+
+@pytest.mark.parametrize(
+    "value", ["", "a=b", "02079460958", "Erin - Doyle", "a, -b", "x;y", "O'Neill", "2025-03-27T09:55:17Z", 61.5, True]
+)
 def test_what_it_would_not_calculate_stays_as_it_is(value: object) -> None:
     assert cell(value) == value
 

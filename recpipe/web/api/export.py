@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Collection, Generator, Iterator
 from datetime import UTC
 from enum import StrEnum
@@ -18,6 +16,7 @@ from recpipe.web.api.archive import archive
 from recpipe.web.api.asking import Asked, asked, understood
 from recpipe.web.api.delivery import Generated, Streamed, disposition, still
 from recpipe.web.api.openapi import declared
+from recpipe.web.csv_stream import csv_stream
 from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, WebContext
 from recpipe.web.schemas import RecordingGiven, Selection
 
@@ -49,8 +48,6 @@ COLUMNS = (
     "content_size_bytes",
     "content_sha256",
 )
-# What makes a spreadsheet take a cell for a formula. Source: OWASP "CSV Injection"; full-width forms as in Excel.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 class Format(StrEnum):
@@ -174,22 +171,8 @@ def _json_lines(rows: Iterator[list[RecordingGiven]]) -> Generator[bytes, None, 
 
 
 def _csv(rows: Iterator[list[RecordingGiven]]) -> Generator[bytes, None, None]:
-    # The byte order mark is what makes Excel read UTF-8. Source: RFC 4180 for the rest.
-    out = io.StringIO("\ufeff")
-    out.seek(0, io.SEEK_END)
-    writer = csv.writer(out)
-    writer.writerow(COLUMNS)
-    for page in rows:
-        for row in page:
-            given = row.model_dump(mode="json", include=set(COLUMNS))
-            writer.writerow([cell(given[name]) for name in COLUMNS])
-        yield out.getvalue().encode("utf-8", "replace")
-        out.seek(0)
-        out.truncate()
+    def cells(row: RecordingGiven) -> list[object]:
+        given = row.model_dump(mode="json", include=set(COLUMNS))
+        return [given[name] for name in COLUMNS]
 
-
-def cell(value: object) -> object:
-    """A value that no spreadsheet calculates: an apostrophe before text that would be a formula."""
-    if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA):
-        return "'" + value
-    return value
+    return csv_stream(COLUMNS, (map(cells, page) for page in rows))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Iterator
 from datetime import datetime
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -17,11 +15,12 @@ from recpipe.access.principal import Action, Principal
 from recpipe.errors import NotFound, QueryInvalid
 from recpipe.model import AuditEvent, AuditQuery, Outcome, Page
 from recpipe.web.api.delivery import Generated, Streamed, disposition, still
-from recpipe.web.api.export import cell
+from recpipe.web.csv_stream import csv_stream
 from recpipe.web.dashboard.desk import Desk, Looking, TheDesk, Viewer
 
 _NAMES = ("service", "from", "to", "actor", "action", "outcome")
 _PAGE = 100
+_COLUMNS = ("at", "actor", "action", "outcome", "tenant_id", "address", "subject", "detail")
 
 router = APIRouter(include_in_schema=False)
 
@@ -95,22 +94,24 @@ def _page(
 def _csv(
     desk: Desk, by: Principal, tenant_ids: Collection[str] | None, query: AuditQuery
 ) -> Generator[bytes, None, None]:
+    return csv_stream(_COLUMNS, _rows(desk, by, tenant_ids, query))
+
+
+def _rows(
+    desk: Desk, by: Principal, tenant_ids: Collection[str] | None, query: AuditQuery
+) -> Iterator[list[tuple[str, ...]]]:
     check = still(desk.context, by)
-    out = io.StringIO("\ufeff")
-    out.seek(0, io.SEEK_END)
-    writer = csv.writer(out)
-    writer.writerow(("at", "actor", "action", "outcome", "tenant_id", "address", "subject", "detail"))
     cursor: str | None = None
     while True:
         page = _page(desk, tenant_ids, query, cursor, 1000)
-        for one in page.items:
-            detail = json.dumps(dict(one.detail), sort_keys=True, ensure_ascii=False)
-            row = (one.at.isoformat(), one.actor, one.action, one.outcome.value, one.tenant_id or "", one.address)
-            writer.writerow([cell(value) for value in (*row, one.subject, detail)])
-        yield out.getvalue().encode("utf-8", "replace")
-        out.seek(0)
-        out.truncate()
+        yield [_row(one) for one in page.items]
         cursor = page.next_cursor
         if cursor is None:
             return
         check()
+
+
+def _row(one: AuditEvent) -> tuple[str, ...]:
+    detail = json.dumps(dict(one.detail), sort_keys=True, ensure_ascii=False)
+    about = (one.at.isoformat(), one.actor, one.action, one.outcome.value, one.tenant_id or "", one.address)
+    return (*about, one.subject, detail)
