@@ -1,24 +1,31 @@
 """Too many failures: counters of accounts, networks and addresses, the same for every door and every process.
 
-Ten failures of one account from one network lock it there. To lock it for everybody takes several networks, and then
-those from which it signed in before are let through all the same: nobody locks somebody out by knowing the name.
+Ten failures of one account from one network lock it there; from the sixth on it has to wait between them. To lock it
+for everybody takes several networks, and then those from which it signed in before are let through all the same: nobody
+locks somebody out by knowing the name. A browser that signed in before has a cookie and a counter of its own, which is
+all that counts for it: neither the account's lock nor that of an address it shares keeps it out.
+
+Source: OWASP, Slow Down Online Guessing Attacks with Device Cookies.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import math
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from recpipe.access.tokens import fingerprint
+from recpipe.access.tokens import fingerprint, new_secret
 from recpipe.catalogue.people import name_key
 from recpipe.catalogue.work import Work
 from recpipe.errors import LockedOut
 
 MOST_FAILURES = 10
+# After so many, a person waits 1, 2, 4, 8 seconds before the next try is looked at.
+FREE_FAILURES = 5
 # Of one program that says the same thing again and again, so many count against its address.
 MOST_REPEATS = 3
 # Of one network, so many count against an account everywhere.
@@ -26,7 +33,13 @@ MOST_OF_ONE_NETWORK = 3
 WINDOW = timedelta(minutes=5)
 # How long a network is known after a login.
 KNOWN_FOR = timedelta(days=90)
+# Ten failures of a known browser in this time, and it is a stranger: a stolen cookie is worth few guesses.
+DEVICE_WINDOW = timedelta(hours=1)
+# A browser may be that of several people; one that has more forgets those it has not seen for longest.
+MOST_DEVICES = 5
+_DEVICE = re.compile(r"[A-Za-z0-9_-]{32}", re.ASCII)
 _ADDRESS = "address:"
+_KNOWN = "known:"
 
 
 class Holder(StrEnum):
@@ -44,16 +57,22 @@ class Attempt:
     network: str  # of the account, there
     address: str
     client: str
+    holder: Holder
+    devices: tuple[str, ...] = ()
 
     @classmethod
-    def at(cls, holder: Holder, username: str, address: str) -> Attempt:
+    def at(cls, holder: Holder, username: str, address: str, devices: Collection[str] = ()) -> Attempt:
         """An attempt at this account, whether there is one or not; every spelling of a name is the same.
 
         The name is hashed: people type passwords where it belongs, and those must not lie in a table.
+
+        Args:
+            devices: what the browser's cookie holds, see `devices_of`.
         """
         account = account_key(holder, username)
         here = fingerprint(f"{account} {normal_network(address)}")[:32]
-        return cls(account, "network:" + here, address_key(address), address)
+        known_by = tuple(_device_key(account, device) for device in devices)
+        return cls(account, "network:" + here, address_key(address), address, holder, known_by)
 
     def check(self, work: Work, now: datetime) -> None:
         """Go on only where it is not locked.
@@ -61,8 +80,21 @@ class Attempt:
         Raises:
             LockedOut: here, for this client, or (unless this network is known) everywhere.
         """
-        everywhere = () if self._is_known(work, now) else (self.account,)
-        check(work, (self.network, self.address, *everywhere), now)
+        device = self._trusted(work, now)
+        if self.holder is Holder.PERSON:
+            _slow_down(work, device or self.network, now)
+        if device is None:
+            everywhere = () if self._is_known(work, now) else (self.account,)
+            check(work, (self.network, self.address, *everywhere), now)
+
+    def check_address(self, work: Work, now: datetime) -> None:
+        """Go on only where this client is not locked, or this is a browser that is known.
+
+        Raises:
+            LockedOut: it is.
+        """
+        if self._trusted(work, now) is None:
+            check(work, (self.address,), now)
 
     def failed(self, work: Work, now: datetime, *, program: bool = False) -> None:
         """Count a failure.
@@ -70,6 +102,9 @@ class Attempt:
         Args:
             program: it may say the same thing again and again without being an attack.
         """
+        if (device := self._trusted(work, now)) is not None:
+            note(work, now, (device, self.network, self.address), repeat_key(self.account, self.client))
+            return
         counted = len([at for at in work.failures.latest(self.network, MOST_OF_ONE_NETWORK) if at > now - WINDOW])
         everywhere = (self.account,) if counted < MOST_OF_ONE_NETWORK else ()
         repeat = repeat_key(self.account, self.client) if program else ""
@@ -81,6 +116,9 @@ class Attempt:
         Raises:
             LockedOut: as `check`, but for the client's own counter.
         """
+        if (device := self._trusted(work, now)) is not None:
+            take(work, device, now, DEVICE_WINDOW)
+            return
         take(work, self.network, now)
         if not self._is_known(work, now):
             take(work, self.account, now)
@@ -90,13 +128,44 @@ class Attempt:
         work.failures.clear(self.network)
         work.failures.clear(self.account)
         work.known_networks.note(self._known, now)
+        if (device := self._trusted(work, now)) is not None:
+            work.failures.clear(device)
+            work.known_networks.note(_KNOWN + device, now)
+
+    def trust(self, work: Work, devices: Collection[str], now: datetime) -> tuple[str, ...]:
+        """After a login: know this browser from now on. What its cookie is to hold.
+
+        It gets a secret of the server's making, never one that it brought: that might be somebody else's as well.
+        """
+        if self._trusted(work, now) is not None:
+            return tuple(devices)
+        made = new_secret()
+        work.known_networks.note(_KNOWN + _device_key(self.account, made), now)
+        return (made, *devices)[:MOST_DEVICES]
+
+    def _trusted(self, work: Work, now: datetime) -> str | None:
+        """The counter of this browser, if the account signed in with it and it has not failed too often since."""
+        for key in self.devices:
+            if work.known_networks.has(_KNOWN + key, now - KNOWN_FOR):
+                times = work.failures.latest(key, MOST_FAILURES)
+                return None if len(times) == MOST_FAILURES and times[-1] > now - DEVICE_WINDOW else key
+        return None
 
     @property
     def _known(self) -> str:
-        return "known:" + self.network
+        return _KNOWN + self.network
 
     def _is_known(self, work: Work, now: datetime) -> bool:
         return work.known_networks.has(self._known, now - KNOWN_FOR)
+
+
+def devices_of(cookie: str) -> tuple[str, ...]:
+    """The secrets that a browser's cookie holds; nothing of a cookie that is none of ours."""
+    return tuple(part for part in cookie[:400].split(".")[:MOST_DEVICES] if _DEVICE.fullmatch(part))
+
+
+def _device_key(account: str, device: str) -> str:
+    return "device:" + fingerprint(f"{account} {device}")[:32]
 
 
 def account_key(holder: Holder, username: str) -> str:
@@ -167,7 +236,7 @@ def note(work: Work, now: datetime, keys: Collection[str], repeat: str = "") -> 
         work.failures.note(key, now)
 
 
-def take(work: Work, key: str, now: datetime) -> None:
+def take(work: Work, key: str, now: datetime, window: timedelta = WINDOW) -> None:
     """Count one attempt before it is known how it ends, so that a hundred at the same time are still ten.
 
     Raises:
@@ -175,8 +244,21 @@ def take(work: Work, key: str, now: datetime) -> None:
     """
     work.failures.note(key, now)
     times = work.failures.latest(key, MOST_FAILURES + 1)
-    if len(times) > MOST_FAILURES and times[-1] > now - WINDOW:
-        raise LockedOut(max(1, math.ceil((times[-1] + WINDOW - now).total_seconds())))
+    if len(times) > MOST_FAILURES and times[-1] > now - window:
+        raise LockedOut(max(1, math.ceil((times[-1] + window - now).total_seconds())))
+
+
+def _slow_down(work: Work, key: str, now: datetime) -> None:
+    """Have somebody wait longer after each failure, without anybody waiting here: the answer says for how long.
+
+    Raises:
+        LockedOut: with those few seconds.
+    """
+    times = [at for at in work.failures.latest(key, MOST_FAILURES) if at > now - WINDOW]
+    if FREE_FAILURES < len(times) < MOST_FAILURES:
+        opens = times[0] + timedelta(seconds=2.0 ** (len(times) - FREE_FAILURES - 1))
+        if opens > now:
+            raise LockedOut(max(1, math.ceil((opens - now).total_seconds())))
 
 
 def _opens_at(work: Work, key: str, now: datetime) -> datetime | None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from functools import partial
-from typing import Generic, TypeVar
 
 from recpipe.access import identity, lockout, tokens, totp
+from recpipe.access.candidates import Candidate, Known, is_inside, no_password_login
+from recpipe.access.candidates import Door as Door
 from recpipe.access.lockout import Attempt, Holder
 from recpipe.access.memory import Briefly, Lately
 from recpipe.access.passwords import Passwords
@@ -29,7 +28,6 @@ from recpipe.model import (
     LinkPurpose,
     OneTimeLink,
     Outcome,
-    Role,
     Token,
     User,
     UserStatus,
@@ -42,16 +40,6 @@ REVOKED_WITHIN_SECONDS = 0.5
 FAILURES_KEPT = timedelta(hours=1)
 LAST_USE_SECONDS = 60
 _NOBODY = "unknown"
-
-Known = TypeVar("Known")
-
-
-class Door(StrEnum):
-    """Where somebody knocks."""
-
-    HTTP = "http"
-    API = "api"
-    FTP = "ftp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +78,13 @@ class Access:
 
     # --- people -------------------------------------------------------------------------------------------
 
-    def password(self, username: str, password: str, address: str, door: Door) -> LoginResult:
+    def password(
+        self, username: str, password: str, address: str, door: Door, devices: Collection[str] = ()
+    ) -> LoginResult:
         """Log a person in.
 
         Args:
+            devices: of the browser, see `lockout.devices_of`.
             address: of the client, after trusted proxies were taken off.
             door: only the dashboard (`HTTP`) can ask for a second factor; elsewhere a user who has one is refused.
 
@@ -102,15 +93,15 @@ class Access:
             LockedOut: too many failures of this account or from this address.
             TooManySignIns: no place to verify a password came free in time.
         """
-        attempt = Attempt.at(Holder.PERSON, username, address)
+        attempt = Attempt.at(Holder.PERSON, username, address, devices)
 
-        def look(work: Work) -> _Candidate[User]:
+        def look(work: Work) -> Candidate[User]:
             try:
                 user = work.users.by_username(username)
             except NotFound:
-                return _Candidate(None, None, "unknown", "")
-            why = _no_password_login(user, door)
-            return _Candidate(user, None if why else user.password_hash, why, user.username)
+                return Candidate(None, None, "unknown", "")
+            why = no_password_login(user, door)
+            return Candidate(user, None if why else user.password_hash, why, user.username)
 
         user = self._verified(look, password, attempt, door)
         now = self._clock()
@@ -119,9 +110,15 @@ class Access:
                 raise CredentialsRejected
             if user.totp_secret:
                 return LoginResult(None, self._ticket(work, user, now))
-            return LoginResult(self._let_in(work, user, address, door, now))
+            return LoginResult(self._let_in(work, user, attempt, door, now))
 
-    def second_factor(self, ticket: str, code: str, address: str) -> Principal:
+    def trust(self, principal: Principal, devices: Collection[str]) -> tuple[str, ...]:
+        """Know the browser of somebody who has just logged in; what its cookie is to hold from now on."""
+        attempt = Attempt.at(Holder.PERSON, principal.name, principal.address, devices)
+        with self._catalogue.begin() as work:
+            return attempt.trust(work, devices, self._clock())
+
+    def second_factor(self, ticket: str, code: str, address: str, devices: Collection[str] = ()) -> Principal:
         """Finish a login with a code of the authenticator app, or with a recovery code.
 
         Raises:
@@ -136,15 +133,20 @@ class Access:
         key = lockout.address_key(address)
         try:
             with self._catalogue.begin() as work:
-                lockout.check(work, (key,), now)
-                user = work.users.get(work.links.peek(digest, LinkPurpose.SECOND_FACTOR, now).user_id)
+                try:
+                    user = work.users.get(work.links.peek(digest, LinkPurpose.SECOND_FACTOR, now).user_id)
+                except NotFound:
+                    lockout.check(work, (key,), now)
+                    raise
+                attempt = Attempt.at(Holder.PERSON, user.username, address, devices)
+                attempt.check_address(work, now)
                 # Counted first: guesses sent all at once must not slip past the counter together.
-                Attempt.at(Holder.PERSON, user.username, address).take(work, now)
+                attempt.take(work, now)
             with self._catalogue.begin() as work:
                 if user.status is not UserStatus.ACTIVE or not self._code_fits(work, user, code, now):
                     raise CredentialsRejected
                 work.links.use(digest, LinkPurpose.SECOND_FACTOR, now)
-                return self._let_in(work, user, address, Door.HTTP, now, second_factor=True)
+                return self._let_in(work, user, attempt, Door.HTTP, now, second_factor=True)
         except LockedOut as locked:
             self._locked(locked, user.username if user else _NOBODY, key, address, Door.HTTP)
             raise
@@ -208,16 +210,16 @@ class Access:
         name = username.strip().lower()
         attempt = Attempt.at(Holder.FTP, name, address)
 
-        def look(work: Work) -> _Candidate[FtpAccount]:
+        def look(work: Work) -> Candidate[FtpAccount]:
             try:
                 account = work.ftp_logins.by_username(name)
             except NotFound:
-                return _Candidate(None, None, "unknown", "")
+                return Candidate(None, None, "unknown", "")
             why = "" if account.enabled else "disabled"
-            if not why and not _inside(address, account.allowed_networks):
+            if not why and not is_inside(address, account.allowed_networks):
                 why = "network"
             kept = None if why else account.password_hash
-            return _Candidate(account, kept, why, f"ftp:{account.username}", account.tenant_id)
+            return Candidate(account, kept, why, f"ftp:{account.username}", account.tenant_id)
 
         account = self._verified(look, password, attempt, Door.FTP)
         principal = identity.of_ftp_account(account, address)
@@ -257,7 +259,7 @@ class Access:
 
     def _verified(
         self,
-        look: Callable[[Work], _Candidate[Known]],
+        look: Callable[[Work], Candidate[Known]],
         password: str,
         attempt: Attempt,
         door: Door,
@@ -280,7 +282,7 @@ class Access:
             raise CredentialsRejected
         return candidate.found
 
-    def _look(self, look: Callable[[Work], _Candidate[Known]], attempt: Attempt, door: Door) -> _Candidate[Known]:
+    def _look(self, look: Callable[[Work], Candidate[Known]], attempt: Attempt, door: Door) -> Candidate[Known]:
         candidate, now = None, self._clock()
         try:
             with self._catalogue.read() as work:
@@ -320,11 +322,11 @@ class Access:
             self._trail.record(_login(name, now, Outcome.DENIED, address, door, tenant_id, reason="locked-out"))
 
     def _let_in(
-        self, work: Work, user: User, address: str, door: Door, now: datetime, *, second_factor: bool = False
+        self, work: Work, user: User, attempt: Attempt, door: Door, now: datetime, *, second_factor: bool = False
     ) -> Principal:
         grants = work.users.grants(user.id)
-        principal = identity.of_user(user, grants, address)
-        Attempt.at(Holder.PERSON, user.username, address).succeeded(work, now)
+        principal = identity.of_user(user, grants, attempt.client)
+        attempt.succeeded(work, now)
         work.users.note_login(user.id, now)
         # Seen in the tenant's own log where there is no doubt which one that is.
         tenant_id = grants[0].tenant_id if len(grants) == 1 and not principal.everything else None
@@ -376,30 +378,8 @@ class Access:
                 work.audit.add(event(principal, "login", now, subject=token.id, door=Door.API.value))
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate(Generic[Known]):
-    """Who a user name means, and the hash to compare with; no hash where no password would do."""
-
-    found: Known | None
-    kept: str | None
-    why: str  # for the audit log alone
-    name: str
-    tenant_id: str | None = None
-
-
 def _nothing(_work: Work, _now: datetime) -> None:
     """What is counted where it was nobody's failure."""
-
-
-def _no_password_login(user: User, door: Door) -> str:
-    """Why a password does not open this door for this user; "" where it does."""
-    if user.status is not UserStatus.ACTIVE:
-        return user.status.value
-    if user.role is Role.API:
-        return "token-only"
-    if user.totp_secret and door is not Door.HTTP:
-        return "second-factor-needed"
-    return "" if user.password_hash else "no-password"
 
 
 def _token(work: Work, digest: str) -> tuple[Token, User, Collection[Grant]] | None:
@@ -425,18 +405,6 @@ def _valid(work: Work, principal: Principal, now: datetime) -> bool:
     except NotFound:
         return False
     return True
-
-
-def _inside(address: str, networks: Collection[str]) -> bool:
-    if not networks:
-        return True
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
-        parsed = parsed.ipv4_mapped
-    return any(parsed in ipaddress.ip_network(network) for network in networks)
 
 
 def _login(

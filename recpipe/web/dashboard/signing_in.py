@@ -7,6 +7,7 @@ from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
+from recpipe.access.lockout import KNOWN_FOR, devices_of
 from recpipe.access.login import Door
 from recpipe.access.principal import Principal
 from recpipe.errors import Conflict, CredentialsRejected, InputInvalid, LockedOut, RecpipeError, SecretUnreadable
@@ -20,6 +21,7 @@ from recpipe.web.security import address_of
 
 _TICKET = "recpipe_ticket"  # the password was right, the code is owed
 _TICKET_SECONDS = 300
+DEVICE_COOKIE = "recpipe_device"  # a browser that signed in before; opens nothing, see recpipe.access.lockout
 HOME = "/services"
 
 router = APIRouter(include_in_schema=False)
@@ -50,12 +52,14 @@ def sign_in(request: Request, desk: TheDesk, form: Form, _place: PasswordPlace) 
     username, wanted = form.text("username"), ours(form.text("next"), "")
     address = address_of(request.scope)
     try:
-        result = desk.context.access.password(username, form.text("password"), address, Door.HTTP)
+        result = desk.context.access.password(username, form.text("password"), address, Door.HTTP, _devices(request))
     except (CredentialsRejected, LockedOut) as refused:
         problem = _refused(refused, "The user name or password is not right. Check both, then try again.")
-        return desk.page(
+        answer = desk.page(
             request, "sign-in.html", status=problem.status, problem=problem, next=wanted, username=username
         )
+        answer.headers.update(problem.headers)
+        return answer
     if result.principal is not None:
         return _let_in(desk, request, result.principal, wanted)
     response = desk.page(request, "second-factor.html", next=wanted)
@@ -68,11 +72,15 @@ def second_factor(request: Request, desk: TheDesk, form: Form) -> Response:
     wanted = ours(form.text("next"), "")
     ticket = request.cookies.get(cookie_name(request, _TICKET), "")
     try:
-        principal = desk.context.access.second_factor(ticket, form.text("code"), address_of(request.scope))
+        principal = desk.context.access.second_factor(
+            ticket, form.text("code"), address_of(request.scope), _devices(request)
+        )
     except (CredentialsRejected, LockedOut, SecretUnreadable) as refused:
         words = "The code is not right, or was used before. Wait for the next one; after five minutes start again."
         problem = _refused(refused, words)
-        return desk.page(request, "second-factor.html", status=problem.status, problem=problem, next=wanted)
+        answer = desk.page(request, "second-factor.html", status=problem.status, problem=problem, next=wanted)
+        answer.headers.update(problem.headers)
+        return answer
     response = _let_in(desk, request, principal, wanted)
     return set_cookie(request, response, _TICKET, "", samesite="strict", seconds=0)
 
@@ -225,7 +233,16 @@ def _let_in(desk: Desk, request: Request, principal: Principal, wanted: str) -> 
             desk.context.access.sessions.end(desk.context.access.sessions.open(old, principal.address))
     agent = request.headers.get("user-agent", "")
     secret = desk.context.access.sessions.start(principal, principal.address, agent)
-    return keep_session(request, redirect(wanted or "/"), secret)
+    devices = desk.context.access.trust(principal, _devices(request))
+    seconds = int(KNOWN_FOR.total_seconds())
+    answer = set_cookie(
+        request, redirect(wanted or "/"), DEVICE_COOKIE, ".".join(devices), samesite="strict", seconds=seconds
+    )
+    return keep_session(request, answer, secret)
+
+
+def _devices(request: Request) -> tuple[str, ...]:
+    return devices_of(request.cookies.get(cookie_name(request, DEVICE_COOKIE), ""))
 
 
 def _refused(error: RecpipeError, words: str) -> Problem:

@@ -16,6 +16,7 @@ from aiosmtpd.controller import Controller
 
 from recpipe import wiring
 from recpipe.access.identity import of_user
+from recpipe.access.login import Door
 from recpipe.access.principal import operator
 from recpipe.catalogue import engine, search
 from recpipe.errors import Conflict, CredentialsRejected
@@ -99,10 +100,35 @@ def sign_in(session: httpx.Client, name: str, password: str = PASSWORD) -> httpx
 def test_the_cookie_of_a_session_is_for_the_server_and_https_alone(url: str, bea: str) -> None:
     with client(url) as session:
         answer = sign_in(session, bea)
-    cookie = answer.headers["set-cookie"].lower()
+    cookie = next(c for c in answer.headers.get_list("set-cookie") if SESSION_COOKIE in c).lower()
     assert answer.status_code == 303 and cookie.startswith(f"__host-{SESSION_COOKIE}=")
     assert "httponly" in cookie and "secure" in cookie and "samesite=lax" in cookie
     assert "path=/;" in f"{cookie};" and "domain" not in cookie
+
+
+def test_a_browser_that_signed_in_before_is_not_kept_out_by_what_others_try(
+    url: str, parts: wiring.Parts, bea: str
+) -> None:
+    with client(url) as session:
+        answer = sign_in(session, bea)
+    given = next(c for c in answer.headers.get_list("set-cookie") if "recpipe_device=" in c)
+    assert given.startswith("__Host-recpipe_device=")
+    attributes = given.lower()
+    assert all(word in attributes for word in ("httponly", "secure", "samesite=strict", "max-age=7776000", "path=/"))
+    # Given: somebody behind the same address who guesses
+    for _ in range(6):
+        with pytest.raises(CredentialsRejected):
+            parts.access.password(bea, "wrong wrong wrong", "127.0.0.1", Door.HTTP)
+
+    form = {"username": bea, "password": PASSWORD}
+    with client(url) as stranger:
+        refused = stranger.post("/sign-in", data=form)
+    with client(url) as known:
+        taken = known.post("/sign-in", data=form, headers={"cookie": given.partition(";")[0]})
+    assert (refused.status_code, int(refused.headers["retry-after"])) == (429, 1)
+    assert taken.status_code == 303
+    again = [c for c in taken.headers.get_list("set-cookie") if "recpipe_device=" in c]
+    assert [c.partition(";")[0] for c in again] == [given.partition(";")[0]]
 
 
 def test_each_sign_in_has_a_session_of_its_own_and_ends_the_one_before(url: str, bea: str) -> None:

@@ -1,0 +1,55 @@
+"""Whom a user name means at a door, and why a password would not do there."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from recpipe.model import Role, User, UserStatus
+
+Known = TypeVar("Known")
+
+
+class Door(StrEnum):
+    """Where somebody knocks."""
+
+    HTTP = "http"
+    API = "api"
+    FTP = "ftp"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate(Generic[Known]):
+    """Who a user name means, and the hash to compare with; no hash where no password would do."""
+
+    found: Known | None
+    kept: str | None
+    why: str  # for the audit log alone
+    name: str
+    tenant_id: str | None = None
+
+
+def no_password_login(user: User, door: Door) -> str:
+    """Why a password does not open this door for this user; "" where it does."""
+    if user.status is not UserStatus.ACTIVE:
+        return user.status.value
+    if user.role is Role.API:
+        return "token-only"
+    if user.totp_secret and door is not Door.HTTP:
+        return "second-factor-needed"
+    return "" if user.password_hash else "no-password"
+
+
+def is_inside(address: str, networks: Collection[str]) -> bool:
+    if not networks:
+        return True
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    return any(parsed in ipaddress.ip_network(network) for network in networks)
