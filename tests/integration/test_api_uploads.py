@@ -103,6 +103,24 @@ def test_the_same_file_sent_again_is_a_success_and_no_second_file(there: World, 
     assert files(root / "kazoo") == {NAME: AUDIO}
 
 
+@pytest.mark.parametrize("suffix", [".json", ".JSON", ".xml", ".csv"])
+@pytest.mark.parametrize("how", ["PUT", "POST", "form"])
+def test_facts_without_their_recording_are_refused_and_change_no_others(
+    there: World, root: Path, how: str, suffix: str
+) -> None:
+    # Given: a recording of the PBX, for which somebody with an upload token would like to say what it is
+    (root / "kazoo" / NAME).write_bytes(AUDIO)
+    pbx, facts = there.client("pbx"), b'{"extension": "100", "tenant": "globex"}'
+    for name in (NAME + suffix, NAME.removesuffix(".mp3") + suffix, "2026/lone" + suffix):
+        if how == "form":
+            answer = pbx.post("/api/v1/uploads/kazoo", files={"file": (name, facts, "application/json")})
+        else:
+            answer = pbx.request(how, f"/api/v1/uploads/kazoo/{name}", content=facts)
+        assert (answer.status_code, answer.json()["type"]) == (409, "urn:recpipe:problem:spool-refused")
+        assert "query string" in answer.json()["detail"]
+    assert files(root / "kazoo") == {NAME: AUDIO}
+
+
 def test_a_refused_file_leaves_no_facts_beside_the_one_that_has_its_name(there: World, root: Path) -> None:
     url = f"/api/v1/uploads/kazoo/{NAME}"
     assert there.client("pbx").put(url, content=AUDIO).status_code == 201

@@ -23,9 +23,10 @@ from recpipe import log, metrics
 from recpipe.access.memory import Lately
 from recpipe.access.principal import Action, Principal
 from recpipe.access.trail import event
-from recpipe.errors import Conflict, InputInvalid, NotFound
+from recpipe.errors import Conflict, InputInvalid, NotFound, SpoolRefused
 from recpipe.settings import Spool
 from recpipe.spool import sidecar
+from recpipe.spool.files import Kind, kind_of
 from recpipe.spool.folder import SpoolFolder
 from recpipe.spool.upload import Upload
 from recpipe.web.api.openapi import declared
@@ -181,9 +182,13 @@ class Taking:
         """Check name and facts, and make room.
 
         Raises:
-            SpoolRefused, Unfit: the name or a fact cannot be taken.
+            SpoolRefused, Unfit: the name or a fact cannot be taken; no sidecar can, it might be another recording's.
             SpoolFull: the disk has no room to spare.
         """
+        if kind_of(name.rpartition("/")[2]) is Kind.SIDECAR:
+            raise SpoolRefused(
+                "Send the recording alone: what is known of its call belongs into the query string or form."
+            )
         self._name = name
         self._facts = described(facts, self._spool.timezone)
         if self._key is not None:
