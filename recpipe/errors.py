@@ -275,6 +275,23 @@ class SecretUnreadable(AccessError):
         self.present = present
 
 
+class ReauthenticationRequired(CredentialsRejected):
+    """A session asked for what takes the password once more, and sent none or a wrong one; nothing was changed.
+
+    Attributes:
+        reason: `missing` or `wrong`.
+    """
+
+    def __init__(self, reason: str = "missing") -> None:
+        what = {"missing": "This takes your own password once more", "wrong": "The password or code is not yours"}
+        AccessError.__init__(
+            self,
+            f"{what[reason]}; nothing was changed. Send your password as current_password, or the six digits that your "
+            "authenticator app shows now as code.",
+        )
+        self.reason = reason
+
+
 class LockedOut(AccessError):
     """Too many failures; even the right password does not help until the time is over.
 

@@ -15,6 +15,7 @@ from recpipe.access.at_rest import AtRest
 from recpipe.access.ftp_accounts import FtpAccounts
 from recpipe.access.links import Links
 from recpipe.access.login import Access
+from recpipe.access.notices import Notices
 from recpipe.access.passwords import Passwords
 from recpipe.access.registration import Registration
 from recpipe.access.tenants import Tenants
@@ -23,6 +24,7 @@ from recpipe.access.trail import Trail
 from recpipe.catalogue import Catalogue
 from recpipe.disposal import Disposal
 from recpipe.keyring import Keyring
+from recpipe.mail import Mailer, portal_address
 from recpipe.quarantine import QuarantineDesk
 from recpipe.reader import Reader
 from recpipe.settings import Settings, Spool
@@ -87,27 +89,31 @@ def open_parts(settings: Settings, clock: Clock = utc_now) -> Iterator[Parts]:
         trail, passwords = Trail(catalogue, clock), Passwords()
         at_rest = AtRest(lambda: notes.recovery_key(settings))
         totp_secrets = TotpSecrets(at_rest)
-        accounts = Accounts(catalogue, clock, passwords, trail)
+        notices = Notices(Mailer.of(settings), portal_address(settings), clock)
+        accounts = Accounts(catalogue, clock, passwords, trail, notices, totp_secrets)
         reader = Reader(catalogue, store, clock, trail)
-        yield Parts(
-            settings=settings,
-            catalogue=catalogue,
-            store=store,
-            trail=trail,
-            access=Access(catalogue, clock, passwords, trail, totp_secrets),
-            reader=reader,
-            disposal=Disposal(catalogue, store, reader, clock),
-            keyring=Keyring(catalogue, clock, trail),
-            tenants=Tenants(catalogue, clock, trail),
-            accounts=accounts,
-            tokens=ApiTokens(catalogue, accounts, clock, trail),
-            links=Links(catalogue, accounts, clock, passwords, trail),
-            registration=Registration(catalogue, at_rest, clock, trail),
-            totp_secrets=totp_secrets,
-            ftp_accounts=FtpAccounts(catalogue, clock, passwords, trail),
-            quarantine=QuarantineDesk(settings, catalogue, clock, trail),
-            clock=clock,
-        )
+        try:
+            yield Parts(
+                settings=settings,
+                catalogue=catalogue,
+                store=store,
+                trail=trail,
+                access=Access(catalogue, clock, passwords, trail, totp_secrets),
+                reader=reader,
+                disposal=Disposal(catalogue, store, reader, clock),
+                keyring=Keyring(catalogue, clock, trail),
+                tenants=Tenants(catalogue, clock, trail),
+                accounts=accounts,
+                tokens=ApiTokens(catalogue, accounts, clock, trail),
+                links=Links(catalogue, accounts, clock, passwords, trail),
+                registration=Registration(catalogue, at_rest, clock, trail),
+                totp_secrets=totp_secrets,
+                ftp_accounts=FtpAccounts(catalogue, clock, passwords, trail, accounts.reauthentication),
+                quarantine=QuarantineDesk(settings, catalogue, clock, trail),
+                clock=clock,
+            )
+        finally:
+            notices.close()
 
 
 def make_data_dir(settings: Settings) -> Path:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 
-from recpipe.access import lockout, passwords
+from recpipe.access import passwords
 from recpipe.access.authority import (
     check_details,
     check_email,
@@ -18,14 +17,19 @@ from recpipe.access.authority import (
     own_tenant,
     require_cover,
 )
+from recpipe.access.notices import Notices
 from recpipe.access.passwords import Passwords, check_chosen
 from recpipe.access.principal import Action, Kind, Principal
+from recpipe.access.reauthentication import NO_PROOF, Proof, Reauthentication
+from recpipe.access.totp_secrets import TotpSecrets
 from recpipe.access.trail import Clock, Detail, Trail, event
+from recpipe.access.user_changes import difference, in_words, opens_a_way
+from recpipe.access.ways_in import EMAIL_TIME, Ended, end_ways_in, new_link
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.catalogue.work import Work
-from recpipe.errors import Conflict, CredentialsRejected, Forbidden, InputInvalid, NotFound
-from recpipe.model import Grant, LinkPurpose, Outcome, Role, User, UserStatus
+from recpipe.errors import Conflict, Forbidden, InputInvalid, NotFound
+from recpipe.model import Grant, LinkPurpose, Role, User, UserStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +57,15 @@ class Accounts:
         clock: Clock,
         passwords: Passwords,
         trail: Trail,
+        notices: Notices | None = None,
+        totp_secrets: TotpSecrets | None = None,
     ) -> None:
         self._catalogue = catalogue
         self._clock = clock
         self._passwords = passwords
         self._trail = trail
+        self.notices = notices or Notices()
+        self.reauthentication = Reauthentication(catalogue, clock, passwords, trail, totp_secrets)
 
     # --- looking ------------------------------------------------------------------------------------------
 
@@ -111,6 +119,7 @@ class Accounts:
         email: str = "",
         display_name: str = "",
         status: UserStatus = UserStatus.ACTIVE,
+        proof: Proof = NO_PROOF,
     ) -> NewPassword:
         """Make a user.
 
@@ -118,8 +127,10 @@ class Accounts:
             grants: tenant id -> actions; no actions: whatever the role allows.
             password: chosen by a person; with `generate` one is made instead; with neither there is no password yet.
             email: "" where the user name is one already.
+            proof: of a person who is signed in.
 
         Raises:
+            ReauthenticationRequired, LockedOut: as `Reauthentication.require`.
             AlreadyExists: the name is taken.
             InputInvalid: a name, address, password or grant that cannot be.
             NotFound: a tenant that does not exist or is nothing to `by`.
@@ -139,6 +150,7 @@ class Accounts:
             email=check_email(email or (username if "@" in username else "")),
             display_name=check_text("display name", display_name),
         )
+        self.reauthentication.require(by, proof)
         secret, chosen = self._chosen(new, kept, password, generate)
         new = replace(new, password_hash=chosen)
         with self._catalogue.begin() as work:
@@ -146,7 +158,7 @@ class Accounts:
                 work.tenants.get(grant.tenant_id)
             user = work.users.add(new)
             work.users.set_grants(user.id, kept)
-            self._audit(work, by, "user.create", Account(user, kept), role=role.value, grants=_in_words(kept))
+            self._audit(work, by, "user.create", Account(user, kept), role=role.value, grants=in_words(kept))
         return NewPassword(user, secret)
 
     def change(
@@ -161,13 +173,19 @@ class Accounts:
         display_name: str | None = None,
         contact: Mapping[str, str] | None = None,
         notifications: Mapping[str, bool] | None = None,
+        proof: Proof = NO_PROOF,
     ) -> Account:
         """Change a user; what is None stays. A user who is no longer active loses its sessions.
 
-        People may change their own address, name, contact details and notification choices.
+        People may change their own address, name, contact details and notification choices. A new address of somebody
+        active counts once a letter to it was answered; without mail, or by the operator, at once.
+
+        Args:
+            proof: needed for the address, the role, the grants, and to let somebody in.
 
         Raises:
             InputInvalid, NotFound, Forbidden: as for `create` and `get`.
+            ReauthenticationRequired, LockedOut: as `Reauthentication.require`.
             Conflict: `yourself`: nobody changes their own role, status or grants.
         """
         with self._catalogue.read() as work:
@@ -196,16 +214,27 @@ class Accounts:
         wanted = before.grants if grants is None else grants_of(user_id, after.role, grants)
         if rights:
             self._require_grantable(by, after.role, wanted)
+        if opens_a_way(before.user, before.grants, after, wanted):
+            self.reauthentication.require(by, proof)
+        readdressed = after.email != before.user.email
+        asked = after.email if readdressed and self._must_be_confirmed(by, before.user, after) else ""
+        if readdressed:
+            after = replace(after, email=before.user.email if asked else after.email, email_pending=asked)
         now = self._clock()
         with self._catalogue.begin() as work:
-            # Decided on what was read: anything else meanwhile means to look again.
-            if _account(work, user_id) != before:
+            # Decided on what was read: anything else meanwhile means to look again. But the proof may have been a code.
+            now_there = _account(work, user_id)
+            step = now_there.user.totp_step
+            if now_there != replace(before, user=replace(before.user, totp_step=step)):
                 raise Conflict("changed-meanwhile", "Somebody else changed this user just now. Look again, then retry.")
             for grant in wanted if grants is not None else ():
                 work.tenants.get(grant.tenant_id)
-            user = work.users.update(after)
+            user = work.users.update(replace(after, totp_step=step))
             if user.email != before.user.email:  # a letter that went to the old address opens nothing any more
                 work.links.drop(user_id, LinkPurpose.RECOVERY)
+            if readdressed:
+                work.links.drop(user_id, LinkPurpose.EMAIL)
+            secret = new_link(work, user_id, LinkPurpose.EMAIL, now, EMAIL_TIME) if asked else ""
             if grants is not None:
                 work.users.set_grants(user_id, wanted)
             if user.status is not UserStatus.ACTIVE or user.role is not before.user.role:
@@ -213,8 +242,26 @@ class Accounts:
             account = Account(user, wanted)
             # Tenants that it had before count as well: what was granted there is not for the log of another.
             of_both = Account(user, [*before.grants, *wanted])
-            self._audit(work, by, "user.change", of_both, **_difference(before, account))
+            self._audit(work, by, "user.change", of_both, **difference(before.user, before.grants, user, wanted))
+        if asked:
+            self.notices.confirm_address(user, secret)
+            self.notices.address_asked(user, by)
+        elif user.email != before.user.email:
+            self.notices.address_changed(user, before.user.email, by)
         return account
+
+    def keep_email(self, by: Principal, user_id: str) -> None:
+        """Forget an address that waits to be confirmed; its link is worth nothing.
+
+        Raises:
+            NotFound, Forbidden: as for `get`.
+        """
+        self.get(by, user_id)
+        with self._catalogue.begin() as work:
+            account = _account(work, user_id)
+            work.users.update(replace(account.user, email_pending=""))
+            work.links.drop(user_id, LinkPurpose.EMAIL)
+            self._audit(work, by, "user.keep-email", account)
 
     def remove(self, by: Principal, user_id: str) -> None:
         """Delete a user with its grants, tokens and sessions; the audit log keeps its name.
@@ -232,10 +279,24 @@ class Accounts:
 
     # --- passwords ----------------------------------------------------------------------------------------
 
-    def set_password(self, by: Principal, user_id: str, password: str | None = None) -> NewPassword:
-        """Give somebody else a new password, generated where none is given. Their sessions end.
+    def set_password(
+        self,
+        by: Principal,
+        user_id: str,
+        password: str | None = None,
+        *,
+        proof: Proof = NO_PROOF,
+        end_sessions: bool = True,
+        end_tokens: bool = True,
+    ) -> NewPassword:
+        """Give somebody else a new password, generated where none is given.
+
+        Args:
+            proof: of who gives it.
+            end_sessions, end_tokens: with the password, what was opened with the old one.
 
         Raises:
+            ReauthenticationRequired, LockedOut: as `Reauthentication.require`.
             InputInvalid: too weak, or an API user, which has tokens only.
             NotFound, Forbidden: as for `get`.
             Conflict: `yourself`: use `change_own_password`.
@@ -243,58 +304,40 @@ class Accounts:
         account = self.get(by, user_id)
         if is_self(by, user_id):
             raise Conflict("yourself", "Change your own password with the old one at hand.")
+        self.reauthentication.require(by, proof)
         secret, kept = self._chosen(account.user, account.grants, password, password is None)
-        now = self._clock()
         with self._catalogue.begin() as work:
             # Looked at once more: hashing takes long enough for somebody to make an administrator of this user.
             account = _account(work, user_id)
             require_cover(by, account.user, account.grants)
             user = work.users.update(replace(account.user, password_hash=kept))
-            _end_ways_in(work, user_id, now)
-            self._audit(work, by, "user.password", account)
+            ended = self._end_ways_in(work, by, account, end_sessions, end_tokens)
+        self.notices.password_changed(user, by, ended)
         return NewPassword(user, secret)
 
-    def change_own_password(self, by: Principal, old: str, new: str) -> User:
-        """Change one's own password. All other sessions end; go on with a rotated one.
+    def change_own_password(
+        self, by: Principal, old: str, new: str, *, end_sessions: bool = True, end_tokens: bool = True
+    ) -> User:
+        """Change one's own password; go on with a rotated session.
+
+        Args:
+            end_sessions, end_tokens: all sessions but this one, and all API tokens of this person.
 
         Raises:
-            CredentialsRejected: the old one is not right; counts as a failed login.
+            ReauthenticationRequired: the old one is not right.
             LockedOut: too many failures.
             InputInvalid: the new one is too weak.
             Forbidden: only a person who is signed in has a password to change.
         """
-        self.confirm_password(by, old)
-        now = self._clock()
+        self.reauthentication.password(by, old)
         with self._catalogue.read() as work:
             account = _account(work, by.id)
         _, kept = self._chosen(account.user, account.grants, new, False)
         with self._catalogue.begin() as work:
-            user = work.users.update(replace(work.users.get(by.id), password_hash=kept))
-            _end_ways_in(work, by.id, now, but=by.credential_id)
-            self._audit(work, by, "user.password", account)
-        return user
-
-    def confirm_password(self, by: Principal, password: str) -> User:
-        """Ask a person who is signed in for the password again, before something grave.
-
-        Raises:
-            CredentialsRejected, LockedOut, Forbidden: as for `change_own_password`.
-        """
-        if by.kind is not Kind.USER:
-            raise Forbidden("do this without signing in as a person")
-        now = self._clock()
-        with self._catalogue.begin() as work:
-            user = work.users.get(by.id)
-            # Not the counter of logins: whoever guesses there must not keep people from what they do here.
-            key = "confirm:" + user.id
-            lockout.take(work, key, now)
-        with self._passwords.turn():
-            right = self._passwords.verify(password, user.password_hash)
-        if not right:
-            self._trail.record(event(by, "password.confirm", now, outcome=Outcome.DENIED, subject=by.id))
-            raise CredentialsRejected
-        with self._catalogue.begin() as work:
-            work.failures.clear(key)
+            account = _account(work, by.id)
+            user = work.users.update(replace(account.user, password_hash=kept))
+            ended = self._end_ways_in(work, by, account, end_sessions, end_tokens)
+        self.notices.password_changed(user, by, ended)
         return user
 
     def end_sessions(self, by: Principal, user_id: str) -> int:
@@ -326,6 +369,17 @@ class Accounts:
         secret = passwords.generate()
         return secret, self._passwords.hash(secret)
 
+    def _end_ways_in(self, work: Work, by: Principal, account: Account, sessions: bool, tokens: bool) -> Ended:
+        user_id = account.user.id
+        but = by.credential_id if is_self(by, user_id) else ""
+        ended = end_ways_in(work, user_id, self._clock(), but=but, sessions=sessions, tokens=tokens)
+        self._audit(work, by, "user.password", account, sessions=ended.sessions, tokens=ended.tokens)
+        return ended
+
+    def _must_be_confirmed(self, by: Principal, before: User, after: User) -> bool:
+        vouched_for = by.kind is Kind.OPERATOR or before.status is not UserStatus.ACTIVE
+        return after.email != "" and not vouched_for and self.notices.able
+
     def _require(self, by: Principal, account: Account, asked_for: str = "") -> None:
         try:
             require_cover(by, account.user, account.grants, asked_for)
@@ -352,12 +406,6 @@ def _account(work: Work, user_id: str) -> Account:
     return Account(work.users.get(user_id), work.users.grants(user_id))
 
 
-def _end_ways_in(work: Work, user_id: str, now: datetime, *, but: str = "") -> None:
-    """With a new password end the sessions, `but` one, and what letters and half a sign-in left open."""
-    work.sessions.revoke_all(user_id, now, but=but)
-    work.links.drop(user_id, LinkPurpose.RECOVERY, LinkPurpose.SECOND_FACTOR)
-
-
 def is_self(by: Principal, user_id: str) -> bool:
     """Whether this is the person's own account, by whatever credential: a token is no way around a password."""
     return by.kind in (Kind.USER, Kind.TOKEN) and by.id == user_id
@@ -377,22 +425,3 @@ def _check_given(status: UserStatus) -> None:
 def _choices(notifications: Mapping[str, bool]) -> dict[str, bool]:
     check_details("notifications", dict.fromkeys(notifications, ""))
     return dict(notifications)
-
-
-def _in_words(grants: Collection[Grant]) -> str:
-    return "; ".join(f"{g.tenant_id}: {','.join(g.actions) or 'all'}" for g in grants)
-
-
-def _difference(before: Account, after: Account) -> dict[str, Detail]:
-    """What changed, old and new; of contact details only that they did."""
-    detail: dict[str, Detail] = {}
-    for name in ("role", "status"):
-        old, new = str(getattr(before.user, name)), str(getattr(after.user, name))
-        if old != new:
-            detail |= {f"old_{name}": old, f"new_{name}": new}
-    if _in_words(before.grants) != _in_words(after.grants):
-        detail |= {"old_grants": _in_words(before.grants), "new_grants": _in_words(after.grants)}
-    for name in ("email", "display_name", "contact", "notifications"):
-        if getattr(before.user, name) != getattr(after.user, name):
-            detail[f"{name}_changed"] = True
-    return detail

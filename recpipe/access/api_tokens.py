@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from recpipe.access import tokens
-from recpipe.access.accounts import Accounts
-from recpipe.access.authority import check_text, own_tenant
+from recpipe.access.accounts import Accounts, is_self
+from recpipe.access.authority import check_text, own_tenant, require_cover
 from recpipe.access.identity import check_scopes, read_scopes
 from recpipe.access.principal import Action, Kind, Principal
+from recpipe.access.reauthentication import NO_PROOF, Proof
 from recpipe.access.trail import Clock, Trail, event, utc_now
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
@@ -46,16 +47,19 @@ class ApiTokens:
         label: str,
         scopes: Collection[str],
         expires_at: datetime | None = None,
+        proof: Proof = NO_PROOF,
     ) -> NewToken:
         """Make a token that may do what its user may, within `scopes`.
 
         Args:
             scopes: actions, and optionally `tenant:ID` and `spool:LABEL`, which limit it to those.
             expires_at: aware; None: until it is revoked.
+            proof: of a person who is signed in.
 
         Raises:
+            ReauthenticationRequired, LockedOut: as `Reauthentication.require`.
             InputInvalid: a scope, label or expiry that cannot be.
-            Conflict: `too-many-tokens`.
+            Conflict: `too-many-tokens`; `yourself`: a token makes none for its own person.
             NotFound, Forbidden: `by` may not manage this user, or is itself a token with narrower scopes.
         """
         account = self._accounts.get(by, user_id)
@@ -65,18 +69,25 @@ class ApiTokens:
         now = self._clock()
         if expires_at is not None and expires_at <= now:
             raise InputInvalid("expires_at", "The token would be expired already. Choose a time in the future.")
+        label = check_text("label", label, 100)
+        if by.kind is Kind.TOKEN and is_self(by, user_id):
+            raise Conflict("yourself", "Sign in to make yourself a token: one that leaked must not outlive its end.")
+        self._accounts.reauthentication.require(by, proof)
         secret = tokens.new_token()
         new = Token(
             id=new_id(),
             user_id=user.id,
-            label=check_text("label", label, 100),
+            label=label,
             prefix=secret[: tokens.SHOWN_CHARACTERS],
             hash=tokens.fingerprint(secret),
             scopes=chosen,
             created_at=now,
             expires_at=expires_at,
+            created_from=by.address,
         )
         with self._catalogue.begin() as work:
+            if not is_self(by, user.id):  # looked at once more: somebody may have made an administrator of this user
+                require_cover(by, work.users.get(user.id), work.users.grants(user.id))
             live = [t for t in work.tokens.list(user.id) if _lives(t, now)]
             if len(live) >= MOST_LIVE:
                 raise Conflict("too-many-tokens", f"This user has {len(live)} live tokens. Revoke some first.")
@@ -92,6 +103,7 @@ class ApiTokens:
                     scopes=" ".join(chosen),
                 )
             )
+        self._accounts.notices.token_made(user, by, kept.label, ", ".join(chosen))
         return NewToken(kept, secret)
 
     def list(self, by: Principal, user_id: str | None = None) -> Sequence[Token]:

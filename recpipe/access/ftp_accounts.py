@@ -12,6 +12,7 @@ from recpipe.access import passwords
 from recpipe.access.authority import check_text, tenant_names
 from recpipe.access.passwords import Passwords, check_chosen
 from recpipe.access.principal import Action, Principal
+from recpipe.access.reauthentication import NO_PROOF, Proof, Reauthentication
 from recpipe.access.trail import Clock, Detail, Trail, event
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
@@ -41,11 +42,13 @@ class FtpAccounts:
         clock: Clock,
         passwords: Passwords,
         trail: Trail,
+        reauthentication: Reauthentication | None = None,
     ) -> None:
         self._catalogue = catalogue
         self._clock = clock
         self._passwords = passwords
         self._trail = trail
+        self._reauthentication = reauthentication or Reauthentication(catalogue, clock, passwords, trail)
 
     def list(self, by: Principal, tenant_id: str | None) -> Sequence[FtpAccount]:
         """The accounts of a tenant, by user name.
@@ -87,6 +90,7 @@ class FtpAccounts:
         allowed_networks: Collection[str] = (),
         extension: str = "",
         direction: Direction | None = None,
+        proof: Proof = NO_PROOF,
     ) -> NewFtpPassword:
         """Make an account.
 
@@ -95,8 +99,10 @@ class FtpAccounts:
             kind, spool: an uploader writes into this spool and reads nothing; only administrators make one.
             allowed_networks: CIDR; empty: from anywhere.
             extension, direction: a reader sees only these calls.
+            proof: of a person who is signed in: an account outlives the session that made it.
 
         Raises:
+            ReauthenticationRequired, LockedOut: as `Reauthentication.require`.
             AlreadyExists: the user name is taken, maybe by another tenant, or is that of a portal user.
             InputInvalid: a name, network or password that cannot be.
             Conflict: `too-many-accounts`.
@@ -110,6 +116,7 @@ class FtpAccounts:
             raise InputInvalid("spool", "A reader belongs to a tenant and has no spool.")
         if kind is FtpAccountKind.UPLOADER and (extension or direction):
             raise InputInvalid("extension", "An uploader reads nothing, so there is nothing to narrow.")
+        self._reauthentication.require(by, proof)
         secret = passwords.generate() if password is None else None
         new = FtpAccount(
             id=new_id(),
@@ -178,16 +185,22 @@ class FtpAccounts:
         return self.change(by, tenant_id, account_id, enabled=False)
 
     def set_password(
-        self, by: Principal, tenant_id: str | None, account_id: str, password: str | None = None
+        self,
+        by: Principal,
+        tenant_id: str | None,
+        account_id: str,
+        password: str | None = None,
+        proof: Proof = NO_PROOF,
     ) -> NewFtpPassword:
         """Give an account a new password, generated where none is given. Its live sessions end.
 
         Raises:
-            InputInvalid, NotFound, Forbidden: as for `create`.
+            InputInvalid, NotFound, Forbidden, ReauthenticationRequired, LockedOut: as for `create`.
         """
         self._require(by, tenant_id)
         with self._catalogue.read() as work:
             before = self._held(work, by, tenant_id, account_id)
+        self._reauthentication.require(by, proof)
         secret = passwords.generate() if password is None else None
         kept_hash = self._passwords.hash(secret or self._chosen(password or "", before.username, tenant_id))
         with self._catalogue.begin() as work:

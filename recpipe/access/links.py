@@ -7,17 +7,18 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from recpipe.access import lockout, tokens
-from recpipe.access.accounts import Accounts
+from recpipe.access.accounts import Account, Accounts
 from recpipe.access.authority import check_text, known_names, own_tenant
 from recpipe.access.lockout import Holder
 from recpipe.access.passwords import Passwords, check_chosen
 from recpipe.access.principal import Kind, Principal
+from recpipe.access.reauthentication import NO_PROOF, Proof
 from recpipe.access.trail import Clock, Trail, event
+from recpipe.access.ways_in import end_ways_in, new_link
 from recpipe.catalogue.catalogue import Catalogue
-from recpipe.catalogue.repository import new_id
 from recpipe.catalogue.work import Work
 from recpipe.errors import CredentialsRejected, InputInvalid, LockedOut, NotFound
-from recpipe.model import LinkPurpose, OneTimeLink, Outcome, Role, User, UserStatus
+from recpipe.model import LinkPurpose, Outcome, Role, User, UserStatus
 
 INVITATION_TIME = timedelta(days=7)
 RECOVERY_TIME = timedelta(hours=1)
@@ -56,24 +57,27 @@ class Links:
         *,
         grants: Mapping[str, Collection[str]] | None = None,
         email: str = "",
+        proof: Proof = NO_PROOF,
     ) -> LinkFor:
         """Make a pending user and the link by which they choose a password. Good for seven days.
 
         Raises:
             InputInvalid: also for an API user, which has tokens only.
-            AlreadyExists, NotFound, Forbidden: as `Accounts.create`.
+            AlreadyExists, NotFound, Forbidden, ReauthenticationRequired, LockedOut: as `Accounts.create`.
         """
         if role is Role.API:
             raise InputInvalid("role", "An API user cannot be invited: it has no password. Make it a token instead.")
-        user = self._accounts.create(by, username, role, grants=grants, email=email, status=UserStatus.PENDING).user
-        return self.invite_again(by, user.id)
+        pending = UserStatus.PENDING
+        user = self._accounts.create(by, username, role, grants=grants, email=email, status=pending, proof=proof).user
+        return self._invite(by, self._accounts.get(by, user.id))
 
-    def invite_again(self, by: Principal, user_id: str) -> LinkFor:
+    def invite_again(self, by: Principal, user_id: str, proof: Proof = NO_PROOF) -> LinkFor:
         """A fresh invitation; the one before is worth nothing. It approves who registered.
 
         Raises:
             InputInvalid: the user neither registered nor is invited, or is an API user.
             NotFound, Forbidden: as `Accounts.get`.
+            ReauthenticationRequired, LockedOut: as `Reauthentication.require`.
         """
         account = self._accounts.get(by, user_id)
         user = account.user
@@ -81,11 +85,16 @@ class Links:
             raise InputInvalid("user", "Only a pending user can be invited. Send a recovery link instead.")
         if user.role is Role.API:
             raise InputInvalid("role", "An API user cannot be invited: it has no password. Make it a token instead.")
+        self._accounts.reauthentication.require(by, proof)
+        return self._invite(by, account)
+
+    def _invite(self, by: Principal, account: Account) -> LinkFor:
+        user = account.user
         with self._catalogue.begin() as work:
             if user.status is UserStatus.REGISTERED:
                 # Without a password, whatever was there: the link sets the first one.
                 user = work.users.update(replace(user, status=UserStatus.PENDING, password_hash=None))
-            secret = self._new(work, user, LinkPurpose.INVITATION, INVITATION_TIME)
+            secret = new_link(work, user.id, LinkPurpose.INVITATION, self._clock(), INVITATION_TIME)
             tenant_id = own_tenant(account.grants)
             work.audit.add(event(by, "user.invite", self._clock(), tenant_id=tenant_id, subject=user.id))
         return LinkFor(user, secret)
@@ -114,7 +123,7 @@ class Links:
         found = []
         with self._catalogue.begin() as work:
             for user in _meant(work, name_or_email):
-                found.append(LinkFor(user, self._new(work, user, LinkPurpose.RECOVERY, RECOVERY_TIME)))
+                found.append(LinkFor(user, new_link(work, user.id, LinkPurpose.RECOVERY, now, RECOVERY_TIME)))
                 work.audit.add(event(asker, "user.recover", now, subject=user.id))
             if not found:
                 work.audit.add(event(asker, "user.recover", now, outcome=Outcome.DENIED, reason="unknown"))
@@ -142,15 +151,48 @@ class Links:
         name = check_text("display name", display_name)
         return self._use(secret, password, address, LinkPurpose.INVITATION, name)
 
-    def reset(self, secret: str, password: str, address: str) -> User:
+    def reset(self, secret: str, password: str, address: str, *, end_tokens: bool = True) -> User:
         """Use a recovery link: a new password, and every session ends. A second factor is still asked for.
+
+        Args:
+            end_tokens: API tokens of this person, too.
 
         Raises:
             CredentialsRejected, InputInvalid: as `accept`.
         """
-        return self._use(secret, password, address, LinkPurpose.RECOVERY, "")
+        return self._use(secret, password, address, LinkPurpose.RECOVERY, end_tokens=end_tokens)
 
-    def _use(self, secret: str, password: str, address: str, purpose: LinkPurpose, display_name: str) -> User:
+    def confirm_email(self, secret: str, address: str) -> User:
+        """Use the link in a letter to a new address: it counts from now on.
+
+        Raises:
+            CredentialsRejected: as `peek`, or another address was asked for meanwhile.
+        """
+        now = self._clock()
+        try:
+            with self._catalogue.begin() as work:
+                before = work.users.get(work.links.use(tokens.fingerprint(secret), LinkPurpose.EMAIL, now).user_id)
+                if before.status is not UserStatus.ACTIVE or not before.email_pending:
+                    raise CredentialsRejected
+                user = work.users.update(replace(before, email=before.email_pending, email_pending=""))
+                work.links.drop(user.id, LinkPurpose.EMAIL, LinkPurpose.RECOVERY)
+                done = Principal(kind=Kind.USER, id=user.id, name=user.username, address=address)
+                tenant_id = own_tenant(work.users.grants(user.id))
+                work.audit.add(event(done, "user.email", now, tenant_id=tenant_id, subject=user.id))
+        except NotFound:
+            raise CredentialsRejected from None
+        self._accounts.notices.address_changed(user, before.email, done)
+        return user
+
+    def _use(
+        self,
+        secret: str,
+        password: str,
+        address: str,
+        purpose: LinkPurpose,
+        display_name: str = "",
+        end_tokens: bool = True,
+    ) -> User:
         invited = purpose is LinkPurpose.INVITATION
         expected = UserStatus.PENDING if invited else UserStatus.ACTIVE
         user = self.peek(secret, purpose)
@@ -170,29 +212,17 @@ class Links:
                     display_name=display_name or user.display_name,
                 )
                 work.users.update(changed)
-                work.links.drop(user.id, purpose, LinkPurpose.SECOND_FACTOR)
-                work.sessions.revoke_all(user.id, now)
+                work.links.drop(user.id, purpose)
+                ended = end_ways_in(work, user.id, now, sessions=True, tokens=end_tokens)
                 done = Principal(kind=Kind.USER, id=user.id, name=user.username, address=address)
-                work.audit.add(event(done, "user.accept" if invited else "user.reset", now, subject=user.id))
-                return changed
+                action = "user.accept" if invited else "user.reset"
+                detail = {} if invited else {"sessions": ended.sessions, "tokens": ended.tokens}
+                work.audit.add(replace(event(done, action, now, subject=user.id), detail=detail))
         except NotFound:
             raise CredentialsRejected from None
-
-    def _new(self, work: Work, user: User, purpose: LinkPurpose, good_for: timedelta) -> str:
-        secret = tokens.new_secret()
-        now = self._clock()
-        work.links.drop(user.id, purpose)
-        work.links.add(
-            OneTimeLink(
-                id=new_id(),
-                hash=tokens.fingerprint(secret),
-                purpose=purpose,
-                user_id=user.id,
-                created_at=now,
-                expires_at=now + good_for,
-            )
-        )
-        return secret
+        if not invited:
+            self._accounts.notices.password_changed(changed, done, ended)
+        return changed
 
 
 def _asker(address: str) -> Principal:

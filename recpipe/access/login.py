@@ -373,7 +373,7 @@ class Access:
         if not first and not stale:
             return
         with self._catalogue.begin() as work:
-            work.tokens.note_use(token.id, now)
+            work.tokens.note_use(token.id, now, principal.address)
             if first:
                 work.audit.add(event(principal, "login", now, subject=token.id, door=Door.API.value))
 

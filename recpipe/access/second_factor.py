@@ -8,14 +8,14 @@ from datetime import datetime
 
 from recpipe.access import totp
 from recpipe.access.accounts import Accounts, is_self
-from recpipe.access.authority import own_tenant
+from recpipe.access.authority import own_tenant, require_cover
 from recpipe.access.principal import Kind, Principal
+from recpipe.access.reauthentication import NO_PROOF, Proof
 from recpipe.access.totp_secrets import TotpSecrets
 from recpipe.access.trail import Clock, event
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.work import Work
 from recpipe.errors import Conflict, Forbidden, InputInvalid
-from recpipe.model import User
 
 ISSUER = "recpipe"
 
@@ -43,21 +43,21 @@ class SecondFactor:
         Raises:
             Forbidden: `by` is not a person.
         """
-        if by.kind is not Kind.USER:
-            raise Forbidden("set up a second factor without signing in as a person")
+        self._require_person(by)
         secret = totp.new_secret()
         return Enrolment(secret, totp.uri(secret, by.name, issuer))
 
-    def confirm(self, by: Principal, password: str, secret: str, code: str) -> Sequence[str]:
+    def confirm(self, by: Principal, proof: Proof, secret: str, code: str) -> Sequence[str]:
         """Switch it on once the app makes right codes; the recovery codes, shown once. Other sessions end.
 
         Raises:
-            CredentialsRejected, LockedOut: the password is not right.
+            ReauthenticationRequired, LockedOut: the password is not right.
             InputInvalid: the code is not.
             Conflict: `second-factor-on`: switch it off first.
             Forbidden: `by` is not a person.
         """
-        self._accounts.confirm_password(by, password)
+        self._require_person(by)
+        self._accounts.reauthentication.require(by, proof)
         now = self._clock()
         if not totp.is_secret(secret):
             raise InputInvalid("secret", "The secret was changed on its way. Start again.")
@@ -74,50 +74,71 @@ class SecondFactor:
             work.users.update(replace(user, totp_secret=kept, recovery_hashes=hashes, totp_step=step))
             work.sessions.revoke_all(by.id, now, but=by.credential_id)
             self._audit(work, by, "user.second-factor-on", now, by.id)
+        self._accounts.notices.second_factor(user, by, "switched on")
         return codes
 
-    def new_recovery_codes(self, by: Principal, password: str) -> Sequence[str]:
+    def new_recovery_codes(self, by: Principal, proof: Proof) -> Sequence[str]:
         """Fresh recovery codes; the old ones are worth nothing.
 
         Raises:
-            CredentialsRejected, LockedOut, Forbidden: as for `confirm`.
+            ReauthenticationRequired, LockedOut, Forbidden: as for `confirm`.
             Conflict: `second-factor-off`.
         """
-        user = self._accounts.confirm_password(by, password)
-        if not user.totp_secret:
-            raise Conflict("second-factor-off", "There is no second factor to recover.")
+        self._require_person(by)
+        self._accounts.reauthentication.require(by, proof)
         codes = totp.new_recovery_codes()
         with self._catalogue.begin() as work:
             hashes = tuple(totp.recovery_hash(c) for c in codes)
-            work.users.update(replace(work.users.get(by.id), recovery_hashes=hashes))
+            user = work.users.get(by.id)
+            if not user.totp_secret:
+                raise Conflict("second-factor-off", "There is no second factor to recover.")
+            work.users.update(replace(user, recovery_hashes=hashes))
             self._audit(work, by, "user.recovery-codes", self._clock(), by.id)
+        self._accounts.notices.second_factor(user, by, "new recovery codes were made")
         return codes
 
-    def switch_off(self, by: Principal, password: str) -> None:
+    def switch_off(self, by: Principal, proof: Proof) -> None:
         """Switch one's own second factor off.
 
         Raises:
-            CredentialsRejected, LockedOut, Forbidden: as for `confirm`.
+            ReauthenticationRequired, LockedOut, Forbidden: as for `confirm`.
         """
-        self._off(by, self._accounts.confirm_password(by, password))
+        self._require_person(by)
+        self._accounts.reauthentication.require(by, proof)
+        self._off(by, by.id)
 
-    def reset(self, by: Principal, user_id: str) -> None:
+    def reset(self, by: Principal, user_id: str, proof: Proof = NO_PROOF) -> None:
         """Switch it off for somebody who lost phone and recovery codes; their sessions end.
 
+        Args:
+            proof: of whoever does it.
+
         Raises:
+            ReauthenticationRequired, LockedOut: as `Reauthentication.require`.
             Conflict: `yourself`: that takes the password.
             NotFound, Forbidden: as `Accounts.get`.
         """
         if is_self(by, user_id):
             raise Conflict("yourself", "Switch your own second factor off with your password.")
-        self._off(by, self._accounts.get(by, user_id).user)
+        self._accounts.get(by, user_id)
+        self._accounts.reauthentication.require(by, proof)
+        self._off(by, user_id)
 
-    def _off(self, by: Principal, user: User) -> None:
+    def _off(self, by: Principal, user_id: str) -> None:
         now = self._clock()
         with self._catalogue.begin() as work:
-            work.users.update(replace(work.users.get(user.id), totp_secret="", recovery_hashes=()))
-            work.sessions.revoke_all(user.id, now, but=by.credential_id)
-            self._audit(work, by, "user.second-factor-off", now, user.id)
+            user = work.users.get(user_id)
+            if not is_self(by, user_id):  # looked at once more: somebody may have made an administrator of this user
+                require_cover(by, user, work.users.grants(user_id))
+            work.users.update(replace(user, totp_secret="", recovery_hashes=()))
+            work.sessions.revoke_all(user_id, now, but=by.credential_id)
+            self._audit(work, by, "user.second-factor-off", now, user_id)
+        self._accounts.notices.second_factor(user, by, "switched off")
+
+    @staticmethod
+    def _require_person(by: Principal) -> None:
+        if by.kind is not Kind.USER:
+            raise Forbidden("set up a second factor without signing in as a person")
 
     @staticmethod
     def _audit(work: Work, by: Principal, action: str, now: datetime, user_id: str) -> None:

@@ -204,9 +204,10 @@ class Tokens(Repository):
             wanted = wanted.where(token.c.user_id == user_id)
         return [_token_of(row) for row in self._connection.execute(wanted)]
 
-    def note_use(self, token_id: str, at: datetime) -> None:
-        """Remember the last use. Once a minute is plenty: each call is a commit."""
-        self._connection.execute(update(token).where(token.c.id == token_id).values(last_used_at=at))
+    def note_use(self, token_id: str, at: datetime, address: str) -> None:
+        """Remember when and from where it was used last. Once a minute is plenty: each call is a commit."""
+        used = update(token).where(token.c.id == token_id)
+        self._connection.execute(used.values(last_used_at=at, last_used_from=address))
 
     def revoke(self, token_id: str, at: datetime) -> Token:
         """End a token; a repeated call keeps the first time.
@@ -217,6 +218,11 @@ class Tokens(Repository):
         live = token.c.revoked_at.is_(None)
         self._connection.execute(update(token).where(token.c.id == token_id, live).values(revoked_at=at))
         return self.get(token_id)
+
+    def revoke_all(self, user_id: str, at: datetime) -> int:
+        """End all tokens of a user; how many were not ended before."""
+        ended = update(token).where(token.c.user_id == user_id, token.c.revoked_at.is_(None))
+        return self._connection.execute(ended.values(revoked_at=at)).rowcount
 
     def _one(self, condition: ColumnElement[bool], which: str) -> Token:
         row = self._connection.execute(select(token).where(condition)).first()

@@ -109,6 +109,7 @@ portal_user = Table(  # "user" is a reserved word
     _text("username", 200),
     _text("username_key", 200),  # case-folded
     _text("email"),
+    _text("email_pending"),
     _text("display_name"),
     Column("password_hash", Text(), nullable=True),
     _text("role"),
@@ -145,6 +146,8 @@ token = Table(
     _at("created_at"),
     _at("expires_at", nullable=True),
     _at("last_used_at", nullable=True),
+    _text("created_from"),
+    _text("last_used_from"),
     _at("revoked_at", nullable=True),
     UniqueConstraint("hash"),
     Index("ix_token_user_id", "user_id"),

@@ -139,9 +139,12 @@ def set_(
     ] = False,
     ask_password: AskPassword = False,
     password_stdin: PasswordStdin = False,
+    keep_tokens: Annotated[
+        bool, typer.Option("--keep-tokens", help="With a new password: let the API tokens of the user live.")
+    ] = False,
     json: AsJson = False,
 ) -> None:
-    """Change a user; what is not named stays. A new password ends all web sessions of the user.
+    """Change a user; what is not named stays. A new password ends the user's web sessions and API tokens.
 
     [bold]recpipe user set ann@acme.example --grant acme:search,play --revoke globex[/]
     [bold]recpipe user set ann@acme.example --new-password[/]
@@ -163,7 +166,7 @@ def set_(
                 me, account.user.id, role=role, status=status, grants=grants, email=email, display_name=display_name
             )
         if renewed:
-            secret = parts.accounts.set_password(me, account.user.id, password).password
+            secret = parts.accounts.set_password(me, account.user.id, password, end_tokens=not keep_tokens).password
             account = parts.accounts.get(me, account.user.id)
         if json:
             frame.print_json({"user": _document(account), "password": secret})

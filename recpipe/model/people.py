@@ -57,6 +57,7 @@ class User:
     status: UserStatus
     created_at: datetime
     email: str = ""
+    email_pending: str = ""  # asked for; `email` stays until a letter to this one was answered
     display_name: str = ""
     password_hash: str | None = field(default=None, repr=False)  # Argon2id; None: no password login
     contact: Mapping[str, str] = field(default_factory=dict)
@@ -91,6 +92,8 @@ class Token:
     created_at: datetime
     expires_at: datetime | None = None
     last_used_at: datetime | None = None
+    created_from: str = ""  # address of who made it; "": the command line
+    last_used_from: str = ""
     revoked_at: datetime | None = None
 
 
@@ -110,6 +113,7 @@ class WebSession:
 class LinkPurpose(StrEnum):
     INVITATION = "invitation"
     RECOVERY = "recovery"
+    EMAIL = "email"  # to a new address, which counts once somebody reads there
     SECOND_FACTOR = "second-factor"  # the password was right, the code is still owed
 
 

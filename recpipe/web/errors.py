@@ -92,6 +92,7 @@ _401 = {"www-authenticate": 'Bearer realm="recpipe"'}
 
 # The first row whose class fits wins: subclasses stand before their bases.
 _TABLE: tuple[tuple[type[Exception], int, str, str], ...] = (
+    (errors.ReauthenticationRequired, 403, "reauthentication-required", "Your password is needed"),
     (errors.CredentialsRejected, 401, "credentials-rejected", "Not signed in"),
     (errors.SecretUnreadable, 503, "secret-unreadable", "The code cannot be checked"),
     (errors.LockedOut, 429, "locked-out", "Too many failed logins"),
@@ -162,7 +163,7 @@ def _detail(error: Exception, kind: str) -> str:
     if isinstance(error, errors.NotFound):
         # Without the id: what is missing and what is another tenant's answer in the same bytes.
         return f"There is no such {error.what}."
-    if isinstance(error, errors.CredentialsRejected):
+    if kind == "credentials-rejected":
         return "The token or session is missing, wrong, expired or revoked. Send Authorization: Bearer rp_..."
     return _IN_OTHER_WORDS.get(kind) or str(error)
 
@@ -173,11 +174,13 @@ def _more(error: Exception) -> dict[str, Any]:
         value = getattr(error, name, None)
         if isinstance(value, (str, int)) and value != "":
             more[name] = value
+    if isinstance(error, errors.ReauthenticationRequired):
+        more["send"] = ["current_password", "code"]
     return more
 
 
 def _headers(error: Exception) -> dict[str, str]:
-    if isinstance(error, errors.CredentialsRejected):
+    if isinstance(error, errors.CredentialsRejected) and not isinstance(error, errors.ReauthenticationRequired):
         return dict(_401)
     if isinstance(error, (errors.LockedOut, TooManyStreams, ServerBusy, errors.TooManySignIns)):
         return {"retry-after": str(error.retry_after_seconds)}

@@ -79,6 +79,7 @@ def test_a_tenant_goes_from_registering_to_a_call_opened_with_openssl(
     ann.get_by_role("link", name="Portal Users").click()
     ann.get_by_role("link", name=f"Approve {BEA}").click()
     ann.get_by_label("Northwind Bicycles").check()
+    ann.get_by_label("Your own password").first.fill(PASSWORD)
     ann.get_by_role("button", name="Approve and invite").click()
     expect(ann.get_by_text("A letter with this link is on its way")).to_be_visible()
 
@@ -187,6 +188,7 @@ def apply_everything(page: Page) -> None:
 def set_ftp_credentials(page: Page) -> tuple[str, str]:
     page.get_by_role("navigation", name="Main").get_by_role("link", name="Call Recordings").last.click()
     page.get_by_label("User name").fill("northwind")
+    page.get_by_label("Your own password").fill(PASSWORD)
     page.get_by_role("button", name="Create").click()
     return "northwind", page.locator("#ftp-password").inner_text()
 

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 from recpipe.access.principal import operator
 from recpipe.catalogue.repository import new_id
 from recpipe.model import Role
-from tests.acceptance.portal import ADMIN, Portal, enter, portal, until
+from tests.acceptance.portal import ADMIN, PASSWORD, Portal, enter, portal, until
 from tests.services import need
 from tests.services.browser import Complaints, NewPage
 
@@ -27,7 +27,7 @@ SEARCHING = ("/recordings", "/recordings?number=0958", "/recordings?number=9&mat
 MANAGING = ("/addons", "/ftp", "/changes", "/history", "/users", "/users/new")
 AUDITING = ("/audit", "/audit?service=northwind")
 RUNNING = ("/system", "/services/new", "/services/northwind/edit")
-OUTSIDE = ("/sign-in", "/register", "/register/link", "/recover", "/recover/link", "/welcome")
+OUTSIDE = ("/sign-in", "/register", "/register/link", "/recover", "/recover/link", "/welcome", "/confirm-email")
 
 # What each role may open; everything else of the list answers 403 or 404.
 MAY = {
@@ -120,6 +120,7 @@ def test_an_auditor_is_made_with_one_tick_and_sees_the_log_of_its_service_alone(
     carl.get_by_label("Role").select_option(label="Service User")
     carl.get_by_label("Northwind").check()
     carl.get_by_label("Audit log", exact=True).first.check()
+    carl.get_by_label("Your own password").fill(PASSWORD)
     carl.get_by_role("button", name="Create and invite").click()
     expect(carl.get_by_text("auditor@northwind.example").first).to_be_visible()
     made = running.parts.accounts.named(operator("test"), "auditor@northwind.example")

@@ -130,7 +130,7 @@ class PeopleContract:
             assert work.tokens.by_hash(token.hash) == token
             with pytest.raises(NotFound):
                 work.tokens.by_hash("0" * 64)
-            work.tokens.note_use(token.id, NOW)
+            work.tokens.note_use(token.id, NOW, "192.0.2.7")
             assert work.tokens.revoke(token.id, NOW).revoked_at == NOW
             assert work.tokens.revoke(token.id, NOW + timedelta(days=1)).revoked_at == NOW
             assert [kept.last_used_at for kept in work.tokens.list(user.id)] == [NOW]

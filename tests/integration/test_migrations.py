@@ -27,7 +27,7 @@ from recpipe.catalogue.repository import new_id, row_of
 from recpipe.catalogue.rows import values_of
 from recpipe.catalogue.tables import metadata
 from recpipe.errors import CatalogueError, CatalogueUnavailable
-from recpipe.model import Direction, NumberMatch, RecordingQuery, Role, User, UserStatus
+from recpipe.model import Direction, NumberMatch, RecordingQuery, Role, Token, User, UserStatus
 from tests.contracts.catalogue_samples import a_recording, a_tenant, keep, kept_tenant
 
 
@@ -146,6 +146,33 @@ def test_a_password_of_who_registered_before_is_forgotten_by_a_migration(empty_u
     assert found == {"hopeful": ("registered", None), "invited": ("pending", None), "bea": ("active", "h")}
 
 
+def test_tokens_and_people_of_before_have_no_addresses_of_either_kind(empty_url: str) -> None:
+    url = parse(empty_url)
+    if url.get_backend_name() == "sqlite":
+        create_file(url)
+    engine = create_engine(url)
+    now = datetime(2026, 3, 14, tzinfo=UTC)
+    ann = User(new_id(), "ann", Role.CLIENT, UserStatus.ACTIVE, now, email="ann@example.com")
+    token = Token(new_id(), ann.id, "nightly", "rp_12345", "ab" * 32, ("search",), now)
+    person = {**row_of(tables.portal_user, ann), "username_key": "ann"}
+    kept = row_of(tables.token, token)
+    del person["email_pending"], kept["created_from"], kept["last_used_from"]
+    with engine.begin() as connection:
+        command.upgrade(config(connection), "0006")
+        for table, values in ((tables.portal_user, person), (tables.token, kept)):
+            connection.execute(insert(table).values(values))
+    engine.dispose()
+    catalogue = Catalogue.open(empty_url)
+    with catalogue.read() as work:
+        assert work.users.get(ann.id) == ann and work.tokens.list(ann.id) == [token]
+    catalogue.close()
+
+
+def _without_0007(connection: Any) -> None:
+    for table, column in (("token", "created_from"), ("token", "last_used_from"), ("portal_user", "email_pending")):
+        connection.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))
+
+
 _OPEN = """
 import sys
 from recpipe.catalogue import Catalogue
@@ -170,6 +197,7 @@ def test_a_call_between_two_extensions_is_found_by_both_after_a_migration(empty_
             calls.append(replace(call, facts=replace(call.facts, direction=Direction.INTERNAL)))
         connection.execute(insert(tables.tenant).values(row_of(tables.tenant, tenant)))
         connection.execute(insert(tables.recording), [values_of(call) for call in calls])
+        _without_0007(connection)
         connection.execute(text("DROP TABLE known_network"))
         connection.execute(text("DROP TABLE job_run"))
         connection.execute(text("DROP TABLE recording_extension"))

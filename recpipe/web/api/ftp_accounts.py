@@ -52,6 +52,7 @@ def create(
         allowed_networks=wanted.allowed_networks,
         extension=wanted.extension,
         direction=wanted.direction,
+        proof=wanted.proof,
     )
     return FtpPasswordGiven(account=FtpAccountGiven.of(made.account), password=made.password)
 
@@ -91,7 +92,7 @@ def set_password(
 ) -> FtpPasswordGiven:
     """A new password; the account's live sessions end."""
     owner = _owner(context, principal, tenant)
-    made = context.ftp_accounts.set_password(principal, owner, account_id, wanted.password)
+    made = context.ftp_accounts.set_password(principal, owner, account_id, wanted.password, wanted.proof)
     return FtpPasswordGiven(account=FtpAccountGiven.of(made.account), password=made.password)
 
 

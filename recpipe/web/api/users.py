@@ -7,7 +7,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from recpipe.access.principal import Action, Principal
+from recpipe.access.principal import Action, Kind, Principal
+from recpipe.errors import InputInvalid
 from recpipe.web.api.openapi import declared
 from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, PasswordPlace, WebContext, tenant_of
 from recpipe.web.schemas import (
@@ -17,12 +18,12 @@ from recpipe.web.schemas import (
     MayGiven,
     MeGiven,
     NewTokenGiven,
-    PasswordWanted,
     TokenGiven,
     TokenWanted,
     UserChange,
     UserGiven,
     UserPasswordGiven,
+    UserPasswordWanted,
     UserWanted,
 )
 
@@ -39,7 +40,7 @@ def me(context: Context, principal: Caller) -> MeGiven:
         MayGiven(tenant=t.name, tenant_id=t.id, actions=[action for action in Action if principal.may(action, t.id)])
         for t in context.reader.tenants(principal)
     ]
-    return MeGiven(name=principal.name, role=principal.role, tenants=tenants)
+    return MeGiven(user_id=principal.id, name=principal.name, role=principal.role, tenants=tenants)
 
 
 @router.get("/users", operation_id="list_users", tags=["users"], responses=declared())
@@ -61,6 +62,7 @@ def create(context: Context, principal: Caller, wanted: UserWanted, _place: Pass
         email=wanted.email,
         display_name=wanted.display_name,
         status=wanted.status,
+        proof=wanted.proof,
     )
     return UserPasswordGiven(user=UserGiven.of(context.accounts.get(principal, made.user.id)), password=made.password)
 
@@ -72,7 +74,9 @@ def get(context: Context, principal: Caller, user_id: UserId) -> UserGiven:
 
 
 @router.patch("/users/{user_id}", operation_id="change_user", tags=["users"], responses=declared(404, 409))
-def change(context: Context, principal: Caller, user_id: UserId, wanted: UserChange) -> UserGiven:
+def change(
+    context: Context, principal: Caller, user_id: UserId, wanted: UserChange, _place: PasswordPlace
+) -> UserGiven:
     """Change or disable a user; sessions and tokens of one that is disabled stop within a second."""
     context.accounts.get(principal, user_id)
     changed = context.accounts.change(
@@ -83,6 +87,7 @@ def change(context: Context, principal: Caller, user_id: UserId, wanted: UserCha
         grants=None if wanted.grants is None else _grants(context, principal, wanted.grants),
         email=wanted.email,
         display_name=wanted.display_name,
+        proof=wanted.proof,
     )
     return UserGiven.of(changed)
 
@@ -99,10 +104,16 @@ def remove(context: Context, principal: Caller, user_id: UserId) -> None:
     "/users/{user_id}/password", operation_id="set_user_password", tags=["users"], responses=declared(404, 409)
 )
 def set_password(
-    context: Context, principal: Caller, user_id: UserId, wanted: PasswordWanted, _place: PasswordPlace
+    context: Context, principal: Caller, user_id: UserId, wanted: UserPasswordWanted, _place: PasswordPlace
 ) -> UserPasswordGiven:
-    """Give somebody a new password; their web sessions end."""
-    made = context.accounts.set_password(principal, user_id, wanted.password)
+    """Give somebody, or in a web session oneself, a new password; sessions and tokens end unless it says otherwise."""
+    ends = {"end_sessions": wanted.end_sessions, "end_tokens": wanted.end_tokens}
+    if principal.kind is Kind.USER and principal.id == user_id:
+        if wanted.password is None:
+            raise InputInvalid("password", "Choose your own new password: send it as password.")
+        context.accounts.change_own_password(principal, wanted.current_password or "", wanted.password, **ends)
+        return UserPasswordGiven(user=UserGiven.of(context.accounts.get(principal, user_id)), password=None)
+    made = context.accounts.set_password(principal, user_id, wanted.password, proof=wanted.proof, **ends)
     return UserPasswordGiven(user=UserGiven.of(context.accounts.get(principal, user_id)), password=made.password)
 
 
@@ -134,9 +145,11 @@ def tokens_of(context: Context, principal: Caller, user_id: UserId) -> Listed[To
     status_code=201,
     responses=declared(404, 409),
 )
-def create_token(context: Context, principal: Caller, user_id: UserId, wanted: TokenWanted) -> NewTokenGiven:
+def create_token(
+    context: Context, principal: Caller, user_id: UserId, wanted: TokenWanted, _place: PasswordPlace
+) -> NewTokenGiven:
     """Make a token for a user. `secret` is in this answer and nowhere else."""
-    made = context.tokens.create(principal, user_id, wanted.label, wanted.scopes, wanted.expires_at)
+    made = context.tokens.create(principal, user_id, wanted.label, wanted.scopes, wanted.expires_at, proof=wanted.proof)
     return NewTokenGiven(token=TokenGiven.of(made.token), secret=made.secret)
 
 

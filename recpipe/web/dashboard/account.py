@@ -7,13 +7,17 @@ from collections.abc import Sequence
 from fastapi import APIRouter, Request, Response
 
 from recpipe.access import totp
+from recpipe.access.identity import token_lives
+from recpipe.access.principal import GRANTABLE_ACTIONS, Action
+from recpipe.access.reauthentication import Proof
 from recpipe.access.second_factor import ISSUER, Enrolment
-from recpipe.errors import CredentialsRejected, InputInvalid, RecpipeError
+from recpipe.errors import InputInvalid, NotFound, RecpipeError
+from recpipe.model import Token
 from recpipe.web.dashboard import qr
 from recpipe.web.dashboard.desk import Desk, Looking, TheDesk, Viewer, keep_session, redirect
 from recpipe.web.dashboard.forms import Form
+from recpipe.web.dashboard.proving import ends, proof_of, told
 from recpipe.web.deps import PasswordPlace
-from recpipe.web.errors import Problem, problem_of
 
 CONTACT = (("phone", "Telephone"), ("company", "Company"), ("address", "Address"))
 NOTIFICATIONS = (
@@ -32,19 +36,28 @@ def account(request: Request, desk: TheDesk, viewer: Looking) -> Response:
 
 
 @router.post("/account/details")
-def details(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Response:
-    """Name, address to write to, contact details."""
+def details(request: Request, desk: TheDesk, viewer: Looking, form: Form, _place: PasswordPlace) -> Response:
+    """Name, contact details, and with the password the address to write to."""
     try:
-        desk.context.accounts.change(
+        changed = desk.context.accounts.change(
             viewer.principal,
             viewer.user.id,
-            email=form.text("email"),
+            email=form.text("email", viewer.user.email),
             display_name=form.text("display_name"),
             contact={name: form.text(name) for name, _ in CONTACT if form.text(name).strip()},
+            proof=proof_of(form),
         )
     except RecpipeError as refused:
         return _page(request, desk, viewer, refused)
-    return redirect("/account?done=saved")
+    waits = changed.user.email_pending not in ("", viewer.user.email_pending)
+    return redirect(f"/account?done={'email-asked' if waits else 'saved'}")
+
+
+@router.post("/account/email/keep")
+def keep_email(desk: TheDesk, viewer: Looking) -> Response:
+    """Forget the address that waits to be confirmed."""
+    desk.context.accounts.keep_email(viewer.principal, viewer.user.id)
+    return redirect("/account?done=email-kept")
 
 
 @router.post("/account/notifications")
@@ -57,11 +70,13 @@ def notifications(request: Request, desk: TheDesk, viewer: Looking, form: Form) 
 
 @router.post("/account/password")
 def password(request: Request, desk: TheDesk, viewer: Looking, form: Form, _place: PasswordPlace) -> Response:
-    """A new password; all other sessions end, and this one gets another secret."""
+    """A new password; sessions and tokens end unless they were unticked, and this session gets another secret."""
     try:
         if form.text("password") != form.text("again"):
             raise InputInvalid("again", "The two new passwords differ. Type the same one twice.")
-        desk.context.accounts.change_own_password(viewer.principal, form.text("old"), form.text("password"))
+        desk.context.accounts.change_own_password(
+            viewer.principal, form.text("old"), form.text("password"), **ends(form)
+        )
     except RecpipeError as refused:
         return _page(request, desk, viewer, refused)
     return _rotated(desk, request, viewer, redirect("/account?done=password-changed"))
@@ -81,7 +96,7 @@ def confirm(request: Request, desk: TheDesk, viewer: Looking, form: Form, _place
     """On, once the app makes right codes; the recovery codes are in this answer and nowhere else."""
     secret = form.text("secret")
     try:
-        codes = desk.second_factor.confirm(viewer.principal, form.text("password"), secret, form.text("code"))
+        codes = desk.second_factor.confirm(viewer.principal, Proof(form.text("password")), secret, form.text("code"))
     except RecpipeError as refused:
         if isinstance(refused, InputInvalid) and refused.field == "secret":
             return _page(request, desk, viewer, refused)
@@ -94,7 +109,7 @@ def confirm(request: Request, desk: TheDesk, viewer: Looking, form: Form, _place
 def new_codes(request: Request, desk: TheDesk, viewer: Looking, form: Form, _place: PasswordPlace) -> Response:
     """Fresh recovery codes."""
     try:
-        codes = desk.second_factor.new_recovery_codes(viewer.principal, form.text("password"))
+        codes = desk.second_factor.new_recovery_codes(viewer.principal, proof_of(form, "password"))
     except RecpipeError as refused:
         return _page(request, desk, viewer, refused)
     return _codes(request, desk, viewer, codes)
@@ -102,12 +117,36 @@ def new_codes(request: Request, desk: TheDesk, viewer: Looking, form: Form, _pla
 
 @router.post("/account/second-factor/off")
 def off(request: Request, desk: TheDesk, viewer: Looking, form: Form, _place: PasswordPlace) -> Response:
-    """Off, with the password."""
+    """Off, with the password or a code."""
     try:
-        desk.second_factor.switch_off(viewer.principal, form.text("password"))
+        desk.second_factor.switch_off(viewer.principal, proof_of(form, "password"))
     except RecpipeError as refused:
         return _page(request, desk, viewer, refused)
     return _rotated(desk, request, viewer, redirect("/account?done=second-factor-off"))
+
+
+# --- tokens ---------------------------------------------------------------------------------------------------
+
+
+@router.post("/account/tokens")
+def make_token(request: Request, desk: TheDesk, viewer: Looking, form: Form, _place: PasswordPlace) -> Response:
+    """A token of one's own, shown once."""
+    try:
+        made = desk.context.tokens.create(
+            viewer.principal, viewer.user.id, form.text("label"), form.all("scope"), proof=proof_of(form)
+        )
+    except RecpipeError as refused:
+        return _page(request, desk, viewer, refused)
+    return _page(request, desk, viewer, secret=made.secret)
+
+
+@router.post("/account/tokens/{token_id}/end")
+def end_token(desk: TheDesk, viewer: Looking, token_id: str) -> Response:
+    """End one of one's own tokens, within a second everywhere."""
+    if all(token.id != token_id for token in _tokens(desk, viewer)):
+        raise NotFound("token", token_id)
+    desk.context.tokens.revoke(viewer.principal, token_id)
+    return redirect("/account?done=token-ended")
 
 
 # --- sessions -------------------------------------------------------------------------------------------------
@@ -135,16 +174,17 @@ def _rotated(desk: Desk, request: Request, viewer: Viewer, response: Response) -
     return keep_session(request, response, desk.context.access.sessions.rotate(viewer.principal))
 
 
-def _problem(refused: RecpipeError) -> Problem:
-    if isinstance(refused, CredentialsRejected):
-        return Problem(403, "credentials-rejected", "Nothing was changed", "The password you typed is not yours.")
-    return problem_of(refused)
+def _tokens(desk: Desk, viewer: Viewer) -> Sequence[Token]:
+    """One's own that still open something, the newest first."""
+    now = desk.context.clock()
+    every = desk.context.tokens.list(viewer.principal, viewer.user.id)
+    return [token for token in reversed(every) if token_lives(token, viewer.user, now)]
 
 
 def _enrol(
     request: Request, desk: Desk, viewer: Viewer, enrolment: Enrolment, refused: RecpipeError | None = None
 ) -> Response:
-    problem = _problem(refused) if refused else None
+    problem = told(refused) if refused else None
     secret = enrolment.secret
     return desk.page(
         request,
@@ -163,8 +203,10 @@ def _codes(request: Request, desk: Desk, viewer: Viewer, codes: Sequence[str]) -
     return desk.page(request, "recovery-codes.html", viewer, codes=codes)
 
 
-def _page(request: Request, desk: Desk, viewer: Viewer, refused: RecpipeError | None = None) -> Response:
-    problem = _problem(refused) if refused else None
+def _page(
+    request: Request, desk: Desk, viewer: Viewer, refused: RecpipeError | None = None, secret: str = ""
+) -> Response:
+    problem = told(refused) if refused else None
     return desk.page(
         request,
         "account.html",
@@ -172,6 +214,9 @@ def _page(request: Request, desk: Desk, viewer: Viewer, refused: RecpipeError | 
         status=problem.status if problem else 200,
         problem=problem,
         sessions=desk.context.access.sessions.list(viewer.principal),
+        tokens=_tokens(desk, viewer),
+        actions=[a for a in Action if a in GRANTABLE_ACTIONS and viewer.may(a)],
+        secret=secret,
         contact=CONTACT,
         choices=NOTIFICATIONS,
         has_mail=desk.mail.able,

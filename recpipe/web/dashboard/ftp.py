@@ -8,14 +8,14 @@ from fastapi import APIRouter, Request, Response
 
 from recpipe.access.ftp_accounts import NewFtpPassword
 from recpipe.access.principal import Action
-from recpipe.errors import RecpipeError
+from recpipe.errors import ReauthenticationRequired, RecpipeError
 from recpipe.model import Direction, Tenant
 from recpipe.settings import split_listen
 from recpipe.web.dashboard.addons import chosen
 from recpipe.web.dashboard.desk import Desk, Looking, TheDesk, Viewer, redirect
 from recpipe.web.dashboard.forms import Fields, Form
+from recpipe.web.dashboard.proving import proof_of, told
 from recpipe.web.deps import PasswordPlace
-from recpipe.web.errors import problem_of
 
 router = APIRouter(include_in_schema=False)
 
@@ -39,6 +39,7 @@ def create(request: Request, desk: TheDesk, viewer: Looking, form: Form, _place:
             allowed_networks=form.lines("networks"),
             extension=form.text("extension"),
             direction=_direction(form),
+            proof=proof_of(form),
         )
     except RecpipeError as refused:
         return _page(request, desk, viewer, tenant, refused=refused, typed=form)
@@ -51,7 +52,10 @@ def password(
 ) -> Response:
     """A fresh password; live sessions end."""
     tenant = chosen(desk, viewer, form.text("service"), Action.FTP)
-    made = desk.context.ftp_accounts.set_password(viewer.principal, tenant.id, account_id)
+    try:
+        made = desk.context.ftp_accounts.set_password(viewer.principal, tenant.id, account_id, proof=proof_of(form))
+    except ReauthenticationRequired as refused:
+        return _page(request, desk, viewer, tenant, refused=refused)
     return _page(request, desk, viewer, tenant, made=made)
 
 
@@ -86,7 +90,7 @@ def _page(
     typed: Fields | None = None,
     made: NewFtpPassword | None = None,
 ) -> Response:
-    problem = problem_of(refused) if refused else None
+    problem = told(refused) if refused else None
     settings = desk.context.settings
     listening, port = split_listen(settings.ftp_listen)
     host = settings.ftp_masquerade_address or urlsplit(settings.http_url).hostname or listening

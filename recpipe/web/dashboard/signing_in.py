@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
 from recpipe.access.lockout import KNOWN_FOR, devices_of
 from recpipe.access.login import Door
+from recpipe.access.notices import CONFIRM_PATH
 from recpipe.access.principal import Principal
 from recpipe.errors import Conflict, CredentialsRejected, InputInvalid, LockedOut, RecpipeError, SecretUnreadable
 from recpipe.model import LinkPurpose
 from recpipe.web.dashboard import letters
 from recpipe.web.dashboard.desk import SIGN_IN, Desk, Looking, TheDesk, keep_session, redirect, set_cookie, viewer_of
 from recpipe.web.dashboard.forms import Form
+from recpipe.web.dashboard.proving import ends
 from recpipe.web.deps import SESSION_COOKIE, PasswordPlace, cookie_name
 from recpipe.web.errors import Problem, problem_of
 from recpipe.web.security import address_of
@@ -197,6 +200,25 @@ def welcome(request: Request, desk: TheDesk, form: Form, _place: PasswordPlace) 
     return _use_link(request, desk, form, LinkPurpose.INVITATION)
 
 
+@router.get(CONFIRM_PATH)
+def confirm_email_page(request: Request, desk: TheDesk) -> Response:
+    """Where a letter to a new address leads."""
+    return desk.page(request, "confirm-email.html", code="")
+
+
+@router.post(CONFIRM_PATH)
+def confirm_email(request: Request, desk: TheDesk, form: Form) -> Response:
+    """Whoever reads letters there confirms it; the address counts from now on."""
+    code = form.text("code").strip()
+    try:
+        desk.links.confirm_email(code, address_of(request.scope))
+    except CredentialsRejected as refused:
+        problem = _refused(refused, "This link was used before, is too old, or another address was asked for since.")
+        problem = replace(problem, title="Nothing was changed")
+        return desk.page(request, "confirm-email.html", status=problem.status, problem=problem, code=code)
+    return redirect(f"{SIGN_IN}?done=email-confirmed")
+
+
 def _use_link(request: Request, desk: Desk, form: Form, purpose: LinkPurpose) -> Response:
     code, address = form.text("code").strip(), address_of(request.scope)
     try:
@@ -204,7 +226,7 @@ def _use_link(request: Request, desk: Desk, form: Form, purpose: LinkPurpose) ->
         if purpose is LinkPurpose.INVITATION:
             desk.links.accept(code, form.text("password"), address)
         else:
-            desk.links.reset(code, form.text("password"), address)
+            desk.links.reset(code, form.text("password"), address, end_tokens=ends(form)["end_tokens"])
     except RecpipeError as refused:
         words = "This link was used before or is too old. Ask for a new one."
         problem = _refused(refused, words) if isinstance(refused, CredentialsRejected) else problem_of(refused)

@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from fastapi import APIRouter, BackgroundTasks, Request, Response
 
 from recpipe.access.accounts import Account
+from recpipe.access.identity import token_lives
 from recpipe.access.links import LinkFor
 from recpipe.access.principal import GRANTABLE_ACTIONS, Action
-from recpipe.errors import InputInvalid, RecpipeError
+from recpipe.errors import InputInvalid, ReauthenticationRequired, RecpipeError
 from recpipe.model import Role, UserStatus
 from recpipe.web.dashboard import letters
 from recpipe.web.dashboard.account import NOTIFICATIONS
 from recpipe.web.dashboard.desk import Desk, Looking, TheDesk, Viewer, redirect
 from recpipe.web.dashboard.forms import Fields, Form
+from recpipe.web.dashboard.proving import ends, proof_of, told
 from recpipe.web.deps import PasswordPlace
-from recpipe.web.errors import problem_of
 
 ACTIONS = tuple(action for action in Action if action in GRANTABLE_ACTIONS)
 
@@ -49,9 +50,13 @@ def create(
         role = _role(form)
         grants = _grants(form, viewer, role)
         if role is Role.API:
-            made = accounts.create(by, form.text("username"), role, grants=grants, email=form.text("email"))
+            made = accounts.create(
+                by, form.text("username"), role, grants=grants, email=form.text("email"), proof=proof_of(form)
+            )
             return redirect(f"/users/{made.user.id}?done=user-created")
-        link = desk.links.invite(by, form.text("username"), role, grants=grants, email=form.text("email"))
+        link = desk.links.invite(
+            by, form.text("username"), role, grants=grants, email=form.text("email"), proof=proof_of(form)
+        )
     except RecpipeError as refused:
         return _form(request, desk, viewer, None, refused=refused, typed=form)
     return _invited(request, desk, viewer, link)
@@ -66,13 +71,15 @@ def edit(request: Request, desk: TheDesk, viewer: Looking, user_id: str) -> Resp
 
 
 @router.post("/users/{user_id}")
-def change(request: Request, desk: TheDesk, viewer: Looking, user_id: str, form: Form) -> Response:
+def change(
+    request: Request, desk: TheDesk, viewer: Looking, user_id: str, form: Form, _place: PasswordPlace
+) -> Response:
     """Role, status, services and actions, address, letters; who registered is approved by an invitation."""
     accounts, by = desk.context.accounts, viewer.principal
-    before = accounts.get(by, user_id)
+    before, proof = accounts.get(by, user_id), proof_of(form)
     try:
         role = _role(form)
-        accounts.change(
+        changed = accounts.change(
             by,
             user_id,
             role=role,
@@ -81,24 +88,38 @@ def change(request: Request, desk: TheDesk, viewer: Looking, user_id: str, form:
             email=form.text("email"),
             display_name=form.text("display_name"),
             notifications={name: form.on(f"notify-{name}") for name, _ in NOTIFICATIONS},
+            proof=proof,
         )
         if form.on("approve"):
-            return _invited(request, desk, viewer, desk.links.invite_again(by, user_id))
+            return _invited(request, desk, viewer, desk.links.invite_again(by, user_id, proof))
     except RecpipeError as refused:
         return _form(request, desk, viewer, before, refused=refused, typed=form)
-    return redirect("/users?done=saved")
+    waits = changed.user.email_pending not in ("", before.user.email_pending)
+    return redirect(f"/users?done={'email-asked' if waits else 'saved'}")
 
 
 @router.post("/users/{user_id}/invite")
-def invite(request: Request, desk: TheDesk, viewer: Looking, user_id: str) -> Response:
+def invite(
+    request: Request, desk: TheDesk, viewer: Looking, user_id: str, form: Form, _place: PasswordPlace
+) -> Response:
     """A fresh invitation; the one before is worth nothing."""
-    return _invited(request, desk, viewer, desk.links.invite_again(viewer.principal, user_id))
+    try:
+        link = desk.links.invite_again(viewer.principal, user_id, proof_of(form))
+    except ReauthenticationRequired as refused:
+        return _refused(request, desk, viewer, user_id, refused)
+    return _invited(request, desk, viewer, link)
 
 
 @router.post("/users/{user_id}/password")
-def password(request: Request, desk: TheDesk, viewer: Looking, user_id: str, _place: PasswordPlace) -> Response:
+def password(
+    request: Request, desk: TheDesk, viewer: Looking, user_id: str, form: Form, _place: PasswordPlace
+) -> Response:
     """A new password, shown once."""
-    made = desk.context.accounts.set_password(viewer.principal, user_id)
+    proof = proof_of(form)
+    try:
+        made = desk.context.accounts.set_password(viewer.principal, user_id, None, proof=proof, **ends(form))
+    except ReauthenticationRequired as refused:
+        return _refused(request, desk, viewer, user_id, refused)
     account = desk.context.accounts.get(viewer.principal, user_id)
     return _form(request, desk, viewer, account, secret=made.password, shown_as="password")
 
@@ -111,9 +132,14 @@ def end_sessions(desk: TheDesk, viewer: Looking, user_id: str) -> Response:
 
 
 @router.post("/users/{user_id}/second-factor/off")
-def second_factor_off(desk: TheDesk, viewer: Looking, user_id: str) -> Response:
+def second_factor_off(
+    request: Request, desk: TheDesk, viewer: Looking, user_id: str, form: Form, _place: PasswordPlace
+) -> Response:
     """For somebody who lost phone and recovery codes."""
-    desk.second_factor.reset(viewer.principal, user_id)
+    try:
+        desk.second_factor.reset(viewer.principal, user_id, proof_of(form))
+    except ReauthenticationRequired as refused:
+        return _refused(request, desk, viewer, user_id, refused)
     return redirect(f"/users/{user_id}?done=second-factor-reset")
 
 
@@ -128,11 +154,15 @@ def remove(desk: TheDesk, viewer: Looking, user_id: str) -> Response:
 
 
 @router.post("/users/{user_id}/tokens")
-def create_token(request: Request, desk: TheDesk, viewer: Looking, user_id: str, form: Form) -> Response:
+def create_token(
+    request: Request, desk: TheDesk, viewer: Looking, user_id: str, form: Form, _place: PasswordPlace
+) -> Response:
     """A token for a program, shown once."""
     account = desk.context.accounts.get(viewer.principal, user_id)
     try:
-        made = desk.context.tokens.create(viewer.principal, user_id, form.text("label"), form.all("scope"))
+        made = desk.context.tokens.create(
+            viewer.principal, user_id, form.text("label"), form.all("scope"), proof=proof_of(form)
+        )
     except RecpipeError as refused:
         return _form(request, desk, viewer, account, refused=refused)
     return _form(request, desk, viewer, account, secret=made.secret, shown_as="token")
@@ -171,6 +201,10 @@ def _grants(form: Fields, viewer: Viewer, role: Role) -> dict[str, list[str]]:
     return {tenant.id: actions for tenant, actions in grants.items()}
 
 
+def _refused(request: Request, desk: Desk, viewer: Viewer, user_id: str, refused: ReauthenticationRequired) -> Response:
+    return _form(request, desk, viewer, desk.context.accounts.get(viewer.principal, user_id), refused=refused)
+
+
 def _invited(request: Request, desk: Desk, viewer: Viewer, link: LinkFor) -> Response:
     sent = letters.invitation(desk, link)
     return desk.page(
@@ -189,7 +223,7 @@ def _form(
     secret: str | None = None,
     shown_as: str = "",
 ) -> Response:
-    problem = problem_of(refused) if refused else None
+    problem = told(refused) if refused else None
     values: dict[str, str] = {"username": "", "email": "", "role": "client"}
     # A user without a service is of no use, so the only one there is needs no tick.
     granted: dict[str, Sequence[str]] = {t.id: () for t in viewer.tenants if len(viewer.tenants) == 1}
@@ -199,6 +233,7 @@ def _form(
     if typed is not None:
         values = {name: typed.text(name, value) for name, value in values.items()}
         granted = {tenant_id: typed.all(f"action-{tenant_id}") for tenant_id in typed.all("tenant")}
+    tokens = desk.context.tokens.list(viewer.principal, account.user.id) if account else []
     return desk.page(
         request,
         "user-edit.html",
@@ -211,7 +246,8 @@ def _form(
         actions=ACTIONS,  # also of tokens: the rights of their user still bound them
         roles=[r for r in Role if r is not Role.ADMINISTRATOR or viewer.principal.unlimited],
         notifications=NOTIFICATIONS,
-        tokens=desk.context.tokens.list(viewer.principal, account.user.id) if account else [],
+        tokens=tokens,
+        live=[t for t in tokens if account and token_lives(t, account.user, desk.context.clock())],
         secret=secret,
         shown_as=shown_as,
     )

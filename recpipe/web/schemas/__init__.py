@@ -23,6 +23,7 @@ from recpipe.web.schemas.people import (
     UserChange,
     UserGiven,
     UserPasswordGiven,
+    UserPasswordWanted,
     UserWanted,
 )
 from recpipe.web.schemas.recordings import (
@@ -95,6 +96,7 @@ __all__ = [
     "UserChange",
     "UserGiven",
     "UserPasswordGiven",
+    "UserPasswordWanted",
     "UserWanted",
     "WarningGiven",
     "media_type",

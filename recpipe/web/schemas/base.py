@@ -71,5 +71,6 @@ class ProblemDocument(Given):
     reason: str | None = Field(None, description="of a conflict or a refused certificate: a stable word")
     field: str | None = Field(None, description="which part of the input")
     advice: str | None = None
+    send: list[str] | None = Field(None, description="one of these fields is missing or wrong in the body")
     retry_after_seconds: int | None = None
     errors: list[dict[str, str]] | None = Field(None, description="of input that does not fit: where, and why")

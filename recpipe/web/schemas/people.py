@@ -9,6 +9,7 @@ from pydantic import Field
 
 from recpipe.access.accounts import Account
 from recpipe.access.principal import Action
+from recpipe.access.reauthentication import Proof
 from recpipe.model import (
     AuditEvent,
     Direction,
@@ -21,6 +22,17 @@ from recpipe.model import (
     UserStatus,
 )
 from recpipe.web.schemas.base import Given, Line, Moment, Taken
+
+
+class Proving(Taken):
+    """What a person in a web session sends along with whatever opens a way in. Tokens have none to send."""
+
+    current_password: str | None = Field(None, max_length=256, description="the caller's own")
+    code: str | None = Field(None, max_length=20, description="in its place: what the authenticator app shows now")
+
+    @property
+    def proof(self) -> Proof:
+        return Proof(self.current_password or "", self.code or "")
 
 
 class AuditGiven(Given):
@@ -87,7 +99,7 @@ class FtpAccountGiven(Given):
         return cls.model_validate(account, from_attributes=True)
 
 
-class FtpAccountWanted(Taken):
+class FtpAccountWanted(Proving):
     """A new FTP account; without a password one is made."""
 
     username: Line = Field(min_length=1, examples=["acme-office"])
@@ -108,10 +120,17 @@ class FtpAccountChange(Taken):
     direction: Direction | None = Field(None, description="null takes the limit away")
 
 
-class PasswordWanted(Taken):
+class PasswordWanted(Proving):
     """A new password; without one it is made."""
 
     password: str | None = Field(None, max_length=256)
+
+
+class UserPasswordWanted(PasswordWanted):
+    """A new password, and what ends with the old one. FTP accounts have passwords of their own and are not touched."""
+
+    end_sessions: bool = Field(True, description="the user's web sessions; of one's own all others")
+    end_tokens: bool = Field(True, description="the user's API tokens")
 
 
 class FtpPasswordGiven(Given):
@@ -135,7 +154,7 @@ class GrantWanted(Taken):
     actions: list[Action] = Field([], max_length=20, description="none: whatever the role allows")
 
 
-class UserWanted(Taken):
+class UserWanted(Proving):
     """A new user."""
 
     username: Line = Field(min_length=1, examples=["ann@example.com"])
@@ -148,8 +167,8 @@ class UserWanted(Taken):
     status: UserStatus = UserStatus.ACTIVE
 
 
-class UserChange(Taken):
-    """What is left out stays."""
+class UserChange(Proving):
+    """What is left out stays. A new `email` waits in `email_pending` until the letter to it was answered."""
 
     role: Role | None = None
     status: UserStatus | None = None
@@ -166,6 +185,7 @@ class UserGiven(Given):
     role: Role
     status: UserStatus
     email: str
+    email_pending: str = Field(description="asked for, and not confirmed yet; letters go to `email`")
     display_name: str
     second_factor: bool
     created_at: datetime
@@ -181,6 +201,7 @@ class UserGiven(Given):
             role=user.role,
             status=user.status,
             email=user.email,
+            email_pending=user.email_pending,
             display_name=user.display_name,
             second_factor=bool(user.totp_secret),
             created_at=user.created_at,
@@ -213,12 +234,13 @@ class MayGiven(Given):
 class MeGiven(Given):
     """Who the caller is."""
 
+    user_id: str = Field(description="of the person, also behind a token")
     name: str
     role: Role | None
     tenants: list[MayGiven]
 
 
-class TokenWanted(Taken):
+class TokenWanted(Proving):
     """A new token."""
 
     label: Line = Field(min_length=1, max_length=100, examples=["nightly export"])
@@ -241,7 +263,9 @@ class TokenGiven(Given):
     scopes: list[str]
     created_at: datetime
     expires_at: datetime | None
+    created_from: str = Field(description="address of who made it; empty: the command line, or not known")
     last_used_at: datetime | None
+    last_used_from: str = Field(description="address; empty: never, or not known")
     revoked_at: datetime | None
 
     @classmethod

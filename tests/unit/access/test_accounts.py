@@ -8,25 +8,27 @@ import pytest
 from recpipe.access import totp
 from recpipe.access.passwords import check_chosen
 from recpipe.access.principal import Action
+from recpipe.access.reauthentication import Proof
 from recpipe.errors import AlreadyExists, Conflict, CredentialsRejected, Forbidden, InputInvalid, LockedOut, NotFound
 from recpipe.model import Outcome, Role, UserStatus
-from tests.unit.access.world import ADDRESS, PASSWORD, World
+from tests.unit.access.world import ADDRESS, PASSWORD, PROOF, World
 
 # --- making users -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("what", ["password", "email", "role", "remove"])
+@pytest.mark.parametrize("what", ["password", "email", "role", "remove", "token"])
 def test_a_token_does_to_its_own_person_nothing_that_takes_a_password(world: World, what: str) -> None:
     # Given: a session was stolen, and a token made with it that may do all its person may
     acme = world.tenant()
     ann = world.user("ann@portal.example", Role.CLIENT, {acme.id: []})
-    secret = world.tokens.create(world.principal(ann), ann.id, "kept", [action.value for action in Action]).secret
-    token = world.access.token(secret, ADDRESS)
+    made = world.tokens.create(world.principal(ann), ann.id, "kept", [action.value for action in Action], proof=PROOF)
+    token = world.access.token(made.secret, ADDRESS)
     tries: dict[str, Callable[[], object]] = {
         "password": lambda: world.accounts.set_password(token, ann.id, "three other lamps"),
         "email": lambda: world.accounts.change(token, ann.id, email="thief@elsewhere.example"),
         "role": lambda: world.accounts.change(token, ann.id, role=Role.SERVICE),
         "remove": lambda: world.accounts.remove(token, ann.id),
+        "token": lambda: world.tokens.create(token, ann.id, "kept longer", ["search"]),
     }
     with pytest.raises(Conflict):
         tries[what]()
@@ -117,7 +119,7 @@ def test_a_tenants_own_manager_makes_users_for_that_tenant_only(world: World) ->
     acme, other = world.tenant(), world.tenant("other")
     manager = world.principal(world.user("boss", grants={acme.id: []}))
 
-    made = world.accounts.create(manager, "clerk", Role.SERVICE, grants={acme.id: ["play"]}, generate=True)
+    made = world.accounts.create(manager, "clerk", Role.SERVICE, grants={acme.id: ["play"]}, generate=True, proof=PROOF)
     assert [a.user.username for a in world.accounts.list(manager)] == ["boss", "clerk"]
     assert world.principal(made.user).may(Action.PLAY, acme.id)
 
@@ -136,7 +138,7 @@ def test_nobody_grants_more_than_they_have(world: World) -> None:
     acme = world.tenant()
     clerk = world.principal(world.user("clerk", Role.SERVICE, {acme.id: ["users", "search"]}))
 
-    world.accounts.create(clerk, "temp", Role.SERVICE, grants={acme.id: ["search"]})
+    world.accounts.create(clerk, "temp", Role.SERVICE, grants={acme.id: ["search"]}, proof=PROOF)
     for role, actions in ((Role.SERVICE, ["delete"]), (Role.CLIENT, []), (Role.SERVICE, ["upload"])):
         with pytest.raises(Forbidden):
             world.accounts.create(clerk, "spy", role, grants={acme.id: actions})
@@ -273,7 +275,7 @@ def test_a_stolen_session_cannot_guess_the_password(world: World) -> None:
     with pytest.raises(LockedOut):
         for n in range(11):
             with pytest.raises(CredentialsRejected):
-                world.accounts.confirm_password(me, f"guess {n}")
+                world.accounts.reauthentication.require(me, Proof(f"guess {n}"))
     assert world.passwords.verifications == 11  # the login and ten guesses
 
 
@@ -291,7 +293,7 @@ def test_a_password_is_not_given_to_who_became_an_administrator_meanwhile(
 
     monkeypatch.setattr(world.passwords, "hash", hash_while_ann_is_promoted)
     with pytest.raises(NotFound):
-        world.accounts.set_password(manager, ann.id, "taken over by me")
+        world.accounts.set_password(manager, ann.id, "taken over by me", proof=PROOF)
 
     assert world.log_in("ann", PASSWORD)
 
@@ -305,11 +307,11 @@ def test_a_second_factor_is_on_only_after_a_right_code_and_password(world: World
     enrolment = world.second_factor.begin(me)
 
     with pytest.raises(InputInvalid):
-        world.second_factor.confirm(me, PASSWORD, enrolment.secret, "000000")
+        world.second_factor.confirm(me, PROOF, enrolment.secret, "000000")
     with pytest.raises(InputInvalid):
-        world.second_factor.confirm(me, PASSWORD, "not a secret!", "000000")
+        world.second_factor.confirm(me, PROOF, "not a secret!", "000000")
     with pytest.raises(CredentialsRejected):
-        world.second_factor.confirm(me, "wrong", enrolment.secret, "000000")
+        world.second_factor.confirm(me, Proof("wrong"), enrolment.secret, "000000")
 
     assert world.accounts.get(world.root, user.id).user.totp_secret == ""
     assert enrolment.secret not in repr(enrolment)
@@ -321,19 +323,19 @@ def test_an_administrator_helps_somebody_who_lost_the_phone(world: World) -> Non
     me = world.log_in()
     enrolment = world.second_factor.begin(me)
     code = totp.code_at(base64.b32decode(enrolment.secret), int(world.now.timestamp()) // 30)
-    old = world.second_factor.confirm(me, PASSWORD, enrolment.secret, code)
-    fresh = world.second_factor.new_recovery_codes(me, PASSWORD)
+    old = world.second_factor.confirm(me, PROOF, enrolment.secret, code)
+    fresh = world.second_factor.new_recovery_codes(me, PROOF)
     assert not set(old) & set(fresh)
     with pytest.raises(Conflict):
         world.second_factor.reset(me, user.id)
     with pytest.raises(Conflict):
-        world.second_factor.confirm(me, PASSWORD, enrolment.secret, code)
+        world.second_factor.confirm(me, PROOF, enrolment.secret, code)
 
     world.second_factor.reset(world.root, user.id)
 
     assert world.log_in().name == "ann"
     with pytest.raises(Conflict):
-        world.second_factor.new_recovery_codes(world.log_in(), PASSWORD)
+        world.second_factor.new_recovery_codes(world.log_in(), PROOF)
 
 
 def test_what_was_granted_with_one_tenant_is_not_in_the_log_of_another(world: World) -> None:

@@ -9,14 +9,14 @@ import pytest
 
 from recpipe.errors import AlreadyExists, Conflict, Forbidden, InputInvalid, NotFound
 from recpipe.model import Direction, FtpAccountKind, Role
-from tests.unit.access.world import ADDRESS, PASSWORD, World
+from tests.unit.access.world import ADDRESS, PASSWORD, PROOF, World
 
 # --- tokens -----------------------------------------------------------------------------------------------
 
 
 def test_a_token_is_shown_once_and_kept_as_a_hash(world: World) -> None:
     user = world.user()
-    made = world.tokens.create(world.principal(user), user.id, "laptop", ["search", "play"])
+    made = world.tokens.create(world.principal(user), user.id, "laptop", ["search", "play"], proof=PROOF)
 
     (kept,) = world.tokens.list(world.root, user.id)
     assert kept.prefix == made.secret[:8]
@@ -172,7 +172,7 @@ def test_tenants_manage_their_readers_and_never_a_media_server(world: World) -> 
         world.root, acme.id, "pbx1", kind=FtpAccountKind.UPLOADER, spool="berlin", password=PASSWORD
     ).account
     foreign = world.ftp_accounts.create(world.root, other.id, "other").account
-    mine = world.ftp_accounts.create(boss, acme.id, "acme").account
+    mine = world.ftp_accounts.create(boss, acme.id, "acme", proof=PROOF).account
 
     assert world.ftp_accounts.disable(boss, acme.id, mine.id).enabled is False
     with pytest.raises(Forbidden):

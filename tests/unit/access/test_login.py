@@ -12,7 +12,7 @@ from recpipe.access.login import Door
 from recpipe.access.principal import Action, Kind, Principal
 from recpipe.errors import AlreadyExists, CredentialsRejected, LockedOut, RecpipeError
 from recpipe.model import FtpAccountKind, LinkPurpose, Outcome, Role, UserStatus
-from tests.unit.access.world import ADDRESS, PASSWORD, World
+from tests.unit.access.world import ADDRESS, PASSWORD, PROOF, World
 
 ELSEWHERE = "198.51.100.23"
 
@@ -32,7 +32,7 @@ def _with_second_factor(world: World) -> tuple[str, tuple[str, ...]]:
     user = world.user()
     me = world.principal(user)
     enrolment = world.second_factor.begin(me)
-    codes = world.second_factor.confirm(me, PASSWORD, enrolment.secret, _code(world, enrolment.secret))
+    codes = world.second_factor.confirm(me, PROOF, enrolment.secret, _code(world, enrolment.secret))
     world.pass_time(seconds=30)
     return enrolment.secret, tuple(codes)
 
@@ -664,7 +664,7 @@ def test_guesses_at_the_door_keep_nobody_from_confirming_a_password(world: World
     for n in range(12):
         _answer(world, "ann", address=f"198.51.100.{n}")
 
-    world.accounts.confirm_password(signed_in, PASSWORD)
+    world.accounts.reauthentication.require(signed_in, PROOF)
 
 
 def test_the_record_of_a_lock_out_names_the_account_that_was_attacked(world: World) -> None:

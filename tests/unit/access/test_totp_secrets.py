@@ -15,7 +15,7 @@ from recpipe.access.totp_secrets import TotpSecrets
 from recpipe.errors import CredentialsRejected, SecretUnreadable, SettingsInvalid
 from recpipe.model import User
 from tests.services.logs import captured
-from tests.unit.access.world import ADDRESS, PASSWORD, World
+from tests.unit.access.world import ADDRESS, PASSWORD, PROOF, World
 
 
 def code(world: World, secret: str) -> str:
@@ -27,7 +27,7 @@ def enrolled(world: World, name: str = "ann") -> tuple[User, str, str]:
     user = world.user(name)
     me = world.principal(user)
     secret = world.second_factor.begin(me).secret
-    codes = world.second_factor.confirm(me, PASSWORD, secret, code(world, secret))
+    codes = world.second_factor.confirm(me, PROOF, secret, code(world, secret))
     world.pass_time(seconds=60)
     return kept(world, user.id), secret, codes[0]
 
@@ -154,7 +154,7 @@ def test_without_a_readable_key_nothing_is_kept_in_the_clear(world: World) -> No
     factor = SecondFactor(world.catalogue, world.accounts, world.clock, TotpSecrets(AtRest(broken)))
     secret = factor.begin(me).secret
     with pytest.raises(SettingsInvalid):
-        factor.confirm(me, PASSWORD, secret, code(world, secret))
+        factor.confirm(me, PROOF, secret, code(world, secret))
     assert kept(world, user.id).totp_secret == ""
     with pytest.raises(CredentialsRejected):
         world.access.second_factor("no ticket", "000000", ADDRESS)

@@ -13,8 +13,10 @@ from recpipe.access.at_rest import AtRest
 from recpipe.access.ftp_accounts import FtpAccounts
 from recpipe.access.links import Links
 from recpipe.access.login import Access, Door
+from recpipe.access.notices import Notices
 from recpipe.access.passwords import Cost, Passwords
 from recpipe.access.principal import Principal, operator
+from recpipe.access.reauthentication import Proof
 from recpipe.access.registration import Registration
 from recpipe.access.second_factor import SecondFactor
 from recpipe.access.tenants import Tenants
@@ -23,6 +25,7 @@ from recpipe.access.trail import Trail
 from recpipe.catalogue import Catalogue
 from recpipe.disposal import Disposal
 from recpipe.keyring import Keyring
+from recpipe.mail import Mailer
 from recpipe.model import AuditEvent, Role, Tenant, User
 from recpipe.reader import Reader
 from recpipe.store.memory import MemoryStore
@@ -31,6 +34,7 @@ from tests.services.sqlite import new_catalogue
 ADDRESS = "192.0.2.7"
 PASSWORD = "three quiet lamps"
 INSTALLATION_KEY = bytes(range(32))
+PROOF = Proof(PASSWORD)
 CHEAP = Cost(passes=1, memory_kib=8, lanes=1)
 
 
@@ -48,7 +52,7 @@ class CountingPasswords(Passwords):
 
 
 class World:
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, mailer: Mailer | None = None) -> None:
         self.now = datetime(2026, 3, 14, 15, 9, 26, tzinfo=UTC)
         self.catalogue = Catalogue.open(url)
         self.passwords = CountingPasswords()
@@ -58,7 +62,10 @@ class World:
         self.at_rest = AtRest(lambda: INSTALLATION_KEY)
         self.totp_secrets = TotpSecrets(self.at_rest)
         self.access = Access(self.catalogue, self.clock, self.passwords, self.trail, self.totp_secrets)
-        self.accounts = Accounts(self.catalogue, self.clock, self.passwords, self.trail)
+        self.notices = Notices(mailer, "https://portal.example", self.clock)
+        self.accounts = Accounts(
+            self.catalogue, self.clock, self.passwords, self.trail, self.notices, self.totp_secrets
+        )
         self.tokens = ApiTokens(self.catalogue, self.accounts, self.clock, self.trail)
         self.ftp_accounts = FtpAccounts(self.catalogue, self.clock, self.passwords, self.trail)
         self.links = Links(self.catalogue, self.accounts, self.clock, self.passwords, self.trail)
@@ -106,5 +113,5 @@ class World:
         return [event for event in reversed(found) if action in ("", event.action)]
 
 
-def sqlite_world(folder: Path) -> World:
-    return World(new_catalogue(folder / "world.sqlite3"))
+def sqlite_world(folder: Path, mailer: Mailer | None = None) -> World:
+    return World(new_catalogue(folder / "world.sqlite3"), mailer)

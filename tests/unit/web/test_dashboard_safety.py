@@ -234,6 +234,7 @@ def test_an_invited_person_chooses_a_password(url: str, parts: wiring.Parts, mai
         with parts.catalogue.read() as work:
             acme = work.tenants.named("acme").id
         form = {"username": f"new-{bea}", "role": "service", "tenant": acme, f"action-{acme}": "search"}
+        form["current_password"] = PASSWORD
         shown = session.post("/users/new", data=form)
         found = re.search(r"https://portal\.example/welcome#(\S+?)<", shown.text)
         assert found is not None and len(mailbox.letters) == 1

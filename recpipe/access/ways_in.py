@@ -1,0 +1,46 @@
+"""Links that open an account once, and what ends with an old password."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from recpipe.access import tokens as secrets
+from recpipe.catalogue.repository import new_id
+from recpipe.catalogue.work import Work
+from recpipe.model import LinkPurpose, OneTimeLink
+
+EMAIL_TIME = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How many web sessions and API tokens went with an old password."""
+
+    sessions: int
+    tokens: int
+
+
+def new_link(work: Work, user_id: str, purpose: LinkPurpose, now: datetime, good_for: timedelta) -> str:
+    """The secret of a fresh link; those of this purpose before it are worth nothing."""
+    secret = secrets.new_secret()
+    work.links.drop(user_id, purpose)
+    digest = secrets.fingerprint(secret)
+    work.links.add(OneTimeLink(new_id(), digest, purpose, user_id, created_at=now, expires_at=now + good_for))
+    return secret
+
+
+def end_ways_in(work: Work, user_id: str, now: datetime, *, but: str = "", sessions: bool, tokens: bool) -> Ended:
+    """With a new password end what was opened with the old one, and what letters and half a sign-in left open.
+
+    Args:
+        but: a session that goes on.
+    """
+    work.links.drop(user_id, LinkPurpose.RECOVERY, LinkPurpose.SECOND_FACTOR, LinkPurpose.EMAIL)
+    user = work.users.get(user_id)
+    if user.email_pending:
+        work.users.update(replace(user, email_pending=""))
+    return Ended(
+        work.sessions.revoke_all(user_id, now, but=but) if sessions else 0,
+        work.tokens.revoke_all(user_id, now) if tokens else 0,
+    )
