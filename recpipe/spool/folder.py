@@ -19,7 +19,7 @@ from recpipe import log as logs
 from recpipe import settings
 from recpipe.errors import SourceChanged, SpoolRefused
 from recpipe.model import FileIdentity, Settled
-from recpipe.spool import moving, whole
+from recpipe.spool import moving, orphans, whole
 from recpipe.spool.aside import Aside
 from recpipe.spool.beneath import Beneath, NotBeneath
 from recpipe.spool.control import ControlFolder
@@ -329,10 +329,13 @@ class SpoolFolder:
         try:
             for leftover in self._ours("scratch").iterdir():
                 leftover.unlink(missing_ok=True)
-            self._sweep()
             for claim, original in list(moving.claimed_names(self._claims)):
                 self._undo(claim, original)
+            self._sweep()  # an upload may have been among them
             self._aside.load()
+            if self._crashed:
+                for source, sidecars, aside in orphans.sidecars(self._ours("quarantine"), self._below):
+                    self._move_sidecars(source, sidecars, aside)
         except OSError as error:
             # No reason not to begin: a full disk is emptied by nobody else.
             _log.warning("spool not tidied", spool=self._spool.label, why=error.strerror, effect="the next start does")

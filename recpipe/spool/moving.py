@@ -163,6 +163,11 @@ def variants(path: Path) -> Iterator[Path]:
         number += 1
 
 
+def before_variant(path: Path) -> Path:
+    """What `variants` made this path of; itself where it is none."""
+    return path.with_name(re.sub(r"~[0-9]+(?=\.[^.]*$)", "", path.name))
+
+
 def make_folders(folder: Path, mode: int = 0o755) -> None:
     """Like `mkdir -p`, and what was made survives a power cut."""
     if folder.is_dir():

@@ -67,6 +67,8 @@ def _run(proofs: list[Proof], chosen: argparse.Namespace, seed: int) -> list[Row
                 shutil.rmtree(folder, ignore_errors=True)
             row.seconds = time.monotonic() - at
             rows.append(row)
+            for line in told([row]):
+                progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
             progress.console.print(f"{one.name}: {'holds' if row.holds else 'DOES NOT HOLD'}, {row.seconds:,.0f} s")
     return rows
 

@@ -32,6 +32,10 @@ class Process:
     log: Path
     tracer: subprocess.Popen[bytes] | None = None
 
+    def said(self) -> str:
+        """Its log."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
     def go(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
 

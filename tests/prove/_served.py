@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -35,6 +37,10 @@ class Served:
             "RECPIPE_S3_ADDRESSING": "path",
         }
 
+    def name(self, folder: Path) -> str:
+        """Of its database."""
+        return self._names[folder]
+
     def copy(self, template: Path, folder: Path) -> None:
         self._names[folder] = self.database.create(self._names[template])
 
@@ -53,12 +59,14 @@ class Served:
 
 
 _kept = contextlib.ExitStack()
+atexit.register(_kept.close)
 
 
 @cache
 def servers() -> tuple[postgres.PostgresServer, s3.S3Server, Path]:
     """One of each for all rows of a run, and where the store keeps its files."""
     root = Path(mkdtemp(prefix="prove-weed-"))
+    _kept.callback(shutil.rmtree, root, ignore_errors=True)
     return _kept.enter_context(postgres.running()), _kept.enter_context(s3.seaweedfs(root)), root
 
 
@@ -70,14 +78,3 @@ def served(row: Row) -> Iterator[Served]:
     for path in root.rglob("*"):
         if path.is_file() and SEALED_WORDS in path.read_bytes():
             row.add(f"words of a sealed call in the store's {path.name}", leaked=1)
-
-
-def close() -> None:
-    """Stop what was started."""
-    import shutil
-
-    if servers.cache_info().currsize:
-        root = servers()[2]
-        _kept.close()
-        servers.cache_clear()
-        shutil.rmtree(root, ignore_errors=True)

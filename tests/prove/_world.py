@@ -154,12 +154,19 @@ class World:
     def fill(self, number: int, *, bad: bool = True) -> None:
         """Recordings with sidecars: `number` of each tenant, and one that goes to quarantine."""
         for one in range(number):
-            self.drop("plain", f"out-0301234{one:04}-201-20260901-0925{one:02}-{1_790_000_000 + one}.{one}.wav")
+            self.drop("plain", f"out-0301234{one:04}-201-20260901-0925{one % 60:02}-{1_790_000_000 + one}.{one}.wav")
             self.drop("sealed", f"call-{one}.wav", sidecar={"caller": f"+4930777{one:04}", "callee": "201"})
         if bad:
             self.drop(
                 "plain", "nothing-that-freepbx-writes.wav", sidecar={"caller": "+49301"}, content=b"no audio " * 99
             )
+
+    def more_files(self, number: int) -> None:
+        """Further recordings of both tenants."""
+        for one in range(number):
+            spool = ("plain", "sealed")[one % 2]
+            name = f"out-0309876{one:04}-202-20260902-1025{one % 60:02}-{1_790_090_000 + one}.{one}.wav"
+            self.drop(spool, name, sidecar={"caller": "+4930999"} if spool == "sealed" else None)
 
     def drop(
         self, spool: str, relative: str, *, sidecar: dict[str, str] | None = None, content: bytes | None = None
@@ -232,10 +239,8 @@ class World:
                 row.add(f"{story}: {one.relative} has {number} rows", doubled=1)
             elif one.good and not number:
                 kept = any(one.content == path.read_bytes() for path in self.files(one.spool, hidden=True))
-                row.add(
-                    f"{story}: {one.relative} is not stored, {'but kept' if kept else 'and gone'}",
-                    **{"stuck" if kept else "lost": 1},
-                )
+                words = f"{story}: {one.relative} is not stored, {'but kept' if kept else 'and gone'}"
+                row.add(f"{words}\n{self.log()[-3000:]}", **{"stuck" if kept else "lost": 1})
         for strange in stored:
             row.add(f"{story}: a row nobody asked for: {strange}", doubled=1)
         wanted = {(one.spool, one.relative, one.sha256): one for one in self.dropped}

@@ -6,6 +6,7 @@ words of a sealed call are outside its spool, and nothing lies where nobody will
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ftplib
 import io
@@ -20,7 +21,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache
-from pathlib import Path
 
 import httpx
 
@@ -75,6 +75,7 @@ def _nursery() -> Nursery:
 
 
 _kept = contextlib.ExitStack()
+atexit.register(_kept.close)
 
 
 def kill(run: Run, story: Story, backend: Backend | None = None, row: Row | None = None) -> Row:
@@ -104,22 +105,23 @@ def kill(run: Run, story: Story, backend: Backend | None = None, row: Row | None
 def _points(worlds: Worlds, story: Story, command: Callable[[World], list[str]]) -> dict[str, int]:
     """How often the busiest thread makes each call when nothing goes wrong."""
     with worlds.one() as world:
-        story.prepare(world)
-        process = world.fork(*command(world))
-        return calls_of(process, story.calls, world.folder / "calls", lambda: _through(story, world, process))
+        return points(world, story, command)
+
+
+def points(world: World, story: Story, command: Callable[[World], list[str]] | None = None) -> dict[str, int]:
+    """How often the busiest thread makes each call in this installation, which is used up by that."""
+    story.prepare(world)
+    process = world.fork(*(command or story.command)(world))
+    return calls_of(process, story.calls, world.folder / "calls", lambda: _through(story, world, process))
 
 
 def _through(story: Story, world: World, process: Process) -> int:
     """Have it do what it is for, to its end; how it ended."""
     if story.drive is None:
         return process.wait(SECONDS)
-    wait_for(lambda: process.ended() is not None or "ingest started" in _read(process.log), SECONDS)
+    wait_for(lambda: process.ended() is not None or "ingest started" in process.said(), SECONDS)
     story.drive(world, process)
     return process.stop(SECONDS)
-
-
-def _read(path: Path) -> str:
-    return path.read_text(errors="replace") if path.exists() else ""
 
 
 def _one(
@@ -394,7 +396,9 @@ def http_upload(run: Run) -> Row:
     def prepare(world: World) -> None:
         _port(world, "RECPIPE_HTTP_LISTEN")
         world.must("user", "create", "pbx", "--role", "api", "--grant", "plain:upload")
-        world.marks["token"] = _shown(world, "token", "create", "pbx", "--scope", "upload", "--spool", "plain")["token"]
+        world.marks["token"] = _shown(world, "token", "create", "pbx", "--scope", "upload", "--spool", "plain")[
+            "secret"
+        ]
 
     def serve(_world: World) -> list[str]:
         return ["serve", "--role", "ingest", "--role", "web"]

@@ -409,6 +409,28 @@ def test_a_crash_while_a_file_is_moved_to_quarantine_does_not_put_it_there_twice
     assert files_in(folder.control / "quarantine") == [NAME] and not settled.path.exists()
 
 
+def test_a_crash_before_the_sidecars_of_a_quarantined_file_were_moved_has_them_follow_at_the_start(
+    folder: SpoolFolder,
+) -> None:
+    # Given a file whose name was taken in quarantine, a kill right after it was moved there, and sidecars of others
+    moved = [folder.quarantine(drop(folder, data=data), "x") for data in (b"one", b"two")]
+    beside = (folder.root / NAME).with_suffix(".json")
+    beside.parent.mkdir(parents=True)
+    beside.write_text("of two")
+    os.utime(beside, (1, 1))
+    moved[0].with_suffix(".json").write_text("of one")
+    later = folder.quarantine(drop(folder, "later.wav"), "x").with_suffix(".json")
+    time.sleep(0.01)
+    (folder.root / "later.json").write_text("of one that is about to come")
+    folder.unlock(in_order=False)
+    # When
+    folder.lock()
+    # Then
+    assert not beside.exists()
+    assert [path.with_suffix(".json").read_text() for path in moved] == ["of one", "of two"]
+    assert not later.exists() and (folder.root / "later.json").exists()
+
+
 def test_restore_never_overwrites(folder: SpoolFolder) -> None:
     moved = folder.quarantine(drop(folder), "x")
     drop(folder, data=b"newer")
@@ -516,6 +538,14 @@ def test_the_next_owner_clears_scratch_and_uploads_of_killed_processes(folder: S
         assert len(files_in(folder.control / "incoming")) == 1
         upload.commit()
     assert files_in(folder.control / "incoming") == [] and (folder.root / "still-sent.wav").exists()
+
+
+def test_an_upload_that_was_being_removed_when_its_process_was_killed_goes_too(folder: SpoolFolder) -> None:
+    upload = folder.control / "incoming" / "of-a-killed-process"
+    (folder.control / "removing" / f"1~{claim_name(upload)}").touch()
+    folder.unlock()
+    folder.lock()
+    assert files_in(folder.control / "removing") == files_in(folder.control / "incoming") == []
 
 
 def test_an_owner_clears_what_other_processes_left_when_they_were_killed(
