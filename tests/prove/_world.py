@@ -301,6 +301,10 @@ class World:
             elif not (archive / f"{one.relative}.json").exists():
                 row.add(f"{story}: the sidecar of {one.relative} is not in the archive", lost=1)
 
+    def is_drained(self) -> bool:
+        """Whether nothing is left in the spools but what recpipe keeps there itself."""
+        return not any(True for spool in ("plain", "sealed") for _ in self.files(spool))
+
     def files(self, spool: str, *, hidden: bool = False) -> Iterator[Path]:
         for path in (self.folder / spool).rglob("*"):
             if path.is_file() and (hidden or ".recpipe" not in path.parts):

@@ -9,7 +9,6 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,10 +24,6 @@ DRAINED_SECONDS = 120.0
 _SERVE = ("serve", "--role", "ingest")
 
 
-def is_empty(world: World) -> bool:
-    return not any(world.files(spool) for spool in ("plain", "sealed"))
-
-
 def started(world: World) -> Process:
     """A service that follows its spools, or waits for what is away."""
     process = world.fork(*_SERVE)
@@ -39,7 +34,7 @@ def started(world: World) -> Process:
 
 def over(world: World, row: Row, process: Process, words: str) -> None:
     """The fault is over: within its time everything reaches its end, and is right."""
-    if not wait_for(lambda: process.ended() is not None or is_empty(world), DRAINED_SECONDS):
+    if not wait_for(lambda: process.ended() is not None or world.is_drained(), DRAINED_SECONDS):
         row.add(f"{words}: not drained within {DRAINED_SECONDS:.0f} s\n{process.said()[-2000:]}", stuck=1)
     if (status := process.stop()) != 0:
         row.add(f"{words}: it ends with {status}\n{process.said()[-2000:]}", stuck=1)
@@ -317,12 +312,7 @@ def crowd(run: Run) -> Row:
         os.kill(process.pid, signal.SIGSTOP)
         world.fill(run.times // 2)
         os.kill(process.pid, signal.SIGCONT)
-        done = threading.Event()
-        until = time.monotonic() + 60 + run.times / 5
-        while not done.is_set() and process.ended() is None and time.monotonic() < until:
-            if is_empty(world):
-                done.set()
-            time.sleep(0.5)
+        wait_for(lambda: process.ended() is not None or world.is_drained(), 60 + run.times / 5)
         row.came(len(world.dropped))
         over(world, row, process, f"{run.times} files")
         for _ in range(run.times):

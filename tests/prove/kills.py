@@ -191,7 +191,7 @@ def _fill_while_it_runs(world: World, process: Process) -> None:
     """Files come while it runs; those that an earlier run has seen are there already."""
     if not world.dropped:
         world.fill(2)
-    wait_for(lambda: process.ended() is not None or not any(world.files(s) for s in ("plain", "sealed")))
+    wait_for(lambda: process.ended() is not None or world.is_drained())
 
 
 @proof("kill -9: serve while files come", quick=4, long=160)
@@ -341,7 +341,7 @@ def _upload(world: World, process: Process, send: Callable[[World, Dropped], Non
                 break
             except (OSError, EOFError, ftplib.Error, httpx.HTTPError):
                 time.sleep(0.05)
-    wait_for(lambda: process.ended() is not None or not any(world.files("plain")))
+    wait_for(lambda: process.ended() is not None or world.is_drained())
 
 
 def _over_ftp(world: World, one: Dropped) -> None:
