@@ -1,7 +1,8 @@
 """Telephone numbers: raw text is kept, E.164 is added where it is certain. The only home of phonenumbers.
 
 What people type and what PBXs write goes through the same understanding: `e164` decides for the one number that a text
-stands for, `meaning` gives everything that a typed text may stand for.
+stands for, `meaning` gives everything that a typed text may stand for. The library is loaded with the first number: a
+server that only waits does without.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-import phonenumbers
+if TYPE_CHECKING:
+    from phonenumbers import PhoneMetadata, PhoneNumber
 
 _DIALLED = re.compile(r"[( ]*\+?[ ]*[0-9(][0-9 ().\-/]*")
 _NOT_DIALLED = re.compile(r"[^+*#0-9 ().\-/]+")
@@ -79,6 +82,8 @@ def digits(raw: str) -> str:
 @lru_cache(maxsize=1024)
 def meaning(typed: str, region: str) -> Meaning:
     """Everything that a typed text may stand for, to a tenant of this region ("" reads no national numbers)."""
+    import phonenumbers
+
     text = _NOT_DIALLED.sub(" ", _cleaned(typed)).strip(" .-/)")
     written = _digits(text)
     # The digits with what `digits` leaves away: so they were kept before it left it away.
@@ -106,6 +111,8 @@ def fewest(parts: Iterable[str], *, ending: bool) -> list[str]:
 
 def is_region(code: str) -> bool:
     """Whether national numbers can be read in this ISO 3166 region (upper case)."""
+    import phonenumbers
+
     return code in phonenumbers.SUPPORTED_REGIONS
 
 
@@ -117,7 +124,9 @@ def _has_plus(text: str) -> bool:
     return text.lstrip("( ").startswith("+")
 
 
-def _e164(number: phonenumbers.PhoneNumber) -> str:
+def _e164(number: PhoneNumber) -> str:
+    import phonenumbers
+
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
@@ -159,7 +168,7 @@ def _ascii(character: str) -> str:
     return character
 
 
-def _readings(text: str, region: str) -> Iterator[phonenumbers.PhoneNumber]:
+def _readings(text: str, region: str) -> Iterator[PhoneNumber]:
     """The valid numbers that a text may be, the likeliest first."""
     if (service := _STAR_SERVICE.match(text)) is not None:
         text = text[service.end() :]
@@ -180,7 +189,9 @@ def _readings(text: str, region: str) -> Iterator[phonenumbers.PhoneNumber]:
                 yield number
 
 
-def _valid(text: str, region: str) -> phonenumbers.PhoneNumber | None:
+def _valid(text: str, region: str) -> PhoneNumber | None:
+    import phonenumbers
+
     try:
         number = phonenumbers.parse(text, region or None)
     except phonenumbers.NumberParseException:
@@ -188,7 +199,9 @@ def _valid(text: str, region: str) -> phonenumbers.PhoneNumber | None:
     return number if phonenumbers.is_valid_number(number) else None
 
 
-def _plan(region: str) -> phonenumbers.PhoneMetadata | None:
+def _plan(region: str) -> PhoneMetadata | None:
+    import phonenumbers
+
     return phonenumbers.PhoneMetadata.metadata_for_region(region) if region else None
 
 

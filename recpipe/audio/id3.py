@@ -7,10 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import mutagen
-import mutagen.id3
-
-_library: Any = mutagen.id3  # typed by halves only
 _UTF8 = b"\3"
 MERGE_LIMIT = 4 << 20  # larger tags are kept beside ours instead of being read
 
@@ -60,25 +56,28 @@ def merge(old: bytes, frames: Frames) -> bytes | None:
         return build(frames)
     if _compressed(old):
         return None
+    import mutagen.id3  # few recordings come with a tag
+
+    library: Any = mutagen.id3  # typed by halves only
     try:
-        tag = _library.ID3(io.BytesIO(old), load_v1=False)
+        tag = library.ID3(io.BytesIO(old), load_v1=False)
         if tag.size < len(old) and old[tag.size : tag.size + 3] == b"ID3":
             return None
-        return _write(tag, frames)
+        return _write(library, tag, frames)
     except (mutagen.MutagenError, ValueError, TypeError, IndexError, KeyError, OverflowError, RecursionError):
         return None
 
 
-def _write(tag: Any, frames: Frames) -> bytes:
-    utf8 = _library.Encoding.UTF8
+def _write(library: Any, tag: Any, frames: Frames) -> bytes:
+    utf8 = library.Encoding.UTF8
     for name, value in frames.text.items():
         if value and not tag.getall(name):
-            tag.add(_library.Frames[name](encoding=utf8, text=value))
+            tag.add(library.Frames[name](encoding=utf8, text=value))
     if frames.comment and not tag.getall("COMM"):
-        tag.add(_library.COMM(encoding=utf8, lang="eng", desc="", text=frames.comment))
+        tag.add(library.COMM(encoding=utf8, lang="eng", desc="", text=frames.comment))
     for description, value in frames.user.items():
         if value:
-            tag.add(_library.TXXX(encoding=utf8, desc=description, text=value))
+            tag.add(library.TXXX(encoding=utf8, desc=description, text=value))
     out = io.BytesIO()
     tag.save(out, v1=0, v2_version=4, padding=lambda _: 0)
     made: bytes = out.getvalue()

@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Dialect, Insert, Select, Table, bindparam, false, insert
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import StatementError
 
 from recpipe.catalogue.types import moment
@@ -165,11 +164,20 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
+def _insertion(dialect: str, table: Table) -> Any:
+    # The other database's is not loaded: PostgreSQL's has all of its drivers.
+    if dialect == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table)
+    from sqlalchemy.dialects import sqlite
+
+    return sqlite.insert(table)
+
+
 def insert_new(dialect: str, table: Table) -> Insert:
     """An INSERT that leaves out rows whose unique key is taken, so that PostgreSQL's transaction goes on."""
-    if dialect == "postgresql":
-        return postgresql.insert(table).on_conflict_do_nothing()
-    return sqlite.insert(table).on_conflict_do_nothing()
+    return _insertion(dialect, table).on_conflict_do_nothing()  # type: ignore[no-any-return]
 
 
 def inserted(connection: Connection, table: Table, values: dict[str, Any]) -> bool:
@@ -180,7 +188,7 @@ def inserted(connection: Connection, table: Table, values: dict[str, Any]) -> bo
 
 def upsert(dialect: str, table: Table, key: Sequence[str], replace: Sequence[str], *, add: Sequence[str] = ()) -> Any:
     """An INSERT that on a taken `key` replaces some columns of the existing row, and adds to others."""
-    new: Any = (postgresql if dialect == "postgresql" else sqlite).insert(table)
+    new = _insertion(dialect, table)
     values = {name: new.excluded[name] for name in replace} | {name: table.c[name] + new.excluded[name] for name in add}
     return new.on_conflict_do_update(index_elements=key, set_=values)
 
