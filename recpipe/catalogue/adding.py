@@ -7,6 +7,7 @@ import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, bindparam, delete, exists, func, insert, select, text
@@ -97,15 +98,24 @@ _FORGET_NUMBERS = delete(phone_number).where(
     phone_number.c.id.in_(_NUMBER_IDS),
     ~exists().where(recording_number.c.number_id == phone_number.c.id),
 )
-_ADD = {dialect: insert_new(dialect, recording).returning(recording.c.id) for dialect in ("sqlite", "postgresql")}
-_ADD_NUMBER = {dialect: insert_new(dialect, phone_number) for dialect in ("sqlite", "postgresql")}
-_ADD_TOTAL = {
-    dialect: upsert(dialect, day_total, ("tenant_id", "day"), (), add=("recordings", "stored_bytes", "duration_ms"))
-    for dialect in ("sqlite", "postgresql")
-}
-
 _FORGET_AT_ONCE = text("INSERT INTO phone_number_trigram(phone_number_trigram, rank) VALUES ('secure-delete', 1)")
 _FORGET_NOW = text("INSERT INTO phone_number_trigram(phone_number_trigram) VALUES ('optimize')")
+
+
+@cache
+def _add(dialect: str) -> Any:
+    return insert_new(dialect, recording).returning(recording.c.id)
+
+
+@cache
+def _add_number(dialect: str) -> Any:
+    return insert_new(dialect, phone_number)
+
+
+@cache
+def _add_total(dialect: str) -> Any:
+    added = ("recordings", "stored_bytes", "duration_ms")
+    return upsert(dialect, day_total, ("tenant_id", "day"), (), add=added)
 
 
 def add_many(connection: Connection, tenant_id: str, batch: Sequence[Recording]) -> list[Added]:
@@ -162,7 +172,7 @@ def _flagged(connection: Connection, tenant_id: str, fresh: list[Recording]) -> 
 def _insert(connection: Connection, tenant_id: str, fresh: list[Recording]) -> list[Recording]:
     named = {given.id: given for given in _choose_names(connection, tenant_id, fresh)}
     rows = [values_of(given) for given in named.values()]
-    inserted = connection.execute(_ADD[connection.dialect.name], rows).scalars().all()
+    inserted = connection.execute(_add(connection.dialect.name), rows).scalars().all()
     return [named[recording_id] for recording_id in inserted]
 
 
@@ -328,7 +338,7 @@ def number_ids(connection: Connection, tenant_id: str, numbers: set[Number]) -> 
             }
             for written, international in missing
         ]
-        connection.execute(_ADD_NUMBER[connection.dialect.name], rows)
+        connection.execute(_add_number(connection.dialect.name), rows)
         # One that another has just added may be gone again, with its only recording.
         ids |= _find_numbers(connection, tenant_id, missing)
     raise CatalogueUnavailable("Others keep adding and deleting the same numbers. Nothing was added; try it again.")
@@ -353,4 +363,4 @@ def count_days(connection: Connection, tenant_id: str, recordings: Iterable[Reco
         {"tenant_id": tenant_id, "day": day, "recordings": n, "stored_bytes": size, "duration_ms": milliseconds}
         for day, (n, size, milliseconds) in sorted(totals.items())
     ]
-    connection.execute(_ADD_TOTAL[connection.dialect.name], rows)
+    connection.execute(_add_total(connection.dialect.name), rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Integer, MetaData
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData
 
 from recpipe.catalogue.types import Code, Json, Text, Utc
 
@@ -48,6 +48,13 @@ def number_column(name: str, *, nullable: bool = False) -> Column[int]:
 
 def flag_column(name: str) -> Column[bool]:
     return Column(name, Boolean, nullable=False)
+
+
+def partial_index(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    """An index of some rows, as a migration makes it. One that is told of `postgresql_where` would load that dialect
+    with all of its drivers, also where the database is SQLite.
+    """
+    return Index(name, *columns, unique=unique, info={"where": where})
 
 
 def json_column(name: str, *, nullable: bool = False) -> Column[object]:

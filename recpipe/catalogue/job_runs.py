@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, Index, PrimaryKeyConstraint, Table, delete, func, select, text, tuple_, update
+from sqlalchemy import ColumnElement, PrimaryKeyConstraint, Table, delete, func, select, tuple_, update
 
-from recpipe.catalogue.columns import at_column, json_column, metadata, number_column, text_column
+from recpipe.catalogue.columns import at_column, json_column, metadata, number_column, partial_index, text_column
 from recpipe.catalogue.repository import Repository, inserted, row_of
 from recpipe.catalogue.types import Utc
 from recpipe.model import JobRun, RunState
@@ -31,13 +31,7 @@ job_run = Table(
     text_column("error"),
     PrimaryKeyConstraint("job", "due_at"),
     # One run of a job at a time, whatever the times at which it was due.
-    Index(
-        "uq_job_run_running",
-        "job",
-        unique=True,
-        sqlite_where=text("state = 'running'"),
-        postgresql_where=text("state = 'running'"),
-    ),
+    partial_index("uq_job_run_running", "job", unique=True, where="state = 'running'"),
 )
 
 

@@ -7,9 +7,9 @@ the few doors where the tenant is what is looked for.
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKey, Index, LargeBinary, PrimaryKeyConstraint, Table, UniqueConstraint, text
+from sqlalchemy import Column, ForeignKey, Index, LargeBinary, PrimaryKeyConstraint, Table, UniqueConstraint
 
-from recpipe.catalogue.columns import DAY, HASH, ID, SERIAL
+from recpipe.catalogue.columns import DAY, HASH, ID, SERIAL, partial_index
 from recpipe.catalogue.columns import at_column as _at
 from recpipe.catalogue.columns import flag_column as _flag
 from recpipe.catalogue.columns import id_column as _id
@@ -70,14 +70,7 @@ certificate = Table(
     _text("challenge"),
     Index("ix_certificate_tenant_id", "tenant_id"),
     # A retired certificate may be added again.
-    Index(
-        "uq_certificate_active",
-        "tenant_id",
-        "fingerprint",
-        unique=True,
-        sqlite_where=text("state <> 'retired'"),
-        postgresql_where=text("state <> 'retired'"),
-    ),
+    partial_index("uq_certificate_active", "tenant_id", "fingerprint", unique=True, where="state <> 'retired'"),
 )
 
 ftp_account = Table(
@@ -264,14 +257,7 @@ recording = Table(
     ),
     Index("ix_recording_source_sha256", "source_sha256"),
     Index("ix_recording_call_id", "tenant_id", "call_id"),
-    Index(
-        "ix_recording_awaits_cdr",
-        "tenant_id",
-        "ingested_at",
-        "id",
-        sqlite_where=text("awaits_cdr"),
-        postgresql_where=text("awaits_cdr"),
-    ),
+    partial_index("ix_recording_awaits_cdr", "tenant_id", "ingested_at", "id", where="awaits_cdr"),
 )
 
 # One row a telephone number of a tenant, in both its forms, digits alone. Few beside the recordings, so this is where
@@ -420,15 +406,7 @@ change = Table(
     _text("applied_by"),
     Index("ix_change_history", "tenant_id", "applied_at", "id"),
     # One pending change a thing: a second save amends the first.
-    Index(
-        "uq_change_pending",
-        "tenant_id",
-        "kind",
-        "subject",
-        unique=True,
-        sqlite_where=text("applied_at IS NULL"),
-        postgresql_where=text("applied_at IS NULL"),
-    ),
+    partial_index("uq_change_pending", "tenant_id", "kind", "subject", unique=True, where="applied_at IS NULL"),
 )
 
 node = Table(

@@ -60,6 +60,9 @@ HELPERS = {
     "by_trigrams",
     "_account_of",
     "_held",
+    "_add",
+    "_add_number",
+    "_add_total",
 }
 
 
