@@ -11,7 +11,7 @@ import os
 import zlib
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -142,16 +142,20 @@ def read(keys: Iterable[bytes], closed: bytes, key: str, tenant_id: str, recordi
 
 
 def _packed(recording: Recording, tenant: str) -> bytes:
-    said = {name: value for name, value in asdict(recording).items() if name not in _NOT_KEPT}
+    said = {name: value for name, value in _fields_of(recording).items() if name not in _NOT_KEPT}
     said["tenant"] = tenant
     return zlib.compress(json.dumps(said, separators=(",", ":"), default=_written).encode(), 9)
 
 
-def _written(value: object) -> str:
+def _fields_of(value: Any) -> dict[str, Any]:
+    """As `dataclasses.asdict` without its copies, which take half of what a note does."""
+    return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+def _written(value: object) -> str | dict[str, Any]:
     if isinstance(value, datetime):
         return value.isoformat()
-    assert isinstance(value, bytes)
-    return value.hex()
+    return value.hex() if isinstance(value, bytes) else _fields_of(value)
 
 
 def _cut(recording: Recording, longest_text: int, longest_name: int) -> Recording:
