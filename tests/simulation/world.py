@@ -320,7 +320,8 @@ class World:
             if served.is_open or served.try_to_open(ingest._waiting):
                 _tolerant(served.watcher.scan_now)
                 _tolerant(partial(ingest._pass_on, served, 0))
-                _tolerant(partial(LateRecords(self.catalogue, served.line).join, self.clock.now()))
+                if any(call.in_cdr for call in self.calls):
+                    _tolerant(partial(LateRecords(self.catalogue, served.line).join, self.clock.now()))
         self._work(ingest)
         self._committer(ingest).commit()
         ingest._gate.look()
@@ -378,6 +379,7 @@ class World:
         looked = verify(self.catalogue, self.store, operator(), clock=self.clock.now)
         keys = [recovery_key(self.settings)]
         repair(self.catalogue, self.store, keys, operator(), looked.problems, clock=self.clock.now)
+        self.act_look(0)
 
     def check(self) -> list[tuple[str, str]]:
         """What is wrong: (what is counted, in words)."""
