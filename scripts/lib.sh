@@ -21,7 +21,7 @@ stamp() { echo "$1 $(sha256sum "$1" requirements-build.lock pyproject.toml | sha
 # Make or refresh .venv from the lock file; a stamp makes a second run free.
 # ensure_venv [LOCK]: requirements-dev.lock by default, requirements.lock for running only.
 ensure_venv() {
-  local lock=${1:-requirements-dev.lock} python have
+  local lock=${1:-requirements-dev.lock} python have compile=()
   have=$(cat .venv/recpipe-stamp 2>/dev/null || true)
   if [ -x .venv/bin/recpipe ]; then
     [ "$have" = "$(stamp "$lock")" ] && return 0
@@ -41,7 +41,9 @@ ensure_venv() {
     if [ ! -x .venv/bin/python ]; then
       "$python" -m venv .venv || { say "python3 -m venv failed; on Debian: apt-get install python3-venv"; exit 2; }
     fi
-    install_packages .venv/bin/python -m pip --disable-pip-version-check install "$lock"
+    # Most of what the tests bring is never loaded: Python compiles what is. uv does not compile at all.
+    [ "$lock" = requirements.lock ] || compile=(--no-compile)
+    install_packages .venv/bin/python -m pip --disable-pip-version-check install "${compile[@]}" "$lock"
   fi
   stamp "$lock" > .venv/recpipe-stamp
 }
