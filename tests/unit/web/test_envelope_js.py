@@ -93,9 +93,9 @@ const operations = {
   },
   truncations: async (job) => {
     const bytes = file(job.file);
+    const key = await load(job);
     const outcomes = {};
     for (let end = 0; end < bytes.length; end++) {
-      const key = await load(job);
       const outcome = await m.decryptAll(bytes.subarray(0, end), key).then(() => "opened", (error) => error.name);
       outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
     }
@@ -150,7 +150,8 @@ def openssl(*args: str | Path) -> bytes:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Key pairs as the user guide makes them."""
     folder = tmp_path_factory.mktemp("keys")
-    for name, bits in (("a", 2048), ("b", 3072), ("c", 4096), ("d", 2048), ("e", 2048)):
+    # Nobody makes keys as short as "short" today, but hundreds of operations with it take a sixth of the time.
+    for name, bits in (("a", 2048), ("b", 3072), ("c", 4096), ("d", 2048), ("e", 2048), ("short", 1024)):
         (folder / f"{name}.key").write_text(spare_key(bits))
         openssl(
             *("req", "-new", "-key", folder / f"{name}.key", "-x509", "-days", "1825"),
@@ -159,8 +160,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def seal(home: Path, out: Path, content: bytes, *options: str, to: str = "a") -> Path:
-    """`openssl smime -encrypt` for the certificates named by the letters of `to`."""
+def seal(home: Path, out: Path, content: bytes, *options: str, to: Iterable[str] = "a") -> Path:
+    """`openssl smime -encrypt` for the certificates of these names."""
     (out.with_suffix(".plain")).write_bytes(content)
     command = ("smime", "-encrypt", "-binary", "-outform", "DER", *(options or ("-aes256",)))
     certificates = [home / f"{name}.crt" for name in to]
@@ -293,10 +294,10 @@ def with_encrypted_key(sealed: Path, encrypted_key: bytes) -> bytes:
 
 
 def test_a_wrong_key_never_opens(node: Node, home: Path) -> None:
-    key = private_key(home / "a.key")
+    key = private_key(home / "short.key")
     chosen = random.Random(7)
-    blocks = [chosen.randrange(key.public_key().public_numbers().n).to_bytes(256).hex() for _ in range(250)]
-    assert node({"op": "strangers", "key": home / "a.key", "blocks": blocks}) == [{"WrongKeyError": 250}]
+    blocks = [chosen.randrange(key.public_key().public_numbers().n).to_bytes(128).hex() for _ in range(250)]
+    assert node({"op": "strangers", "key": home / "short.key", "blocks": blocks}) == [{"WrongKeyError": 250}]
 
 
 def test_a_wrong_key_names_the_certificates_that_fit(node: Node, home: Path, tmp_path: Path) -> None:
@@ -353,17 +354,17 @@ def test_whatever_byte_of_the_file_is_changed_the_answer_is_an_error_or_a_differ
     node: Node, home: Path, tmp_path: Path
 ) -> None:
     content = os.urandom(64)
-    sealed = seal(home, tmp_path / "x.enc", content)
+    sealed = seal(home, tmp_path / "x.enc", content, to=["short"])
     size = sealed.stat().st_size
     harmed = sealed.read_bytes()
     chosen = random.Random(3)
     mutations = [(at, chosen.choice([n for n in range(256) if n != harmed[at]])) for at in range(size)]
-    job = {"op": "mutations", "file": sealed, "key": home / "a.key", "mutations": mutations}
+    job = {"op": "mutations", "file": sealed, "key": home / "short.key", "mutations": mutations}
     [outcomes] = node({**job, "sha256": hashlib.sha256(content).hexdigest()})
     assert not [name for name in outcomes if name.startswith("crash")], outcomes
     # Names and serial numbers are not authenticated: a change there opens and gives the very same bytes.
-    assert outcomes["same"] < size / 3
-    assert outcomes["WrongKeyError"] >= 256
+    assert outcomes["same"] < size / 2
+    assert outcomes["WrongKeyError"] >= 128
     assert outcomes["EnvelopeDamaged"] + outcomes["other"] >= 64
 
 
