@@ -17,6 +17,7 @@ pytest_plugins = [
     for name in (
         "tests.services.s3",
         "tests.services.postgres",
+        "tests.services.sqlite",
         "tests.services.certificates",
         "tests.services.passwords",
         "tests.services.browser",
