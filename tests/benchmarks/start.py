@@ -31,7 +31,7 @@ GOALS = {"--help": 0.25, "certificate check": 0.5, EVERY: 1.8}
 GOAL_IDLE_PERCENT, GOAL_IDLE_MB = 2.0, 120.0
 _READY = {RoleName.INGEST: "ingest started", RoleName.WEB: "web started", RoleName.FTP: "ftp started"}
 _READY[RoleName.JOBS] = "jobs started"
-_SETTLES_SECONDS = 65  # the job engine looks at its schedules each second for its first minute
+_SETTLES_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)

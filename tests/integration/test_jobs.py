@@ -159,7 +159,7 @@ def run(tick):
         time.sleep(1)
 
 job = Job("held", timedelta(days=366), timedelta(0), run)
-Engine(Catalogue.open(sys.argv[1]), [job], lease=timedelta(seconds=1), look_every=timedelta(seconds=0.1)).start()
+Engine(Catalogue.open(sys.argv[1]), [job], lease=timedelta(seconds=3), look_every=timedelta(seconds=0.2)).start()
 time.sleep(300)
 """
 
@@ -172,7 +172,7 @@ def test_a_job_is_left_to_its_node_while_that_one_lives_and_run_to_its_end_by_an
     with subprocess.Popen([sys.executable, "-c", _DIES, postgres_url], stdout=subprocess.PIPE) as node:
         assert node.stdout and node.stdout.readline() == b"begun\n"
         with captured() as logs, engine(catalogue, held.job):
-            time.sleep(1.5)
+            time.sleep(3.5)  # longer than its lease
             assert not held.begun
             node.send_signal(signal.SIGKILL)
             wait_until(lambda: state(catalogue, "held") is RunState.DONE)
@@ -188,7 +188,7 @@ def test_stopping_is_quick_leaves_no_thread_and_the_job_goes_on_at_the_next_star
     with engine(catalogue, held.job):
         wait_until(lambda: held.begun)
         started = time.monotonic()
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 5
     assert set(threading.enumerate()) <= before
     assert (held.interrupted, latest(catalogue, "held")) == (1, None)
     held.let_go.set()
@@ -207,7 +207,7 @@ def test_a_job_that_does_not_heed_the_stop_keeps_nobody_waiting(catalogue: Catal
     with engine(catalogue, Job("heedless", YEAR, timedelta(0), run)):
         wait_until(lambda: state(catalogue, "heedless"))
         started = time.monotonic()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 10
     heedless.set()
     wait_until(lambda: state(catalogue, "heedless") is RunState.DONE)
     wait_until(lambda: "job-heedless" not in {thread.name for thread in threading.enumerate()})
