@@ -1,0 +1,1 @@
+"""Readers of what strangers write, fed with what nobody would write."""
