@@ -60,14 +60,17 @@ class PostgresServer:
         Args:
             tables: what it began with, by `tables_of`; all but Alembic's are emptied.
         """
-        with self.connect() as connection:
-            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [database])
-        with self.connect(database) as connection:
+        with self.connect(database) as connection:  # one for all of it: each is a process of the server
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
             if tables_of(connection) != tables:
                 return False
-            connection.execute("SET session_replication_role = replica")  # in whatever order
-            for name in tables - {"public.alembic_version"}:
-                connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(*name.split("."))))
+            every = sorted(tables - {"public.alembic_version"})
+            deletes = [sql.SQL("DELETE FROM {}").format(sql.Identifier(*name.split("."))) for name in every]
+            # in whatever order
+            connection.execute(sql.SQL("; ").join([sql.SQL("SET session_replication_role = replica"), *deletes]))
         return True
 
     def connect(self, database: str = "postgres") -> psycopg.Connection[tuple[object, ...]]:
