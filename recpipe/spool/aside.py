@@ -96,7 +96,10 @@ class Aside:
             return
         try:
             stayed = self._look(entry, files)
-        except OSError:  # it can be neither removed nor archived: for whoever looks into the spool to see
+        except OSError as error:  # it can be neither removed nor archived: for whoever looks into the spool to see
+            if not all(os.path.lexists(file) for file in files):  # back there it would come without its description
+                self._try_again(entry, error)
+                return
             self._put_back(files)
             raise
         if not stayed:
@@ -126,8 +129,7 @@ class Aside:
             try:
                 self._look(entry, self._files(name for name in self._names() if name.partition("~")[0] == entry))
             except OSError as error:
-                self._again(entry, time.time() + _TRY_AGAIN_SECONDS)
-                _log.warning("stored file cannot be removed yet", spool=self._label, why=error.strerror or "")
+                self._try_again(entry, error)
 
     def _names(self) -> list[str]:
         return os.listdir(self._folder())  # noqa: PTH208
@@ -173,6 +175,10 @@ class Aside:
     def _again(self, entry: str, at: float) -> None:
         with self._lock:
             heapq.heappush(self._due, (at, entry))
+
+    def _try_again(self, entry: str, error: OSError) -> None:
+        self._again(entry, time.time() + _TRY_AGAIN_SECONDS)
+        _log.warning("stored file cannot be removed yet", spool=self._label, why=error.strerror or "")
 
     def _put_back(self, files: dict[Path, Path]) -> None:
         """Back into the spool, under the old name or one beside it; sidecars first."""

@@ -22,8 +22,13 @@ def sidecars(quarantine: Path, below: Beneath) -> Iterator[tuple[Path, list[Path
         for moved in (Path(folder, name) for name in names if may_be_recording(name)):
             relative = moving.before_variant(moved.relative_to(quarantine))
             with contextlib.suppress(OSError, SourceChanged), below.parent(str(relative)) as source:
-                if os.path.lexists(source) or only_sidecars_of(moved):
+                if os.path.lexists(source):
                     continue
-                moved_ns = moved.lstat().st_ctime_ns
-                if late := [one for one in only_sidecars_of(source) if one.lstat().st_mtime_ns <= moved_ns]:
+                moved_ns, there = moved.lstat().st_ctime_ns, only_sidecars_of(moved)
+                if late := [
+                    one
+                    for one in only_sidecars_of(source)
+                    if one.lstat().st_mtime_ns <= moved_ns
+                    and (not there or any(moving.same_bytes(one, other) for other in there))  # linked, not yet removed
+                ]:
                     yield source, late, moved

@@ -67,7 +67,7 @@ def servers() -> tuple[postgres.PostgresServer, s3.S3Server, Path]:
     """One of each for all rows of a run, and where the store keeps its files."""
     root = Path(mkdtemp(prefix="prove-weed-"))
     _kept.callback(shutil.rmtree, root, ignore_errors=True)
-    return _kept.enter_context(postgres.running()), _kept.enter_context(s3.seaweedfs(root)), root
+    return _kept.enter_context(postgres.running(durable=True)), _kept.enter_context(s3.seaweedfs(root)), root
 
 
 @contextlib.contextmanager

@@ -272,7 +272,8 @@ class World:
         for spool in ("plain", "sealed"):
             control = self.folder / spool / ".recpipe"
             for path in self.files(spool):
-                row.add(f"{story}: {path.relative_to(self.folder)} stays in the spool", dangling=1)
+                words = f"{story}: {path.relative_to(self.folder)} stays in the spool"
+                row.add(f"{words}\n{self.log()[-3000:]}", dangling=1)
             for name in (
                 "aside",
                 "removing",

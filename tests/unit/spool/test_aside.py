@@ -226,3 +226,25 @@ def test_an_upload_is_known_to_be_whole_where_no_kernel_can_say(owned: Callable[
     writers.done(identity)
     assert writers.of(folder.root / "call.wav", "call.wav", identity) is Writer.UNKNOWN
     assert list((folder.control / "whole").iterdir()) == []
+
+
+def test_a_file_that_cannot_go_after_its_sidecar_went_is_not_put_back_without_it(
+    owned: Callable[..., SpoolFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = owned(remote_writers=False)
+    let_go = folder._aside._let_go
+
+    def fails(path: Path, relative: Path) -> None:
+        if relative.suffix == ".wav":
+            raise OSError(5, "Input/output error")
+        let_go(path, relative)
+
+    monkeypatch.setattr(folder._aside, "_let_go", fails)
+    folder.finish(drop(folder))
+    assert in_spool(folder) == [] and [name.rpartition(".")[2] for name in aside(folder)] == ["wav"]
+    # When the disk works again
+    monkeypatch.setattr(folder._aside, "_let_go", let_go)
+    folder.unlock(in_order=False)
+    folder.lock()
+    folder.look_again()
+    assert in_spool(folder) == aside(folder) == []

@@ -419,6 +419,12 @@ def test_a_crash_before_the_sidecars_of_a_quarantined_file_were_moved_has_them_f
     beside.write_text("of two")
     os.utime(beside, (1, 1))
     moved[0].with_suffix(".json").write_text("of one")
+    # and one whose sidecar was killed on its way there
+    half = drop(folder, "half.wav")
+    half.path.with_suffix(".json").write_text("of half")
+    os.utime(half.path.with_suffix(".json"), (1, 1))
+    there = folder.quarantine(half, "x").with_suffix(".json")
+    os.link(there, half.path.with_suffix(".json"))
     later = folder.quarantine(drop(folder, "later.wav"), "x").with_suffix(".json")
     time.sleep(0.01)
     (folder.root / "later.json").write_text("of one that is about to come")
@@ -428,6 +434,7 @@ def test_a_crash_before_the_sidecars_of_a_quarantined_file_were_moved_has_them_f
     # Then
     assert not beside.exists()
     assert [path.with_suffix(".json").read_text() for path in moved] == ["of one", "of two"]
+    assert there.read_text() == "of half" and not half.path.with_suffix(".json").exists()
     assert not later.exists() and (folder.root / "later.json").exists()
 
 
