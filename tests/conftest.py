@@ -6,7 +6,9 @@ import importlib.util
 import logging
 import os
 from collections.abc import Iterator
+from functools import cache
 
+import httpx
 import pytest
 import structlog
 
@@ -34,6 +36,14 @@ for name in [name for name in os.environ if name.startswith(("RECPIPE_", "AWS_")
 
 # Loggers keep the form that they meet first: that of the product, so `caplog` has every event, whatever ran before.
 log.set_up()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _authorities_read_once() -> Iterator[None]:
+    """Clients of HTTP share the certificates of authorities: reading them is all but the whole cost of making one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpx._transports.default, "create_ssl_context", cache(httpx.create_ssl_context))
+        yield
 
 
 @pytest.hookimpl(wrapper=True)

@@ -76,7 +76,7 @@ class Resuming(ftplib.FTP_TLS):
 
 def trusting() -> ssl.SSLContext:
     """A client context for self-signed certificates."""
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the default one reads all the authorities of this machine
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
