@@ -16,15 +16,9 @@ FINE = {"OK", "INFO"}
 ABOUT_ITSELF = {"engine_problem", "service"}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "implicit",
-    [
-        # The same settings of TLS behind AUTH TLS, which clients of five kinds use in other tests.
-        pytest.param(False, marks=pytest.mark.long, id="explicit"),
-        pytest.param(True, id="implicit"),
-    ],
-)
+# The suite proper tries each version and each cipher of OpenSSL by itself, see test_ftp_gateway.py.
+@pytest.mark.long
+@pytest.mark.parametrize("implicit", [False, True], ids=["explicit", "implicit"])
 def test_testssl_finds_no_weakness(tmp_path: Path, implicit: bool) -> None:
     testssl = tool("testssl")
     with ftp_world(tmp_path) as world:
