@@ -55,7 +55,7 @@ class Process:
                 break
             time.sleep(0.005)
         if self.tracer is not None:
-            self.tracer.wait()
+            self.tracer.communicate()
         return status
 
     def stop(self, seconds: float = 30.0) -> int:
