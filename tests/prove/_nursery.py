@@ -7,6 +7,7 @@ Arguments that begin with `!` name a function of the tests, which gets the other
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import gc
 import importlib
@@ -23,6 +24,8 @@ from rich import get_console
 
 import ftp
 import recpipe
+
+_PR_SET_PDEATHSIG = 1
 
 
 def _import_all() -> None:
@@ -42,6 +45,7 @@ def _import_all() -> None:
 
 def _be(arguments: list[str], variables: dict[str, str], folder: str, log: str) -> None:
     os.setsid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # however a proof ends, nothing of it goes on
     os.chdir(folder)
     os.environ.update(variables)
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
