@@ -14,8 +14,8 @@ from pyftpdlib.handlers import TLS_FTPHandler
 from ftp import listing
 from ftp.filesystem import Tree, absolute, matching
 from ftp.loop import Aside
-from ftp.moving import Listing, Moving
 from ftp.replies import one_line
+from ftp.transfer import Listing, Transfer
 
 Found = tuple[str, Iterator[listing.Entry]]
 
@@ -59,7 +59,7 @@ class Commands(TLS_FTPHandler):  # type: ignore[misc]  # pyftpdlib has no types
         """Whether a transfer can begin; answers when it cannot."""
         raise NotImplementedError
 
-    def begin_transfer(self, moving: Moving, verb: str) -> None:
+    def begin_transfer(self, moving: Transfer, verb: str) -> None:
         """Answer, and begin as soon as there is a data connection."""
         raise NotImplementedError
 

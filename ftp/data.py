@@ -17,14 +17,14 @@ from OpenSSL import SSL
 from pyftpdlib.handlers.ftp.dispatchers import ActiveDTP, PassiveDTP
 from pyftpdlib.ioloop import Acceptor
 
-from ftp.moving import CutOff, DiskFailed, Download, Moving, Upload
+from ftp.data_socket import DataSocket, HandshakeFailed
 from ftp.replies import reply_to
-from ftp.wire import HandshakeFailed, Wire
+from ftp.transfer import CutOff, DiskFailed, Download, Transfer, Upload
 from recpipe import log, metrics
 from recpipe.errors import RecpipeError
 
 if TYPE_CHECKING:
-    from ftp.handler import Session
+    from ftp.session import Session
 
 _log = log.get(__name__)
 
@@ -154,14 +154,14 @@ class DataChannel:
 
     def __init__(self, sock: socket.socket, cmd_channel: Session) -> None:
         self.socket = sock
-        self.moving: Moving | None = None
+        self.moving: Transfer | None = None
         self.tot_bytes_sent = self.tot_bytes_received = 0
         self.began_at = self.moved_at = time.monotonic()
         self._session = cmd_channel
         self._loop = cmd_channel.gateway.loop
         self._fileno = sock.fileno()
         self._verb = ""
-        self._wire: Wire | None = None
+        self._wire: DataSocket | None = None
         self._at_work = False  # a worker has the socket
         self._moves = False  # and what is moved, which it closes
         self._shaken: bool | BaseException = False  # hands: not yet, well, or why not
@@ -173,7 +173,7 @@ class DataChannel:
             self._loop.register(self._fileno, self, self._loop.READ)
             self._registered = True
 
-    def begin(self, moving: Moving, verb: str) -> None:
+    def begin(self, moving: Transfer, verb: str) -> None:
         """Move something over this connection, answer on the other one, and close."""
         self.moving, self._verb = moving, verb
         self.moved_at = time.monotonic()
@@ -187,9 +187,9 @@ class DataChannel:
         elif not self._at_work:
             self._shake_hands()
 
-    def _make_wire(self, context: SSL.Context | None) -> Wire:
+    def _make_wire(self, context: SSL.Context | None) -> DataSocket:
         session = self._session
-        return Wire(self.socket, context, session.gateway.settings.ftp_idle_seconds, receives=session.uploads)
+        return DataSocket(self.socket, context, session.gateway.settings.ftp_idle_seconds, receives=session.uploads)
 
     # --- what pyftpdlib asks --------------------------------------------------------------------------------
 
@@ -281,7 +281,7 @@ class DataChannel:
             self._at_work = self._moves = True
             self._loop.aside(partial(self._work, wire, moving), self._worked)
 
-    def _work(self, wire: Wire, moving: Moving) -> None:
+    def _work(self, wire: DataSocket, moving: Transfer) -> None:
         try:
             moving.move(wire, self._count)
         finally:

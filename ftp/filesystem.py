@@ -17,7 +17,7 @@ from ftp.listing import Entry
 from recpipe.access.principal import Action, Principal
 from recpipe.errors import InputInvalid, NotFound, RecpipeError
 from recpipe.model import DayEntry, Recording
-from recpipe.reader import Reader, checksum_line
+from recpipe.recordings.reader import Reader, checksum_line
 
 CHECKSUMS = "SHA256SUMS"
 

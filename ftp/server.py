@@ -17,18 +17,18 @@ from typing import Any
 from ftp import tls
 from ftp.account_uploads import AccountUploads
 from ftp.data import PassivePorts, plain_address
-from ftp.handler import Session
 from ftp.loop import Loop
-from ftp.moving import Disk
 from ftp.replies import reason_of
+from ftp.session import Session
+from ftp.transfer import LatencyGauge
 from ftp.uploads import DropBox, UploadTarget
 from recpipe import log, metrics, wiring
+from recpipe.access.audit import AuditTrail, event
+from recpipe.access.expiring import SeenRecently
 from recpipe.access.login import Access
-from recpipe.access.memory import Lately
 from recpipe.access.principal import Principal
-from recpipe.access.trail import Trail, event
 from recpipe.errors import CatalogueUnavailable, RecpipeError, SettingsInvalid
-from recpipe.reader import Reader
+from recpipe.recordings.reader import Reader
 from recpipe.settings import Settings, split_listen
 
 _log = log.get(__name__)
@@ -101,7 +101,7 @@ class FtpGateway:
         reader: Reader,
         *,
         uploads: Mapping[str, UploadTarget] | None = None,
-        trail: Trail | None = None,
+        trail: AuditTrail | None = None,
     ) -> None:
         self.settings = settings
         self.access = access
@@ -111,7 +111,7 @@ class FtpGateway:
         self.passive_ports = PassivePorts(_port_range(settings.ftp_passive_ports))
         self.tls: Any = None
         self.loop: Loop  # from the start on
-        self.disk = Disk()
+        self.disk = LatencyGauge()
         self._listeners: list[Listener] = []
         self._plain: Listener | None = None
         self._implicit: Listener | None = None
@@ -124,7 +124,7 @@ class FtpGateway:
         self._per_account: Counter[str] = Counter()
         self._sure_at: dict[Principal, float] = {}
         self._sent: dict[str, AccountUploads] = {}
-        self._said_lately = Lately(_REFUSALS_SAID_SECONDS)
+        self._said_lately = SeenRecently(_REFUSALS_SAID_SECONDS)
 
     # --- running ------------------------------------------------------------------------------------------
 

@@ -8,16 +8,16 @@ from functools import partial
 
 from ftp import listing
 from ftp.loop import Aside
-from ftp.moving import Upload
 from ftp.replies import one_line
-from ftp.transfers import Transfers
+from ftp.transfer import Upload
+from ftp.transfer_commands import TransferCommands
 from ftp.uploads import DropBox, ReceivedAlready
 from recpipe.errors import RecpipeError
 
 _FROM_THE_BEGINNING = "550 Uploads start at the beginning: send the whole file with STOR."
 
 
-class UploadCommands(Transfers):
+class UploadCommands(TransferCommands):
     """A control connection that takes files. Whoever may not send was refused before any of these."""
 
     _rnfr: str | None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from recpipe.access.audit import AuditTrail, Clock, event, utc_now
 from recpipe.access.principal import Action, Principal
-from recpipe.access.trail import Clock, Trail, event, utc_now
 from recpipe.catalogue import Catalogue
 from recpipe.errors import Conflict
 from recpipe.model import AuditEvent, Page, Quarantined
@@ -23,16 +23,16 @@ class Retried:
     back_in_spool: bool  # False: it had never left, and is tried again on its own
 
 
-class QuarantineDesk:
+class QuarantineDecisions:
     """Works on the machine that has the spool; elsewhere it lists only."""
 
     def __init__(
-        self, settings: Settings, catalogue: Catalogue, clock: Clock = utc_now, trail: Trail | None = None
+        self, settings: Settings, catalogue: Catalogue, clock: Clock = utc_now, trail: AuditTrail | None = None
     ) -> None:
         self._spools = {spool.label: spool for spool in settings.spool}
         self._catalogue = catalogue
         self._clock = clock
-        self._trail = trail or Trail(catalogue, clock)
+        self._trail = trail or AuditTrail(catalogue, clock)
 
     def list(self, by: Principal, cursor: str | None = None, limit: int = 100) -> Page[Quarantined]:
         """Files that wait, oldest first.

@@ -8,28 +8,28 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from recpipe import notes
+from recpipe import recovery_notes
 from recpipe.access.accounts import Accounts
 from recpipe.access.api_tokens import ApiTokens
 from recpipe.access.at_rest import AtRest
+from recpipe.access.audit import AuditTrail
 from recpipe.access.ftp_accounts import FtpAccounts
 from recpipe.access.links import Links
 from recpipe.access.login import Access
 from recpipe.access.notices import Notices
 from recpipe.access.passwords import Passwords
 from recpipe.access.registration import Registration
-from recpipe.access.tenants import Tenants
 from recpipe.access.totp_secrets import TotpSecrets
-from recpipe.access.trail import Trail
 from recpipe.catalogue import Catalogue
-from recpipe.disposal import Disposal
-from recpipe.keyring import Keyring
 from recpipe.mail import Mailer, portal_address
-from recpipe.quarantine import QuarantineDesk
-from recpipe.reader import Reader
+from recpipe.quarantine import QuarantineDecisions
+from recpipe.recordings.deletion import RecordingDeletion
+from recpipe.recordings.reader import Reader
 from recpipe.settings import Settings, Spool
 from recpipe.store.base import Store
 from recpipe.store.opening import open_store
+from recpipe.tenants.keyring import Keyring
+from recpipe.tenants.tenants import Tenants
 
 Clock = Callable[[], datetime]
 
@@ -45,10 +45,10 @@ class Parts:
     settings: Settings
     catalogue: Catalogue
     store: Store
-    trail: Trail
+    trail: AuditTrail
     access: Access
     reader: Reader
-    disposal: Disposal
+    disposal: RecordingDeletion
     keyring: Keyring
     tenants: Tenants
     accounts: Accounts
@@ -57,7 +57,7 @@ class Parts:
     registration: Registration
     totp_secrets: TotpSecrets
     ftp_accounts: FtpAccounts
-    quarantine: QuarantineDesk
+    quarantine: QuarantineDecisions
     clock: Clock
 
 
@@ -86,8 +86,8 @@ def open_parts(settings: Settings, clock: Clock = utc_now) -> Iterator[Parts]:
     settings = with_spools(settings)
     with open_catalogue(settings) as catalogue:
         store = open_store(settings)
-        trail, passwords = Trail(catalogue, clock), Passwords()
-        at_rest = AtRest(lambda: notes.recovery_key(settings))
+        trail, passwords = AuditTrail(catalogue, clock), Passwords()
+        at_rest = AtRest(lambda: recovery_notes.recovery_key(settings))
         totp_secrets = TotpSecrets(at_rest)
         notices = Notices(Mailer.of(settings), portal_address(settings), clock)
         accounts = Accounts(catalogue, clock, passwords, trail, notices, totp_secrets)
@@ -100,7 +100,7 @@ def open_parts(settings: Settings, clock: Clock = utc_now) -> Iterator[Parts]:
                 trail=trail,
                 access=Access(catalogue, clock, passwords, trail, totp_secrets),
                 reader=reader,
-                disposal=Disposal(catalogue, store, reader, clock),
+                disposal=RecordingDeletion(catalogue, store, reader, clock),
                 keyring=Keyring(catalogue, clock, trail),
                 tenants=Tenants(catalogue, clock, trail),
                 accounts=accounts,
@@ -109,7 +109,7 @@ def open_parts(settings: Settings, clock: Clock = utc_now) -> Iterator[Parts]:
                 registration=Registration(catalogue, at_rest, clock, trail),
                 totp_secrets=totp_secrets,
                 ftp_accounts=FtpAccounts(catalogue, clock, passwords, trail, accounts.reauthentication),
-                quarantine=QuarantineDesk(settings, catalogue, clock, trail),
+                quarantine=QuarantineDecisions(settings, catalogue, clock, trail),
                 clock=clock,
             )
         finally:

@@ -15,17 +15,17 @@ from pathlib import Path
 from sqlalchemy import delete, update
 
 from keys import note
-from recpipe import notes
+from recpipe import recovery_notes
 from recpipe.access.principal import operator
 from recpipe.audio.peaks import compute
 from recpipe.audio.probe import probe
 from recpipe.catalogue import Catalogue, engine, tables
-from recpipe.looks import IN_WORK, ProblemKind
 from recpipe.model import Envelope, Recording, Tenant
-from recpipe.repair import Outcome, repair
+from recpipe.recordings.looks import IN_WORK, ProblemKind
+from recpipe.recordings.repair import Outcome, repair
+from recpipe.recordings.verify import Report, verify
 from recpipe.store.directory import DirectoryStore
 from recpipe.store.layout import new_object_key
-from recpipe.verify import Report, verify
 from tests.contracts.catalogue_samples import a_recording, kept_tenant
 from tests.services.sqlite import new_catalogue
 
@@ -196,7 +196,7 @@ class Damaged:
         return recording
 
     def _put(self, recording: Recording, content: bytes) -> None:
-        closed = notes.note_of(self.key, recording, "acme")
+        closed = recovery_notes.note_of(self.key, recording, "acme")
         self.store.put(recording.object_key, io.BytesIO(content), len(content), lambda _sha256: closed)
 
     def _take(self, *, sealed: bool | None = None) -> Recording:

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from recpipe import log
 from recpipe.access.principal import operator
 from recpipe.model import Role
-from recpipe.pending import Kind, PendingChanges
+from recpipe.tenants.changes import Kind, PendingChanges
 from tests.acceptance.portal import ADMIN, PLAYING, Portal, choose_key, portal, sign_in, until
 from tests.services.browser import CHROMIUM, QUIET
 

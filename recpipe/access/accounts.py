@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from recpipe.access import passwords
-from recpipe.access.authority import (
+from recpipe.access.audit import AuditTrail, Clock, Detail, event
+from recpipe.access.checks import (
     check_details,
     check_email,
     check_text,
@@ -22,7 +23,6 @@ from recpipe.access.passwords import Passwords, check_chosen
 from recpipe.access.principal import Action, Kind, Principal
 from recpipe.access.reauthentication import NO_PROOF, Proof, Reauthentication
 from recpipe.access.totp_secrets import TotpSecrets
-from recpipe.access.trail import Clock, Detail, Trail, event
 from recpipe.access.user_changes import difference, in_words, opens_a_way
 from recpipe.access.ways_in import EMAIL_TIME, Ended, end_ways_in, new_link
 from recpipe.catalogue.catalogue import Catalogue
@@ -56,7 +56,7 @@ class Accounts:
         catalogue: Catalogue,
         clock: Clock,
         passwords: Passwords,
-        trail: Trail,
+        trail: AuditTrail,
         notices: Notices | None = None,
         totp_secrets: TotpSecrets | None = None,
     ) -> None:

@@ -8,11 +8,11 @@ from datetime import datetime
 
 from recpipe.access import tokens
 from recpipe.access.accounts import Accounts, is_self
-from recpipe.access.authority import check_text, own_tenant, require_cover
+from recpipe.access.audit import AuditTrail, Clock, event, utc_now
+from recpipe.access.checks import check_text, own_tenant, require_cover
 from recpipe.access.identity import check_scopes, read_scopes
 from recpipe.access.principal import Action, Kind, Principal
 from recpipe.access.reauthentication import NO_PROOF, Proof
-from recpipe.access.trail import Clock, Trail, event, utc_now
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.errors import Conflict, Forbidden, InputInvalid, NotFound
@@ -33,12 +33,12 @@ class ApiTokens:
     """The tokens of users. Whoever may manage a user may manage its tokens; people manage their own. Thread-safe."""
 
     def __init__(
-        self, catalogue: Catalogue, accounts: Accounts, clock: Clock = utc_now, trail: Trail | None = None
+        self, catalogue: Catalogue, accounts: Accounts, clock: Clock = utc_now, trail: AuditTrail | None = None
     ) -> None:
         self._catalogue = catalogue
         self._accounts = accounts
         self._clock = clock
-        self._trail = trail or Trail(catalogue, clock)
+        self._trail = trail or AuditTrail(catalogue, clock)
 
     def create(
         self,

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from recpipe.access import passwords
-from recpipe.access.authority import check_text, tenant_names
+from recpipe.access.audit import AuditTrail, Clock, Detail, event
+from recpipe.access.checks import check_text, tenant_names
 from recpipe.access.passwords import Passwords, check_chosen
 from recpipe.access.principal import Action, Principal
 from recpipe.access.reauthentication import NO_PROOF, Proof, Reauthentication
-from recpipe.access.trail import Clock, Detail, Trail, event
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.catalogue.work import Work
@@ -41,7 +41,7 @@ class FtpAccounts:
         catalogue: Catalogue,
         clock: Clock,
         passwords: Passwords,
-        trail: Trail,
+        trail: AuditTrail,
         reauthentication: Reauthentication | None = None,
     ) -> None:
         self._catalogue = catalogue

@@ -8,12 +8,12 @@ from datetime import timedelta
 
 from recpipe.access import lockout, tokens
 from recpipe.access.accounts import Account, Accounts
-from recpipe.access.authority import check_text, known_names, own_tenant
+from recpipe.access.audit import AuditTrail, Clock, event
+from recpipe.access.checks import check_text, known_names, own_tenant
 from recpipe.access.lockout import Holder
 from recpipe.access.passwords import Passwords, check_chosen
 from recpipe.access.principal import Kind, Principal
 from recpipe.access.reauthentication import NO_PROOF, Proof
-from recpipe.access.trail import Clock, Trail, event
 from recpipe.access.ways_in import end_ways_in, new_link
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.work import Work
@@ -41,7 +41,7 @@ class Links:
         accounts: Accounts,
         clock: Clock,
         passwords: Passwords,
-        trail: Trail,
+        trail: AuditTrail,
     ) -> None:
         self._catalogue = catalogue
         self._accounts = accounts

@@ -8,15 +8,15 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from recpipe.access import identity, lockout, tokens, totp
+from recpipe.access.audit import AuditTrail, Clock, event
 from recpipe.access.candidates import Candidate, Known, is_inside, no_password_login
 from recpipe.access.candidates import Door as Door
+from recpipe.access.expiring import ExpiringCache, SeenRecently
 from recpipe.access.lockout import Attempt, Holder
-from recpipe.access.memory import Briefly, Lately
 from recpipe.access.passwords import Passwords
 from recpipe.access.principal import Kind, Principal
 from recpipe.access.sessions import Sessions
 from recpipe.access.totp_secrets import TotpSecrets
-from recpipe.access.trail import Clock, Trail, event
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.catalogue.work import Work
@@ -61,7 +61,7 @@ class Access:
         catalogue: Catalogue,
         clock: Clock,
         passwords: Passwords,
-        trail: Trail,
+        trail: AuditTrail,
         totp_secrets: TotpSecrets,
     ) -> None:
         self._catalogue = catalogue
@@ -69,11 +69,11 @@ class Access:
         self._clock = clock
         self._passwords = passwords
         self._trail = trail
-        self._said_lately = Lately(60)
-        self._token_logins = Lately(600)
-        self._tidied = Lately(600)
-        self._tokens: Briefly[Principal] = Briefly(clock, REVOKED_WITHIN_SECONDS)
-        self._valid: Briefly[bool] = Briefly(clock, REVOKED_WITHIN_SECONDS)
+        self._said_lately = SeenRecently(60)
+        self._token_logins = SeenRecently(600)
+        self._tidied = SeenRecently(600)
+        self._tokens: ExpiringCache[Principal] = ExpiringCache(clock, REVOKED_WITHIN_SECONDS)
+        self._valid: ExpiringCache[bool] = ExpiringCache(clock, REVOKED_WITHIN_SECONDS)
         self.sessions = Sessions(catalogue, clock)
 
     # --- people -------------------------------------------------------------------------------------------

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from recpipe.access import lockout
-from recpipe.access.memory import Lately
+from recpipe.access.audit import AuditTrail, Clock, event
+from recpipe.access.expiring import SeenRecently
 from recpipe.access.passwords import Passwords
 from recpipe.access.principal import Kind, Principal
 from recpipe.access.totp_secrets import TotpSecrets
-from recpipe.access.trail import Clock, Trail, event
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.errors import Forbidden, LockedOut, ReauthenticationRequired, SecretUnreadable
 from recpipe.model import Outcome, User
@@ -43,7 +43,7 @@ class Reauthentication:
         catalogue: Catalogue,
         clock: Clock,
         passwords: Passwords,
-        trail: Trail,
+        trail: AuditTrail,
         totp_secrets: TotpSecrets | None = None,
     ) -> None:
         self._catalogue = catalogue
@@ -51,7 +51,7 @@ class Reauthentication:
         self._passwords = passwords
         self._trail = trail
         self._totp_secrets = totp_secrets
-        self._said_lately = Lately(60)
+        self._said_lately = SeenRecently(60)
 
     def require(self, by: Principal, proof: Proof) -> None:
         """Go on only where a person who is signed in proves to be there.

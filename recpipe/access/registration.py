@@ -8,10 +8,10 @@ from datetime import timedelta
 
 from recpipe.access import lockout
 from recpipe.access.at_rest import AtRest, Purpose
-from recpipe.access.authority import check_email, check_text, check_username
+from recpipe.access.audit import AuditTrail, Clock, event
+from recpipe.access.checks import check_email, check_text, check_username
 from recpipe.access.lockout import Holder
 from recpipe.access.principal import Kind, Principal
-from recpipe.access.trail import Clock, Trail, event
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.errors import AlreadyExists, CredentialsRejected, InputInvalid, LockedOut, NotFound, SecretUnreadable
@@ -26,7 +26,7 @@ class Registration:
     No password is asked for: whoever is approved chooses one with a link that goes to the proven address.
     """
 
-    def __init__(self, catalogue: Catalogue, at_rest: AtRest, clock: Clock, trail: Trail) -> None:
+    def __init__(self, catalogue: Catalogue, at_rest: AtRest, clock: Clock, trail: AuditTrail) -> None:
         self._catalogue = catalogue
         self._at_rest = at_rest
         self._clock = clock

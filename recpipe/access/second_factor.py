@@ -8,11 +8,11 @@ from datetime import datetime
 
 from recpipe.access import totp
 from recpipe.access.accounts import Accounts, is_self
-from recpipe.access.authority import own_tenant, require_cover
+from recpipe.access.audit import Clock, event
+from recpipe.access.checks import own_tenant, require_cover
 from recpipe.access.principal import Kind, Principal
 from recpipe.access.reauthentication import NO_PROOF, Proof
 from recpipe.access.totp_secrets import TotpSecrets
-from recpipe.access.trail import Clock, event
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.work import Work
 from recpipe.errors import Conflict, Forbidden, InputInvalid

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from recpipe.access import identity, tokens
-from recpipe.access.memory import Lately
+from recpipe.access.audit import Clock, event, utc_now
+from recpipe.access.expiring import SeenRecently
 from recpipe.access.principal import Kind, Principal
-from recpipe.access.trail import Clock, event, utc_now
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.errors import CredentialsRejected, NotFound
@@ -26,7 +26,7 @@ class Sessions:
     def __init__(self, catalogue: Catalogue, clock: Clock = utc_now) -> None:
         self._catalogue = catalogue
         self._clock = clock
-        self._tidied = Lately(3600)
+        self._tidied = SeenRecently(3600)
 
     def start(self, principal: Principal, address: str, user_agent: str) -> str:
         """Begin a session for a user who just logged in; the secret for the cookie."""

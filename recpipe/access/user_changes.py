@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from recpipe.access.trail import Detail
+from recpipe.access.audit import Detail
 from recpipe.model import Grant, User, UserStatus
 
 

@@ -45,9 +45,9 @@ def check(file: File, json: AsJson = False) -> None:
 
     vetted = vet(read_input(file), now=datetime.now(UTC))
     if json:
-        from recpipe.web.schemas import CheckedGiven
+        from recpipe.web.schemas import CheckedResponse
 
-        frame.print_json(CheckedGiven.of(vetted).model_dump(mode="json"))
+        frame.print_json(CheckedResponse.of(vetted).model_dump(mode="json"))
         return
     frame.say("[bold green]Recordings can be sealed for this certificate.[/]")
     frame.details(
@@ -83,7 +83,7 @@ def add(
     [bold]recpipe certificate add acme mypublickey.pem --vouch[/]      without the proof
     """
     from recpipe.access.principal import operator
-    from recpipe.web.schemas import AddedGiven, CertificateGiven, WarningGiven
+    from recpipe.web.schemas import AddedResponse, CertificateResponse, WarningResponse
 
     pasted = read_input(file)
     if not vouch:
@@ -97,9 +97,9 @@ def add(
     if json:
         import base64
 
-        given = AddedGiven(
-            certificate=CertificateGiven.of(held),
-            warnings=[WarningGiven(code=one.code, message=one.message) for one in added.vetted.warnings],
+        given = AddedResponse(
+            certificate=CertificateResponse.of(held),
+            warnings=[WarningResponse(code=one.code, message=one.message) for one in added.vetted.warnings],
             challenge=None if challenge is None else base64.b64encode(challenge).decode(),
         ).model_dump(mode="json")
         frame.print_json(given | {"challenge_file": None if challenge is None else str(challenge_out)})
@@ -281,9 +281,9 @@ def _warn(vetted: Certificate) -> None:
 
 
 def _document(held: TenantCertificate) -> object:
-    from recpipe.web.schemas import CertificateGiven
+    from recpipe.web.schemas import CertificateResponse
 
-    return CertificateGiven.of(held).model_dump(mode="json")
+    return CertificateResponse.of(held).model_dump(mode="json")
 
 
 def _validity(not_before: datetime, not_after: datetime) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from recpipe.access.principal import Action, Principal
 from recpipe.errors import InputInvalid, StoreError
 from recpipe.model import DayEntry, Recording, RecordingQuery
-from recpipe.reader import Reader, checksum_line, path_of
+from recpipe.recordings.reader import Reader, checksum_line, path_of
 
 SUMS = "SHA256SUMS"
 MOST_AT_ONCE = 8

@@ -239,6 +239,6 @@ def _only(account: FtpAccount) -> str:
 
 
 def _document(account: FtpAccount) -> object:
-    from recpipe.web.schemas import FtpAccountGiven
+    from recpipe.web.schemas import FtpAccountResponse
 
-    return FtpAccountGiven.of(account).model_dump(mode="json")
+    return FtpAccountResponse.of(account).model_dump(mode="json")

@@ -137,7 +137,7 @@ def show(
 ) -> None:
     """Everything that is known of one recording."""
     from recpipe.access.principal import operator
-    from recpipe.web.schemas import RecordingGiven
+    from recpipe.web.schemas import RecordingResponse
 
     with frame.opened(context) as parts:
         found = parts.reader.get(operator(), recording.strip().lower())
@@ -146,7 +146,7 @@ def show(
         frame.print_json(_document(found, names))
         return
     owner = names[found.tenant_id]
-    given = RecordingGiven.of(found, owner.name)
+    given = RecordingResponse.of(found, owner.name)
     frame.details(
         [
             ("Id", found.id),
@@ -340,9 +340,9 @@ def _names(parts: Parts) -> dict[str, Tenant]:
 
 
 def _document(recording: Recording, names: dict[str, Tenant]) -> object:
-    from recpipe.web.schemas import RecordingGiven
+    from recpipe.web.schemas import RecordingResponse
 
-    return RecordingGiven.of(recording, names[recording.tenant_id].name).model_dump(mode="json")
+    return RecordingResponse.of(recording, names[recording.tenant_id].name).model_dump(mode="json")
 
 
 def _local(started_at: datetime, timezone: str) -> datetime:

@@ -181,9 +181,9 @@ def _aliases(tenant: Tenant, add: list[str], remove: list[str]) -> list[str]:
 
 
 def _document(tenant: Tenant) -> object:
-    from recpipe.web.schemas import TenantGiven
+    from recpipe.web.schemas import TenantResponse
 
-    return TenantGiven.of(tenant).model_dump(mode="json")
+    return TenantResponse.of(tenant).model_dump(mode="json")
 
 
 def _print(parts: Parts, tenant: Tenant, certificates: object) -> None:

@@ -19,9 +19,9 @@ from recpipe.model import AuditQuery, Outcome
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from recpipe.looks import Finding
-    from recpipe.repair import Mended
-    from recpipe.verify import Report
+    from recpipe.recordings.looks import Finding
+    from recpipe.recordings.repair import Mended
+    from recpipe.recordings.verify import Report
 
 settings_group = typer.Typer(no_args_is_help=True, help="What recpipe is set to.")
 audit_group = typer.Typer(no_args_is_help=True, help="Who did what, from where, when, and how it ended.")
@@ -63,16 +63,21 @@ def verify(
     [bold]recpipe verify --since 2026-03-01[/]
     [bold]recpipe verify --resume --repair[/]
     """
-    from recpipe import checkpoint, notes
-    from recpipe import repair as repairs
-    from recpipe import verify as work
+    from recpipe import recovery_notes
     from recpipe.access.principal import operator
+    from recpipe.recordings import checkpoint
+    from recpipe.recordings import repair as repairs
+    from recpipe.recordings import verify as work
 
     if sample is not None and resume:
         raise typer.BadParameter("a spot check begins anew each time: leave --sample or --resume out")
     with frame.opened(context) as parts:
         data_dir, by = parts.settings.data_dir, operator()
-        keys = [notes.recovery_key(parts.settings), *(notes.key_in(path) for path in key or ())] if repair else []
+        keys = (
+            [recovery_notes.recovery_key(parts.settings), *(recovery_notes.key_in(path) for path in key or ())]
+            if repair
+            else []
+        )
         place = checkpoint.load(data_dir) if resume else None
         if place is not None:
             frame.err.print(f"Going on with the look of {place.started:%Y-%m-%d %H:%M} UTC.", markup=False)
@@ -193,14 +198,14 @@ def recover(
     """
     from rich.progress import Progress, SpinnerColumn, TextColumn
 
-    from recpipe import notes
-    from recpipe import recover as work
+    from recpipe import recovery_notes
     from recpipe.access.principal import operator
+    from recpipe.recordings import recover as work
 
     columns = (SpinnerColumn(), TextColumn("Looked at {task.completed:,} objects"))
     with frame.opened(context) as parts, Progress(*columns, console=frame.err, transient=True) as progress:
         task = progress.add_task("Recovering", total=None)
-        keys = [notes.recovery_key(parts.settings), *(notes.key_in(path) for path in key or ())]
+        keys = [recovery_notes.recovery_key(parts.settings), *(recovery_notes.key_in(path) for path in key or ())]
         report = work.recover(
             parts.catalogue,
             parts.store,
@@ -298,7 +303,7 @@ def audit_list(
     [bold]recpipe audit list --outcome denied[/]
     """
     from recpipe.access.principal import Action, operator
-    from recpipe.web.schemas import AuditGiven
+    from recpipe.web.schemas import AuditResponse
 
     with frame.opened(context) as parts:
         owner = tenant_named(parts, tenant) if tenant else None
@@ -312,7 +317,7 @@ def audit_list(
             page = log.list(query, cursor or None, limit)
             names = {t.id: t.name for t in work.tenants.list()}
     if json:
-        items = [AuditGiven.of(happened).model_dump(mode="json") for happened in page.items]
+        items = [AuditResponse.of(happened).model_dump(mode="json") for happened in page.items]
         frame.print_json({"items": items, "next": page.next_cursor})
         return
     if not page.items:

@@ -232,7 +232,7 @@ def create_token(
     [bold]recpipe token create exports --scope search,export --tenant acme --expires 2027-01-01[/]
     """
     from recpipe.access.principal import operator
-    from recpipe.web.schemas import NewTokenGiven, TokenGiven
+    from recpipe.web.schemas import NewTokenResponse, TokenResponse
 
     actions = within_words(scope or ["search", "play", "download", "export"])
     ends = moment("--expires", expires, "UTC")
@@ -242,7 +242,7 @@ def create_token(
         user = _named(parts, username).user
         made = parts.tokens.create(operator(), user.id, label, [*actions, *limits], ends)
     if json:
-        given = NewTokenGiven(token=TokenGiven.of(made.token), secret=made.secret)
+        given = NewTokenResponse(token=TokenResponse.of(made.token), secret=made.secret)
         frame.print_json(given.model_dump(mode="json"))
         return
     frame.say(f"Made token {made.token.id} of {frame.shown(user.username)}. Copy it now; it is not shown again:")
@@ -371,12 +371,12 @@ def _scope_in_words(scope: str, tenants: dict[str, str]) -> str:
 
 
 def _document(account: Account) -> object:
-    from recpipe.web.schemas import UserGiven
+    from recpipe.web.schemas import UserResponse
 
-    return UserGiven.of(account).model_dump(mode="json")
+    return UserResponse.of(account).model_dump(mode="json")
 
 
 def _token_document(token: Token) -> object:
-    from recpipe.web.schemas import TokenGiven
+    from recpipe.web.schemas import TokenResponse
 
-    return TokenGiven.of(token).model_dump(mode="json")
+    return TokenResponse.of(token).model_dump(mode="json")

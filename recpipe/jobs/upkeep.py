@@ -9,19 +9,19 @@ from datetime import timedelta
 from typing import BinaryIO
 
 from recpipe import log, metrics
+from recpipe.access.audit import AuditTrail, Clock
 from recpipe.access.lockout import KNOWN_FOR
 from recpipe.access.principal import Kind, Principal
-from recpipe.access.trail import Clock, Trail
 from recpipe.catalogue import Catalogue
 from recpipe.jobs import quarantine, reminders
 from recpipe.jobs.job import DAY, HOUR, Job, Summary, Tick
-from recpipe.looks import ProblemKind
 from recpipe.mail import Mailer, portal_address
 from recpipe.model import Readable, StoredObject
-from recpipe.repair import Mended, repair
+from recpipe.recordings.looks import ProblemKind
+from recpipe.recordings.repair import Mended, repair
+from recpipe.recordings.verify import verify
 from recpipe.settings import Settings
 from recpipe.store.base import Note, Store
-from recpipe.verify import verify
 
 _log = log.get(__name__)
 
@@ -32,7 +32,7 @@ _MOST_LOGGED = 20
 _MENDED = (ProblemKind.OBJECT_OF_DELETED, ProblemKind.WAVEFORM_MISSING)
 
 
-def jobs(settings: Settings, catalogue: Catalogue, store: Store, trail: Trail, clock: Clock) -> tuple[Job, ...]:
+def jobs(settings: Settings, catalogue: Catalogue, store: Store, trail: AuditTrail, clock: Clock) -> tuple[Job, ...]:
     """Everything that is due by the clock."""
 
     def remind(_tick: Tick) -> Summary:
@@ -69,7 +69,7 @@ def prune(catalogue: Catalogue, clock: Clock) -> Summary:
 
 
 def look(
-    catalogue: Catalogue, store: Store, trail: Trail, clock: Clock, tick: Tick, sample: int = SAMPLE
+    catalogue: Catalogue, store: Store, trail: AuditTrail, clock: Clock, tick: Tick, sample: int = SAMPLE
 ) -> dict[str, int | str]:
     """Compare catalogue and store as `recpipe verify --sample` does, and raise an alarm where they disagree.
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from recpipe import metrics, seal
 from recpipe.errors import Held, RecpipeError, SourceChanged, Waits
 from recpipe.model import StoreFormat
-from recpipe.pipeline.order import Job, Order
+from recpipe.pipeline.stages import Job, Stages
 
 Key = tuple[str, str, str]  # spool, reason, and the tenant or folder that is looked at
 
@@ -37,7 +37,7 @@ class _Cause:
 class HeldFiles:
     """Which files are held, and which may go. Thread-safe."""
 
-    def __init__(self, order: Order, clock: Callable[[], datetime]) -> None:
+    def __init__(self, order: Stages, clock: Callable[[], datetime]) -> None:
         self._order = order
         self._clock = clock
         self._lock = threading.Lock()

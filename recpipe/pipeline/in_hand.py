@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from recpipe import log, metrics
-from recpipe.pipeline.order import Job
+from recpipe.pipeline.stages import Job
 
 _log = log.get(__name__)
 

@@ -14,20 +14,20 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from recpipe import log, metrics, notes
+from recpipe import log, metrics, recovery_notes
 from recpipe.catalogue import Added, Catalogue
 from recpipe.errors import CatalogueError, SpoolLocked
 from recpipe.model import Node, Recording
 from recpipe.pipeline.commit import Committer
-from recpipe.pipeline.fair import FairQueue
+from recpipe.pipeline.fair_queue import FairQueue
 from recpipe.pipeline.heartbeat import Heartbeat
 from recpipe.pipeline.in_hand import InHand
-from recpipe.pipeline.late import LateRecords
-from recpipe.pipeline.order import AlreadyStored, Job, Line, Order
+from recpipe.pipeline.late_cdr import LateRecords
 from recpipe.pipeline.outage import Gate
 from recpipe.pipeline.outcomes import Counts, Outcomes
-from recpipe.pipeline.served import Served
-from recpipe.pipeline.waiting import WaitingList
+from recpipe.pipeline.quarantine import QuarantineList
+from recpipe.pipeline.spool_service import Served
+from recpipe.pipeline.stages import AlreadyStored, Job, ServedSpool, Stages
 from recpipe.settings import Settings, Spool
 from recpipe.spool.files import safe_text
 from recpipe.spool.live_calls import LOOK_SECONDS
@@ -67,10 +67,10 @@ class Ingest:
         self._settings = settings
         self._catalogue = catalogue
         self._clock = clock
-        self._order = Order(catalogue, store, clock, notes.recovery_key(settings))
+        self._order = Stages(catalogue, store, clock, recovery_notes.recovery_key(settings))
         self._queue: FairQueue[Job] = FairQueue()
         self._committer: Committer[Recording, Added] = Committer(self._write)
-        self._waiting = WaitingList(catalogue, self._order, clock)
+        self._waiting = QuarantineList(catalogue, self._order, clock)
         self._lock = threading.Lock()
         self._draining = False
         self._in_hand = InHand()
@@ -115,7 +115,7 @@ class Ingest:
             if served.line.spool.meta_dir:
                 self._spawn(f"calls-{served.label}", partial(self._follow_calls, served))
         for number in range(self._settings.ingest_workers):
-            self._spawn(f"ingest-{number}", self._labour)
+            self._spawn(f"ingest-{number}", self._work)
         self._spawn("outages", self._look)
         beat = Heartbeat(self._catalogue, self._clock, partial(self._nodes, self._clock()))
         self._spawn("heartbeat", partial(beat.run, self._stopping))
@@ -205,7 +205,7 @@ class Ingest:
             served.watcher.scan_now()
             self._spawn(f"spool-{served.label}", partial(self._follow, served))
         for number in range(self._settings.ingest_workers):
-            self._spawn(f"ingest-{number}", self._labour)
+            self._spawn(f"ingest-{number}", self._work)
         self._spawn("outages", self._look)
         done, moved_at, retried = 0, time.monotonic(), 0
         try:
@@ -297,7 +297,7 @@ class Ingest:
                 _log.exception("held files could not be looked at")
             held_at = time.monotonic() + held_every
 
-    def _join_late(self, line: Line) -> None:
+    def _join_late(self, line: ServedSpool) -> None:
         records = LateRecords(self._catalogue, line)
         while not self._stopping.wait(line.spool.rescan_seconds):
             try:
@@ -337,7 +337,7 @@ class Ingest:
             if served.is_open
         ]
 
-    def _labour(self) -> None:
+    def _work(self) -> None:
         while (job := self._queue.get()) is not None and self._gate.enter():
             self._work_on(job)
 

@@ -40,10 +40,10 @@ from recpipe.errors import (
     Waits,
 )
 from recpipe.pipeline.held import HeldFiles
-from recpipe.pipeline.order import Attempt, Job, Order, in_log
 from recpipe.pipeline.outage import REMIND_SECONDS, Gate
-from recpipe.pipeline.served import Served
-from recpipe.pipeline.waiting import WaitingList
+from recpipe.pipeline.quarantine import QuarantineList
+from recpipe.pipeline.spool_service import Served
+from recpipe.pipeline.stages import Attempt, Job, Stages, in_log
 
 _log = log.get(__name__)
 
@@ -77,8 +77,8 @@ class Outcomes:
 
     def __init__(
         self,
-        order: Order,
-        waiting: WaitingList,
+        order: Stages,
+        waiting: QuarantineList,
         served: Mapping[str, Served],
         gate: Gate,
         again: Callable[[Job], None],
@@ -240,7 +240,7 @@ class Outcomes:
             _log.error("file failed", spool=spool, error=repr(error), exc_info=error)
             self._failures[path] += 1
             if self._failures[path] < _GIVE_UP_AFTER:
-                self._later(job, counted=True)
+                self._retry_later(job, counted=True)
             else:
                 self._quarantine(
                     job,
@@ -285,7 +285,7 @@ class Outcomes:
         part = self._gate.failed(error, self._refused.get(path, {}))
         if part is None:
             self._say(spool, in_log(error))
-            self._later(job)
+            self._retry_later(job)
             return
         self._refused.setdefault(path, {})[part.name] = part.passes
         self._failures[path] += 1
@@ -304,7 +304,7 @@ class Outcomes:
         self._said[spool, why] = (now, 0)
         _log.warning("file waits", spool=spool, why=why, times_since=files + 1)
 
-    def _later(self, job: Job, *, counted: bool = False) -> None:
+    def _retry_later(self, job: Job, *, counted: bool = False) -> None:
         spool, path = job.line.spool.label, job.settled.path
         if not counted:
             self._failures[path] += 1

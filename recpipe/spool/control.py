@@ -15,7 +15,7 @@ from pathlib import Path
 
 from recpipe.errors import SpoolRefused
 from recpipe.pinned import path_to
-from recpipe.spool import moving, whole
+from recpipe.spool import safe_move, whole
 from recpipe.spool.beneath import sync_folder
 
 FOLDERS = ("quarantine", "incoming", "scratch", "removing", "aside", whole.FOLDER)
@@ -74,7 +74,7 @@ class ControlFolder:
 
     def _open(self) -> None:
         try:
-            moving.make_folders(self.path.parent)
+            safe_move.make_folders(self.path.parent)
             handle = _own(self.path, None, self.path)
         except OSError as error:
             raise _unusable(self.path, error) from error

@@ -19,8 +19,7 @@ from recpipe import log as logs
 from recpipe import settings
 from recpipe.errors import SourceChanged, SpoolRefused
 from recpipe.model import FileIdentity, Settled
-from recpipe.spool import moving, orphans, whole
-from recpipe.spool.aside import Aside
+from recpipe.spool import orphans, safe_move, whole
 from recpipe.spool.beneath import Beneath, NotBeneath
 from recpipe.spool.control import ControlFolder
 from recpipe.spool.files import (
@@ -33,6 +32,7 @@ from recpipe.spool.files import (
     safe_text,
 )
 from recpipe.spool.lock import SpoolLock
+from recpipe.spool.removal import Aside
 from recpipe.spool.spool_id import SpoolId
 from recpipe.spool.upload import Upload, refusals, require_room, sweep
 from recpipe.spool.writers import Writers
@@ -186,19 +186,19 @@ class SpoolFolder:
 
     def _let_go(self, path: Path, relative: Path) -> None:
         """Delete or archive for good."""
-        expected = moving.Expected.of(path)
+        expected = safe_move.Expected.of(path)
         if self._spool.after == "archive":
             assert self._spool.archive is not None  # settings saw to it
             archive = self._spool.archive.absolute()
-            moving.make_folders(archive)
+            safe_move.make_folders(archive)
             with Beneath(archive).parent(str(relative), make_mode=0o755) as wanted:
                 self._archive(path, expected, wanted)
         else:
-            moving.remove(path, expected, self._claims)
+            safe_move.remove(path, expected, self._claims)
 
     def prune(self, relative: str, now: datetime | None = None) -> None:
         """Remove the folder of a file, and its parents, while they are empty date folders of days long over."""
-        moving.prune_dated(self._below, relative.rpartition("/")[0], now)
+        safe_move.prune_dated(self._below, relative.rpartition("/")[0], now)
 
     # --- quarantine -----------------------------------------------------------------------------------
 
@@ -244,9 +244,9 @@ class SpoolFolder:
                     f"There already is a {safe_text(relative)} in the spool. Wait until it is ingested, then retry."
                 )
             source = self._ours(within)
-            expected = moving.Expected.of(source)
+            expected = safe_move.Expected.of(source)
             self._move_sidecars(source, only_sidecars_of(source), target)
-            moving.transfer(source, expected, target, self._claims)
+            safe_move.transfer(source, expected, target, self._claims)
             self._prune_quarantine(source.parent)
         return self.root / relative
 
@@ -277,7 +277,7 @@ class SpoolFolder:
     def _delete(self, source: Path) -> None:
         for victim in (*only_sidecars_of(source), source):
             with contextlib.suppress(FileNotFoundError):
-                moving.remove(victim, moving.Expected.of(victim), self._claims)
+                safe_move.remove(victim, safe_move.Expected.of(victim), self._claims)
 
     # --- new files ------------------------------------------------------------------------------------
 
@@ -329,7 +329,7 @@ class SpoolFolder:
         try:
             for leftover in self._ours("scratch").iterdir():
                 leftover.unlink(missing_ok=True)
-            for claim, original in list(moving.claimed_names(self._claims)):
+            for claim, original in list(safe_move.claimed_names(self._claims)):
                 self._undo(claim, original)
             self._sweep()  # an upload may have been among them
             self._aside.load()
@@ -352,33 +352,33 @@ class SpoolFolder:
                 except (ValueError, SpoolRefused):
                     relative = claim.name
                 wanted = stack.enter_context(self._below.parent(relative, make_mode=0o755))
-            moving.put_back(claim, wanted)
+            safe_move.put_back(claim, wanted)
         _log.warning("interrupted removal undone", spool=self._spool.label, where=str(original.parent))
 
-    def _archive(self, source: Path, expected: moving.Expected, wanted: Path) -> None:
-        for target in moving.variants(wanted):
+    def _archive(self, source: Path, expected: safe_move.Expected, wanted: Path) -> None:
+        for target in safe_move.variants(wanted):
             try:
-                moving.transfer(source, expected, target, self._claims)
+                safe_move.transfer(source, expected, target, self._claims)
                 return
             except FileExistsError:
                 if self._is_done(source, expected, target):
                     return
 
-    def _move_aside(self, source: Path, expected: moving.Expected, wanted: Path) -> Path:
-        for target in moving.variants(wanted):
+    def _move_aside(self, source: Path, expected: safe_move.Expected, wanted: Path) -> Path:
+        for target in safe_move.variants(wanted):
             try:
-                moving.transfer(source, expected, target, self._claims)
+                safe_move.transfer(source, expected, target, self._claims)
                 return target
             except FileExistsError:
                 if self._is_done(source, expected, target):
                     return target
         raise AssertionError("variants never end")
 
-    def _is_done(self, source: Path, expected: moving.Expected, target: Path) -> bool:
+    def _is_done(self, source: Path, expected: safe_move.Expected, target: Path) -> bool:
         """Whether a crash came after this very file was put there and before it was removed here; it is now."""
-        if not moving.same_bytes(source, target):
+        if not safe_move.same_bytes(source, target):
             return False
-        moving.remove(source, expected, self._claims)
+        safe_move.remove(source, expected, self._claims)
         return True
 
     def _move_sidecars(self, source: Path, sidecars: list[Path], target: Path) -> None:
@@ -386,7 +386,7 @@ class SpoolFolder:
             ending = sidecar.name.removeprefix(source.name if sidecar.name.startswith(source.name) else source.stem)
             base = target.name if sidecar.name.startswith(source.name) else target.stem
             with contextlib.suppress(FileNotFoundError, SourceChanged):
-                self._move_aside(sidecar, moving.Expected.of(sidecar), target.with_name(base + ending))
+                self._move_aside(sidecar, safe_move.Expected.of(sidecar), target.with_name(base + ending))
 
     def _prune_quarantine(self, folder: Path) -> None:
         top = self._ours("quarantine")
@@ -442,5 +442,5 @@ def _left_alone(path: Path, folder: Path) -> SpoolRefused:
     return SpoolRefused(f"{safe_text(str(path))} does not lie in {folder}; it was left alone.")
 
 
-def _expected(settled: Settled) -> moving.Expected:
-    return moving.Expected(settled.size_bytes, settled.mtime_ns, settled.inode)
+def _expected(settled: Settled) -> safe_move.Expected:
+    return safe_move.Expected(settled.size_bytes, settled.mtime_ns, settled.inode)

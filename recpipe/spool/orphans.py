@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from recpipe.errors import SourceChanged
-from recpipe.spool import moving
+from recpipe.spool import safe_move
 from recpipe.spool.beneath import Beneath
 from recpipe.spool.files import may_be_recording, only_sidecars_of
 
@@ -20,7 +20,7 @@ def sidecars(quarantine: Path, below: Beneath) -> Iterator[tuple[Path, list[Path
     """
     for folder, _, names in os.walk(quarantine):
         for moved in (Path(folder, name) for name in names if may_be_recording(name)):
-            relative = moving.before_variant(moved.relative_to(quarantine))
+            relative = safe_move.before_variant(moved.relative_to(quarantine))
             with contextlib.suppress(OSError, SourceChanged), below.parent(str(relative)) as source:
                 if os.path.lexists(source):
                     continue
@@ -29,6 +29,8 @@ def sidecars(quarantine: Path, below: Beneath) -> Iterator[tuple[Path, list[Path
                     one
                     for one in only_sidecars_of(source)
                     if one.lstat().st_mtime_ns <= moved_ns
-                    and (not there or any(moving.same_bytes(one, other) for other in there))  # linked, not yet removed
+                    and (
+                        not there or any(safe_move.same_bytes(one, other) for other in there)
+                    )  # linked, not yet removed
                 ]:
                     yield source, late, moved

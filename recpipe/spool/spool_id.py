@@ -10,7 +10,7 @@ import socket
 from pathlib import Path
 
 from recpipe.errors import SpoolRefused
-from recpipe.spool import moving
+from recpipe.spool import safe_move
 from recpipe.spool.beneath import sync_folder
 
 
@@ -47,7 +47,7 @@ class SpoolId:
             if not path.exists():
                 _write(path, self._id or (self._derived() if after_crash else secrets.token_hex(4)))
         except OSError as error:
-            if error.errno not in moving.NO_ROOM:
+            if error.errno not in safe_move.NO_ROOM:
                 raise
             self._id = self._id or self._derived()
             return self._id

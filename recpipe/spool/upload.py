@@ -13,7 +13,7 @@ from types import TracebackType
 
 from recpipe.errors import SpoolFull, SpoolRefused
 from recpipe.model import FileIdentity
-from recpipe.spool import moving, whole
+from recpipe.spool import safe_move, whole
 from recpipe.spool.beneath import Beneath
 from recpipe.spool.control import ControlFolder
 from recpipe.spool.files import safe_text
@@ -92,7 +92,9 @@ class Upload:
                 control = self._control.open()
                 whole.vouch(control, FileIdentity.of(self._temporary.lstat()))
                 try:
-                    moving.transfer(self._temporary, moving.Expected.of(self._temporary), target, control / "removing")
+                    safe_move.transfer(
+                        self._temporary, safe_move.Expected.of(self._temporary), target, control / "removing"
+                    )
                 except FileExistsError:
                     self._compare(target)
             finally:
@@ -123,7 +125,7 @@ class Upload:
             yield target
 
     def _compare(self, target: Path) -> None:
-        if not moving.same_bytes(self._temporary, target):
+        if not safe_move.same_bytes(self._temporary, target):
             raise SpoolRefused(f"There already is another file {safe_text(target.name)}. Send it under a new name.")
 
     def abort(self) -> None:

@@ -9,8 +9,8 @@ import anyio.to_thread
 from fastapi import FastAPI
 
 import recpipe
-from recpipe.web import dashboard, errors, health
-from recpipe.web.api import export, ftp_accounts, openapi, operation, recordings, tenants, uploads, users
+from recpipe.web import dashboard, errors, export, health
+from recpipe.web.api import ftp_accounts, openapi, operation, recordings, tenants, uploads, users
 from recpipe.web.deps import API, ENDPOINT_THREADS, WebContext
 from recpipe.web.hosts import Hosts
 from recpipe.web.methods import HeadAsGet
@@ -40,7 +40,7 @@ def create_app(context: WebContext) -> FastAPI:
         try:
             yield
         finally:
-            await anyio.to_thread.run_sync(app.state.desk.outbox.close)
+            await anyio.to_thread.run_sync(app.state.portal.outbox.close)
 
     app = FastAPI(
         title="recpipe",

@@ -17,23 +17,23 @@ from fastapi.security import HTTPBearer
 from recpipe import wiring
 from recpipe.access.accounts import Accounts
 from recpipe.access.api_tokens import ApiTokens
+from recpipe.access.audit import AuditTrail
 from recpipe.access.ftp_accounts import FtpAccounts
 from recpipe.access.links import Links
 from recpipe.access.login import Access
 from recpipe.access.principal import Principal
 from recpipe.access.registration import Registration
-from recpipe.access.tenants import Tenants
 from recpipe.access.totp_secrets import TotpSecrets
-from recpipe.access.trail import Trail
 from recpipe.catalogue import Catalogue
-from recpipe.disposal import Disposal
 from recpipe.errors import CredentialsRejected, NotFound
-from recpipe.keyring import Keyring
 from recpipe.model import Tenant
-from recpipe.quarantine import QuarantineDesk
-from recpipe.reader import Reader
+from recpipe.quarantine import QuarantineDecisions
+from recpipe.recordings.deletion import RecordingDeletion
+from recpipe.recordings.reader import Reader
 from recpipe.settings import Settings
 from recpipe.store.base import Store
+from recpipe.tenants.keyring import Keyring
+from recpipe.tenants.tenants import Tenants
 from recpipe.web.password_queue import PasswordQueue
 from recpipe.web.security import address_of
 from recpipe.web.streams import Streams
@@ -91,7 +91,7 @@ class WebContext:
     store: Store
     access: Access
     reader: Reader
-    disposal: Disposal
+    disposal: RecordingDeletion
     keyring: Keyring
     tenants: Tenants
     accounts: Accounts
@@ -100,8 +100,8 @@ class WebContext:
     registration: Registration
     totp_secrets: TotpSecrets
     ftp_accounts: FtpAccounts
-    quarantine: QuarantineDesk
-    trail: Trail
+    quarantine: QuarantineDecisions
+    trail: AuditTrail
     clock: Callable[[], datetime]
     names: TenantNames
     streams: Streams

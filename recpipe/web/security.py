@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recpipe import log, metrics
-from recpipe.access.memory import Lately
+from recpipe.access.expiring import SeenRecently
 from recpipe.web.errors import Ambiguous, CrossSite, Misdirected, respond
 from recpipe.web.hosts import Hosts, with_target
 
@@ -72,7 +72,7 @@ class Guard:
         self._hosts = hosts
         self._limits = limits
         self._origins = origins
-        self._said_lately = Lately(60, most=100)
+        self._said_lately = SeenRecently(60, most=100)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

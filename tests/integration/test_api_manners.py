@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from recpipe.settings import Spool
-from recpipe.web.api.delivery import disposition
+from recpipe.web.delivery import disposition
 from tests.integration.api import World, world
 from tests.services.need import tool
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from recpipe.disposal import Disposal
 from recpipe.errors import NotFound, ObjectMissing
 from recpipe.jobs import upkeep
 from recpipe.jobs.job import Tick
 from recpipe.model import Outcome
+from recpipe.recordings.deletion import RecordingDeletion
+from recpipe.recordings.verify import IN_WORK
 from recpipe.store.layout import new_object_key
 from recpipe.store.s3 import S3Store
-from recpipe.verify import IN_WORK
 from tests.contracts.catalogue_samples import a_recording
 from tests.contracts.store import put
 from tests.services.proxy import flaky_proxy
@@ -43,7 +43,7 @@ def test_a_deletion_stands_while_the_store_is_away_and_the_object_goes_later(
         setattr(proxy, fault, 1000)
         settings = replace(s3_server, endpoint=proxy.endpoint).settings()
         away = S3Store(settings, s3_server.bucket, prefix, attempts=2, read_seconds=0.5)
-        disposal = Disposal(made.catalogue, away, made.reader, made.clock)
+        disposal = RecordingDeletion(made.catalogue, away, made.reader, made.clock)
         assert [left.id for left in disposal.delete(made.root, [recording.id], "asked for")] == [recording.id]
 
     # Then the recording is gone all the same
@@ -91,7 +91,9 @@ def test_what_a_bucket_does_not_let_go_of_is_told_and_on_the_audit_log(s3_server
     with made.catalogue.begin() as work:
         work.add_recordings([recording])
 
-    [left] = Disposal(made.catalogue, store, made.reader, made.clock).delete(made.root, [recording.id], "asked for")
+    [left] = RecordingDeletion(made.catalogue, store, made.reader, made.clock).delete(
+        made.root, [recording.id], "asked for"
+    )
 
     assert "1 version(s)" in left.remains
     with made.catalogue.read() as work:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from ftp.handler import READ_ONLY, REFUSED, UPLOADING, Session
+from ftp.session import READ_ONLY, REFUSED, UPLOADING, Session
 from recpipe.access.principal import operator
 from recpipe.model import AuditEvent
 from tests.integration.ftp_world import DAY, ODD_NAME, PASSWORD, FtpWorld, ftp_world, trusting, until

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from ftp import commands, moving
+from ftp import commands, transfer
 from recpipe.store.directory import DirectoryStore
 from tests.integration.ftp_world import DAY, PASSWORD, FtpWorld, ftp_world, until
 from tests.integration.test_ftp_gateway import Raw
@@ -170,7 +170,7 @@ def test_a_disk_that_was_slow_once_is_left_to_workers(world: FtpWorld, monkeypat
     with world.login() as client:
         assert fetched(client, f"{DAY}/large.wav") == world.contents[f"{DAY}/large.wav"]
         assert world.gateway.disk.is_quick
-        monkeypatch.setattr(moving, "SLOW_SECONDS", -1.0)
+        monkeypatch.setattr(transfer, "SLOW_SECONDS", -1.0)
         assert fetched(client, f"{DAY}/one.wav") == world.contents[f"{DAY}/one.wav"]
         assert not world.gateway.disk.is_quick
         assert fetched(client, f"{DAY}/large.wav") == world.contents[f"{DAY}/large.wav"]

@@ -22,12 +22,12 @@ from recpipe.access.principal import operator
 from recpipe.audio import peaks, probe, transcode
 from recpipe.catalogue.adding import SAME_BYTES
 from recpipe.cli.ingest import foreign
-from recpipe.disposal import Disposal
 from recpipe.errors import SpoolLocked
 from recpipe.model import CertificateState, Container, Quarantined, StoreFormat
-from recpipe.pipeline import order
-from recpipe.pipeline.order import TENANT_CACHE_SECONDS, derived_id
-from recpipe.reader import Reader
+from recpipe.pipeline import stages
+from recpipe.pipeline.stages import TENANT_CACHE_SECONDS, derived_id
+from recpipe.recordings.deletion import RecordingDeletion
+from recpipe.recordings.reader import Reader
 from recpipe.settings import Spool
 from recpipe.spool.folder import SpoolFolder
 from recpipe.store import layout
@@ -224,7 +224,7 @@ def test_a_deleted_recording_does_not_come_back_by_itself(rig: Rig) -> None:
     rig.drain()
     (recording,) = rig.recordings()
     reader = Reader(rig.catalogue, rig.store, lambda: rig.now)
-    Disposal(rig.catalogue, rig.store, reader, lambda: rig.now).delete(operator(), [recording.id], "requested")
+    RecordingDeletion(rig.catalogue, rig.store, reader, lambda: rig.now).delete(operator(), [recording.id], "requested")
     rig.drop()
     rig.drain()
     assert rig.recordings() == [] and rig.store.keys() == []
@@ -499,8 +499,8 @@ def test_a_stored_file_that_cannot_be_removed_is_listed_once_and_removed_when_it
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashed: list[str] = []
-    hash_it = order.hash_unchanged
-    monkeypatch.setattr(order, "hash_unchanged", lambda *args: hashed.append(args[1].relative) or hash_it(*args))
+    hash_it = stages.hash_unchanged
+    monkeypatch.setattr(stages, "hash_unchanged", lambda *args: hashed.append(args[1].relative) or hash_it(*args))
     day = rig.drop(name="day/out-03012340001-201-20260901-092501-1790000001.1.wav").parent
     if subprocess.run(["mount", "--bind", day, day], capture_output=True).returncode:
         pytest.skip("needs the right to mount")

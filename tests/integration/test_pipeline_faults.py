@@ -20,8 +20,8 @@ from recpipe.access.principal import operator
 from recpipe.catalogue import Catalogue, Work
 from recpipe.errors import CatalogueUnavailable, Held, ObjectDamaged, StoreRejected
 from recpipe.model import Readable, Settled, StoredObject, StoreFormat
-from recpipe.pipeline.order import Job, Line, Order, in_log, open_source
-from recpipe.quarantine import QuarantineDesk
+from recpipe.pipeline.stages import Job, ServedSpool, Stages, in_log, open_source
+from recpipe.quarantine import QuarantineDecisions
 from recpipe.settings import Spool
 from recpipe.spool.describe import Describer
 from recpipe.spool.folder import SpoolFolder
@@ -140,7 +140,7 @@ def test_a_retried_file_that_is_put_aside_again_at_once_stays_listed(rig: Rig) -
     rig.drop(name="nonsense.wav")
     rig.drain()
     overtaken = Overtaken.open(rig.settings.database)
-    QuarantineDesk(rig.settings, overtaken).retry(operator(), rig.waiting()[0].id)
+    QuarantineDecisions(rig.settings, overtaken).retry(operator(), rig.waiting()[0].id)
     overtaken.close()
     rig.drain()
     assert [entry.reason for entry in rig.waiting()] == ["name-not-understood"] and rig.files() == []
@@ -218,16 +218,16 @@ def test_a_full_disk_makes_good_recordings_wait(rig: Rig, monkeypatch: pytest.Mo
 
 def test_a_folder_that_cannot_be_looked_into_for_a_while_is_no_end(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     path = rig.drop(name="day/out-03012340000-201-20260901-092500-1790000000.0.wav")
-    away, hidden, prepare = rig.root / "away", threading.Event(), Order.prepare
+    away, hidden, prepare = rig.root / "away", threading.Event(), Stages.prepare
 
-    def hide(order: Order, job: Job) -> object:
+    def hide(order: Stages, job: Job) -> object:
         if not hidden.is_set():
             path.parent.rename(away)
             path.parent.write_bytes(b"a file where the folder should be")
             hidden.set()
         return prepare(order, job)
 
-    monkeypatch.setattr(Order, "prepare", hide)
+    monkeypatch.setattr(Stages, "prepare", hide)
     ingest = rig.ingest()
     ingest.start()
     until(hidden.is_set)
@@ -245,7 +245,7 @@ def test_a_file_that_may_not_be_read_is_held(tmp_path: Path) -> None:
     status = path.stat()
     settled = Settled(path, path.name, status.st_size, status.st_mtime_ns, status.st_ino)
     spool = Spool(path=tmp_path, tenant="acme")
-    job = Job(Line(spool, SpoolFolder(spool), Describer(spool)), settled)
+    job = Job(ServedSpool(spool, SpoolFolder(spool), Describer(spool)), settled)
     user = os.geteuid()
     if user == 0:
         os.seteuid(65534)  # root reads everything

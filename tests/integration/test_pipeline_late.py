@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from recpipe.pipeline.late import _BATCH, LateRecords
-from recpipe.pipeline.order import Line
+from recpipe.pipeline.late_cdr import _BATCH, LateRecords
+from recpipe.pipeline.stages import ServedSpool
 from recpipe.spool.describe import RECORD_COMES_WITHIN, Describer
 from recpipe.spool.folder import SpoolFolder
 from tests.integration.pipeline_rig import TENANT_ID, Rig, until
@@ -33,7 +33,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 @pytest.fixture
 def records(rig: Rig) -> LateRecords:
-    return LateRecords(rig.catalogue, Line(rig.spool, SpoolFolder(rig.spool), Describer(rig.spool)))
+    return LateRecords(rig.catalogue, ServedSpool(rig.spool, SpoolFolder(rig.spool), Describer(rig.spool)))
 
 
 def write_record(rig: Rig, start: str = f"{int(STARTED.timestamp())}000000", tenant: str = "") -> None:

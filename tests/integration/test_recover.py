@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from keys import note
-from recpipe import notes
+from recpipe import recovery_notes
 from recpipe.access.principal import operator
 from recpipe.catalogue import Catalogue
-from recpipe.looks import IN_WORK, ProblemKind
 from recpipe.model import Readable, Recording, RecordingQuery, StoredObject
-from recpipe.recover import Fate, Report, recover
+from recpipe.recordings.looks import IN_WORK, ProblemKind
+from recpipe.recordings.recover import Fate, Report, recover
+from recpipe.recordings.verify import verify
 from recpipe.store.base import Note
-from recpipe.verify import verify
 from tests.integration.pipeline_rig import TENANT_ID, FaultyStore, Rig
 from tests.services.certificates import KeyPair
 
@@ -56,7 +56,7 @@ def back_up(rig: Rig) -> Path:
 
 
 def recovered(rig: Rig, catalogue: Catalogue, **options: object) -> Report:
-    keys = [notes.recovery_key(rig.settings)]
+    keys = [recovery_notes.recovery_key(rig.settings)]
     return recover(catalogue, rig.store, keys, operator(), **options)  # type: ignore[arg-type]
 
 
@@ -188,9 +188,9 @@ def test_a_note_fits_whatever_a_pbx_writes(rig: Rig) -> None:
     for text in ("\N{PILE OF POO}" * 3000, "".join(chr(0x4E00 + i * 7919 % 20000) for i in range(5000))):
         facts = replace(recording.facts, caller_name=text, callee_name=text, route=text, call_id=text)
         hostile = replace(recording, facts=facts, name=f"{text[:300]}.wav", source_name=text)
-        closed = notes.note_of(key, hostile, "acme")
+        closed = recovery_notes.note_of(key, hostile, "acme")
         assert 0 < len(closed) <= 1400
-        read = notes.read([key], closed, hostile.object_key, TENANT_ID, hostile.id).recording
+        read = recovery_notes.read([key], closed, hostile.object_key, TENANT_ID, hostile.id).recording
         assert (read.started_at, read.facts.caller, read.stored_sha256) == (
             recording.started_at,
             recording.facts.caller,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from recpipe import checkpoint, verify
 from recpipe.access.principal import operator
 from recpipe.errors import SettingsInvalid
-from recpipe.verify import Place
+from recpipe.recordings import checkpoint, verify
+from recpipe.recordings.verify import Place
 from tests.damage import damaged, found, later
 
 

@@ -9,7 +9,7 @@ from recpipe import settings, wiring
 from recpipe.access.principal import operator
 from recpipe.errors import AlreadyExists
 from recpipe.model import CertificateState
-from recpipe.pending import Kind, PendingChanges
+from recpipe.tenants.changes import Kind, PendingChanges
 
 
 def save(tenant: str) -> None:

@@ -24,9 +24,7 @@ from typing import BinaryIO
 
 from keys import certificate, opening
 from recpipe.access.principal import operator
-from recpipe.disposal import Disposal
 from recpipe.errors import CatalogueError, Conflict, NotFound, RecpipeError, SpoolRefused
-from recpipe.looks import ProblemKind
 from recpipe.model import (
     CertificateState,
     Quarantined,
@@ -36,14 +34,16 @@ from recpipe.model import (
     Tenant,
     TenantCertificate,
 )
-from recpipe.notes import recovery_key
 from recpipe.pipeline.ingest import Ingest
-from recpipe.pipeline.late import LateRecords
-from recpipe.quarantine import QuarantineDesk
-from recpipe.reader import Reader
-from recpipe.repair import repair
+from recpipe.pipeline.late_cdr import LateRecords
+from recpipe.quarantine import QuarantineDecisions
+from recpipe.recordings.deletion import RecordingDeletion
+from recpipe.recordings.looks import ProblemKind
+from recpipe.recordings.reader import Reader
+from recpipe.recordings.repair import repair
+from recpipe.recordings.verify import verify
+from recpipe.recovery_notes import recovery_key
 from recpipe.settings import Settings, Spool
-from recpipe.verify import verify
 from tests.services.certificates import KeyPair
 from tests.services.sqlite import new_catalogue
 from tests.simulation.faults import Clock, Faults, Killed, SimulatedCatalogue, SimulatedStore, SteppedCommitter, patched
@@ -108,8 +108,8 @@ class World:
         self.catalogue.faults = self.faults
         self.store = SimulatedStore(self.faults, self.clock, self._watch_for_plaintext)
         reader = Reader(self.catalogue, self.store, self.clock.now)
-        self.disposal = Disposal(self.catalogue, self.store, reader, self.clock.now)
-        self.desk = QuarantineDesk(self.settings, self.catalogue, self.clock.now)
+        self.disposal = RecordingDeletion(self.catalogue, self.store, reader, self.clock.now)
+        self.desk = QuarantineDecisions(self.settings, self.catalogue, self.clock.now)
         with self.catalogue.begin() as work:
             for name, tenant_id in _IDS.items():
                 sealed = name != "globex"

@@ -12,11 +12,11 @@ from recpipe.web.api.tenants import TenantWord
 from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, PasswordPlace, WebContext, tenant_of
 from recpipe.web.schemas import (
     FtpAccountChange,
-    FtpAccountGiven,
-    FtpAccountWanted,
-    FtpPasswordGiven,
+    FtpAccountRequest,
+    FtpAccountResponse,
+    FtpPasswordResponse,
     Listed,
-    PasswordWanted,
+    PasswordRequest,
 )
 
 NO_TENANT = "-"
@@ -31,16 +31,16 @@ def _owner(context: WebContext, principal: Principal, word: str) -> str | None:
 
 
 @router.get("", operation_id="list_ftp_accounts", responses=declared(404))
-def every(context: Context, principal: Caller, tenant: TenantWord) -> Listed[FtpAccountGiven]:
+def every(context: Context, principal: Caller, tenant: TenantWord) -> Listed[FtpAccountResponse]:
     """The accounts of a tenant, by user name."""
     owner = _owner(context, principal, tenant)
-    return Listed(items=[FtpAccountGiven.of(account) for account in context.ftp_accounts.list(principal, owner)])
+    return Listed(items=[FtpAccountResponse.of(account) for account in context.ftp_accounts.list(principal, owner)])
 
 
 @router.post("", operation_id="create_ftp_account", status_code=201, responses=declared(404, 409))
 def create(
-    context: Context, principal: Caller, tenant: TenantWord, wanted: FtpAccountWanted, _place: PasswordPlace
-) -> FtpPasswordGiven:
+    context: Context, principal: Caller, tenant: TenantWord, wanted: FtpAccountRequest, _place: PasswordPlace
+) -> FtpPasswordResponse:
     """Make an account. A password that was made is in this answer and nowhere else."""
     made = context.ftp_accounts.create(
         principal,
@@ -54,19 +54,19 @@ def create(
         direction=wanted.direction,
         proof=wanted.proof,
     )
-    return FtpPasswordGiven(account=FtpAccountGiven.of(made.account), password=made.password)
+    return FtpPasswordResponse(account=FtpAccountResponse.of(made.account), password=made.password)
 
 
 @router.get("/{account_id}", operation_id="get_ftp_account", responses=declared(404))
-def get(context: Context, principal: Caller, tenant: TenantWord, account_id: AccountId) -> FtpAccountGiven:
+def get(context: Context, principal: Caller, tenant: TenantWord, account_id: AccountId) -> FtpAccountResponse:
     """One account."""
-    return FtpAccountGiven.of(context.ftp_accounts.get(principal, _owner(context, principal, tenant), account_id))
+    return FtpAccountResponse.of(context.ftp_accounts.get(principal, _owner(context, principal, tenant), account_id))
 
 
 @router.patch("/{account_id}", operation_id="change_ftp_account", responses=declared(404, 409))
 def change(
     context: Context, principal: Caller, tenant: TenantWord, account_id: AccountId, wanted: FtpAccountChange
-) -> FtpAccountGiven:
+) -> FtpAccountResponse:
     """Change or disable an account; its live sessions end within five seconds."""
     changed = context.ftp_accounts.change(
         principal,
@@ -78,7 +78,7 @@ def change(
         direction=wanted.direction,
         any_direction="direction" in wanted.model_fields_set and wanted.direction is None,
     )
-    return FtpAccountGiven.of(changed)
+    return FtpAccountResponse.of(changed)
 
 
 @router.post("/{account_id}/password", operation_id="set_ftp_password", responses=declared(404, 409))
@@ -87,13 +87,13 @@ def set_password(
     principal: Caller,
     tenant: TenantWord,
     account_id: AccountId,
-    wanted: PasswordWanted,
+    wanted: PasswordRequest,
     _place: PasswordPlace,
-) -> FtpPasswordGiven:
+) -> FtpPasswordResponse:
     """A new password; the account's live sessions end."""
     owner = _owner(context, principal, tenant)
     made = context.ftp_accounts.set_password(principal, owner, account_id, wanted.password, wanted.proof)
-    return FtpPasswordGiven(account=FtpAccountGiven.of(made.account), password=made.password)
+    return FtpPasswordResponse(account=FtpAccountResponse.of(made.account), password=made.password)
 
 
 @router.delete("/{account_id}", operation_id="remove_ftp_account", status_code=204, responses=declared(404, 409))

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query
 from recpipe.model import AuditQuery, Outcome
 from recpipe.web.api.openapi import declared
 from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, tenant_of
-from recpipe.web.schemas import AuditGiven, Line, Listed, Moment, QuarantinedGiven, RetriedGiven
+from recpipe.web.schemas import AuditResponse, Listed, Moment, QuarantinedResponse, RetriedResponse, SingleLine
 
 router = APIRouter(prefix=API, dependencies=AUTHENTICATED)
 
@@ -19,19 +19,21 @@ Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
 @router.get("/quarantine", operation_id="list_quarantine", tags=["quarantine"], responses=declared())
-def waiting(context: Context, principal: Caller, cursor: Cursor = None, limit: Limit = 100) -> Listed[QuarantinedGiven]:
+def waiting(
+    context: Context, principal: Caller, cursor: Cursor = None, limit: Limit = 100
+) -> Listed[QuarantinedResponse]:
     """Spool files that could not be ingested, oldest first."""
     page = context.quarantine.list(principal, cursor, limit)
-    return Listed(items=[QuarantinedGiven.of(entry) for entry in page.items], next=page.next_cursor)
+    return Listed(items=[QuarantinedResponse.of(entry) for entry in page.items], next=page.next_cursor)
 
 
 @router.post(
     "/quarantine/{entry_id}/retry", operation_id="retry_quarantined", tags=["quarantine"], responses=declared(404, 409)
 )
-def retry(context: Context, principal: Caller, entry_id: EntryId) -> RetriedGiven:
+def retry(context: Context, principal: Caller, entry_id: EntryId) -> RetriedResponse:
     """Put the file back into its spool, to be tried again."""
     done = context.quarantine.retry(principal, entry_id)
-    return RetriedGiven(entry=QuarantinedGiven.of(done.entry), back_in_spool=done.back_in_spool)
+    return RetriedResponse(entry=QuarantinedResponse.of(done.entry), back_in_spool=done.back_in_spool)
 
 
 @router.delete(
@@ -50,16 +52,16 @@ def discard(context: Context, principal: Caller, entry_id: EntryId) -> None:
 def audit(
     context: Context,
     principal: Caller,
-    tenant: Annotated[Line, Query(description="name or id; default: all whose log you may read")] = "",
+    tenant: Annotated[SingleLine, Query(description="name or id; default: all whose log you may read")] = "",
     from_: Annotated[Moment | None, Query(alias="from", description="inclusive")] = None,
     to: Annotated[Moment | None, Query(description="exclusive")] = None,
-    actor: Line = "",
-    action: Line = "",
+    actor: SingleLine = "",
+    action: SingleLine = "",
     outcome: Outcome | None = None,
-    subject: Annotated[Line, Query(description="id of what it was done to")] = "",
+    subject: Annotated[SingleLine, Query(description="id of what it was done to")] = "",
     cursor: Cursor = None,
     limit: Limit = 100,
-) -> Listed[AuditGiven]:
+) -> Listed[AuditResponse]:
     """Who did what, from where, when and how it ended; newest first."""
     owner = tenant_of(context, principal, tenant).id if tenant else None
     readable = context.trail.readable(principal, owner)
@@ -67,4 +69,4 @@ def audit(
     with context.catalogue.read(limited=True) as work:
         log = work.audit if readable is None else work.audit_of(readable)
         page = log.list(query, cursor, limit)
-    return Listed(items=[AuditGiven.of(happened) for happened in page.items], next=page.next_cursor)
+    return Listed(items=[AuditResponse.of(happened) for happened in page.items], next=page.next_cursor)

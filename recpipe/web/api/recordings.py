@@ -8,11 +8,11 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from recpipe.access.principal import Action
 from recpipe.model import FORMATS
-from recpipe.web.api.asking import Asked, asked, understood
-from recpipe.web.api.delivery import deliver
 from recpipe.web.api.openapi import declared
+from recpipe.web.delivery import deliver
 from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, caller_of
-from recpipe.web.schemas import Deletion, Line, RecordingGiven, RecordingList, Remains
+from recpipe.web.schemas import Deletion, RecordingList, RecordingResponse, Remains, SingleLine
+from recpipe.web.search_params import SearchParams, asked, resolve
 
 MOST_COUNTED = 1000
 
@@ -27,19 +27,19 @@ _FILES = {form.media_type: _MEDIA for form in FORMATS.values()}
 def search(
     request: Request,
     context: Context,
-    what: Annotated[Asked, Depends(asked)],
-    cursor: Annotated[Line | None, Query(max_length=500, description="`next` of the page before")] = None,
+    what: Annotated[SearchParams, Depends(asked)],
+    cursor: Annotated[SingleLine | None, Query(max_length=500, description="`next` of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     count: Annotated[bool, Query(description="false saves the time of counting")] = True,
 ) -> Response:
     """Search, newest first."""
     principal = caller_of(request)
-    tenants, query = understood(context, principal, what)
+    tenants, query = resolve(context, principal, what)
     page = context.reader.search(principal, tenants, query, cursor, limit)
     counted = context.reader.counted(principal, tenants, query, page, cursor, MOST_COUNTED) if count else None
     names = context.names.of(recording.tenant_id for recording in page.items)
     found = RecordingList.model_construct(
-        items=[RecordingGiven.of(recording, names[recording.tenant_id]) for recording in page.items],
+        items=[RecordingResponse.of(recording, names[recording.tenant_id]) for recording in page.items],
         next=page.next_cursor,
         count=counted.count if counted else None,
         count_capped=counted.capped if counted else False,
@@ -50,10 +50,10 @@ def search(
 
 
 @router.get("/{recording_id}", operation_id="get_recording", responses=declared(404))
-def get(context: Context, principal: Caller, recording_id: RecordingId) -> RecordingGiven:
+def get(context: Context, principal: Caller, recording_id: RecordingId) -> RecordingResponse:
     """One recording: the facts of the call and the checksums of the file."""
     found = context.reader.get(principal, recording_id)
-    return RecordingGiven.of(found, context.names.of([found.tenant_id])[found.tenant_id])
+    return RecordingResponse.of(found, context.names.of([found.tenant_id])[found.tenant_id])
 
 
 @router.delete(

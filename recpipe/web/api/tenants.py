@@ -11,19 +11,19 @@ from keys.certificate import vet
 from recpipe.web.api.openapi import declared
 from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, tenant_of
 from recpipe.web.schemas import (
-    AddedGiven,
+    AddedResponse,
     Answer,
-    CertificateGiven,
-    CertificateWanted,
-    CheckedGiven,
+    CertificateRequest,
+    CertificateResponse,
+    CheckedResponse,
     Listed,
     Pasted,
     RecordingSwitch,
     Switch,
     TenantChange,
-    TenantGiven,
-    TenantWanted,
-    WarningGiven,
+    TenantRequest,
+    TenantResponse,
+    WarningResponse,
 )
 
 router = APIRouter(prefix=API, dependencies=AUTHENTICATED)
@@ -33,13 +33,13 @@ CertificateId = Annotated[str, Path(min_length=1, max_length=64)]
 
 
 @router.get("/tenants", operation_id="list_tenants", tags=["tenants"], responses=declared())
-def every(context: Context, principal: Caller) -> Listed[TenantGiven]:
+def every(context: Context, principal: Caller) -> Listed[TenantResponse]:
     """The tenants you may see, by name."""
-    return Listed(items=[TenantGiven.of(tenant) for tenant in context.reader.tenants(principal)])
+    return Listed(items=[TenantResponse.of(tenant) for tenant in context.reader.tenants(principal)])
 
 
 @router.post("/tenants", operation_id="create_tenant", tags=["tenants"], status_code=201, responses=declared(409))
-def create(context: Context, principal: Caller, wanted: TenantWanted) -> TenantGiven:
+def create(context: Context, principal: Caller, wanted: TenantRequest) -> TenantResponse:
     """Make a tenant. Encryption is off until a key is proven."""
     made = context.tenants.create(
         principal,
@@ -50,17 +50,17 @@ def create(context: Context, principal: Caller, wanted: TenantWanted) -> TenantG
         store_format=wanted.store_format,
         aliases=wanted.aliases,
     )
-    return TenantGiven.of(made)
+    return TenantResponse.of(made)
 
 
 @router.get("/tenants/{tenant}", operation_id="get_tenant", tags=["tenants"], responses=declared(404))
-def get(context: Context, principal: Caller, tenant: TenantWord) -> TenantGiven:
+def get(context: Context, principal: Caller, tenant: TenantWord) -> TenantResponse:
     """One tenant."""
-    return TenantGiven.of(tenant_of(context, principal, tenant))
+    return TenantResponse.of(tenant_of(context, principal, tenant))
 
 
 @router.patch("/tenants/{tenant}", operation_id="change_tenant", tags=["tenants"], responses=declared(404, 409))
-def change(context: Context, principal: Caller, tenant: TenantWord, wanted: TenantChange) -> TenantGiven:
+def change(context: Context, principal: Caller, tenant: TenantWord, wanted: TenantChange) -> TenantResponse:
     """Change a tenant. Recordings already stored stay as they are."""
     held = tenant_of(context, principal, tenant)
     changed = context.tenants.change(
@@ -72,34 +72,34 @@ def change(context: Context, principal: Caller, tenant: TenantWord, wanted: Tena
         store_format=wanted.store_format,
         aliases=wanted.aliases,
     )
-    return TenantGiven.of(changed)
+    return TenantResponse.of(changed)
 
 
 @router.put("/tenants/{tenant}/recording", operation_id="set_recording", tags=["tenants"], responses=declared(404, 409))
-def set_recording(context: Context, principal: Caller, tenant: TenantWord, wanted: RecordingSwitch) -> TenantGiven:
+def set_recording(context: Context, principal: Caller, tenant: TenantWord, wanted: RecordingSwitch) -> TenantResponse:
     """Switch call recording on or off."""
     held = tenant_of(context, principal, tenant)
-    return TenantGiven.of(context.tenants.set_recording(principal, held.id, wanted.on, agreed=wanted.agreed))
+    return TenantResponse.of(context.tenants.set_recording(principal, held.id, wanted.on, agreed=wanted.agreed))
 
 
 @router.put("/tenants/{tenant}/encryption", operation_id="set_encryption", tags=["keys"], responses=declared(404, 409))
-def set_encryption(context: Context, principal: Caller, tenant: TenantWord, wanted: Switch) -> TenantGiven:
+def set_encryption(context: Context, principal: Caller, tenant: TenantWord, wanted: Switch) -> TenantResponse:
     """Seal new recordings, or stop sealing them. On needs a certificate that is proven and in date."""
     held = tenant_of(context, principal, tenant)
-    return TenantGiven.of(context.keyring.set_encryption(principal, held.id, wanted.on))
+    return TenantResponse.of(context.keyring.set_encryption(principal, held.id, wanted.on))
 
 
 @router.post("/certificates/check", operation_id="check_certificate", tags=["keys"], responses=declared())
-def check(context: Context, _principal: Caller, wanted: Pasted) -> CheckedGiven:
+def check(context: Context, _principal: Caller, wanted: Pasted) -> CheckedResponse:
     """What a certificate is, or precisely why it cannot serve. Nothing is kept."""
-    return CheckedGiven.of(vet(wanted.pasted, now=context.clock()))
+    return CheckedResponse.of(vet(wanted.pasted, now=context.clock()))
 
 
 @router.get("/tenants/{tenant}/certificates", operation_id="list_certificates", tags=["keys"], responses=declared(404))
-def certificates(context: Context, principal: Caller, tenant: TenantWord) -> Listed[CertificateGiven]:
+def certificates(context: Context, principal: Caller, tenant: TenantWord) -> Listed[CertificateResponse]:
     """All certificates of a tenant, retired ones too, oldest first."""
     held = tenant_of(context, principal, tenant)
-    return Listed(items=[CertificateGiven.of(one) for one in context.keyring.list(principal, held.id)])
+    return Listed(items=[CertificateResponse.of(one) for one in context.keyring.list(principal, held.id)])
 
 
 @router.post(
@@ -109,13 +109,13 @@ def certificates(context: Context, principal: Caller, tenant: TenantWord) -> Lis
     status_code=201,
     responses=declared(404, 409),
 )
-def add(context: Context, principal: Caller, tenant: TenantWord, wanted: CertificateWanted) -> AddedGiven:
+def add(context: Context, principal: Caller, tenant: TenantWord, wanted: CertificateRequest) -> AddedResponse:
     """Add a certificate. It seals nothing before it is proven: decrypt `challenge` and send the code as the proof."""
     held = tenant_of(context, principal, tenant)
     added = context.keyring.add(principal, held.id, wanted.pasted, vouch=wanted.vouch, label=wanted.label)
-    return AddedGiven(
-        certificate=CertificateGiven.of(added.certificate),
-        warnings=[WarningGiven(code=one.code, message=one.message) for one in added.vetted.warnings],
+    return AddedResponse(
+        certificate=CertificateResponse.of(added.certificate),
+        warnings=[WarningResponse(code=one.code, message=one.message) for one in added.vetted.warnings],
         challenge=None if added.challenge is None else base64.b64encode(added.challenge).decode(),
     )
 
@@ -151,10 +151,10 @@ def challenge(context: Context, principal: Caller, tenant: TenantWord, certifica
 )
 def prove(
     context: Context, principal: Caller, tenant: TenantWord, certificate_id: CertificateId, wanted: Answer
-) -> CertificateGiven:
+) -> CertificateResponse:
     """Prove that somebody holds the private key: send the code that was inside challenge.enc."""
     held = tenant_of(context, principal, tenant)
-    return CertificateGiven.of(context.keyring.verify(principal, held.id, certificate_id, wanted.answer))
+    return CertificateResponse.of(context.keyring.verify(principal, held.id, certificate_id, wanted.answer))
 
 
 @router.post(
@@ -163,7 +163,9 @@ def prove(
     tags=["keys"],
     responses=declared(404, 409),
 )
-def retire(context: Context, principal: Caller, tenant: TenantWord, certificate_id: CertificateId) -> CertificateGiven:
+def retire(
+    context: Context, principal: Caller, tenant: TenantWord, certificate_id: CertificateId
+) -> CertificateResponse:
     """Seal for it no more. What was sealed for it stays readable with its key."""
     held = tenant_of(context, principal, tenant)
-    return CertificateGiven.of(context.keyring.retire(principal, held.id, certificate_id))
+    return CertificateResponse.of(context.keyring.retire(principal, held.id, certificate_id))

@@ -20,9 +20,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from recpipe import log, metrics
-from recpipe.access.memory import Lately
+from recpipe.access.audit import event
+from recpipe.access.expiring import SeenRecently
 from recpipe.access.principal import Action, Principal
-from recpipe.access.trail import event
 from recpipe.errors import Conflict, InputInvalid, NotFound, SpoolRefused
 from recpipe.settings import Spool
 from recpipe.spool import sidecar
@@ -30,18 +30,18 @@ from recpipe.spool.files import Kind, kind_of
 from recpipe.spool.folder import SpoolFolder
 from recpipe.spool.upload import Upload
 from recpipe.web.api.openapi import declared
-from recpipe.web.api.parts import FormReader
 from recpipe.web.api.receipts import Receipt, Receipts
 from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, WebContext
 from recpipe.web.errors import problem_of
-from recpipe.web.schemas import UploadGiven
+from recpipe.web.multipart import FormReader
+from recpipe.web.schemas import UploadResponse
 
 _log = log.get(__name__)
 
 PREFIX = f"{API}/uploads"
 MOST_BYTES = 4 * 1024**3  # what the sizes inside a WAV file can count to
 _PIECE_BYTES = 256 * 1024
-_said_lately = Lately(3600)  # seconds; by sender and reason
+_said_lately = SeenRecently(3600)  # seconds; by sender and reason
 
 router = APIRouter(prefix=PREFIX, tags=["uploads"], dependencies=AUTHENTICATED)
 
@@ -99,7 +99,7 @@ _FORM = {
 )
 async def raw(
     request: Request, context: Context, principal: Caller, spool: SpoolLabel, name: FileName, key: Key = None
-) -> UploadGiven:
+) -> UploadResponse:
     """Send one recording as the body. The query string may state facts of the call, as KAZOO's does.
 
     Facts: started_at, timezone, duration_seconds, direction, caller, callee, caller_name, callee_name, extension,
@@ -119,7 +119,7 @@ async def raw(
 @router.post("/{spool}", operation_id="post_form", status_code=201, responses=declared(404, 409), openapi_extra=_FORM)
 async def form(
     request: Request, context: Context, principal: Caller, spool: SpoolLabel, key: Key = None
-) -> UploadGiven:
+) -> UploadResponse:
     """Send one recording as a form with one file; its other fields, placed before it, may state facts of the call."""
     with _refusals_noted(principal):
         taking = await _in_thread(Taking, context, principal, spool, key)
@@ -211,7 +211,7 @@ class Taking:
             except OSError:
                 raise HTTPException(503, "The spool's disk does not take the file. Send it again later.") from None
 
-    def commit(self) -> UploadGiven:
+    def commit(self) -> UploadResponse:
         """Make it durable; what it returns is true from now on.
 
         Raises:
@@ -225,7 +225,7 @@ class Taking:
                 raise Conflict(
                     "key-reused", "This Idempotency-Key was sent with another file. Make a new key for each file."
                 )
-            return UploadGiven(**asdict(receipt))
+            return UploadResponse(**asdict(receipt))
         if self._upload is None or not self._size_bytes:
             raise InputInvalid("body", "The body is empty. Send the recording in it.")
         if self._facts:
@@ -248,7 +248,7 @@ class Taking:
         )
         if self._key is not None:
             self._receipts.keep(self._principal.id, self._key, receipt)
-        return UploadGiven(**asdict(receipt))
+        return UploadResponse(**asdict(receipt))
 
     def close(self) -> None:
         """Throw away what was not committed."""

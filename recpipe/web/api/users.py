@@ -13,18 +13,18 @@ from recpipe.web.api.openapi import declared
 from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, PasswordPlace, WebContext, tenant_of
 from recpipe.web.schemas import (
     Ended,
-    GrantWanted,
+    GrantRequest,
     Listed,
-    MayGiven,
-    MeGiven,
-    NewTokenGiven,
-    TokenGiven,
-    TokenWanted,
+    MayResponse,
+    MeResponse,
+    NewTokenResponse,
+    TokenRequest,
+    TokenResponse,
     UserChange,
-    UserGiven,
-    UserPasswordGiven,
-    UserPasswordWanted,
-    UserWanted,
+    UserPasswordRequest,
+    UserPasswordResponse,
+    UserRequest,
+    UserResponse,
 )
 
 router = APIRouter(prefix=API, dependencies=AUTHENTICATED)
@@ -34,23 +34,23 @@ TokenId = Annotated[str, Path(min_length=1, max_length=64)]
 
 
 @router.get("/me", operation_id="who_am_i", tags=["users"], responses=declared())
-def me(context: Context, principal: Caller) -> MeGiven:
+def me(context: Context, principal: Caller) -> MeResponse:
     """Who you are, and what you may do with which tenant."""
     tenants = [
-        MayGiven(tenant=t.name, tenant_id=t.id, actions=[action for action in Action if principal.may(action, t.id)])
+        MayResponse(tenant=t.name, tenant_id=t.id, actions=[action for action in Action if principal.may(action, t.id)])
         for t in context.reader.tenants(principal)
     ]
-    return MeGiven(user_id=principal.id, name=principal.name, role=principal.role, tenants=tenants)
+    return MeResponse(user_id=principal.id, name=principal.name, role=principal.role, tenants=tenants)
 
 
 @router.get("/users", operation_id="list_users", tags=["users"], responses=declared())
-def every(context: Context, principal: Caller) -> Listed[UserGiven]:
+def every(context: Context, principal: Caller) -> Listed[UserResponse]:
     """The users you may manage, by name."""
-    return Listed(items=[UserGiven.of(account) for account in context.accounts.list(principal)])
+    return Listed(items=[UserResponse.of(account) for account in context.accounts.list(principal)])
 
 
 @router.post("/users", operation_id="create_user", tags=["users"], status_code=201, responses=declared(404, 409))
-def create(context: Context, principal: Caller, wanted: UserWanted, _place: PasswordPlace) -> UserPasswordGiven:
+def create(context: Context, principal: Caller, wanted: UserRequest, _place: PasswordPlace) -> UserPasswordResponse:
     """Make a user. A password that was made is in this answer and nowhere else."""
     made = context.accounts.create(
         principal,
@@ -64,19 +64,21 @@ def create(context: Context, principal: Caller, wanted: UserWanted, _place: Pass
         status=wanted.status,
         proof=wanted.proof,
     )
-    return UserPasswordGiven(user=UserGiven.of(context.accounts.get(principal, made.user.id)), password=made.password)
+    return UserPasswordResponse(
+        user=UserResponse.of(context.accounts.get(principal, made.user.id)), password=made.password
+    )
 
 
 @router.get("/users/{user_id}", operation_id="get_user", tags=["users"], responses=declared(404))
-def get(context: Context, principal: Caller, user_id: UserId) -> UserGiven:
+def get(context: Context, principal: Caller, user_id: UserId) -> UserResponse:
     """One user."""
-    return UserGiven.of(context.accounts.get(principal, user_id))
+    return UserResponse.of(context.accounts.get(principal, user_id))
 
 
 @router.patch("/users/{user_id}", operation_id="change_user", tags=["users"], responses=declared(404, 409))
 def change(
     context: Context, principal: Caller, user_id: UserId, wanted: UserChange, _place: PasswordPlace
-) -> UserGiven:
+) -> UserResponse:
     """Change or disable a user; sessions and tokens of one that is disabled stop within a second."""
     context.accounts.get(principal, user_id)
     changed = context.accounts.change(
@@ -89,7 +91,7 @@ def change(
         display_name=wanted.display_name,
         proof=wanted.proof,
     )
-    return UserGiven.of(changed)
+    return UserResponse.of(changed)
 
 
 @router.delete(
@@ -104,17 +106,17 @@ def remove(context: Context, principal: Caller, user_id: UserId) -> None:
     "/users/{user_id}/password", operation_id="set_user_password", tags=["users"], responses=declared(404, 409)
 )
 def set_password(
-    context: Context, principal: Caller, user_id: UserId, wanted: UserPasswordWanted, _place: PasswordPlace
-) -> UserPasswordGiven:
+    context: Context, principal: Caller, user_id: UserId, wanted: UserPasswordRequest, _place: PasswordPlace
+) -> UserPasswordResponse:
     """Give somebody, or in a web session oneself, a new password; sessions and tokens end unless it says otherwise."""
     ends = {"end_sessions": wanted.end_sessions, "end_tokens": wanted.end_tokens}
     if principal.kind is Kind.USER and principal.id == user_id:
         if wanted.password is None:
             raise InputInvalid("password", "Choose your own new password: send it as password.")
         context.accounts.change_own_password(principal, wanted.current_password or "", wanted.password, **ends)
-        return UserPasswordGiven(user=UserGiven.of(context.accounts.get(principal, user_id)), password=None)
+        return UserPasswordResponse(user=UserResponse.of(context.accounts.get(principal, user_id)), password=None)
     made = context.accounts.set_password(principal, user_id, wanted.password, proof=wanted.proof, **ends)
-    return UserPasswordGiven(user=UserGiven.of(context.accounts.get(principal, user_id)), password=made.password)
+    return UserPasswordResponse(user=UserResponse.of(context.accounts.get(principal, user_id)), password=made.password)
 
 
 @router.post("/users/{user_id}/end-sessions", operation_id="end_sessions", tags=["users"], responses=declared(404))
@@ -127,15 +129,15 @@ def end_sessions(context: Context, principal: Caller, user_id: UserId) -> Ended:
 
 
 @router.get("/tokens", operation_id="list_tokens", tags=["tokens"], responses=declared())
-def tokens(context: Context, principal: Caller) -> Listed[TokenGiven]:
+def tokens(context: Context, principal: Caller) -> Listed[TokenResponse]:
     """Tokens of every user you may manage, revoked and expired ones too."""
-    return Listed(items=[TokenGiven.of(token) for token in context.tokens.list(principal)])
+    return Listed(items=[TokenResponse.of(token) for token in context.tokens.list(principal)])
 
 
 @router.get("/users/{user_id}/tokens", operation_id="list_user_tokens", tags=["tokens"], responses=declared(404))
-def tokens_of(context: Context, principal: Caller, user_id: UserId) -> Listed[TokenGiven]:
+def tokens_of(context: Context, principal: Caller, user_id: UserId) -> Listed[TokenResponse]:
     """Tokens of one user."""
-    return Listed(items=[TokenGiven.of(token) for token in context.tokens.list(principal, user_id)])
+    return Listed(items=[TokenResponse.of(token) for token in context.tokens.list(principal, user_id)])
 
 
 @router.post(
@@ -146,20 +148,20 @@ def tokens_of(context: Context, principal: Caller, user_id: UserId) -> Listed[To
     responses=declared(404, 409),
 )
 def create_token(
-    context: Context, principal: Caller, user_id: UserId, wanted: TokenWanted, _place: PasswordPlace
-) -> NewTokenGiven:
+    context: Context, principal: Caller, user_id: UserId, wanted: TokenRequest, _place: PasswordPlace
+) -> NewTokenResponse:
     """Make a token for a user. `secret` is in this answer and nowhere else."""
     made = context.tokens.create(principal, user_id, wanted.label, wanted.scopes, wanted.expires_at, proof=wanted.proof)
-    return NewTokenGiven(token=TokenGiven.of(made.token), secret=made.secret)
+    return NewTokenResponse(token=TokenResponse.of(made.token), secret=made.secret)
 
 
 @router.delete("/tokens/{token_id}", operation_id="revoke_token", tags=["tokens"], responses=declared(404))
-def revoke(context: Context, principal: Caller, token_id: TokenId) -> TokenGiven:
+def revoke(context: Context, principal: Caller, token_id: TokenId) -> TokenResponse:
     """End a token within a second."""
-    return TokenGiven.of(context.tokens.revoke(principal, token_id))
+    return TokenResponse.of(context.tokens.revoke(principal, token_id))
 
 
-def _grants(context: WebContext, principal: Principal, wanted: Iterable[GrantWanted]) -> dict[str, list[str]]:
+def _grants(context: WebContext, principal: Principal, wanted: Iterable[GrantRequest]) -> dict[str, list[str]]:
     return {
         tenant_of(context, principal, grant.tenant).id: [action.value for action in grant.actions] for grant in wanted
     }

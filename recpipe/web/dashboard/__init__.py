@@ -8,7 +8,7 @@ from recpipe.web.dashboard import (
     account,
     addons,
     assets,
-    auditing,
+    audit,
     changes,
     ftp,
     recordings,
@@ -17,13 +17,13 @@ from recpipe.web.dashboard import (
     system,
     users,
 )
-from recpipe.web.dashboard.desk import Desk, error_page
+from recpipe.web.dashboard.pages import Portal, error_page
 from recpipe.web.deps import WebContext
 
 
 def mount(app: FastAPI, context: WebContext) -> None:
     """Serve every page at its address; errors outside the API become pages as well."""
-    app.state.desk = Desk.of(context)
+    app.state.portal = Portal.of(context)
     app.state.error_page = error_page
-    for part in (assets, signing_in, recordings, services, addons, ftp, changes, users, account, auditing, system):
+    for part in (assets, signing_in, recordings, services, addons, ftp, changes, users, account, audit, system):
         app.include_router(part.router)

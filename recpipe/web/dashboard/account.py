@@ -14,8 +14,8 @@ from recpipe.access.second_factor import ISSUER, Enrolment
 from recpipe.errors import InputInvalid, NotFound, RecpipeError
 from recpipe.model import Token
 from recpipe.web.dashboard import qr
-from recpipe.web.dashboard.desk import Desk, Looking, TheDesk, Viewer, keep_session, redirect
 from recpipe.web.dashboard.forms import Form
+from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, keep_session, redirect
 from recpipe.web.dashboard.proving import ends, proof_of, told
 from recpipe.web.deps import PasswordPlace
 
@@ -30,16 +30,16 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/account")
-def account(request: Request, desk: TheDesk, viewer: Looking) -> Response:
+def account(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
     """Everything about oneself."""
-    return _page(request, desk, viewer)
+    return _page(request, portal, viewer)
 
 
 @router.post("/account/details")
-def details(request: Request, desk: TheDesk, viewer: Looking, form: Form, _place: PasswordPlace) -> Response:
+def details(request: Request, portal: ThePortal, viewer: SignedIn, form: Form, _place: PasswordPlace) -> Response:
     """Name, contact details, and with the password the address to write to."""
     try:
-        changed = desk.context.accounts.change(
+        changed = portal.context.accounts.change(
             viewer.principal,
             viewer.user.id,
             email=form.text("email", viewer.user.email),
@@ -48,104 +48,104 @@ def details(request: Request, desk: TheDesk, viewer: Looking, form: Form, _place
             proof=proof_of(form),
         )
     except RecpipeError as refused:
-        return _page(request, desk, viewer, refused)
+        return _page(request, portal, viewer, refused)
     waits = changed.user.email_pending not in ("", viewer.user.email_pending)
     return redirect(f"/account?done={'email-asked' if waits else 'saved'}")
 
 
 @router.post("/account/email/keep")
-def keep_email(desk: TheDesk, viewer: Looking) -> Response:
+def keep_email(portal: ThePortal, viewer: SignedIn) -> Response:
     """Forget the address that waits to be confirmed."""
-    desk.context.accounts.keep_email(viewer.principal, viewer.user.id)
+    portal.context.accounts.keep_email(viewer.principal, viewer.user.id)
     return redirect("/account?done=email-kept")
 
 
 @router.post("/account/notifications")
-def notifications(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Response:
+def notifications(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) -> Response:
     """Which letters one wants."""
     wanted = {name: form.on(name) for name, _ in NOTIFICATIONS}
-    desk.context.accounts.change(viewer.principal, viewer.user.id, notifications=wanted)
+    portal.context.accounts.change(viewer.principal, viewer.user.id, notifications=wanted)
     return redirect("/account?done=saved")
 
 
 @router.post("/account/password")
-def password(request: Request, desk: TheDesk, viewer: Looking, form: Form, _place: PasswordPlace) -> Response:
+def password(request: Request, portal: ThePortal, viewer: SignedIn, form: Form, _place: PasswordPlace) -> Response:
     """A new password; sessions and tokens end unless they were unticked, and this session gets another secret."""
     try:
         if form.text("password") != form.text("again"):
             raise InputInvalid("again", "The two new passwords differ. Type the same one twice.")
-        desk.context.accounts.change_own_password(
+        portal.context.accounts.change_own_password(
             viewer.principal, form.text("old"), form.text("password"), **ends(form)
         )
     except RecpipeError as refused:
-        return _page(request, desk, viewer, refused)
-    return _rotated(desk, request, viewer, redirect("/account?done=password-changed"))
+        return _page(request, portal, viewer, refused)
+    return _rotated(portal, request, viewer, redirect("/account?done=password-changed"))
 
 
 # --- two-factor sign-in ---------------------------------------------------------------------------------------
 
 
 @router.post("/account/second-factor")
-def begin(request: Request, desk: TheDesk, viewer: Looking) -> Response:
+def begin(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
     """A fresh secret to put into an authenticator app; nothing is kept yet."""
-    return _enrol(request, desk, viewer, desk.second_factor.begin(viewer.principal))
+    return _enrol(request, portal, viewer, portal.second_factor.begin(viewer.principal))
 
 
 @router.post("/account/second-factor/confirm")
-def confirm(request: Request, desk: TheDesk, viewer: Looking, form: Form, _place: PasswordPlace) -> Response:
+def confirm(request: Request, portal: ThePortal, viewer: SignedIn, form: Form, _place: PasswordPlace) -> Response:
     """On, once the app makes right codes; the recovery codes are in this answer and nowhere else."""
     secret = form.text("secret")
     try:
-        codes = desk.second_factor.confirm(viewer.principal, Proof(form.text("password")), secret, form.text("code"))
+        codes = portal.second_factor.confirm(viewer.principal, Proof(form.text("password")), secret, form.text("code"))
     except RecpipeError as refused:
         if isinstance(refused, InputInvalid) and refused.field == "secret":
-            return _page(request, desk, viewer, refused)
+            return _page(request, portal, viewer, refused)
         again = Enrolment(secret, totp.uri(secret, viewer.principal.name, ISSUER))
-        return _enrol(request, desk, viewer, again, refused)
-    return _rotated(desk, request, viewer, _codes(request, desk, viewer, codes))
+        return _enrol(request, portal, viewer, again, refused)
+    return _rotated(portal, request, viewer, _codes(request, portal, viewer, codes))
 
 
 @router.post("/account/second-factor/codes")
-def new_codes(request: Request, desk: TheDesk, viewer: Looking, form: Form, _place: PasswordPlace) -> Response:
+def new_codes(request: Request, portal: ThePortal, viewer: SignedIn, form: Form, _place: PasswordPlace) -> Response:
     """Fresh recovery codes."""
     try:
-        codes = desk.second_factor.new_recovery_codes(viewer.principal, proof_of(form, "password"))
+        codes = portal.second_factor.new_recovery_codes(viewer.principal, proof_of(form, "password"))
     except RecpipeError as refused:
-        return _page(request, desk, viewer, refused)
-    return _codes(request, desk, viewer, codes)
+        return _page(request, portal, viewer, refused)
+    return _codes(request, portal, viewer, codes)
 
 
 @router.post("/account/second-factor/off")
-def off(request: Request, desk: TheDesk, viewer: Looking, form: Form, _place: PasswordPlace) -> Response:
+def off(request: Request, portal: ThePortal, viewer: SignedIn, form: Form, _place: PasswordPlace) -> Response:
     """Off, with the password or a code."""
     try:
-        desk.second_factor.switch_off(viewer.principal, proof_of(form, "password"))
+        portal.second_factor.switch_off(viewer.principal, proof_of(form, "password"))
     except RecpipeError as refused:
-        return _page(request, desk, viewer, refused)
-    return _rotated(desk, request, viewer, redirect("/account?done=second-factor-off"))
+        return _page(request, portal, viewer, refused)
+    return _rotated(portal, request, viewer, redirect("/account?done=second-factor-off"))
 
 
 # --- tokens ---------------------------------------------------------------------------------------------------
 
 
 @router.post("/account/tokens")
-def make_token(request: Request, desk: TheDesk, viewer: Looking, form: Form, _place: PasswordPlace) -> Response:
+def make_token(request: Request, portal: ThePortal, viewer: SignedIn, form: Form, _place: PasswordPlace) -> Response:
     """A token of one's own, shown once."""
     try:
-        made = desk.context.tokens.create(
+        made = portal.context.tokens.create(
             viewer.principal, viewer.user.id, form.text("label"), form.all("scope"), proof=proof_of(form)
         )
     except RecpipeError as refused:
-        return _page(request, desk, viewer, refused)
-    return _page(request, desk, viewer, secret=made.secret)
+        return _page(request, portal, viewer, refused)
+    return _page(request, portal, viewer, secret=made.secret)
 
 
 @router.post("/account/tokens/{token_id}/end")
-def end_token(desk: TheDesk, viewer: Looking, token_id: str) -> Response:
+def end_token(portal: ThePortal, viewer: SignedIn, token_id: str) -> Response:
     """End one of one's own tokens, within a second everywhere."""
-    if all(token.id != token_id for token in _tokens(desk, viewer)):
+    if all(token.id != token_id for token in _tokens(portal, viewer)):
         raise NotFound("token", token_id)
-    desk.context.tokens.revoke(viewer.principal, token_id)
+    portal.context.tokens.revoke(viewer.principal, token_id)
     return redirect("/account?done=token-ended")
 
 
@@ -153,40 +153,40 @@ def end_token(desk: TheDesk, viewer: Looking, token_id: str) -> Response:
 
 
 @router.post("/account/sessions/{session_id}/end")
-def end(request: Request, desk: TheDesk, viewer: Looking, session_id: str) -> Response:
+def end(request: Request, portal: ThePortal, viewer: SignedIn, session_id: str) -> Response:
     """End one of one's own sessions."""
-    desk.context.access.sessions.end(viewer.principal, session_id)
+    portal.context.access.sessions.end(viewer.principal, session_id)
     return redirect("/account?done=session-ended")
 
 
 @router.post("/account/sessions/end-others")
-def end_others(request: Request, desk: TheDesk, viewer: Looking) -> Response:
+def end_others(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
     """End all but this one."""
-    desk.context.access.sessions.end_others(viewer.principal)
+    portal.context.access.sessions.end_others(viewer.principal)
     return redirect("/account?done=sessions-ended")
 
 
 # --- what they share ------------------------------------------------------------------------------------------
 
 
-def _rotated(desk: Desk, request: Request, viewer: Viewer, response: Response) -> Response:
+def _rotated(portal: Portal, request: Request, viewer: Viewer, response: Response) -> Response:
     """Rights changed, so the cookie does too."""
-    return keep_session(request, response, desk.context.access.sessions.rotate(viewer.principal))
+    return keep_session(request, response, portal.context.access.sessions.rotate(viewer.principal))
 
 
-def _tokens(desk: Desk, viewer: Viewer) -> Sequence[Token]:
+def _tokens(portal: Portal, viewer: Viewer) -> Sequence[Token]:
     """One's own that still open something, the newest first."""
-    now = desk.context.clock()
-    every = desk.context.tokens.list(viewer.principal, viewer.user.id)
+    now = portal.context.clock()
+    every = portal.context.tokens.list(viewer.principal, viewer.user.id)
     return [token for token in reversed(every) if token_lives(token, viewer.user, now)]
 
 
 def _enrol(
-    request: Request, desk: Desk, viewer: Viewer, enrolment: Enrolment, refused: RecpipeError | None = None
+    request: Request, portal: Portal, viewer: Viewer, enrolment: Enrolment, refused: RecpipeError | None = None
 ) -> Response:
     problem = told(refused) if refused else None
     secret = enrolment.secret
-    return desk.page(
+    return portal.page(
         request,
         "second-factor-on.html",
         viewer,
@@ -199,25 +199,25 @@ def _enrol(
     )
 
 
-def _codes(request: Request, desk: Desk, viewer: Viewer, codes: Sequence[str]) -> Response:
-    return desk.page(request, "recovery-codes.html", viewer, codes=codes)
+def _codes(request: Request, portal: Portal, viewer: Viewer, codes: Sequence[str]) -> Response:
+    return portal.page(request, "recovery-codes.html", viewer, codes=codes)
 
 
 def _page(
-    request: Request, desk: Desk, viewer: Viewer, refused: RecpipeError | None = None, secret: str = ""
+    request: Request, portal: Portal, viewer: Viewer, refused: RecpipeError | None = None, secret: str = ""
 ) -> Response:
     problem = told(refused) if refused else None
-    return desk.page(
+    return portal.page(
         request,
         "account.html",
         viewer,
         status=problem.status if problem else 200,
         problem=problem,
-        sessions=desk.context.access.sessions.list(viewer.principal),
-        tokens=_tokens(desk, viewer),
+        sessions=portal.context.access.sessions.list(viewer.principal),
+        tokens=_tokens(portal, viewer),
         actions=[a for a in Action if a in GRANTABLE_ACTIONS and viewer.may(a)],
         secret=secret,
         contact=CONTACT,
         choices=NOTIFICATIONS,
-        has_mail=desk.mail.able,
+        has_mail=portal.mail.able,
     )

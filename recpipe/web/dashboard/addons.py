@@ -11,112 +11,114 @@ from keys.errors import CertificateRejected, KeysError
 from recpipe.access.principal import Action
 from recpipe.errors import Forbidden, NotFound, RecpipeError
 from recpipe.model import CertificateState, Tenant, TenantCertificate
-from recpipe.pending import Kind
-from recpipe.web.api.delivery import disposition
-from recpipe.web.dashboard.desk import Desk, Looking, TheDesk, Viewer, redirect
+from recpipe.tenants.changes import Kind
 from recpipe.web.dashboard.forms import Form
+from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
+from recpipe.web.delivery import disposition
 from recpipe.web.errors import problem_of
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/addons")
-def addons(request: Request, desk: TheDesk, viewer: Looking, service: str = "") -> Response:
+def addons(request: Request, portal: ThePortal, viewer: SignedIn, service: str = "") -> Response:
     """Both add-ons of one service."""
-    return _page(request, desk, viewer, chosen(desk, viewer, service, Action.KEYS))
+    return _page(request, portal, viewer, chosen(portal, viewer, service, Action.KEYS))
 
 
 @router.post("/addons/recording")
-def recording(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Response:
+def recording(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) -> Response:
     """Save the switch of call recording; who agrees to the disclaimer is kept at once."""
-    tenant = chosen(desk, viewer, form.text("service"), Action.KEYS)
+    tenant = chosen(portal, viewer, form.text("service"), Action.KEYS)
     try:
         if form.on("agreed"):
-            desk.changes.agree(viewer.principal, tenant.id)
-        change = desk.changes.save(viewer.principal, tenant.id, Kind.RECORDING, {"recording": form.on("on")})
+            portal.changes.agree(viewer.principal, tenant.id)
+        change = portal.changes.save(viewer.principal, tenant.id, Kind.RECORDING, {"recording": form.on("on")})
     except RecpipeError as refused:
-        return _page(request, desk, viewer, tenant, refused)
+        return _page(request, portal, viewer, tenant, refused)
     return redirect(f"/addons?service={tenant.name}&done={'saved-pending' if change else 'nothing-to-change'}")
 
 
 @router.post("/addons/encryption")
-def encryption(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Response:
+def encryption(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) -> Response:
     """Save the switch of encryption."""
-    tenant = chosen(desk, viewer, form.text("service"), Action.KEYS)
+    tenant = chosen(portal, viewer, form.text("service"), Action.KEYS)
     try:
-        change = desk.changes.save(viewer.principal, tenant.id, Kind.ENCRYPTION, {"encryption": form.on("on")})
+        change = portal.changes.save(viewer.principal, tenant.id, Kind.ENCRYPTION, {"encryption": form.on("on")})
     except RecpipeError as refused:
-        return _page(request, desk, viewer, tenant, refused)
+        return _page(request, portal, viewer, tenant, refused)
     return redirect(f"/addons?service={tenant.name}&done={'saved-pending' if change else 'nothing-to-change'}")
 
 
 @router.post("/addons/check")
-def check(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Response:
+def check(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) -> Response:
     """Say what was pasted or chosen, or why it cannot serve; nothing of it is kept."""
-    chosen(desk, viewer, form.text("service"), Action.KEYS)
+    chosen(portal, viewer, form.text("service"), Action.KEYS)
     try:
-        vetted = vet(_given(form), now=desk.context.clock())
+        vetted = vet(_given(form), now=portal.context.clock())
     except CertificateRejected as refused:
-        return desk.page(request, "part-checked.html", vetted=None, refused=refused)
-    return desk.page(request, "part-checked.html", vetted=vetted, refused=None)
+        return portal.page(request, "part-checked.html", vetted=None, refused=refused)
+    return portal.page(request, "part-checked.html", vetted=vetted, refused=None)
 
 
 @router.post("/addons/certificates")
-def add(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Response:
+def add(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) -> Response:
     """Keep a certificate; it seals nothing before its proof."""
-    tenant = chosen(desk, viewer, form.text("service"), Action.KEYS)
+    tenant = chosen(portal, viewer, form.text("service"), Action.KEYS)
     try:
-        added = desk.context.keyring.add(
+        added = portal.context.keyring.add(
             viewer.principal, tenant.id, _given(form), vouch=form.on("vouch"), label=form.text("label")
         )
     except (RecpipeError, KeysError) as refused:
         # What was pasted does not come back in the page: it may be a private key.
-        return _page(request, desk, viewer, tenant, refused)
+        return _page(request, portal, viewer, tenant, refused)
     if added.challenge is None:
         return redirect(f"/addons?service={tenant.name}&done=saved")
     return redirect(f"/addons/certificates/{added.certificate.id}?service={tenant.name}")
 
 
 @router.get("/addons/certificates/{certificate_id}")
-def certificate(request: Request, desk: TheDesk, viewer: Looking, certificate_id: str, service: str = "") -> Response:
+def certificate(
+    request: Request, portal: ThePortal, viewer: SignedIn, certificate_id: str, service: str = ""
+) -> Response:
     """One certificate, and the proof that it owes."""
-    tenant = chosen(desk, viewer, service, Action.KEYS)
-    return _certificate_page(request, desk, viewer, tenant, _held(desk, viewer, tenant, certificate_id))
+    tenant = chosen(portal, viewer, service, Action.KEYS)
+    return _certificate_page(request, portal, viewer, tenant, _held(portal, viewer, tenant, certificate_id))
 
 
 @router.post("/addons/certificates/{certificate_id}/challenge")
-def challenge(desk: TheDesk, viewer: Looking, certificate_id: str, form: Form) -> Response:
+def challenge(portal: ThePortal, viewer: SignedIn, certificate_id: str, form: Form) -> Response:
     """A fresh challenge.enc to decrypt."""
-    tenant = chosen(desk, viewer, form.text("service"), Action.KEYS)
-    envelope = desk.context.keyring.challenge(viewer.principal, tenant.id, certificate_id)
+    tenant = chosen(portal, viewer, form.text("service"), Action.KEYS)
+    envelope = portal.context.keyring.challenge(viewer.principal, tenant.id, certificate_id)
     headers = {"content-disposition": disposition("attachment", "challenge.enc"), "cache-control": "no-store"}
     return Response(envelope, media_type="application/octet-stream", headers=headers)
 
 
 @router.post("/addons/certificates/{certificate_id}/prove")
-def prove(request: Request, desk: TheDesk, viewer: Looking, certificate_id: str, form: Form) -> Response:
+def prove(request: Request, portal: ThePortal, viewer: SignedIn, certificate_id: str, form: Form) -> Response:
     """The code that was inside."""
-    tenant = chosen(desk, viewer, form.text("service"), Action.KEYS)
-    held = _held(desk, viewer, tenant, certificate_id)
+    tenant = chosen(portal, viewer, form.text("service"), Action.KEYS)
+    held = _held(portal, viewer, tenant, certificate_id)
     try:
-        desk.context.keyring.verify(viewer.principal, tenant.id, certificate_id, form.text("answer"))
+        portal.context.keyring.verify(viewer.principal, tenant.id, certificate_id, form.text("answer"))
     except (RecpipeError, KeysError) as refused:
-        return _certificate_page(request, desk, viewer, tenant, held, refused)
+        return _certificate_page(request, portal, viewer, tenant, held, refused)
     return redirect(f"/addons?service={tenant.name}&done=proven")
 
 
 @router.post("/addons/certificates/{certificate_id}/retire")
-def retire(request: Request, desk: TheDesk, viewer: Looking, certificate_id: str, form: Form) -> Response:
+def retire(request: Request, portal: ThePortal, viewer: SignedIn, certificate_id: str, form: Form) -> Response:
     """Seal for it no more."""
-    tenant = chosen(desk, viewer, form.text("service"), Action.KEYS)
+    tenant = chosen(portal, viewer, form.text("service"), Action.KEYS)
     try:
-        desk.context.keyring.retire(viewer.principal, tenant.id, certificate_id)
+        portal.context.keyring.retire(viewer.principal, tenant.id, certificate_id)
     except (RecpipeError, KeysError) as refused:
-        return _page(request, desk, viewer, tenant, refused)
+        return _page(request, portal, viewer, tenant, refused)
     return redirect(f"/addons?service={tenant.name}&done=retired")
 
 
-def chosen(desk: Desk, viewer: Viewer, name: str, action: Action) -> Tenant:
+def chosen(portal: Portal, viewer: Viewer, name: str, action: Action) -> Tenant:
     """The service a page is about: the one that is named, or the first where the person has the right.
 
     Raises:
@@ -131,7 +133,7 @@ def chosen(desk: Desk, viewer: Viewer, name: str, action: Action) -> Tenant:
     found = next((t for t in viewer.tenants if t.name == name), None)
     if found is None:
         raise NotFound("service", name)
-    desk.context.trail.require(viewer.principal, action, found.id)
+    portal.context.trail.require(viewer.principal, action, found.id)
     return found
 
 
@@ -149,22 +151,24 @@ def _given(form: Form) -> bytes | str:
     return chosen_file or pasted
 
 
-def _held(desk: Desk, viewer: Viewer, tenant: Tenant, certificate_id: str) -> TenantCertificate:
-    found = next((c for c in desk.context.keyring.list(viewer.principal, tenant.id) if c.id == certificate_id), None)
+def _held(portal: Portal, viewer: Viewer, tenant: Tenant, certificate_id: str) -> TenantCertificate:
+    found = next((c for c in portal.context.keyring.list(viewer.principal, tenant.id) if c.id == certificate_id), None)
     if found is None:
         raise NotFound("certificate", certificate_id)
     return found
 
 
-def _page(request: Request, desk: Desk, viewer: Viewer, tenant: Tenant, refused: Exception | None = None) -> Response:
+def _page(
+    request: Request, portal: Portal, viewer: Viewer, tenant: Tenant, refused: Exception | None = None
+) -> Response:
     problem = problem_of(refused) if refused else None
-    held = desk.context.keyring.list(viewer.principal, tenant.id)
-    with desk.context.catalogue.read() as work:
+    held = portal.context.keyring.list(viewer.principal, tenant.id)
+    with portal.context.catalogue.read() as work:
         tenant = work.tenants.get(tenant.id)
-    pending: dict[str, Any] = {change.kind: change for change in desk.changes.pending(viewer.principal, tenant.id)}
-    now = desk.context.clock()
+    pending: dict[str, Any] = {change.kind: change for change in portal.changes.pending(viewer.principal, tenant.id)}
+    now = portal.context.clock()
     good = (CertificateState.PROVEN, CertificateState.VOUCHED)
-    return desk.page(
+    return portal.page(
         request,
         "addons.html",
         viewer,
@@ -182,7 +186,7 @@ def _page(request: Request, desk: Desk, viewer: Viewer, tenant: Tenant, refused:
 
 def _certificate_page(
     request: Request,
-    desk: Desk,
+    portal: Portal,
     viewer: Viewer,
     tenant: Tenant,
     held: TenantCertificate,
@@ -190,4 +194,4 @@ def _certificate_page(
 ) -> Response:
     problem = problem_of(refused) if refused else None
     status = problem.status if problem else 200
-    return desk.page(request, "certificate.html", viewer, status=status, problem=problem, tenant=tenant, held=held)
+    return portal.page(request, "certificate.html", viewer, status=status, problem=problem, tenant=tenant, held=held)

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Request, Response
 from recpipe.access.principal import Action
 from recpipe.errors import Forbidden, RecpipeError
 from recpipe.web.dashboard.addons import chosen
-from recpipe.web.dashboard.desk import Desk, Looking, TheDesk, Viewer, redirect
 from recpipe.web.dashboard.forms import Form
+from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
 from recpipe.web.errors import problem_of
 
 LABELS = {
@@ -21,39 +21,39 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/changes")
-def changes(request: Request, desk: TheDesk, viewer: Looking) -> Response:
+def changes(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
     """What waits, service by service, old beside new."""
-    return _page(request, desk, viewer)
+    return _page(request, portal, viewer)
 
 
 @router.post("/changes/apply")
-def apply(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Response:
+def apply(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) -> Response:
     """Make the changes of one service effective, all or none."""
-    tenant = chosen(desk, viewer, form.text("service"), Action.KEYS)
+    tenant = chosen(portal, viewer, form.text("service"), Action.KEYS)
     try:
-        desk.changes.apply(viewer.principal, tenant.id, form.all("change"))
+        portal.changes.apply(viewer.principal, tenant.id, form.all("change"))
     except RecpipeError as refused:
-        return _page(request, desk, viewer, refused)
+        return _page(request, portal, viewer, refused)
     return redirect("/changes?done=applied")
 
 
 @router.post("/changes/discard")
-def discard(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Response:
+def discard(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) -> Response:
     """Forget one of them."""
-    tenant = chosen(desk, viewer, form.text("service"), Action.KEYS)
+    tenant = chosen(portal, viewer, form.text("service"), Action.KEYS)
     try:
-        desk.changes.discard(viewer.principal, tenant.id, form.text("change"))
+        portal.changes.discard(viewer.principal, tenant.id, form.text("change"))
     except RecpipeError as refused:
-        return _page(request, desk, viewer, refused)
+        return _page(request, portal, viewer, refused)
     return redirect("/changes?done=discarded")
 
 
 @router.get("/history")
-def history(request: Request, desk: TheDesk, viewer: Looking, service: str = "", cursor: str = "") -> Response:
+def history(request: Request, portal: ThePortal, viewer: SignedIn, service: str = "", cursor: str = "") -> Response:
     """Who applied what, and when."""
-    tenant = chosen(desk, viewer, service, Action.KEYS)
-    found = desk.changes.history(viewer.principal, tenant.id, cursor or None)
-    return desk.page(
+    tenant = chosen(portal, viewer, service, Action.KEYS)
+    found = portal.changes.history(viewer.principal, tenant.id, cursor or None)
+    return portal.page(
         request,
         "history.html",
         viewer,
@@ -65,13 +65,13 @@ def history(request: Request, desk: TheDesk, viewer: Looking, service: str = "",
     )
 
 
-def _page(request: Request, desk: Desk, viewer: Viewer, refused: RecpipeError | None = None) -> Response:
+def _page(request: Request, portal: Portal, viewer: Viewer, refused: RecpipeError | None = None) -> Response:
     usable = viewer.with_right(Action.KEYS)
     if not usable:
         raise Forbidden("view pending changes")
-    waiting = [(t, found) for t in usable if (found := desk.changes.pending(viewer.principal, t.id))]
+    waiting = [(t, found) for t in usable if (found := portal.changes.pending(viewer.principal, t.id))]
     problem = problem_of(refused) if refused else None
-    return desk.page(
+    return portal.page(
         request,
         "changes.html",
         viewer,

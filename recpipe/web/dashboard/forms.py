@@ -108,5 +108,5 @@ def _fields(request: Request, body: Annotated[bytes, Depends(_body)]) -> Fields:
     return Fields.of(request.headers.get("content-type", ""), body)
 
 
-# Behind `Looking` in the parameters of an endpoint: nothing is read of somebody who is not signed in.
+# Behind `SignedIn` in the parameters of an endpoint: nothing is read of somebody who is not signed in.
 Form = Annotated[Fields, Depends(_fields)]

@@ -12,8 +12,8 @@ from recpipe.errors import ReauthenticationRequired, RecpipeError
 from recpipe.model import Direction, Tenant
 from recpipe.settings import split_listen
 from recpipe.web.dashboard.addons import chosen
-from recpipe.web.dashboard.desk import Desk, Looking, TheDesk, Viewer, redirect
 from recpipe.web.dashboard.forms import Fields, Form
+from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
 from recpipe.web.dashboard.proving import proof_of, told
 from recpipe.web.deps import PasswordPlace
 
@@ -21,17 +21,17 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/ftp")
-def accounts(request: Request, desk: TheDesk, viewer: Looking, service: str = "") -> Response:
+def accounts(request: Request, portal: ThePortal, viewer: SignedIn, service: str = "") -> Response:
     """The accounts of one service, and how to reach them."""
-    return _page(request, desk, viewer, chosen(desk, viewer, service, Action.FTP))
+    return _page(request, portal, viewer, chosen(portal, viewer, service, Action.FTP))
 
 
 @router.post("/ftp")
-def create(request: Request, desk: TheDesk, viewer: Looking, form: Form, _place: PasswordPlace) -> Response:
+def create(request: Request, portal: ThePortal, viewer: SignedIn, form: Form, _place: PasswordPlace) -> Response:
     """Make an account; a generated password is in this answer and nowhere else."""
-    tenant = chosen(desk, viewer, form.text("service"), Action.FTP)
+    tenant = chosen(portal, viewer, form.text("service"), Action.FTP)
     try:
-        made = desk.context.ftp_accounts.create(
+        made = portal.context.ftp_accounts.create(
             viewer.principal,
             tenant.id,
             form.text("username"),
@@ -42,36 +42,36 @@ def create(request: Request, desk: TheDesk, viewer: Looking, form: Form, _place:
             proof=proof_of(form),
         )
     except RecpipeError as refused:
-        return _page(request, desk, viewer, tenant, refused=refused, typed=form)
-    return _page(request, desk, viewer, tenant, made=made)
+        return _page(request, portal, viewer, tenant, refused=refused, typed=form)
+    return _page(request, portal, viewer, tenant, made=made)
 
 
 @router.post("/ftp/{account_id}/password")
 def password(
-    request: Request, desk: TheDesk, viewer: Looking, account_id: str, form: Form, _place: PasswordPlace
+    request: Request, portal: ThePortal, viewer: SignedIn, account_id: str, form: Form, _place: PasswordPlace
 ) -> Response:
     """A fresh password; live sessions end."""
-    tenant = chosen(desk, viewer, form.text("service"), Action.FTP)
+    tenant = chosen(portal, viewer, form.text("service"), Action.FTP)
     try:
-        made = desk.context.ftp_accounts.set_password(viewer.principal, tenant.id, account_id, proof=proof_of(form))
+        made = portal.context.ftp_accounts.set_password(viewer.principal, tenant.id, account_id, proof=proof_of(form))
     except ReauthenticationRequired as refused:
-        return _page(request, desk, viewer, tenant, refused=refused)
-    return _page(request, desk, viewer, tenant, made=made)
+        return _page(request, portal, viewer, tenant, refused=refused)
+    return _page(request, portal, viewer, tenant, made=made)
 
 
 @router.post("/ftp/{account_id}/switch")
-def switch(request: Request, desk: TheDesk, viewer: Looking, account_id: str, form: Form) -> Response:
+def switch(request: Request, portal: ThePortal, viewer: SignedIn, account_id: str, form: Form) -> Response:
     """On or off."""
-    tenant = chosen(desk, viewer, form.text("service"), Action.FTP)
-    desk.context.ftp_accounts.change(viewer.principal, tenant.id, account_id, enabled=form.on("on"))
+    tenant = chosen(portal, viewer, form.text("service"), Action.FTP)
+    portal.context.ftp_accounts.change(viewer.principal, tenant.id, account_id, enabled=form.on("on"))
     return redirect(f"/ftp?service={tenant.name}&done=saved")
 
 
 @router.post("/ftp/{account_id}/remove")
-def remove(request: Request, desk: TheDesk, viewer: Looking, account_id: str, form: Form) -> Response:
+def remove(request: Request, portal: ThePortal, viewer: SignedIn, account_id: str, form: Form) -> Response:
     """Delete it."""
-    tenant = chosen(desk, viewer, form.text("service"), Action.FTP)
-    desk.context.ftp_accounts.remove(viewer.principal, tenant.id, account_id)
+    tenant = chosen(portal, viewer, form.text("service"), Action.FTP)
+    portal.context.ftp_accounts.remove(viewer.principal, tenant.id, account_id)
     return redirect(f"/ftp?service={tenant.name}&done=ftp-removed")
 
 
@@ -82,7 +82,7 @@ def _direction(form: Fields) -> Direction | None:
 
 def _page(
     request: Request,
-    desk: Desk,
+    portal: Portal,
     viewer: Viewer,
     tenant: Tenant,
     *,
@@ -91,12 +91,12 @@ def _page(
     made: NewFtpPassword | None = None,
 ) -> Response:
     problem = told(refused) if refused else None
-    settings = desk.context.settings
+    settings = portal.context.settings
     listening, port = split_listen(settings.ftp_listen)
     host = settings.ftp_masquerade_address or urlsplit(settings.http_url).hostname or listening
     if host in ("", "0.0.0.0", "::"):  # noqa: S104 - compared, not bound
         host = request.url.hostname or "127.0.0.1"  # listens everywhere: where this page was reached is right as well
-    return desk.page(
+    return portal.page(
         request,
         "ftp.html",
         viewer,
@@ -104,7 +104,7 @@ def _page(
         problem=problem,
         tenant=tenant,
         choices=viewer.with_right(Action.FTP),
-        accounts=desk.context.ftp_accounts.list(viewer.principal, tenant.id),
+        accounts=portal.context.ftp_accounts.list(viewer.principal, tenant.id),
         made=made,
         typed={name: typed.text(name) if typed else "" for name in ("username", "networks", "extension", "direction")},
         host=host,

@@ -16,17 +16,17 @@ from starlette.responses import JSONResponse
 
 from recpipe.access.principal import Action
 from recpipe.audio.peaks import PeaksMalformed, decode
-from recpipe.disposal import LONGEST_REASON
 from recpipe.errors import InputInvalid, QueryInvalid, SearchTooLong, TooManyMatches
 from recpipe.model import FORMATS, Direction, NumberMatch, Page, Recording, RecordingQuery, Tenant
-from recpipe.web.api import export
-from recpipe.web.api.asking import Asked, understood
-from recpipe.web.api.delivery import deliver
-from recpipe.web.api.playable import deliver_playable, needs_conversion
-from recpipe.web.dashboard.desk import Desk, Looking, TheDesk, Viewer, redirect
+from recpipe.recordings.deletion import LONGEST_REASON
+from recpipe.web import export
 from recpipe.web.dashboard.forms import Form
+from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
+from recpipe.web.delivery import deliver
 from recpipe.web.errors import problem_of
+from recpipe.web.playable import deliver_playable, needs_conversion
 from recpipe.web.schemas import Selection
+from recpipe.web.search_params import SearchParams, resolve
 
 PAGE_SIZES = (25, 50, 100)
 MOST_COUNTED = 1000
@@ -59,75 +59,75 @@ class Wanted:
 
 
 @router.get("/recordings")
-def page(request: Request, desk: TheDesk, viewer: Looking) -> Response:
+def page(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
     """The whole page; its address can be shared."""
-    return _answer(request, desk, viewer, "recordings.html")
+    return _answer(request, portal, viewer, "recordings.html")
 
 
 @router.get("/recordings/results")
-def results(request: Request, desk: TheDesk, viewer: Looking) -> Response:
+def results(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
     """The list alone, for search as you type."""
-    return _answer(request, desk, viewer, "part-results.html")
+    return _answer(request, portal, viewer, "part-results.html")
 
 
 @router.get("/recordings/export.csv")
-def as_csv(request: Request, desk: TheDesk, viewer: Looking) -> Response:
+def as_csv(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
     """Every call of the search, as the API gives it."""
-    wanted = _wanted(request, desk, viewer)
+    wanted = _wanted(request, portal, viewer)
     names = {t.id: t.name for t in viewer.tenants}
-    asked = Asked([names[t] for t in wanted.tenant_ids or ()], *_dates(wanted), wanted.zone, wanted.query)
-    return export.export(request, desk.context, viewer.principal, asked, export.Format.CSV)
+    asked = SearchParams([names[t] for t in wanted.tenant_ids or ()], *_dates(wanted), wanted.zone, wanted.query)
+    return export.export(request, portal.context, viewer.principal, asked, export.Format.CSV)
 
 
 @router.post("/recordings/zip")
-def as_zip(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Response:
+def as_zip(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) -> Response:
     """The chosen recordings as they are stored."""
-    return export.zipped(request, desk.context, viewer.principal, Selection(ids=_chosen(form.all("id"))))
+    return export.zipped(request, portal.context, viewer.principal, Selection(ids=_chosen(form.all("id"))))
 
 
 @router.get("/recordings/delete")
-def deletion(request: Request, desk: TheDesk, viewer: Looking) -> Response:
+def deletion(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
     """What would go, and the question why. The address says whereto one comes back: the search."""
-    return _deletion(request, desk, viewer, request.query_params.getlist("id"))
+    return _deletion(request, portal, viewer, request.query_params.getlist("id"))
 
 
 @router.post("/recordings/delete")
-def delete(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Response:
+def delete(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) -> Response:
     """Delete the chosen recordings for good."""
     ids, reason = _chosen(form.all("id")), form.text("reason")
     try:
         if not reason.strip():
             raise InputInvalid("reason", "Say why they may be deleted; the reason is kept on the audit log.")
-        gone = desk.context.disposal.delete(viewer.principal, ids, reason)
+        gone = portal.context.disposal.delete(viewer.principal, ids, reason)
     except InputInvalid as refused:
-        return _deletion(request, desk, viewer, ids, refused, reason)
+        return _deletion(request, portal, viewer, ids, refused, reason)
     done = "versions-remain" if any(left.remains for left in gone) else "deleted"
-    return redirect(_as_typed(request, desk, viewer).address(done=done))
+    return redirect(_as_typed(request, portal, viewer).address(done=done))
 
 
 @router.get("/recordings/{recording_id}/media")
 @router.head("/recordings/{recording_id}/media")
-def media(request: Request, desk: TheDesk, viewer: Looking, recording_id: str, download: bool = False) -> Response:
+def media(request: Request, portal: ThePortal, viewer: SignedIn, recording_id: str, download: bool = False) -> Response:
     """The file as it is stored, or a range of it."""
     action = Action.DOWNLOAD if download else Action.PLAY
-    recording = desk.context.reader.get(viewer.principal, recording_id, action)
+    recording = portal.context.reader.get(viewer.principal, recording_id, action)
     request.state.tenant = recording.tenant_id
-    return deliver(request, desk.proxied, viewer.principal, recording, action)
+    return deliver(request, portal.proxied, viewer.principal, recording, action)
 
 
 @router.get("/recordings/{recording_id}/playable")
 @router.head("/recordings/{recording_id}/playable")
-def playable(request: Request, desk: TheDesk, viewer: Looking, recording_id: str) -> Response:
+def playable(request: Request, portal: ThePortal, viewer: SignedIn, recording_id: str) -> Response:
     """What browsers play of a recording whose format they do not know."""
-    recording = desk.context.reader.get(viewer.principal, recording_id, Action.PLAY)
+    recording = portal.context.reader.get(viewer.principal, recording_id, Action.PLAY)
     request.state.tenant = recording.tenant_id
-    return deliver_playable(request, desk.proxied, viewer.principal, recording)
+    return deliver_playable(request, portal.proxied, viewer.principal, recording)
 
 
 @router.get("/recordings/{recording_id}/waveform")
-def waveform(request: Request, desk: TheDesk, viewer: Looking, recording_id: str) -> Response:
+def waveform(request: Request, portal: ThePortal, viewer: SignedIn, recording_id: str) -> Response:
     """The waveform, one list of [lowest, highest, lowest, ...] a channel; empty where none is kept."""
-    recording = desk.context.reader.get(viewer.principal, recording_id, Action.PLAY)
+    recording = portal.context.reader.get(viewer.principal, recording_id, Action.PLAY)
     try:
         channels = decode(recording.peaks).channels if recording.peaks else ()
     except PeaksMalformed:
@@ -139,14 +139,14 @@ def waveform(request: Request, desk: TheDesk, viewer: Looking, recording_id: str
 # --- the search -----------------------------------------------------------------------------------------------
 
 
-def _answer(request: Request, desk: Desk, viewer: Viewer, template: str) -> Response:
-    reader, who = desk.context.reader, viewer.principal
+def _answer(request: Request, portal: Portal, viewer: Viewer, template: str) -> Response:
+    reader, who = portal.context.reader, viewer.principal
     found: Page[Recording] = Page(())
     count = problem = None
     try:
-        wanted = _wanted(request, desk, viewer)
+        wanted = _wanted(request, portal, viewer)
     except QueryInvalid as refused:
-        wanted, problem = _as_typed(request, desk, viewer), problem_of(refused)
+        wanted, problem = _as_typed(request, portal, viewer), problem_of(refused)
     else:
         try:
             found = reader.search(who, wanted.tenant_ids, wanted.query, wanted.cursor or None, wanted.size)
@@ -155,7 +155,7 @@ def _answer(request: Request, desk: Desk, viewer: Viewer, template: str) -> Resp
                     count = reader.counted(who, wanted.tenant_ids, wanted.query, found, None, MOST_COUNTED)
         except (QueryInvalid, TooManyMatches, SearchTooLong) as refused:
             problem = problem_of(refused)
-    return desk.page(
+    return portal.page(
         request,
         template,
         viewer,
@@ -166,7 +166,7 @@ def _answer(request: Request, desk: Desk, viewer: Viewer, template: str) -> Resp
         count=count,
         searchable=viewer.with_right(Action.SEARCH),
         sizes=PAGE_SIZES,
-        presets=_presets(desk, wanted.zone),
+        presets=_presets(portal, wanted.zone),
         narrowed=bool(set(wanted.values) - {"size", "match", "service"}),
         may_export=viewer.may("export", wanted.tenant),
         may_delete=viewer.may("delete", wanted.tenant),
@@ -174,7 +174,7 @@ def _answer(request: Request, desk: Desk, viewer: Viewer, template: str) -> Resp
     )
 
 
-def _as_typed(request: Request, desk: Desk, viewer: Viewer) -> Wanted:
+def _as_typed(request: Request, portal: Portal, viewer: Viewer) -> Wanted:
     """What the form shows again, understood or not."""
     values = {
         name: value.strip()[:_LONGEST]
@@ -193,8 +193,8 @@ def _as_typed(request: Request, desk: Desk, viewer: Viewer) -> Wanted:
     return Wanted(values, "", tenant, zone, RecordingQuery(number_match=number_match), None)
 
 
-def _wanted(request: Request, desk: Desk, viewer: Viewer) -> Wanted:
-    typed = _as_typed(request, desk, viewer)
+def _wanted(request: Request, portal: Portal, viewer: Viewer) -> Wanted:
+    typed = _as_typed(request, portal, viewer)
     values, tenant, zone = typed.values, typed.tenant, typed.zone
     if "service" in values and tenant is None:
         raise QueryInvalid("There is no such service. Choose one of the list.")
@@ -207,8 +207,8 @@ def _wanted(request: Request, desk: Desk, viewer: Viewer) -> Wanted:
         duration_max_ms=_seconds(values.get("longest"), "longest"),
         sealed={"yes": True, "no": False}.get(values.get("sealed", "")),
     )
-    asked = Asked([tenant.name] if tenant else [], values.get("from", ""), values.get("to", ""), zone, query)
-    tenant_ids, understood_query = understood(desk.context, viewer.principal, asked)
+    asked = SearchParams([tenant.name] if tenant else [], values.get("from", ""), values.get("to", ""), zone, query)
+    tenant_ids, understood_query = resolve(portal.context, viewer.principal, asked)
     return Wanted(values, request.query_params.get("cursor", "")[:500], tenant, zone, understood_query, tenant_ids)
 
 
@@ -222,24 +222,24 @@ def _chosen(ids: list[str]) -> list[str]:
 
 def _deletion(
     request: Request,
-    desk: Desk,
+    portal: Portal,
     viewer: Viewer,
     ids: list[str],
     refused: InputInvalid | None = None,
     reason: str = "",
 ) -> Response:
-    context, who = desk.context, viewer.principal
+    context, who = portal.context, viewer.principal
     found = [context.reader.get(who, one, Action.DELETE) for one in _chosen(ids)]
     for recording in found:  # the page shows what a search does
         context.trail.require(who, Action.SEARCH, recording.tenant_id, "recording", recording.id)
     problem = problem_of(refused) if refused else None
-    return desk.page(
+    return portal.page(
         request,
         "delete.html",
         viewer,
         status=problem.status if problem else 200,
         problem=problem,
-        wanted=_as_typed(request, desk, viewer),
+        wanted=_as_typed(request, portal, viewer),
         rows=list(_rows(found, viewer)),
         reason=reason,
         longest=LONGEST_REASON,
@@ -310,9 +310,9 @@ def _rows(found: Iterable[Recording], viewer: Viewer) -> Iterable[Row]:
         yield Row(recording, tenant, kind, may_play, may_download, may_delete)
 
 
-def _presets(desk: Desk, zone: str) -> list[tuple[str, str, str]]:
+def _presets(portal: Portal, zone: str) -> list[tuple[str, str, str]]:
     """Label, first and last day."""
-    today = desk.context.clock().astimezone(ZoneInfo(zone)).date()
+    today = portal.context.clock().astimezone(ZoneInfo(zone)).date()
     month = today.replace(day=1)
     before = month - timedelta(days=1)
     ranges = (

@@ -12,8 +12,8 @@ from fastapi import APIRouter, Request, Response
 from recpipe.access.principal import Action
 from recpipe.errors import RecpipeError
 from recpipe.model import CertificateState, RecordingQuery, StoreFormat, Tenant
-from recpipe.web.dashboard.desk import Desk, Looking, TheDesk, Viewer, redirect
 from recpipe.web.dashboard.forms import Fields, Form
+from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
 from recpipe.web.deps import tenant_of
 from recpipe.web.errors import problem_of
 
@@ -39,23 +39,23 @@ class Glance:
 
 
 @router.get("/services")
-def services(request: Request, desk: TheDesk, viewer: Looking, find: str = "") -> Response:
+def services(request: Request, portal: ThePortal, viewer: SignedIn, find: str = "") -> Response:
     """Every service, or those whose name holds what was typed."""
     wanted = find.strip().casefold()[:100]
     chosen = [t for t in viewer.tenants if wanted in t.title.casefold() or wanted in t.name.casefold()]
-    return desk.page(
+    return portal.page(
         request,
         "services.html",
         viewer,
-        glances=[glance(desk, viewer, t) for t in chosen[:MOST_SHOWN]],
+        glances=[glance(portal, viewer, t) for t in chosen[:MOST_SHOWN]],
         find=find[:100],
         more=max(0, len(chosen) - MOST_SHOWN),
     )
 
 
-def glance(desk: Desk, viewer: Viewer, tenant: Tenant) -> Glance:
+def glance(portal: Portal, viewer: Viewer, tenant: Tenant) -> Glance:
     """Its state now."""
-    context, now = desk.context, desk.context.clock()
+    context, now = portal.context, portal.context.clock()
     today = now.astimezone(ZoneInfo(tenant.timezone)).date().isoformat()
     sees = viewer.may("search", tenant)
     totals = context.reader.totals(viewer.principal, tenant.id, "", "9999-12-31") if sees else []
@@ -79,17 +79,17 @@ def glance(desk: Desk, viewer: Viewer, tenant: Tenant) -> Glance:
 
 
 @router.get("/services/new")
-def new(request: Request, desk: TheDesk, viewer: Looking) -> Response:
+def new(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
     """The form for a service that does not exist yet."""
-    desk.context.trail.require(viewer.principal, Action.TENANTS)
-    return _form(request, desk, viewer, None, {})
+    portal.context.trail.require(viewer.principal, Action.TENANTS)
+    return _form(request, portal, viewer, None, {})
 
 
 @router.post("/services/new")
-def create(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Response:
+def create(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) -> Response:
     """Make it."""
     try:
-        made = desk.context.tenants.create(
+        made = portal.context.tenants.create(
             viewer.principal,
             form.text("name"),
             title=form.text("title"),
@@ -99,15 +99,15 @@ def create(request: Request, desk: TheDesk, viewer: Looking, form: Form) -> Resp
             aliases=form.lines("aliases"),
         )
     except RecpipeError as refused:
-        return _form(request, desk, viewer, None, _typed(form), refused)
+        return _form(request, portal, viewer, None, _typed(form), refused)
     return redirect(f"/addons?service={made.name}&done=tenant-created")
 
 
 @router.get("/services/{name}/edit")
-def edit(request: Request, desk: TheDesk, viewer: Looking, name: str) -> Response:
+def edit(request: Request, portal: ThePortal, viewer: SignedIn, name: str) -> Response:
     """What an administrator may change of a service."""
-    tenant = tenant_of(desk.context, viewer.principal, name)
-    desk.context.trail.require(viewer.principal, Action.TENANTS, tenant.id)
+    tenant = tenant_of(portal.context, viewer.principal, name)
+    portal.context.trail.require(viewer.principal, Action.TENANTS, tenant.id)
     values = {
         "name": tenant.name,
         "title": tenant.title,
@@ -116,15 +116,15 @@ def edit(request: Request, desk: TheDesk, viewer: Looking, name: str) -> Respons
         "store_format": tenant.store_format.value,
         "aliases": "\n".join(tenant.aliases),
     }
-    return _form(request, desk, viewer, tenant, values)
+    return _form(request, portal, viewer, tenant, values)
 
 
 @router.post("/services/{name}/edit")
-def change(request: Request, desk: TheDesk, viewer: Looking, name: str, form: Form) -> Response:
+def change(request: Request, portal: ThePortal, viewer: SignedIn, name: str, form: Form) -> Response:
     """Change it; what is stored stays as it is."""
-    tenant = tenant_of(desk.context, viewer.principal, name)
+    tenant = tenant_of(portal.context, viewer.principal, name)
     try:
-        desk.context.tenants.change(
+        portal.context.tenants.change(
             viewer.principal,
             tenant.id,
             title=form.text("title"),
@@ -134,7 +134,7 @@ def change(request: Request, desk: TheDesk, viewer: Looking, name: str, form: Fo
             aliases=form.lines("aliases"),
         )
     except RecpipeError as refused:
-        return _form(request, desk, viewer, tenant, _typed(form) | {"name": tenant.name}, refused)
+        return _form(request, portal, viewer, tenant, _typed(form) | {"name": tenant.name}, refused)
     return redirect("/services?done=saved")
 
 
@@ -144,7 +144,7 @@ def _typed(form: Fields) -> dict[str, str]:
 
 def _form(
     request: Request,
-    desk: Desk,
+    portal: Portal,
     viewer: Viewer,
     tenant: Tenant | None,
     values: dict[str, str],
@@ -152,7 +152,7 @@ def _form(
 ) -> Response:
     problem = problem_of(refused) if refused else None
     zones: Collection[str] = sorted(available_timezones())
-    return desk.page(
+    return portal.page(
         request,
         "service-edit.html",
         viewer,

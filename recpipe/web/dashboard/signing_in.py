@@ -15,8 +15,17 @@ from recpipe.access.principal import Principal
 from recpipe.errors import Conflict, CredentialsRejected, InputInvalid, LockedOut, RecpipeError, SecretUnreadable
 from recpipe.model import LinkPurpose
 from recpipe.web.dashboard import letters
-from recpipe.web.dashboard.desk import SIGN_IN, Desk, Looking, TheDesk, keep_session, redirect, set_cookie, viewer_of
 from recpipe.web.dashboard.forms import Form
+from recpipe.web.dashboard.pages import (
+    SIGN_IN,
+    Portal,
+    SignedIn,
+    ThePortal,
+    keep_session,
+    redirect,
+    set_cookie,
+    viewer_of,
+)
 from recpipe.web.dashboard.proving import ends
 from recpipe.web.deps import SESSION_COOKIE, PasswordPlace, cookie_name
 from recpipe.web.errors import Problem, problem_of
@@ -38,7 +47,7 @@ def home(request: Request) -> Response:
 
 
 @router.get(SIGN_IN)
-def sign_in_page(request: Request, desk: TheDesk, next: str = "") -> Response:
+def sign_in_page(request: Request, portal: ThePortal, next: str = "") -> Response:
     """The form; who is signed in already goes on."""
     if request.cookies.get(cookie_name(request, SESSION_COOKIE)) and "done" not in request.query_params:
         try:
@@ -46,52 +55,52 @@ def sign_in_page(request: Request, desk: TheDesk, next: str = "") -> Response:
             return redirect(ours(next))
         except CredentialsRejected:
             pass
-    return desk.page(request, "sign-in.html", next=ours(next, ""), username="")
+    return portal.page(request, "sign-in.html", next=ours(next, ""), username="")
 
 
 @router.post(SIGN_IN)
-def sign_in(request: Request, desk: TheDesk, form: Form, _place: PasswordPlace) -> Response:
+def sign_in(request: Request, portal: ThePortal, form: Form, _place: PasswordPlace) -> Response:
     """Password first; then the code, where there is a second factor."""
     username, wanted = form.text("username"), ours(form.text("next"), "")
     address = address_of(request.scope)
     try:
-        result = desk.context.access.password(username, form.text("password"), address, Door.HTTP, _devices(request))
+        result = portal.context.access.password(username, form.text("password"), address, Door.HTTP, _devices(request))
     except (CredentialsRejected, LockedOut) as refused:
         problem = _refused(refused, "The user name or password is not right. Check both, then try again.")
-        answer = desk.page(
+        answer = portal.page(
             request, "sign-in.html", status=problem.status, problem=problem, next=wanted, username=username
         )
         answer.headers.update(problem.headers)
         return answer
     if result.principal is not None:
-        return _let_in(desk, request, result.principal, wanted)
-    response = desk.page(request, "second-factor.html", next=wanted)
+        return _let_in(portal, request, result.principal, wanted)
+    response = portal.page(request, "second-factor.html", next=wanted)
     return set_cookie(request, response, _TICKET, result.ticket or "", samesite="strict", seconds=_TICKET_SECONDS)
 
 
 @router.post(f"{SIGN_IN}/code")
-def second_factor(request: Request, desk: TheDesk, form: Form) -> Response:
+def second_factor(request: Request, portal: ThePortal, form: Form) -> Response:
     """The code of the authenticator app, or a recovery code."""
     wanted = ours(form.text("next"), "")
     ticket = request.cookies.get(cookie_name(request, _TICKET), "")
     try:
-        principal = desk.context.access.second_factor(
+        principal = portal.context.access.second_factor(
             ticket, form.text("code"), address_of(request.scope), _devices(request)
         )
     except (CredentialsRejected, LockedOut, SecretUnreadable) as refused:
         words = "The code is not right, or was used before. Wait for the next one; after five minutes start again."
         problem = _refused(refused, words)
-        answer = desk.page(request, "second-factor.html", status=problem.status, problem=problem, next=wanted)
+        answer = portal.page(request, "second-factor.html", status=problem.status, problem=problem, next=wanted)
         answer.headers.update(problem.headers)
         return answer
-    response = _let_in(desk, request, principal, wanted)
+    response = _let_in(portal, request, principal, wanted)
     return set_cookie(request, response, _TICKET, "", samesite="strict", seconds=0)
 
 
 @router.post("/sign-out")
-def sign_out(request: Request, desk: TheDesk, viewer: Looking) -> Response:
+def sign_out(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
     """End this session, here and in the browser."""
-    desk.context.access.sessions.end(viewer.principal)
+    portal.context.access.sessions.end(viewer.principal)
     return set_cookie(request, redirect(f"{SIGN_IN}?done=signed-out"), SESSION_COOKIE, "", samesite="lax", seconds=0)
 
 
@@ -99,55 +108,57 @@ def sign_out(request: Request, desk: TheDesk, viewer: Looking) -> Response:
 
 
 @router.get("/register")
-def register_page(request: Request, desk: TheDesk) -> Response:
+def register_page(request: Request, portal: ThePortal) -> Response:
     """Ask for an account."""
-    return _register(request, desk)
+    return _register(request, portal)
 
 
 @router.post("/register")
-def register(request: Request, desk: TheDesk, form: Form) -> Response:
+def register(request: Request, portal: ThePortal, form: Form) -> Response:
     """Send a link to the address; the same answer and the same work whether it has an account or not."""
     email = form.text("username").strip()
     try:
-        if not desk.mail.able:
+        if not portal.mail.able:
             raise Conflict("no-mail", "This portal sends no mail, so nobody can register. Ask for an invitation.")
-        secret = desk.context.registration.ask(email, address_of(request.scope), display_name=form.text("display_name"))
+        secret = portal.context.registration.ask(
+            email, address_of(request.scope), display_name=form.text("display_name")
+        )
     except RecpipeError as refused:
-        return _register(request, desk, refused, email, form.text("display_name"))
-    desk.outbox.put(partial(letters.prove_address, desk, email, secret))
+        return _register(request, portal, refused, email, form.text("display_name"))
+    portal.outbox.put(partial(letters.prove_address, portal, email, secret))
     return redirect(f"{SIGN_IN}?done=registered")
 
 
 @router.get("/register/link")
-def confirm_page(request: Request, desk: TheDesk) -> Response:
+def confirm_page(request: Request, portal: ThePortal) -> Response:
     """Where the letter leads. Opening it does nothing: scanners of mail do that."""
-    return desk.page(request, "register-link.html", code="")
+    return portal.page(request, "register-link.html", code="")
 
 
 @router.post("/register/link")
-def confirm(request: Request, desk: TheDesk, form: Form) -> Response:
+def confirm(request: Request, portal: ThePortal, form: Form) -> Response:
     """The address is proven; an administrator can approve it from now on."""
     code = form.text("code").strip()
     try:
-        user = desk.context.registration.confirm(code, address_of(request.scope))
+        user = portal.context.registration.confirm(code, address_of(request.scope))
     except RecpipeError as refused:
         problem = _refused(refused, "This link is too old. Register again.")
-        return desk.page(request, "register-link.html", status=problem.status, problem=problem, code=code)
+        return portal.page(request, "register-link.html", status=problem.status, problem=problem, code=code)
     if user is not None:
-        desk.outbox.put(partial(letters.registration, desk, user.username))
+        portal.outbox.put(partial(letters.registration, portal, user.username))
     return redirect(f"{SIGN_IN}?done=confirmed")
 
 
 def _register(
-    request: Request, desk: Desk, refused: RecpipeError | None = None, username: str = "", display_name: str = ""
+    request: Request, portal: Portal, refused: RecpipeError | None = None, username: str = "", display_name: str = ""
 ) -> Response:
     problem = problem_of(refused) if refused else None
-    return desk.page(
+    return portal.page(
         request,
         "register.html",
         status=problem.status if problem else 200,
         problem=problem,
-        able=desk.mail.able,
+        able=portal.mail.able,
         username=username,
         display_name=display_name,
     )
@@ -157,80 +168,82 @@ def _register(
 
 
 @router.get("/recover")
-def recover_page(request: Request, desk: TheDesk) -> Response:
+def recover_page(request: Request, portal: ThePortal) -> Response:
     """Having trouble signing in?"""
-    return desk.page(request, "recover.html", able=desk.mail.able)
+    return portal.page(request, "recover.html", able=portal.mail.able)
 
 
 @router.post("/recover")
-def recover(request: Request, desk: TheDesk, form: Form) -> Response:
+def recover(request: Request, portal: ThePortal, form: Form) -> Response:
     """The same answer and the same work for every name; who it means is found out elsewhere."""
     name, address = form.text("name"), address_of(request.scope)
     try:
-        desk.links.ask(name, address)
+        portal.links.ask(name, address)
     except LockedOut as locked:
         problem = problem_of(locked)
-        return desk.page(request, "recover.html", status=problem.status, problem=problem, able=desk.mail.able)
-    if desk.mail.able:
-        desk.outbox.put(partial(letters.recoveries, desk, name, address))
+        return portal.page(request, "recover.html", status=problem.status, problem=problem, able=portal.mail.able)
+    if portal.mail.able:
+        portal.outbox.put(partial(letters.recoveries, portal, name, address))
     return redirect(f"{SIGN_IN}?done=recovery-sent")
 
 
 @router.get("/recover/link")
-def reset_page(request: Request, desk: TheDesk) -> Response:
+def reset_page(request: Request, portal: ThePortal) -> Response:
     """Where the letter leads. The secret is behind the #, so it is in no log; the page moves it into its form."""
-    return desk.page(request, "link.html", purpose="recovery", code="")
+    return portal.page(request, "link.html", purpose="recovery", code="")
 
 
 @router.post("/recover/link")
-def reset(request: Request, desk: TheDesk, form: Form, _place: PasswordPlace) -> Response:
+def reset(request: Request, portal: ThePortal, form: Form, _place: PasswordPlace) -> Response:
     """A new password for whoever has the link."""
-    return _use_link(request, desk, form, LinkPurpose.RECOVERY)
+    return _use_link(request, portal, form, LinkPurpose.RECOVERY)
 
 
 @router.get("/welcome")
-def welcome_page(request: Request, desk: TheDesk) -> Response:
+def welcome_page(request: Request, portal: ThePortal) -> Response:
     """Where an invitation leads."""
-    return desk.page(request, "link.html", purpose="invitation", code="")
+    return portal.page(request, "link.html", purpose="invitation", code="")
 
 
 @router.post("/welcome")
-def welcome(request: Request, desk: TheDesk, form: Form, _place: PasswordPlace) -> Response:
+def welcome(request: Request, portal: ThePortal, form: Form, _place: PasswordPlace) -> Response:
     """The invited person chooses a password."""
-    return _use_link(request, desk, form, LinkPurpose.INVITATION)
+    return _use_link(request, portal, form, LinkPurpose.INVITATION)
 
 
 @router.get(CONFIRM_PATH)
-def confirm_email_page(request: Request, desk: TheDesk) -> Response:
+def confirm_email_page(request: Request, portal: ThePortal) -> Response:
     """Where a letter to a new address leads."""
-    return desk.page(request, "confirm-email.html", code="")
+    return portal.page(request, "confirm-email.html", code="")
 
 
 @router.post(CONFIRM_PATH)
-def confirm_email(request: Request, desk: TheDesk, form: Form) -> Response:
+def confirm_email(request: Request, portal: ThePortal, form: Form) -> Response:
     """Whoever reads letters there confirms it; the address counts from now on."""
     code = form.text("code").strip()
     try:
-        desk.links.confirm_email(code, address_of(request.scope))
+        portal.links.confirm_email(code, address_of(request.scope))
     except CredentialsRejected as refused:
         problem = _refused(refused, "This link was used before, is too old, or another address was asked for since.")
         problem = replace(problem, title="Nothing was changed")
-        return desk.page(request, "confirm-email.html", status=problem.status, problem=problem, code=code)
+        return portal.page(request, "confirm-email.html", status=problem.status, problem=problem, code=code)
     return redirect(f"{SIGN_IN}?done=email-confirmed")
 
 
-def _use_link(request: Request, desk: Desk, form: Form, purpose: LinkPurpose) -> Response:
+def _use_link(request: Request, portal: Portal, form: Form, purpose: LinkPurpose) -> Response:
     code, address = form.text("code").strip(), address_of(request.scope)
     try:
         _same_twice(form.text("password"), form.text("again"))
         if purpose is LinkPurpose.INVITATION:
-            desk.links.accept(code, form.text("password"), address)
+            portal.links.accept(code, form.text("password"), address)
         else:
-            desk.links.reset(code, form.text("password"), address, end_tokens=ends(form)["end_tokens"])
+            portal.links.reset(code, form.text("password"), address, end_tokens=ends(form)["end_tokens"])
     except RecpipeError as refused:
         words = "This link was used before or is too old. Ask for a new one."
         problem = _refused(refused, words) if isinstance(refused, CredentialsRejected) else problem_of(refused)
-        return desk.page(request, "link.html", status=problem.status, problem=problem, purpose=purpose.value, code=code)
+        return portal.page(
+            request, "link.html", status=problem.status, problem=problem, purpose=purpose.value, code=code
+        )
     return redirect(f"{SIGN_IN}?done={'welcome' if purpose is LinkPurpose.INVITATION else 'password-reset'}")
 
 
@@ -248,14 +261,14 @@ def _same_twice(password: str, again: str) -> None:
         raise InputInvalid("again", "The two passwords differ. Type the same one twice.")
 
 
-def _let_in(desk: Desk, request: Request, principal: Principal, wanted: str) -> Response:
+def _let_in(portal: Portal, request: Request, principal: Principal, wanted: str) -> Response:
     """A session of its own for every sign-in: one that somebody planted before is worth nothing."""
     if old := request.cookies.get(cookie_name(request, SESSION_COOKIE)):
         with contextlib.suppress(CredentialsRejected):
-            desk.context.access.sessions.end(desk.context.access.sessions.open(old, principal.address))
+            portal.context.access.sessions.end(portal.context.access.sessions.open(old, principal.address))
     agent = request.headers.get("user-agent", "")
-    secret = desk.context.access.sessions.start(principal, principal.address, agent)
-    devices = desk.context.access.trust(principal, _devices(request))
+    secret = portal.context.access.sessions.start(principal, principal.address, agent)
+    devices = portal.context.access.trust(principal, _devices(request))
     seconds = int(KNOWN_FOR.total_seconds())
     answer = set_cookie(
         request, redirect(wanted or "/"), DEVICE_COOKIE, ".".join(devices), samesite="strict", seconds=seconds

@@ -13,8 +13,8 @@ from recpipe.access.principal import Action
 from recpipe.errors import InputInvalid, RecpipeError
 from recpipe.model import DayTotal
 from recpipe.store.base import Chooses, Store
-from recpipe.web.dashboard.desk import Desk, Looking, TheDesk, Viewer, redirect
 from recpipe.web.dashboard.forms import Form
+from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
 from recpipe.web.errors import problem_of
 
 DAYS = 14
@@ -34,38 +34,38 @@ class Bar:
 
 
 @router.get("/system")
-def system(request: Request, desk: TheDesk, viewer: Looking, cursor: str = "") -> Response:
+def system(request: Request, portal: ThePortal, viewer: SignedIn, cursor: str = "") -> Response:
     """How it goes."""
-    return _page(request, desk, viewer, cursor=cursor)
+    return _page(request, portal, viewer, cursor=cursor)
 
 
 @router.post("/system/quarantine/{entry_id}/retry")
-def retry(request: Request, desk: TheDesk, viewer: Looking, entry_id: str) -> Response:
+def retry(request: Request, portal: ThePortal, viewer: SignedIn, entry_id: str) -> Response:
     """Put the file back, to be tried again."""
     try:
-        desk.context.quarantine.retry(viewer.principal, entry_id)
+        portal.context.quarantine.retry(viewer.principal, entry_id)
     except RecpipeError as refused:
-        return _page(request, desk, viewer, refused)
+        return _page(request, portal, viewer, refused)
     return redirect("/system?done=retried")
 
 
 @router.post("/system/quarantine/{entry_id}/discard")
-def discard(request: Request, desk: TheDesk, viewer: Looking, entry_id: str, form: Form) -> Response:
+def discard(request: Request, portal: ThePortal, viewer: SignedIn, entry_id: str, form: Form) -> Response:
     """Delete the file, with a reason on the audit log."""
     try:
         reason = form.text("reason").strip()
         if not reason:
             raise InputInvalid("reason", "Say why the file may be deleted; the reason is kept on the audit log.")
-        desk.discard(viewer.principal, entry_id, reason)
+        portal.discard(viewer.principal, entry_id, reason)
     except RecpipeError as refused:
-        return _page(request, desk, viewer, refused)
+        return _page(request, portal, viewer, refused)
     return redirect("/system?done=discarded-file")
 
 
 def _page(
-    request: Request, desk: Desk, viewer: Viewer, refused: RecpipeError | None = None, cursor: str = ""
+    request: Request, portal: Portal, viewer: Viewer, refused: RecpipeError | None = None, cursor: str = ""
 ) -> Response:
-    context, who = desk.context, viewer.principal
+    context, who = portal.context, viewer.principal
     context.trail.require(who, Action.SYSTEM)
     now = context.clock()
     with context.catalogue.read() as work:
@@ -81,7 +81,7 @@ def _page(
         if total.day in per_day:
             per_day[total.day] += total.recordings
     problem = problem_of(refused) if refused else None
-    return desk.page(
+    return portal.page(
         request,
         "system.html",
         viewer,

@@ -14,8 +14,8 @@ from recpipe.errors import InputInvalid, ReauthenticationRequired, RecpipeError
 from recpipe.model import Role, UserStatus
 from recpipe.web.dashboard import letters
 from recpipe.web.dashboard.account import NOTIFICATIONS
-from recpipe.web.dashboard.desk import Desk, Looking, TheDesk, Viewer, redirect
 from recpipe.web.dashboard.forms import Fields, Form
+from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
 from recpipe.web.dashboard.proving import ends, proof_of, told
 from recpipe.web.deps import PasswordPlace
 
@@ -25,27 +25,27 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/users")
-def users(request: Request, desk: TheDesk, viewer: Looking) -> Response:
+def users(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
     """Everybody this person may manage; who waits for approval comes first."""
-    found = desk.context.accounts.list(viewer.principal)
+    found = portal.context.accounts.list(viewer.principal)
     names = {t.id: t.title for t in viewer.tenants}
     order = sorted(found, key=lambda a: (a.user.status is not UserStatus.REGISTERED, a.user.username.casefold()))
-    return desk.page(request, "users.html", viewer, accounts=order, names=names)
+    return portal.page(request, "users.html", viewer, accounts=order, names=names)
 
 
 @router.get("/users/new")
-def new(request: Request, desk: TheDesk, viewer: Looking) -> Response:
+def new(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
     """The form for somebody new."""
-    desk.context.accounts.list(viewer.principal)
-    return _form(request, desk, viewer, None)
+    portal.context.accounts.list(viewer.principal)
+    return _form(request, portal, viewer, None)
 
 
 @router.post("/users/new")
 def create(
-    request: Request, desk: TheDesk, viewer: Looking, form: Form, later: BackgroundTasks, _place: PasswordPlace
+    request: Request, portal: ThePortal, viewer: SignedIn, form: Form, later: BackgroundTasks, _place: PasswordPlace
 ) -> Response:
     """Invite somebody, or make a user of a program."""
-    accounts, by = desk.context.accounts, viewer.principal
+    accounts, by = portal.context.accounts, viewer.principal
     try:
         role = _role(form)
         grants = _grants(form, viewer, role)
@@ -54,28 +54,28 @@ def create(
                 by, form.text("username"), role, grants=grants, email=form.text("email"), proof=proof_of(form)
             )
             return redirect(f"/users/{made.user.id}?done=user-created")
-        link = desk.links.invite(
+        link = portal.links.invite(
             by, form.text("username"), role, grants=grants, email=form.text("email"), proof=proof_of(form)
         )
     except RecpipeError as refused:
-        return _form(request, desk, viewer, None, refused=refused, typed=form)
-    return _invited(request, desk, viewer, link)
+        return _form(request, portal, viewer, None, refused=refused, typed=form)
+    return _invited(request, portal, viewer, link)
 
 
 @router.get("/users/{user_id}")
-def edit(request: Request, desk: TheDesk, viewer: Looking, user_id: str) -> Response:
+def edit(request: Request, portal: ThePortal, viewer: SignedIn, user_id: str) -> Response:
     """One user."""
     if user_id == viewer.user.id:
         return redirect("/account")
-    return _form(request, desk, viewer, desk.context.accounts.get(viewer.principal, user_id))
+    return _form(request, portal, viewer, portal.context.accounts.get(viewer.principal, user_id))
 
 
 @router.post("/users/{user_id}")
 def change(
-    request: Request, desk: TheDesk, viewer: Looking, user_id: str, form: Form, _place: PasswordPlace
+    request: Request, portal: ThePortal, viewer: SignedIn, user_id: str, form: Form, _place: PasswordPlace
 ) -> Response:
     """Role, status, services and actions, address, letters; who registered is approved by an invitation."""
-    accounts, by = desk.context.accounts, viewer.principal
+    accounts, by = portal.context.accounts, viewer.principal
     before, proof = accounts.get(by, user_id), proof_of(form)
     try:
         role = _role(form)
@@ -91,62 +91,62 @@ def change(
             proof=proof,
         )
         if form.on("approve"):
-            return _invited(request, desk, viewer, desk.links.invite_again(by, user_id, proof))
+            return _invited(request, portal, viewer, portal.links.invite_again(by, user_id, proof))
     except RecpipeError as refused:
-        return _form(request, desk, viewer, before, refused=refused, typed=form)
+        return _form(request, portal, viewer, before, refused=refused, typed=form)
     waits = changed.user.email_pending not in ("", before.user.email_pending)
     return redirect(f"/users?done={'email-asked' if waits else 'saved'}")
 
 
 @router.post("/users/{user_id}/invite")
 def invite(
-    request: Request, desk: TheDesk, viewer: Looking, user_id: str, form: Form, _place: PasswordPlace
+    request: Request, portal: ThePortal, viewer: SignedIn, user_id: str, form: Form, _place: PasswordPlace
 ) -> Response:
     """A fresh invitation; the one before is worth nothing."""
     try:
-        link = desk.links.invite_again(viewer.principal, user_id, proof_of(form))
+        link = portal.links.invite_again(viewer.principal, user_id, proof_of(form))
     except ReauthenticationRequired as refused:
-        return _refused(request, desk, viewer, user_id, refused)
-    return _invited(request, desk, viewer, link)
+        return _refused(request, portal, viewer, user_id, refused)
+    return _invited(request, portal, viewer, link)
 
 
 @router.post("/users/{user_id}/password")
 def password(
-    request: Request, desk: TheDesk, viewer: Looking, user_id: str, form: Form, _place: PasswordPlace
+    request: Request, portal: ThePortal, viewer: SignedIn, user_id: str, form: Form, _place: PasswordPlace
 ) -> Response:
     """A new password, shown once."""
     proof = proof_of(form)
     try:
-        made = desk.context.accounts.set_password(viewer.principal, user_id, None, proof=proof, **ends(form))
+        made = portal.context.accounts.set_password(viewer.principal, user_id, None, proof=proof, **ends(form))
     except ReauthenticationRequired as refused:
-        return _refused(request, desk, viewer, user_id, refused)
-    account = desk.context.accounts.get(viewer.principal, user_id)
-    return _form(request, desk, viewer, account, secret=made.password, shown_as="password")
+        return _refused(request, portal, viewer, user_id, refused)
+    account = portal.context.accounts.get(viewer.principal, user_id)
+    return _form(request, portal, viewer, account, secret=made.password, shown_as="password")
 
 
 @router.post("/users/{user_id}/end-sessions")
-def end_sessions(desk: TheDesk, viewer: Looking, user_id: str) -> Response:
+def end_sessions(portal: ThePortal, viewer: SignedIn, user_id: str) -> Response:
     """Sign somebody out everywhere."""
-    desk.context.accounts.end_sessions(viewer.principal, user_id)
+    portal.context.accounts.end_sessions(viewer.principal, user_id)
     return redirect(f"/users/{user_id}?done=user-sessions-ended")
 
 
 @router.post("/users/{user_id}/second-factor/off")
 def second_factor_off(
-    request: Request, desk: TheDesk, viewer: Looking, user_id: str, form: Form, _place: PasswordPlace
+    request: Request, portal: ThePortal, viewer: SignedIn, user_id: str, form: Form, _place: PasswordPlace
 ) -> Response:
     """For somebody who lost phone and recovery codes."""
     try:
-        desk.second_factor.reset(viewer.principal, user_id, proof_of(form))
+        portal.second_factor.reset(viewer.principal, user_id, proof_of(form))
     except ReauthenticationRequired as refused:
-        return _refused(request, desk, viewer, user_id, refused)
+        return _refused(request, portal, viewer, user_id, refused)
     return redirect(f"/users/{user_id}?done=second-factor-reset")
 
 
 @router.post("/users/{user_id}/remove")
-def remove(desk: TheDesk, viewer: Looking, user_id: str) -> Response:
+def remove(portal: ThePortal, viewer: SignedIn, user_id: str) -> Response:
     """Delete a user; the audit log keeps the name."""
-    desk.context.accounts.remove(viewer.principal, user_id)
+    portal.context.accounts.remove(viewer.principal, user_id)
     return redirect("/users?done=user-removed")
 
 
@@ -155,23 +155,23 @@ def remove(desk: TheDesk, viewer: Looking, user_id: str) -> Response:
 
 @router.post("/users/{user_id}/tokens")
 def create_token(
-    request: Request, desk: TheDesk, viewer: Looking, user_id: str, form: Form, _place: PasswordPlace
+    request: Request, portal: ThePortal, viewer: SignedIn, user_id: str, form: Form, _place: PasswordPlace
 ) -> Response:
     """A token for a program, shown once."""
-    account = desk.context.accounts.get(viewer.principal, user_id)
+    account = portal.context.accounts.get(viewer.principal, user_id)
     try:
-        made = desk.context.tokens.create(
+        made = portal.context.tokens.create(
             viewer.principal, user_id, form.text("label"), form.all("scope"), proof=proof_of(form)
         )
     except RecpipeError as refused:
-        return _form(request, desk, viewer, account, refused=refused)
-    return _form(request, desk, viewer, account, secret=made.secret, shown_as="token")
+        return _form(request, portal, viewer, account, refused=refused)
+    return _form(request, portal, viewer, account, secret=made.secret, shown_as="token")
 
 
 @router.post("/users/{user_id}/tokens/{token_id}/revoke")
-def revoke_token(desk: TheDesk, viewer: Looking, user_id: str, token_id: str) -> Response:
+def revoke_token(portal: ThePortal, viewer: SignedIn, user_id: str, token_id: str) -> Response:
     """End a token within a second."""
-    desk.context.tokens.revoke(viewer.principal, token_id)
+    portal.context.tokens.revoke(viewer.principal, token_id)
     return redirect(f"/users/{user_id}?done=saved")
 
 
@@ -201,20 +201,22 @@ def _grants(form: Fields, viewer: Viewer, role: Role) -> dict[str, list[str]]:
     return {tenant.id: actions for tenant, actions in grants.items()}
 
 
-def _refused(request: Request, desk: Desk, viewer: Viewer, user_id: str, refused: ReauthenticationRequired) -> Response:
-    return _form(request, desk, viewer, desk.context.accounts.get(viewer.principal, user_id), refused=refused)
+def _refused(
+    request: Request, portal: Portal, viewer: Viewer, user_id: str, refused: ReauthenticationRequired
+) -> Response:
+    return _form(request, portal, viewer, portal.context.accounts.get(viewer.principal, user_id), refused=refused)
 
 
-def _invited(request: Request, desk: Desk, viewer: Viewer, link: LinkFor) -> Response:
-    sent = letters.invitation(desk, link)
-    return desk.page(
-        request, "invited.html", viewer, user=link.user, link=letters.invitation_link(desk, link), sent=sent
+def _invited(request: Request, portal: Portal, viewer: Viewer, link: LinkFor) -> Response:
+    sent = letters.invitation(portal, link)
+    return portal.page(
+        request, "invited.html", viewer, user=link.user, link=letters.invitation_link(portal, link), sent=sent
     )
 
 
 def _form(
     request: Request,
-    desk: Desk,
+    portal: Portal,
     viewer: Viewer,
     account: Account | None,
     *,
@@ -233,8 +235,8 @@ def _form(
     if typed is not None:
         values = {name: typed.text(name, value) for name, value in values.items()}
         granted = {tenant_id: typed.all(f"action-{tenant_id}") for tenant_id in typed.all("tenant")}
-    tokens = desk.context.tokens.list(viewer.principal, account.user.id) if account else []
-    return desk.page(
+    tokens = portal.context.tokens.list(viewer.principal, account.user.id) if account else []
+    return portal.page(
         request,
         "user-edit.html",
         viewer,
@@ -247,7 +249,7 @@ def _form(
         roles=[r for r in Role if r is not Role.ADMINISTRATOR or viewer.principal.unlimited],
         notifications=NOTIFICATIONS,
         tokens=tokens,
-        live=[t for t in tokens if account and token_lives(t, account.user, desk.context.clock())],
+        live=[t for t in tokens if account and token_lives(t, account.user, portal.context.clock())],
         secret=secret,
         shown_as=shown_as,
     )

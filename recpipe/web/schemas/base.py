@@ -22,16 +22,16 @@ def _utc(moment: datetime) -> datetime:
 
 
 Moment = Annotated[datetime, AfterValidator(_utc)]  # in UTC, which it means where it names no offset
-Line = Annotated[str, Field(max_length=255), AfterValidator(_clean)]  # one line of text
+SingleLine = Annotated[str, Field(max_length=255), AfterValidator(_clean)]  # one line of text
 
 
-class Given(BaseModel):
+class ResponseModel(BaseModel):
     """Base of what is given."""
 
     model_config = ConfigDict(frozen=True)
 
 
-class Taken(BaseModel):
+class RequestModel(BaseModel):
     """Base of what is taken: a field that is not known is an error, not a wish that goes unheard."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,14 +40,14 @@ class Taken(BaseModel):
 Item = TypeVar("Item")
 
 
-class Listed(Given, Generic[Item]):
+class Listed(ResponseModel, Generic[Item]):
     """A list, or one page of it."""
 
     items: list[Item]
     next: str | None = Field(None, description="pass it as `cursor` for the next page; null on the last")
 
 
-class ProblemDocument(Given):
+class ProblemDocument(ResponseModel):
     """Every error. Source: RFC 9457."""
 
     model_config = ConfigDict(

@@ -21,10 +21,10 @@ from recpipe.model import (
     Token,
     UserStatus,
 )
-from recpipe.web.schemas.base import Given, Line, Moment, Taken
+from recpipe.web.schemas.base import Moment, RequestModel, ResponseModel, SingleLine
 
 
-class Proving(Taken):
+class Proving(RequestModel):
     """What a person in a web session sends along with whatever opens a way in. Tokens have none to send."""
 
     current_password: str | None = Field(None, max_length=256, description="the caller's own")
@@ -35,7 +35,7 @@ class Proving(Taken):
         return Proof(self.current_password or "", self.code or "")
 
 
-class AuditGiven(Given):
+class AuditResponse(ResponseModel):
     """One event."""
 
     at: datetime
@@ -48,11 +48,11 @@ class AuditGiven(Given):
     detail: dict[str, Any]
 
     @classmethod
-    def of(cls, happened: AuditEvent) -> AuditGiven:
+    def of(cls, happened: AuditEvent) -> AuditResponse:
         return cls.model_validate(happened, from_attributes=True)
 
 
-class QuarantinedGiven(Given):
+class QuarantinedResponse(ResponseModel):
     """One file that waits for a person."""
 
     id: str
@@ -68,18 +68,18 @@ class QuarantinedGiven(Given):
     size_bytes: int
 
     @classmethod
-    def of(cls, entry: Quarantined) -> QuarantinedGiven:
+    def of(cls, entry: Quarantined) -> QuarantinedResponse:
         return cls.model_validate(entry, from_attributes=True)
 
 
-class RetriedGiven(Given):
+class RetriedResponse(ResponseModel):
     """What a retry did."""
 
-    entry: QuarantinedGiven
+    entry: QuarantinedResponse
     back_in_spool: bool = Field(description="false: it had never left, and is tried again by itself")
 
 
-class FtpAccountGiven(Given):
+class FtpAccountResponse(ResponseModel):
     """One FTP account. Its password is shown once, when it is made."""
 
     id: str
@@ -95,75 +95,75 @@ class FtpAccountGiven(Given):
     last_login_at: datetime | None
 
     @classmethod
-    def of(cls, account: FtpAccount) -> FtpAccountGiven:
+    def of(cls, account: FtpAccount) -> FtpAccountResponse:
         return cls.model_validate(account, from_attributes=True)
 
 
-class FtpAccountWanted(Proving):
+class FtpAccountRequest(Proving):
     """A new FTP account; without a password one is made."""
 
-    username: Line = Field(min_length=1, examples=["acme-office"])
+    username: SingleLine = Field(min_length=1, examples=["acme-office"])
     password: str | None = Field(None, max_length=256)
     kind: FtpAccountKind = FtpAccountKind.READER
-    spool: Line = Field("", description="of an uploader: where it writes")
-    allowed_networks: list[Line] = Field([], max_length=50, examples=[["192.0.2.0/24"]])
-    extension: Line = Field("", max_length=100, description="of a reader: only this extension's calls")
+    spool: SingleLine = Field("", description="of an uploader: where it writes")
+    allowed_networks: list[SingleLine] = Field([], max_length=50, examples=[["192.0.2.0/24"]])
+    extension: SingleLine = Field("", max_length=100, description="of a reader: only this extension's calls")
     direction: Direction | None = None
 
 
-class FtpAccountChange(Taken):
+class FtpAccountChange(RequestModel):
     """What is left out stays. Live sessions of the account end."""
 
     enabled: bool | None = None
-    allowed_networks: list[Line] | None = Field(None, max_length=50)
-    extension: Line | None = Field(None, max_length=100)
+    allowed_networks: list[SingleLine] | None = Field(None, max_length=50)
+    extension: SingleLine | None = Field(None, max_length=100)
     direction: Direction | None = Field(None, description="null takes the limit away")
 
 
-class PasswordWanted(Proving):
+class PasswordRequest(Proving):
     """A new password; without one it is made."""
 
     password: str | None = Field(None, max_length=256)
 
 
-class UserPasswordWanted(PasswordWanted):
+class UserPasswordRequest(PasswordRequest):
     """A new password, and what ends with the old one. FTP accounts have passwords of their own and are not touched."""
 
     end_sessions: bool = Field(True, description="the user's web sessions; of one's own all others")
     end_tokens: bool = Field(True, description="the user's API tokens")
 
 
-class FtpPasswordGiven(Given):
+class FtpPasswordResponse(ResponseModel):
     """An account, and its password if it was made: shown this once."""
 
-    account: FtpAccountGiven
+    account: FtpAccountResponse
     password: str | None
 
 
-class GrantGiven(Given):
+class GrantResponse(ResponseModel):
     """What a user may do with a tenant; no actions: whatever its role allows."""
 
     tenant_id: str
     actions: list[str]
 
 
-class GrantWanted(Taken):
+class GrantRequest(RequestModel):
     """What a user shall be allowed."""
 
-    tenant: Line = Field(description="name or id", examples=["acme"])
+    tenant: SingleLine = Field(description="name or id", examples=["acme"])
     actions: list[Action] = Field([], max_length=20, description="none: whatever the role allows")
 
 
-class UserWanted(Proving):
+class UserRequest(Proving):
     """A new user."""
 
-    username: Line = Field(min_length=1, examples=["ann@example.com"])
+    username: SingleLine = Field(min_length=1, examples=["ann@example.com"])
     role: Role
-    grants: list[GrantWanted] = Field([], max_length=1000)
+    grants: list[GrantRequest] = Field([], max_length=1000)
     password: str | None = Field(None, max_length=256)
     generate: bool = Field(False, description="make a password")
-    email: Line = ""
-    display_name: Line = ""
+    email: SingleLine = ""
+    display_name: SingleLine = ""
     status: UserStatus = UserStatus.ACTIVE
 
 
@@ -172,12 +172,12 @@ class UserChange(Proving):
 
     role: Role | None = None
     status: UserStatus | None = None
-    grants: list[GrantWanted] | None = Field(None, max_length=1000)
-    email: Line | None = None
-    display_name: Line | None = None
+    grants: list[GrantRequest] | None = Field(None, max_length=1000)
+    email: SingleLine | None = None
+    display_name: SingleLine | None = None
 
 
-class UserGiven(Given):
+class UserResponse(ResponseModel):
     """One user."""
 
     id: str
@@ -190,10 +190,10 @@ class UserGiven(Given):
     second_factor: bool
     created_at: datetime
     last_login_at: datetime | None
-    grants: list[GrantGiven]
+    grants: list[GrantResponse]
 
     @classmethod
-    def of(cls, account: Account) -> UserGiven:
+    def of(cls, account: Account) -> UserResponse:
         user = account.user
         return cls(
             id=user.id,
@@ -206,24 +206,24 @@ class UserGiven(Given):
             second_factor=bool(user.totp_secret),
             created_at=user.created_at,
             last_login_at=user.last_login_at,
-            grants=[GrantGiven(tenant_id=g.tenant_id, actions=list(g.actions)) for g in account.grants],
+            grants=[GrantResponse(tenant_id=g.tenant_id, actions=list(g.actions)) for g in account.grants],
         )
 
 
-class UserPasswordGiven(Given):
+class UserPasswordResponse(ResponseModel):
     """A user, and its password if it was made: shown this once."""
 
-    user: UserGiven
+    user: UserResponse
     password: str | None
 
 
-class Ended(Given):
+class Ended(ResponseModel):
     """How many web sessions were ended."""
 
     sessions: int
 
 
-class MayGiven(Given):
+class MayResponse(ResponseModel):
     """What the caller may do with a tenant."""
 
     tenant: str
@@ -231,20 +231,20 @@ class MayGiven(Given):
     actions: list[Action]
 
 
-class MeGiven(Given):
+class MeResponse(ResponseModel):
     """Who the caller is."""
 
     user_id: str = Field(description="of the person, also behind a token")
     name: str
     role: Role | None
-    tenants: list[MayGiven]
+    tenants: list[MayResponse]
 
 
-class TokenWanted(Proving):
+class TokenRequest(Proving):
     """A new token."""
 
-    label: Line = Field(min_length=1, max_length=100, examples=["nightly export"])
-    scopes: list[Line] = Field(
+    label: SingleLine = Field(min_length=1, max_length=100, examples=["nightly export"])
+    scopes: list[SingleLine] = Field(
         min_length=1,
         max_length=100,
         description="actions, and optionally `tenant:ID` and `spool:NAME`",
@@ -253,7 +253,7 @@ class TokenWanted(Proving):
     expires_at: Moment | None = None
 
 
-class TokenGiven(Given):
+class TokenResponse(ResponseModel):
     """One API token. The token itself is shown once, when it is made."""
 
     id: str
@@ -269,12 +269,12 @@ class TokenGiven(Given):
     revoked_at: datetime | None
 
     @classmethod
-    def of(cls, token: Token) -> TokenGiven:
+    def of(cls, token: Token) -> TokenResponse:
         return cls.model_validate(token, from_attributes=True)
 
 
-class NewTokenGiven(Given):
+class NewTokenResponse(ResponseModel):
     """A token: `secret` is shown this once."""
 
-    token: TokenGiven
+    token: TokenResponse
     secret: str = Field(description="send it as `Authorization: Bearer ...`")

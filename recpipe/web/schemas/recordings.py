@@ -7,12 +7,12 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from recpipe.disposal import LONGEST_REASON
 from recpipe.model import FORMATS, UNKNOWN_TYPE, Direction, Recording
-from recpipe.web.schemas.base import Given, Line, Taken
+from recpipe.recordings.deletion import LONGEST_REASON
+from recpipe.web.schemas.base import RequestModel, ResponseModel, SingleLine
 
 
-class EnvelopeGiven(Given):
+class EnvelopeResponse(ResponseModel):
     """Where the ciphertext lies, so that a range of it can be decrypted."""
 
     content_offset: int = Field(description="first byte of the ciphertext in the file")
@@ -21,7 +21,7 @@ class EnvelopeGiven(Given):
     fingerprints: list[str] = Field(description="SHA-256 of each certificate it was sealed for")
 
 
-class RecordingGiven(Given):
+class RecordingResponse(ResponseModel):
     """One recording. Texts are as the PBX wrote them: treat them as data, never as markup."""
 
     model_config = ConfigDict(
@@ -97,11 +97,11 @@ class RecordingGiven(Given):
     content_size_bytes: int = Field(description="after decrypting; the same as `size_bytes` when not sealed")
     content_sha256: str
     media_url: str
-    envelope: EnvelopeGiven | None
+    envelope: EnvelopeResponse | None
     flags: list[str] = Field(description="such as `repaired-header`, `truncated`")
 
     @classmethod
-    def of(cls, recording: Recording, tenant: str) -> RecordingGiven:
+    def of(cls, recording: Recording, tenant: str) -> RecordingResponse:
         facts, envelope = recording.facts, recording.envelope
         return cls.model_construct(
             id=recording.id,
@@ -134,7 +134,7 @@ class RecordingGiven(Given):
             media_url=f"/api/v1/recordings/{recording.id}/media",
             envelope=None
             if envelope is None
-            else EnvelopeGiven.model_construct(
+            else EnvelopeResponse.model_construct(
                 content_offset=envelope.content_offset,
                 content_bytes=envelope.content_bytes,
                 iv=envelope.iv.hex(),
@@ -149,10 +149,10 @@ def media_type(recording: Recording) -> str:
     return UNKNOWN_TYPE if recording.sealed else FORMATS[recording.audio.container].media_type
 
 
-class RecordingList(Given):
+class RecordingList(ResponseModel):
     """One page of a search."""
 
-    items: list[RecordingGiven]
+    items: list[RecordingResponse]
     next: str | None = Field(description="pass it as `cursor` for the next page; null on the last")
     count: int | None = Field(description="how many there are in all, counted no further than 1,000; null if not asked")
     count_capped: bool = Field(description="true: there are more than `count`, or not all were looked at")
@@ -162,7 +162,7 @@ class RecordingList(Given):
     )
 
 
-class Selection(Taken):
+class Selection(RequestModel):
     """Recordings to be packed."""
 
     ids: list[Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]] = Field(
@@ -170,15 +170,15 @@ class Selection(Taken):
     )
 
 
-class Deletion(Taken):
+class Deletion(RequestModel):
     """Why a recording is deleted. In the body, since addresses are logged by proxies."""
 
-    reason: Annotated[Line, Field(max_length=LONGEST_REASON)] = Field(
+    reason: Annotated[SingleLine, Field(max_length=LONGEST_REASON)] = Field(
         "", description="kept on the audit log: no name or number belongs in it", examples=["erasure request 4711"]
     )
 
 
-class Remains(Given):
+class Remains(ResponseModel):
     """What is left of a deleted recording."""
 
     remains: str = Field(
@@ -188,7 +188,7 @@ class Remains(Given):
     )
 
 
-class UploadGiven(Given):
+class UploadResponse(ResponseModel):
     """A file that is safe in a spool and will be ingested."""
 
     spool: str

@@ -9,10 +9,10 @@ from pydantic import Field
 from keys.certificate import Certificate
 from recpipe.model import CertificateState, StoreFormat, Tenant, TenantCertificate
 from recpipe.web.schemas import examples
-from recpipe.web.schemas.base import Given, Line, Taken
+from recpipe.web.schemas.base import RequestModel, ResponseModel, SingleLine
 
 
-class TenantGiven(Given):
+class TenantResponse(ResponseModel):
     """One tenant."""
 
     id: str
@@ -29,32 +29,32 @@ class TenantGiven(Given):
     created_at: datetime
 
     @classmethod
-    def of(cls, tenant: Tenant) -> TenantGiven:
+    def of(cls, tenant: Tenant) -> TenantResponse:
         return cls.model_validate(tenant, from_attributes=True)
 
 
-class TenantWanted(Taken):
+class TenantRequest(RequestModel):
     """A new tenant."""
 
-    name: Line = Field(min_length=1, examples=["acme"])
-    title: Line = ""
-    timezone: Line = Field("UTC", examples=["Europe/London"])
-    region: Line = Field("", description="ISO 3166 code that national numbers are read in", examples=["GB"])
+    name: SingleLine = Field(min_length=1, examples=["acme"])
+    title: SingleLine = ""
+    timezone: SingleLine = Field("UTC", examples=["Europe/London"])
+    region: SingleLine = Field("", description="ISO 3166 code that national numbers are read in", examples=["GB"])
     store_format: StoreFormat = StoreFormat.SOURCE
-    aliases: list[Line] = Field([], max_length=100)
+    aliases: list[SingleLine] = Field([], max_length=100)
 
 
-class TenantChange(Taken):
+class TenantChange(RequestModel):
     """What is left out stays."""
 
-    title: Line | None = None
-    timezone: Line | None = None
-    region: Line | None = None
+    title: SingleLine | None = None
+    timezone: SingleLine | None = None
+    region: SingleLine | None = None
     store_format: StoreFormat | None = None
-    aliases: list[Line] | None = Field(None, max_length=100)
+    aliases: list[SingleLine] | None = Field(None, max_length=100)
 
 
-class Switch(Taken):
+class Switch(RequestModel):
     """On or off."""
 
     on: bool
@@ -66,33 +66,33 @@ class RecordingSwitch(Switch):
     agreed: bool = False
 
 
-class Pasted(Taken):
+class Pasted(RequestModel):
     """A certificate, public key or PKCS#7 bundle, PEM or DER in base64, with whatever was pasted around it."""
 
     pasted: str = Field(max_length=200_000, examples=[examples.CERTIFICATE])
 
 
-class CertificateWanted(Pasted):
+class CertificateRequest(Pasted):
     """A new certificate of a tenant."""
 
-    label: Line = Field("", max_length=100)
+    label: SingleLine = Field("", max_length=100)
     vouch: bool = Field(False, description="an administrator answers for the key in place of the proof")
 
 
-class Answer(Taken):
+class Answer(RequestModel):
     """The code that was inside challenge.enc."""
 
     answer: str = Field(min_length=1, max_length=1000)
 
 
-class WarningGiven(Given):
+class WarningResponse(ResponseModel):
     """Something to know about a certificate that is taken all the same."""
 
     code: str
     message: str
 
 
-class CheckedGiven(Given):
+class CheckedResponse(ResponseModel):
     """What a pasted certificate is."""
 
     fingerprint: str
@@ -103,14 +103,14 @@ class CheckedGiven(Given):
     not_before: datetime
     not_after: datetime
     synthesised: bool
-    warnings: list[WarningGiven]
+    warnings: list[WarningResponse]
 
     @classmethod
-    def of(cls, vetted: Certificate) -> CheckedGiven:
+    def of(cls, vetted: Certificate) -> CheckedResponse:
         return cls.model_validate(vetted, from_attributes=True)
 
 
-class CertificateGiven(Given):
+class CertificateResponse(ResponseModel):
     """One certificate of a tenant."""
 
     id: str
@@ -128,13 +128,13 @@ class CertificateGiven(Given):
     decided_by: str
 
     @classmethod
-    def of(cls, held: TenantCertificate) -> CertificateGiven:
+    def of(cls, held: TenantCertificate) -> CertificateResponse:
         return cls.model_validate(held, from_attributes=True)
 
 
-class AddedGiven(Given):
+class AddedResponse(ResponseModel):
     """A certificate that was added, and the proof that is still owed."""
 
-    certificate: CertificateGiven
-    warnings: list[WarningGiven]
+    certificate: CertificateResponse
+    warnings: list[WarningResponse]
     challenge: str | None = Field(description="base64 of challenge.enc; null when vouched for")

@@ -10,6 +10,7 @@ from recpipe.access import identity
 from recpipe.access.accounts import Accounts
 from recpipe.access.api_tokens import ApiTokens
 from recpipe.access.at_rest import AtRest
+from recpipe.access.audit import AuditTrail
 from recpipe.access.ftp_accounts import FtpAccounts
 from recpipe.access.links import Links
 from recpipe.access.login import Access, Door
@@ -19,16 +20,15 @@ from recpipe.access.principal import Principal, operator
 from recpipe.access.reauthentication import Proof
 from recpipe.access.registration import Registration
 from recpipe.access.second_factor import SecondFactor
-from recpipe.access.tenants import Tenants
 from recpipe.access.totp_secrets import TotpSecrets
-from recpipe.access.trail import Trail
 from recpipe.catalogue import Catalogue
-from recpipe.disposal import Disposal
-from recpipe.keyring import Keyring
 from recpipe.mail import Mailer
 from recpipe.model import AuditEvent, Role, Tenant, User
-from recpipe.reader import Reader
+from recpipe.recordings.deletion import RecordingDeletion
+from recpipe.recordings.reader import Reader
 from recpipe.store.memory import MemoryStore
+from recpipe.tenants.keyring import Keyring
+from recpipe.tenants.tenants import Tenants
 from tests.services.sqlite import new_catalogue
 
 ADDRESS = "192.0.2.7"
@@ -58,7 +58,7 @@ class World:
         self.passwords = CountingPasswords()
         self.store = MemoryStore()
         self.root = operator("root")
-        self.trail = Trail(self.catalogue, self.clock)
+        self.trail = AuditTrail(self.catalogue, self.clock)
         self.at_rest = AtRest(lambda: INSTALLATION_KEY)
         self.totp_secrets = TotpSecrets(self.at_rest)
         self.access = Access(self.catalogue, self.clock, self.passwords, self.trail, self.totp_secrets)
@@ -74,7 +74,7 @@ class World:
         self.tenants = Tenants(self.catalogue, self.clock, self.trail)
         self.keyring = Keyring(self.catalogue, self.clock, self.trail)
         self.reader = Reader(self.catalogue, self.store, self.clock, self.trail)
-        self.disposal = Disposal(self.catalogue, self.store, self.reader, self.clock)
+        self.disposal = RecordingDeletion(self.catalogue, self.store, self.reader, self.clock)
 
     def clock(self) -> datetime:
         return self.now

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from recpipe.catalogue import search
-from recpipe.reader import path_of
-from recpipe.web.schemas import RecordingGiven
+from recpipe.recordings.reader import path_of
+from recpipe.web.schemas import RecordingResponse
 from tests.contracts.catalogue_samples import a_recording, a_tenant
 from tests.services.need import tool
 from tests.unit.cli.conftest import Cli
@@ -23,7 +23,7 @@ def found(cli: Cli, *words: str) -> list[str]:
 
 
 def test_a_recording_has_the_fields_of_the_api(cli: Cli, calls: list[Any]) -> None:
-    assert set(calls[0]) == set(RecordingGiven.model_fields)
+    assert set(calls[0]) == set(RecordingResponse.model_fields)
     assert calls[0]["tenant"] == "acme"
     assert calls[0]["started_at"] == "2025-03-27T08:25:17Z"
     assert calls[0]["caller_e164"] == "+493012340001"

@@ -71,7 +71,7 @@ def test_a_look_that_was_interrupted_goes_on(cli: Cli, calls: list[Any], monkeyp
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("recpipe.verify._Look.at_objects", interrupted)
+        patched.setattr("recpipe.recordings.verify._Look.at_objects", interrupted)
         assert "verify --resume goes on from there" in cli.run("verify", code=130).err
     kept = cli.home / "recpipe-data/verify.json"
     assert kept.stat().st_mode & 0o777 == 0o600

@@ -17,7 +17,7 @@ from ftp.filesystem import CHECKSUMS, Recordings, _Checksums, absolute, matching
 from ftp.listing import Entry
 from recpipe.errors import InputInvalid, NotFound
 from recpipe.model import DayEntry
-from recpipe.reader import checksum_line
+from recpipe.recordings.reader import checksum_line
 from tests.integration.ftp_world import DAY, FtpWorld, ftp_world
 
 WHEN = datetime(2025, 3, 27, 9, 25, 17, tzinfo=UTC)

@@ -15,10 +15,10 @@ from recpipe.errors import StoreRejected
 from recpipe.jobs import upkeep
 from recpipe.jobs.job import Interrupted, Job, Tick
 from recpipe.model import AuditQuery, LinkPurpose, OneTimeLink, Outcome, Recording, Tenant, User, WebSession
+from recpipe.recordings.verify import IN_WORK
 from recpipe.settings import Settings
 from recpipe.store.layout import new_object_key
 from recpipe.store.memory import MemoryStore
-from recpipe.verify import IN_WORK
 from tests.contracts.catalogue_samples import a_recording
 from tests.unit.access.world import World, sqlite_world
 

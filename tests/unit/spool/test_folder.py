@@ -22,7 +22,7 @@ from recpipe.model import Settled
 from recpipe.settings import Spool
 from recpipe.spool import upload
 from recpipe.spool.folder import SpoolFolder
-from recpipe.spool.moving import Expected, claim_name, put_back, remove, transfer, variants
+from recpipe.spool.safe_move import Expected, claim_name, put_back, remove, transfer, variants
 
 NAME = "2020/03/27/call.wav"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from recpipe.web.dashboard import assets, desk, qr, shown
+from recpipe.web.dashboard import assets, filters, pages, qr
 from recpipe.web.dashboard.signing_in import ours
 from tests.services import need
 
@@ -37,8 +37,8 @@ def test_after_the_sign_in_one_goes_where_one_wanted() -> None:
 
 
 def test_the_policy_allows_nothing_inline_and_nothing_foreign() -> None:
-    assert "unsafe" not in desk.POLICY and "http" not in desk.POLICY and "data:" not in desk.POLICY
-    assert "default-src 'none'" in desk.POLICY and "frame-ancestors 'none'" in desk.POLICY
+    assert "unsafe" not in pages.POLICY and "http" not in pages.POLICY and "data:" not in pages.POLICY
+    assert "default-src 'none'" in pages.POLICY and "frame-ancestors 'none'" in pages.POLICY
 
 
 def test_every_asset_that_a_page_or_module_names_is_served() -> None:
@@ -64,38 +64,38 @@ def test_pages_hold_no_inline_script_style_or_handler() -> None:
     ("milliseconds", "words"), [(0, "0:00"), (1, "0:01"), (61_520, "1:02"), (3_600_000, "1:00:00"), (999, "0:01")]
 )
 def test_lengths_read_as_clocks(milliseconds: int, words: str) -> None:
-    assert shown.length(milliseconds) == words
+    assert filters.length(milliseconds) == words
 
 
 @pytest.mark.parametrize(
     ("count", "words"), [(0, "0 B"), (999, "999 B"), (4_800_000, "4.8 MB"), (2 * 10**12, "2.0 TB")]
 )
 def test_sizes_read_as_file_managers_give_them(count: int, words: str) -> None:
-    assert shown.size(count) == words
+    assert filters.size(count) == words
 
 
 def test_ages_read_as_people_say_them() -> None:
     now = datetime(2026, 3, 14, tzinfo=UTC)
-    assert [shown.ago(now - timedelta(seconds=s), now) for s in (3, 60, 7200, 90_000)] == [
+    assert [filters.ago(now - timedelta(seconds=s), now) for s in (3, 60, 7200, 90_000)] == [
         "just now",
         "1 minute ago",
         "2 hours ago",
         "1 day ago",
     ]
-    assert shown.ago(None, now) == "never"
+    assert filters.ago(None, now) == "never"
 
 
 def test_grants_of_the_audit_log_are_told_by_service_and_an_unseen_one_by_no_name() -> None:
     names = {"1" * 32: "Acme"}
     kept = f"{'1' * 32}: search,keys; {'2' * 32}: all"
-    assert shown.by_service(kept, names) == (
+    assert filters.by_service(kept, names) == (
         "Acme: Search, Add-ons and keys; another service: all that the role allows"
     )
-    assert shown.by_service("", names) == "none"
+    assert filters.by_service("", names) == "none"
 
 
 def test_a_time_is_told_on_the_clock_of_its_zone() -> None:
-    assert shown.local(datetime(2026, 7, 1, 23, 30, tzinfo=UTC), "Europe/Berlin") == "2 Jul 2026, 01:30:00"
+    assert filters.local(datetime(2026, 7, 1, 23, 30, tzinfo=UTC), "Europe/Berlin") == "2 Jul 2026, 01:30:00"
 
 
 @pytest.mark.parametrize("length", [1, 14, 15, 60, 140, 200, 213, 214, 331])

@@ -21,10 +21,10 @@ from recpipe.access.principal import operator
 from recpipe.catalogue import engine, search
 from recpipe.errors import Conflict, CredentialsRejected
 from recpipe.model import AuditEvent, AuditQuery, Outcome, Role, Tenant, TenantCertificate, UserStatus
-from recpipe.pending import Kind, PendingChanges
 from recpipe.settings import Settings
-from recpipe.web.dashboard import auditing
-from recpipe.web.dashboard.desk import Desk
+from recpipe.tenants.changes import Kind, PendingChanges
+from recpipe.web.dashboard import audit
+from recpipe.web.dashboard.pages import Portal
 from recpipe.web.deps import SESSION_COOKIE, WebContext
 from tests.contracts.catalogue_samples import a_recording, keep
 from tests.integration.api import served
@@ -334,7 +334,7 @@ def test_an_export_of_the_audit_log_ends_with_the_session_that_asked_for_it(part
     principal = parts.access.sessions.open(parts.access.sessions.start(of_user(user, [], ""), "", ""), "")
     with parts.catalogue.begin() as work:
         work.audit.add(*(AuditEvent(user.created_at, "eve", "play", Outcome.OK, None, "") for _ in range(1001)))
-    pieces = auditing._csv(Desk.of(WebContext.of(parts)), principal, None, AuditQuery(actor="eve"))
+    pieces = audit._csv(Portal.of(WebContext.of(parts)), principal, None, AuditQuery(actor="eve"))
     assert next(pieces)
 
     parts.access.sessions.end(principal)

@@ -113,7 +113,8 @@ def test_who_registers_proves_the_address_and_chooses_the_password_after_the_app
     browser.post("/sign-in", data={"username": BEA, "password": PASSWORD})
     page = browser.get(f"/users/{user.id}").text
     assert "proved the address" in page and 'name="approve"' in page
-    approved = browser.post(f"/users/{user.id}", data={"role": "client", "email": carl, "approve": "yes"})
+    approval = {"role": "client", "email": carl, "approve": "yes", "current_password": PASSWORD}
+    approved = browser.post(f"/users/{user.id}", data=approval)
     assert approved.status_code == 200 and "A letter with this link is on its way" in approved.text
     choice = {"code": link_in(mailbox, 2, carl, "/welcome"), "password": PASSWORD, "again": PASSWORD}
     assert browser.post("/welcome", data=choice).headers["location"] == "/sign-in?done=welcome"

@@ -1,0 +1,169 @@
+"""The commands that move files, and the data connections they need."""
+# ruff: noqa: N802 - pyftpdlib finds the method of a command by its name
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+from OpenSSL import SSL
+
+from ftp.commands import Commands
+from ftp.data import plain_address
+from ftp.loop import Aside
+from ftp.transfer import Download, Transfer
+from recpipe.access.principal import Principal
+
+if TYPE_CHECKING:
+    from ftp.server import FtpGateway
+
+
+class TransferCommands(Commands):
+    """A control connection that can send and take files."""
+
+    gateway: FtpGateway
+    principal: Principal | None
+    last_active: float
+    _announced_bytes: int | None
+    _awaited: tuple[Transfer, str] | None  # what begins with the next data connection
+
+    # pyftpdlib's own, which has no types.
+    data_channel: Any
+    socket: Any
+    remote_ip: str
+    _closed: bool
+    _prot: bool
+    _restart_position: int
+    _dtp_acceptor: Any
+    _dtp_connector: Any
+
+    def ftp_PROT(self, line: str) -> None:
+        before = self.private
+        super().ftp_PROT(line)
+        if self.private is not before:
+            self._shutdown_connecting_dtp()  # it was made under other rules
+            if self.data_channel is not None and not self.data_channel.transfer_in_progress():
+                self.data_channel.close()
+
+    @property
+    def private(self) -> bool:
+        """Whether data connections speak TLS."""
+        return bool(self._prot)
+
+    async def ftp_RETR(self, path: str) -> None:
+        start, self._restart_position = self._restart_position, 0
+        if not self.ready_for_data():
+            return
+        tree, opened = self.tree, None
+        if self.gateway.disk.is_quick:
+            with self.gateway.disk:
+                opened = tree.open_at_once(path, start)
+        download = Download(*opened) if opened else await Aside(lambda: Download(*tree.open(path, start)))
+        self.begin_transfer(download, "RETR")
+
+    def ftp_REST(self, line: str) -> None:
+        # Also in ASCII mode: nothing is ever converted, so an offset means the same in both.
+        if not (line.isascii() and line.isdigit() and len(line) < 20):
+            self.respond("501 REST needs a number of bytes.")
+            return
+        self._restart_position = int(line)
+        self.respond(f"350 The next transfer starts at byte {self._restart_position}.")
+
+    def ftp_ABOR(self, line: str) -> None:
+        if self.drop_awaited():
+            self._restart_position = 0
+        super().ftp_ABOR(line)
+
+    def ftp_QUIT(self, line: str) -> None:
+        if self.data_channel is not None and not self.data_channel.transfer_in_progress():
+            self.data_channel.close()  # else the goodbye would wait for a transfer that was never asked for
+        super().ftp_QUIT(line)
+
+    # --- data connections -----------------------------------------------------------------------------------
+
+    def ready_for_data(self) -> bool:
+        if (self.data_channel is not None and self.data_channel.transfer_in_progress()) or self._awaited is not None:
+            self.respond("450 One transfer at a time: wait for its end, or send ABOR.")
+            return False
+        if self.data_channel is None and not self.awaits_data_connection:
+            self.respond("425 Send PASV, EPSV, PORT or EPRT first.")
+            return False
+        return True
+
+    def begin_transfer(self, moving: Transfer, verb: str) -> None:
+        if self.data_channel is not None:
+            self.respond("125 The data connection is open. Here it comes.")
+            self.data_channel.begin(moving, verb)
+        else:
+            self.respond("150 Open the data connection.")
+            self._awaited = (moving, verb)
+
+    def drop_awaited(self) -> bool:
+        """Let go of what waits for a data connection; whether anything did."""
+        if self._awaited is None:
+            return False
+        moving, self._awaited = self._awaited[0], None
+        self.gateway.loop.workers.run(moving.close)
+        return True
+
+    @property
+    def awaits_data_connection(self) -> bool:
+        acceptor, connector = self._dtp_acceptor, self._dtp_connector
+        return (acceptor is not None and not acceptor._closed) or (connector is not None and not connector._closed)
+
+    def _on_dtp_connection(self) -> None:
+        self._dtp_connector = None  # its socket is the data channel's now
+        super()._on_dtp_connection()
+        if self._awaited is not None:
+            awaited, self._awaited = self._awaited, None
+            self.data_channel.begin(*awaited)
+
+    def _on_dtp_close(self) -> None:
+        super()._on_dtp_close()
+        self.last_active = time.monotonic()
+
+    def _shutdown_connecting_dtp(self) -> None:
+        self.drop_awaited()
+        super()._shutdown_connecting_dtp()
+
+    def _make_way(self) -> None:
+        """Before another data connection is made: end what there is, and say so."""
+        if self.data_channel is not None:
+            self.data_channel.supersede()
+        elif self.drop_awaited():
+            self.respond("426 The transfer was ended: you asked for another data connection.")
+
+    def _make_epasv(self, extmode: bool = False) -> None:
+        if not extmode and ":" in plain_address(self.socket.getsockname()[0]):
+            self.respond("425 PASV speaks IPv4 only. Send EPSV.")
+            return
+        self._make_way()
+        super()._make_epasv(extmode)
+        if self._dtp_acceptor is not None and self._dtp_acceptor._closed:
+            self._dtp_acceptor = None
+
+    def _make_eport(self, ip: str, port: int) -> None:
+        wanted, peer = plain_address(ip), plain_address(self.remote_ip)
+        if wanted == peer:
+            ip = peer if self.remote_ip.startswith("::ffff:") else self.remote_ip
+        self._make_way()
+        super()._make_eport(ip, port)
+
+    def peer_is_gone(self) -> bool:
+        """Whether the client's side of the control connection is closed, as when the client was killed. Thread-safe."""
+        raw = self.socket
+        if isinstance(raw, SSL.Connection):
+            with socket.socket(fileno=os.dup(raw.fileno())) as raw:
+                return _at_end(raw)
+        return _at_end(raw)
+
+
+def _at_end(raw: socket.socket) -> bool:
+    try:
+        return raw.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True

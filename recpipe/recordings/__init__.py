@@ -1,0 +1,1 @@
+"""Stored recordings: read, looked up by name, deleted, verified against the store, recovered."""

@@ -1,0 +1,232 @@
+"""What every page needs: who looks at it, the templates, and the policy under which browsers show it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
+
+import jinja2
+from fastapi import Depends, Request, Response
+from starlette.responses import HTMLResponse, RedirectResponse
+
+from recpipe.access.audit import event
+from recpipe.access.checks import check_text
+from recpipe.access.links import Links
+from recpipe.access.principal import Action, Principal
+from recpipe.access.second_factor import SecondFactor
+from recpipe.errors import CredentialsRejected
+from recpipe.mail import Mailer, Outbox
+from recpipe.model import Tenant, User
+from recpipe.tenants.changes import PendingChanges
+from recpipe.web.dashboard import assets, filters
+from recpipe.web.deps import SESSION_COOKIE, WebContext, cookie_name, over_https
+from recpipe.web.errors import Problem
+from recpipe.web.security import address_of
+
+# No script or style but our files, no request but to us, no text ever taken for markup by accident.
+# Source: CSP Level 3; Trusted Types. `blob:` is what the page itself decrypted.
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "media-src 'self' blob:",
+        "connect-src 'self'",
+        "worker-src 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types recpipe",
+    )
+)
+_HEADERS = {
+    "content-security-policy": POLICY,
+    "cache-control": "no-store",
+    "cross-origin-opener-policy": "same-origin",
+    # With "no-referrer" browsers send our own forms with `Origin: null`, and over http that is all there is to go by.
+    "referrer-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+}
+SIGN_IN = "/sign-in"
+MOST_COUNTED = 50  # services whose pending changes are counted for the menu of every page
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who looks at a page, and the tenants that exist for them."""
+
+    principal: Principal
+    user: User
+    tenants: tuple[Tenant, ...]
+
+    def may(self, action: str, tenant: Tenant | None = None) -> bool:
+        """Whether it is allowed there; without a tenant: anywhere."""
+        wanted = Action(action)
+        if tenant is not None:
+            return self.principal.may(wanted, tenant.id)
+        return self.principal.may(wanted) or any(self.principal.may(wanted, t.id) for t in self.tenants)
+
+    def with_right(self, action: Action) -> list[Tenant]:
+        """The tenants where it is allowed."""
+        return [t for t in self.tenants if self.principal.may(action, t.id)]
+
+
+@dataclass(frozen=True, slots=True)
+class Portal:
+    """The services behind the pages, for the life of the application."""
+
+    context: WebContext
+    proxied: WebContext  # media come from here: a page may not be sent elsewhere by its own policy
+    links: Links
+    second_factor: SecondFactor
+    changes: PendingChanges
+    mail: Mailer
+    outbox: Outbox
+    templates: jinja2.Environment
+
+    @classmethod
+    def of(cls, context: WebContext) -> Portal:
+        settings, accounts = context.settings, context.accounts
+        return cls(
+            context=context,
+            proxied=replace(context, settings=settings.model_copy(update={"http_media": "proxy"})),
+            links=context.links,
+            second_factor=SecondFactor(context.catalogue, accounts, context.clock, context.totp_secrets),
+            changes=PendingChanges(context.catalogue, context.clock, context.trail),
+            mail=Mailer.of(settings),
+            outbox=Outbox(),
+            templates=_environment(),
+        )
+
+    def discard(self, by: Principal, entry_id: str, reason: str) -> None:
+        """Delete a quarantined file; why is on the audit log before the deed.
+
+        Raises:
+            NotFound, Forbidden, Conflict, SpoolRefused: as `QuarantineDecisions.discard`.
+        """
+        trail, now = self.context.trail, self.context.clock()
+        trail.require(by, Action.QUARANTINE)
+        trail.record(event(by, "quarantine.reason", now, subject=entry_id, reason=check_text("reason", reason)))
+        self.context.quarantine.discard(by, entry_id)
+
+    def page(
+        self, request: Request, template: str, viewer: Viewer | None = None, *, status: int = 200, **values: Any
+    ) -> Response:
+        """Render a page; nothing of it is kept by caches."""
+        waiting = 0
+        if viewer is not None and len(usable := viewer.with_right(Action.KEYS)) <= MOST_COUNTED:
+            waiting = self.changes.waiting(viewer.principal, [t.id for t in usable])
+        text = self.templates.get_template(template).render(
+            {
+                "viewer": viewer,
+                "here": request.url.path,
+                "waiting_changes": waiting,
+                "note": filters.NOTES.get(request.query_params.get("done", ""), ""),
+                "problem": None,
+                "now": self.context.clock(),
+                **values,
+            }
+        )
+        return HTMLResponse(text, status, _HEADERS)
+
+
+def redirect(path: str) -> RedirectResponse:
+    """To another page of ours, as a GET."""
+    return RedirectResponse(path, 303, {"cache-control": "no-store"})
+
+
+def keep_session(request: Request, response: Response, secret: str) -> Response:
+    """Hand out the cookie of a session. It ends with the browser, or when the server says so."""
+    return set_cookie(request, response, SESSION_COOKIE, secret, samesite="lax")
+
+
+def set_cookie(
+    request: Request,
+    response: Response,
+    name: str,
+    value: str,
+    *,
+    samesite: Literal["lax", "strict"],
+    seconds: int | None = None,
+) -> Response:
+    """Give the browser a cookie that no script can read; with `seconds=0` take it away."""
+    response.set_cookie(
+        cookie_name(request, name),
+        value,
+        max_age=seconds,
+        httponly=True,
+        samesite=samesite,
+        secure=over_https(request),
+        path="/",
+    )
+    return response
+
+
+def error_page(request: Request, problem: Problem) -> Response:
+    """What a person sees in place of a page; who is not signed in is asked to, and comes back afterwards."""
+    portal: Portal = request.app.state.portal
+    fragment = request.headers.get("x-part") == "results"
+    if problem.status == 401 and not fragment:
+        back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        wanted = f"?next={quote(back, safe='')}" if request.method == "GET" and back != "/" else ""
+        return redirect(f"{SIGN_IN}{wanted}")
+    try:
+        viewer = viewer_of(request)
+    except Exception:  # whatever is wrong is being told already
+        viewer = None
+    template = "part-error.html" if fragment else "error.html"
+    answer = portal.page(request, template, viewer, status=problem.status, problem=problem)
+    answer.headers.update(problem.headers)
+    return answer
+
+
+# --- what endpoints are given ---------------------------------------------------------------------------------
+
+
+async def _desk(request: Request) -> Portal:
+    portal: Portal = request.app.state.portal
+    return portal
+
+
+def viewer_of(request: Request) -> Viewer:
+    """Who is signed in.
+
+    Raises:
+        CredentialsRejected: nobody.
+    """
+    portal: Portal = request.app.state.portal
+    context = portal.context
+    secret = request.cookies.get(cookie_name(request, SESSION_COOKIE))
+    if not secret:
+        raise CredentialsRejected
+    principal = context.access.sessions.open(secret, address_of(request.scope))
+    request.state.actor = principal.name
+    with context.catalogue.read() as work:
+        user = work.users.get(principal.id)
+        every = work.tenants.list()
+    return Viewer(principal, user, tuple(t for t in every if principal.knows(t.id)))
+
+
+ThePortal = Annotated[Portal, Depends(_desk)]
+SignedIn = Annotated[Viewer, Depends(viewer_of)]
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("recpipe.web", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(filters.FILTERS)
+    environment.globals.update(_globals())
+    return environment
+
+
+def _globals() -> Mapping[str, Any]:
+    return {"asset": lambda name: f"/assets/{assets.fingerprint()}/{name}", "words": filters.WORDS}

@@ -1,0 +1,178 @@
+"""A whole search as CSV or JSON lines, and a selection of recordings as a ZIP: made and sent piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Generator, Iterator
+from datetime import UTC
+from enum import StrEnum
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from recpipe.access.audit import event
+from recpipe.access.principal import Action, Principal
+from recpipe.model import Page, Recording, RecordingQuery
+from recpipe.web.api.openapi import declared
+from recpipe.web.csv_stream import csv_stream
+from recpipe.web.delivery import Generated, Streamed, disposition, still
+from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, WebContext
+from recpipe.web.schemas import RecordingResponse, Selection
+from recpipe.web.search_params import SearchParams, asked, resolve
+from recpipe.web.zip_archive import archive
+
+_PAGE = 500
+
+router = APIRouter(prefix=f"{API}/recordings", tags=["export"], dependencies=AUTHENTICATED)
+
+COLUMNS = (
+    "id",
+    "tenant",
+    "name",
+    "started_at",
+    "timezone",
+    "duration_seconds",
+    "direction",
+    "caller",
+    "callee",
+    "caller_e164",
+    "callee_e164",
+    "caller_name",
+    "callee_name",
+    "extension",
+    "route",
+    "call_id",
+    "linked_id",
+    "sealed",
+    "size_bytes",
+    "sha256",
+    "content_size_bytes",
+    "content_sha256",
+)
+
+
+class Format(StrEnum):
+    CSV = "csv"
+    JSON_LINES = "jsonl"
+
+
+_MEDIA_TYPES = {Format.CSV: "text/csv; charset=utf-8", Format.JSON_LINES: "application/x-ndjson"}
+_TEXT = {"schema": {"type": "string"}}
+
+
+@router.get(
+    "/export",
+    operation_id="export_recordings",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "Every call of the search.",
+            "content": {"text/csv": _TEXT, "application/x-ndjson": _TEXT},
+        },
+        **declared(404),
+    },
+)
+def export(
+    request: Request,
+    context: Context,
+    principal: Caller,
+    what: Annotated[SearchParams, Depends(asked)],
+    form: Annotated[Format, Query(alias="format", description="jsonl has one JSON object a line")] = Format.CSV,
+) -> Response:
+    """The whole search, however many. In CSV an apostrophe stands before what a spreadsheet would calculate."""
+    tenants, query = resolve(context, principal, what)
+    headers = _headers_of(form)
+    with context.streams.place(principal) as place:
+        first = context.reader.search(principal, tenants, query, None, _PAGE, action=Action.EXPORT)
+        _note(context, principal, tenants, form)
+        rows = _rows(context, principal, tenants, query, first)
+        pieces = _csv(rows) if form is Format.CSV else _json_lines(rows)
+        return Streamed(Generated(pieces), context.streams, place.pop_all(), 200, headers)
+
+
+@router.head("/export", include_in_schema=False)
+def export_head(
+    context: Context,
+    principal: Caller,
+    what: Annotated[SearchParams, Depends(asked)],
+    form: Annotated[Format, Query(alias="format")] = Format.CSV,
+) -> Response:
+    """What an export would be, without reading it all and without an event."""
+    resolve(context, principal, what)
+    return Response(headers=_headers_of(form))
+
+
+@router.post(
+    "/zip",
+    operation_id="zip_recordings",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "A ZIP of the stored files, with manifest.json and SHA256SUMS at its end.",
+            # The second is what generated clients know as a file.
+            "content": {
+                kind: {"schema": {"type": "string", "format": "binary"}}
+                for kind in ("application/zip", "application/octet-stream")
+            },
+        },
+        **declared(404),
+    },
+)
+def zipped(request: Request, context: Context, principal: Caller, wanted: Selection) -> Response:
+    """The stored files of up to 1,000 recordings. If one of them is not yours or does not exist, none are given."""
+    ids = list(dict.fromkeys(wanted.ids))
+    chosen = [context.reader.get(principal, recording_id, Action.EXPORT) for recording_id in ids]
+    names = context.names.of(recording.tenant_id for recording in chosen)
+    alive = still(context, principal)
+    pieces = archive(chosen, names, lambda one: context.reader.open(principal, one, action=Action.EXPORT), alive)
+    headers = {
+        "content-type": "application/zip",
+        "content-disposition": disposition(
+            "attachment", f"recordings-{context.clock().astimezone(UTC):%Y%m%d-%H%M%S}.zip"
+        ),
+    }
+    return Streamed(Generated(pieces), context.streams, context.streams.place(principal), 200, headers)
+
+
+def _headers_of(form: Format) -> dict[str, str]:
+    return {
+        "content-type": _MEDIA_TYPES[form],
+        "content-disposition": disposition("attachment", f"recordings.{form.value}"),
+    }
+
+
+def _note(context: WebContext, principal: Principal, tenants: Collection[str] | None, form: Format) -> None:
+    chosen = principal.tenants(Action.EXPORT) if tenants is None else tenants
+    now = context.clock()
+    for tenant_id in [None] if chosen is None else sorted(chosen):
+        context.trail.record(event(principal, "export", now, tenant_id=tenant_id, format=form.value))
+
+
+def _rows(
+    context: WebContext,
+    principal: Principal,
+    tenants: Collection[str] | None,
+    query: RecordingQuery,
+    page: Page[Recording],
+) -> Iterator[list[RecordingResponse]]:
+    check = still(context, principal)
+    while True:
+        names = context.names.of(recording.tenant_id for recording in page.items)
+        yield [RecordingResponse.of(recording, names[recording.tenant_id]) for recording in page.items]
+        if page.next_cursor is None:
+            return
+        check()
+        page = context.reader.search(principal, tenants, query, page.next_cursor, _PAGE, action=Action.EXPORT)
+
+
+def _json_lines(rows: Iterator[list[RecordingResponse]]) -> Generator[bytes, None, None]:
+    for page in rows:
+        if page:
+            yield "".join(f"{row.model_dump_json()}\n" for row in page).encode()
+
+
+def _csv(rows: Iterator[list[RecordingResponse]]) -> Generator[bytes, None, None]:
+    def cells(row: RecordingResponse) -> list[object]:
+        given = row.model_dump(mode="json", include=set(COLUMNS))
+        return [given[name] for name in COLUMNS]
+
+    return csv_stream(COLUMNS, (map(cells, page) for page in rows))
