@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from recpipe.access.audit import AuditTrail, Clock, event, utc_now
+from recpipe.access.audit import AuditTrail, event
 from recpipe.access.principal import Action, Principal
 from recpipe.catalogue import Catalogue
 from recpipe.errors import Conflict
@@ -13,6 +13,7 @@ from recpipe.model import AuditEvent, Page, Quarantined
 from recpipe.settings import Settings, Spool
 from recpipe.spool.files import from_safe_text
 from recpipe.spool.folder import SpoolFolder
+from recpipe.times import Clock, utc_now
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
-from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import (
     BaseModel,
@@ -33,6 +32,7 @@ from pydantic_settings import (
 )
 
 from recpipe.errors import SettingsInvalid
+from recpipe.times import check_timezone
 
 PREFIX = "RECPIPE_"
 DEFAULT_FILE = Path("recpipe.toml")
@@ -274,21 +274,6 @@ class Settings(BaseSettings):
     @property
     def store(self) -> str:
         return self.store_url or f"file://{self.data_dir.absolute() / 'objects'}"
-
-
-def check_timezone(value: str) -> str:
-    """Return `value` when it is an IANA zone.
-
-    Raises:
-        ValueError: it is not; the message proposes near ones.
-    """
-    try:
-        ZoneInfo(value)
-    except (KeyError, ValueError, OSError) as error:
-        near = difflib.get_close_matches(value, available_timezones(), n=3, cutoff=0.5)
-        hint = f" Did you mean {', '.join(near)}?" if near else " Use a name such as Europe/Berlin."
-        raise ValueError(f"{value!r} is not a time zone.{hint}") from error
-    return value
 
 
 def split_listen(value: str) -> tuple[str, int]:

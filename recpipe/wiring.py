@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from recpipe import recovery_notes
@@ -30,12 +29,7 @@ from recpipe.store.base import Store
 from recpipe.store.opening import open_store
 from recpipe.tenants.keyring import Keyring
 from recpipe.tenants.tenants import Tenants
-
-Clock = Callable[[], datetime]
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
+from recpipe.times import Clock, utc_now
 
 
 @dataclass(frozen=True, slots=True)

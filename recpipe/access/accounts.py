@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from recpipe.access import passwords
-from recpipe.access.audit import AuditTrail, Clock, Detail, event
+from recpipe.access.audit import AuditTrail, Detail, event
 from recpipe.access.checks import (
     check_details,
     check_email,
@@ -30,6 +30,7 @@ from recpipe.catalogue.repository import new_id
 from recpipe.catalogue.work import Work
 from recpipe.errors import Conflict, Forbidden, InputInvalid, NotFound
 from recpipe.model import Grant, LinkPurpose, Role, User, UserStatus
+from recpipe.times import Clock
 
 
 @dataclass(frozen=True, slots=True)

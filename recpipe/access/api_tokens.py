@@ -8,7 +8,7 @@ from datetime import datetime
 
 from recpipe.access import tokens
 from recpipe.access.accounts import Accounts, is_self
-from recpipe.access.audit import AuditTrail, Clock, event, utc_now
+from recpipe.access.audit import AuditTrail, event
 from recpipe.access.checks import check_text, own_tenant, require_cover
 from recpipe.access.identity import check_scopes, read_scopes
 from recpipe.access.principal import Action, Kind, Principal
@@ -17,6 +17,7 @@ from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.errors import Conflict, Forbidden, InputInvalid, NotFound
 from recpipe.model import Token
+from recpipe.times import Clock, utc_now
 
 MOST_LIVE = 100  # tokens of one user
 

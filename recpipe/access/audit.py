@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime
+from datetime import datetime
 
 from recpipe import log
 from recpipe.access.expiring import SeenRecently
@@ -13,8 +13,8 @@ from recpipe.access.principal import Action, Principal
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.errors import Forbidden, NotFound
 from recpipe.model import AuditEvent, Outcome
+from recpipe.times import Clock, utc_now
 
-Clock = Callable[[], datetime]
 Detail = str | int | bool | None
 
 _log = log.get(__name__)
@@ -24,10 +24,6 @@ _GATHERING_SECONDS = 0.02
 _IDLE_SECONDS = 2.0
 
 LONGEST_SUBJECT = 64  # characters; an id that was asked for may be anything
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 def event(

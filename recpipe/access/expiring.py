@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from datetime import datetime
 from typing import Generic, TypeVar
+
+from recpipe.times import Clock
 
 Known = TypeVar("Known")
 
@@ -40,7 +41,7 @@ class SeenRecently:
 class ExpiringCache(Generic[Known]):
     """A small cache whose entries live for a moment. Thread-safe."""
 
-    def __init__(self, clock: Callable[[], datetime], seconds: float, most: int = 4096) -> None:
+    def __init__(self, clock: Clock, seconds: float, most: int = 4096) -> None:
         self._clock = clock
         self._seconds = seconds
         self._most = most

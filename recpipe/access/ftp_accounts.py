@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from recpipe.access import passwords
-from recpipe.access.audit import AuditTrail, Clock, Detail, event
+from recpipe.access.audit import AuditTrail, Detail, event
 from recpipe.access.checks import check_text, tenant_names
 from recpipe.access.passwords import Passwords, check_chosen
 from recpipe.access.principal import Action, Principal
@@ -19,6 +19,7 @@ from recpipe.catalogue.repository import new_id
 from recpipe.catalogue.work import Work
 from recpipe.errors import AlreadyExists, Conflict, Forbidden, InputInvalid, NotFound
 from recpipe.model import Direction, FtpAccount, FtpAccountKind
+from recpipe.times import Clock
 
 MOST_NETWORKS = 50
 MOST_ACCOUNTS = 200  # of one tenant

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from recpipe.access import lockout, tokens
 from recpipe.access.accounts import Account, Accounts
-from recpipe.access.audit import AuditTrail, Clock, event
+from recpipe.access.audit import AuditTrail, event
 from recpipe.access.checks import check_text, known_names, own_tenant
 from recpipe.access.lockout import Holder
 from recpipe.access.passwords import Passwords, check_chosen
@@ -19,6 +19,7 @@ from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.work import Work
 from recpipe.errors import CredentialsRejected, InputInvalid, LockedOut, NotFound
 from recpipe.model import LinkPurpose, Outcome, Role, User, UserStatus
+from recpipe.times import Clock
 
 INVITATION_TIME = timedelta(days=7)
 RECOVERY_TIME = timedelta(hours=1)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from recpipe.access import identity, lockout, tokens, totp
-from recpipe.access.audit import AuditTrail, Clock, event
+from recpipe.access.audit import AuditTrail, event
 from recpipe.access.candidates import Candidate, Known, is_inside, no_password_login
 from recpipe.access.candidates import Door as Door
 from recpipe.access.expiring import ExpiringCache, SeenRecently
@@ -32,6 +32,7 @@ from recpipe.model import (
     User,
     UserStatus,
 )
+from recpipe.times import Clock
 
 SECOND_FACTOR_TIME = timedelta(minutes=5)
 # How long a revocation may go unnoticed by those who ask at every request.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from recpipe.access.audit import Clock, utc_now
 from recpipe.access.principal import Kind, Principal
 from recpipe.access.ways_in import Ended
 from recpipe.mail import Mailer, Outbox
 from recpipe.model import User
+from recpipe.times import Clock, utc_now
 
 CONFIRM_PATH = "/confirm-email"
 

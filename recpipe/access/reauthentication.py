@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from recpipe.access import lockout
-from recpipe.access.audit import AuditTrail, Clock, event
+from recpipe.access.audit import AuditTrail, event
 from recpipe.access.expiring import SeenRecently
 from recpipe.access.passwords import Passwords
 from recpipe.access.principal import Kind, Principal
@@ -13,6 +13,7 @@ from recpipe.access.totp_secrets import TotpSecrets
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.errors import Forbidden, LockedOut, ReauthenticationRequired, SecretUnreadable
 from recpipe.model import Outcome, User
+from recpipe.times import Clock
 
 _EVENT = "password.confirm"
 

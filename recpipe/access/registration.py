@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from recpipe.access import lockout
 from recpipe.access.at_rest import AtRest, Purpose
-from recpipe.access.audit import AuditTrail, Clock, event
+from recpipe.access.audit import AuditTrail, event
 from recpipe.access.checks import check_email, check_text, check_username
 from recpipe.access.lockout import Holder
 from recpipe.access.principal import Kind, Principal
@@ -16,6 +16,7 @@ from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.errors import AlreadyExists, CredentialsRejected, InputInvalid, LockedOut, NotFound, SecretUnreadable
 from recpipe.model import Outcome, Role, User, UserStatus
+from recpipe.times import Clock
 
 REGISTRATION_TIME = timedelta(hours=24)
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from recpipe.access import totp
 from recpipe.access.accounts import Accounts, is_self
-from recpipe.access.audit import Clock, event
+from recpipe.access.audit import event
 from recpipe.access.checks import own_tenant, require_cover
 from recpipe.access.principal import Kind, Principal
 from recpipe.access.reauthentication import NO_PROOF, Proof
@@ -16,6 +16,7 @@ from recpipe.access.totp_secrets import TotpSecrets
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.work import Work
 from recpipe.errors import Conflict, Forbidden, InputInvalid
+from recpipe.times import Clock
 
 ISSUER = "recpipe"
 

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from recpipe.access import identity, tokens
-from recpipe.access.audit import Clock, event, utc_now
+from recpipe.access.audit import event
 from recpipe.access.expiring import SeenRecently
 from recpipe.access.principal import Kind, Principal
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.errors import CredentialsRejected, NotFound
 from recpipe.model import UserStatus, WebSession
+from recpipe.times import Clock, utc_now
 
 IDLE = timedelta(minutes=30)
 ABSOLUTE = timedelta(hours=12)

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from recpipe import moments
+from recpipe import times
 from recpipe.errors import InputInvalid, NotFound
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def moment(field: str, written: str | None, timezone: str, *, whole_day: bool = 
     if not written:
         return None
     try:
-        return moments.read(written, ZoneInfo(timezone), whole_day=whole_day)
+        return times.from_iso(written, ZoneInfo(timezone), whole_day=whole_day)
     except ValueError:
         raise InputInvalid(
             field, f"{written[:60]!r} is no time ({field}). Write 2025-03-27, 2025-03-27T09:25 or 2025-03-27T09:25:17Z."

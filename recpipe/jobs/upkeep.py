@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import BinaryIO
 
 from recpipe import log, metrics
-from recpipe.access.audit import AuditTrail, Clock
+from recpipe.access.audit import AuditTrail
 from recpipe.access.lockout import KNOWN_FOR
 from recpipe.access.principal import Kind, Principal
 from recpipe.catalogue import Catalogue
@@ -22,6 +22,7 @@ from recpipe.recordings.repair import Mended, repair
 from recpipe.recordings.verify import verify
 from recpipe.settings import Settings
 from recpipe.store.base import Note, Store
+from recpipe.times import Clock
 
 _log = log.get(__name__)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from recpipe.model import AudioFacts, CallFacts, Settled
-from recpipe.spool.when import from_ns, is_credible, likelier_occurrence
+from recpipe.times import from_ns, is_credible, likelier_occurrence
 
 # Flags of a recording: nothing named its start, or what did named a time that has not come yet.
 START_GUESSED = "start-from-mtime"

@@ -10,6 +10,7 @@ from recpipe import log
 from recpipe.catalogue import Catalogue
 from recpipe.errors import CatalogueError
 from recpipe.model import Node
+from recpipe.times import Clock
 
 _log = log.get(__name__)
 
@@ -24,9 +25,7 @@ class Heartbeat:
         nodes: what to write now.
     """
 
-    def __init__(
-        self, catalogue: Catalogue, clock: Callable[[], datetime], nodes: Callable[[datetime], Sequence[Node]]
-    ) -> None:
+    def __init__(self, catalogue: Catalogue, clock: Clock, nodes: Callable[[datetime], Sequence[Node]]) -> None:
         self._catalogue = catalogue
         self._clock = clock
         self._nodes = nodes

@@ -12,15 +12,15 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 from recpipe import metrics, seal
 from recpipe.errors import Held, RecpipeError, SourceChanged, Waits
 from recpipe.model import StoreFormat
 from recpipe.pipeline.stages import Job, Stages
+from recpipe.times import Clock
 
 Key = tuple[str, str, str]  # spool, reason, and the tenant or folder that is looked at
 
@@ -37,7 +37,7 @@ class _Cause:
 class HeldFiles:
     """Which files are held, and which may go. Thread-safe."""
 
-    def __init__(self, order: Stages, clock: Callable[[], datetime]) -> None:
+    def __init__(self, order: Stages, clock: Clock) -> None:
         self._order = order
         self._clock = clock
         self._lock = threading.Lock()

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from recpipe.spool.files import safe_text
 from recpipe.spool.live_calls import LOOK_SECONDS
 from recpipe.spool.tree import Ignored, Reason
 from recpipe.store.base import Store
+from recpipe.times import Clock, utc_now
 
 _log = log.get(__name__)
 
@@ -61,7 +62,7 @@ class Ingest:
         spools: Sequence[Spool] | None = None,
         keep_source: bool = False,
         state_dir: Path | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Clock = utc_now,
         on_outcome: Callable[[str, int], None] = lambda outcome, size_bytes: None,
     ) -> None:
         self._settings = settings

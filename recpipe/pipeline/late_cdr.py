@@ -12,7 +12,7 @@ from recpipe.pipeline.dating import START_GUESSED
 from recpipe.pipeline.stages import ServedSpool
 from recpipe.spool.describe import RECORD_COMES_WITHIN, fill
 from recpipe.spool.grammar import completed
-from recpipe.spool.when import is_credible
+from recpipe.times import is_credible
 
 _log = log.get(__name__)
 

@@ -44,6 +44,7 @@ from recpipe.pipeline.outage import REMIND_SECONDS, Gate
 from recpipe.pipeline.quarantine import QuarantineList
 from recpipe.pipeline.spool_service import Served
 from recpipe.pipeline.stages import Attempt, Job, Stages, in_log
+from recpipe.times import Clock
 
 _log = log.get(__name__)
 
@@ -82,7 +83,7 @@ class Outcomes:
         served: Mapping[str, Served],
         gate: Gate,
         again: Callable[[Job], None],
-        clock: Callable[[], datetime],
+        clock: Clock,
         on_outcome: Callable[[str, int], None],
     ) -> None:
         self._order = order

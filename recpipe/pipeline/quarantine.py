@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,6 +15,7 @@ from recpipe.errors import CatalogueError, RecpipeError
 from recpipe.model import CallFacts, Quarantined
 from recpipe.pipeline.stages import Job, ServedSpool, Stages
 from recpipe.spool.files import from_safe_text, safe_text
+from recpipe.times import Clock
 
 _log = log.get(__name__)
 
@@ -37,7 +38,7 @@ class _Listed:
 class QuarantineList:
     """What `recpipe quarantine list` shows of the spools of this process."""
 
-    def __init__(self, catalogue: Catalogue, order: Stages, clock: Callable[[], datetime]) -> None:
+    def __init__(self, catalogue: Catalogue, order: Stages, clock: Clock) -> None:
         self._catalogue = catalogue
         self._order = order
         self._clock = clock

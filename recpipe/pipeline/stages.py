@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -56,6 +55,7 @@ from recpipe.spool.files import Kind, kind_of, safe_text
 from recpipe.spool.folder import SpoolFolder
 from recpipe.store import layout
 from recpipe.store.base import Store
+from recpipe.times import Clock
 
 # The pipeline's view of a tenant is at most this old: what a switch to "sealed" may lag behind.
 TENANT_CACHE_SECONDS = 0.5
@@ -104,7 +104,7 @@ class AlreadyStored:
 class Stages:
     """Takes single files through the stages. Used by several threads at once; holds no state of a file."""
 
-    def __init__(self, catalogue: Catalogue, store: Store, clock: Callable[[], datetime], recovery_key: bytes) -> None:
+    def __init__(self, catalogue: Catalogue, store: Store, clock: Clock, recovery_key: bytes) -> None:
         self._catalogue = catalogue
         self._recovery_key = recovery_key
         self._store = store

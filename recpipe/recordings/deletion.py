@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from recpipe import log
-from recpipe.access.audit import Clock, event
+from recpipe.access.audit import event
 from recpipe.access.checks import check_text
 from recpipe.access.principal import Action, Principal
 from recpipe.catalogue import Catalogue
@@ -20,6 +20,7 @@ from recpipe.errors import CatalogueUnavailable, StoreError, VersionsRemain
 from recpipe.model import Outcome, Tombstone
 from recpipe.recordings.reader import Reader
 from recpipe.store.base import Store
+from recpipe.times import Clock
 
 LONGEST_REASON = 200  # characters
 

@@ -6,11 +6,11 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from recpipe.access.audit import Clock
 from recpipe.access.expiring import ExpiringCache
 from recpipe.catalogue import Catalogue
 from recpipe.errors import NotFound
 from recpipe.model import Recording
+from recpipe.times import Clock
 
 # What was found is good for this long, so a deletion shows within it.
 KNOWN_SECONDS = 0.5

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, BinaryIO
 from weakref import WeakValueDictionary
 
-from recpipe.access.audit import AuditTrail, Clock, event, utc_now
+from recpipe.access.audit import AuditTrail, event
 from recpipe.access.expiring import ExpiringCache, SeenRecently
 from recpipe.access.principal import Action, Principal
 from recpipe.catalogue.catalogue import Catalogue
@@ -17,6 +17,7 @@ from recpipe.model import CappedCount, DayEntry, DayTotal, Outcome, Page, Record
 from recpipe.recordings.audited_streams import ReadEvent, recorded, verified
 from recpipe.recordings.lookahead import KNOWN_SECONDS, NameLookahead
 from recpipe.store.base import Store
+from recpipe.times import Clock, utc_now
 
 # Ranges of one recording asked for within this time are one playback or download.
 SAME_READ_SECONDS = 60

@@ -14,13 +14,14 @@ from enum import StrEnum
 
 from keys.errors import NoteUnreadable
 from recpipe import recovery_notes
-from recpipe.access.audit import AuditTrail, Clock, event, utc_now
+from recpipe.access.audit import AuditTrail, event
 from recpipe.access.principal import Action, Principal
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.errors import ObjectMissing
 from recpipe.model import Recording, StoredObject
 from recpipe.recordings.looks import IN_WORK, Finding, Looks, ingest_runs, read_whole, sizes, waveform
 from recpipe.store.base import Store
+from recpipe.times import Clock, utc_now
 
 RECOVERED = "recovered"  # flag of a recording
 _BATCH = 500

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from recpipe.access.audit import AuditTrail, Clock, event, utc_now
+from recpipe.access.audit import AuditTrail, event
 from recpipe.access.principal import Action, Principal
 from recpipe.audio import codecs
 from recpipe.catalogue import Catalogue
@@ -24,6 +24,7 @@ from recpipe.model import Recording
 from recpipe.recordings.looks import Finding, Looks, Problem, ProblemKind, ingest_runs, waveform
 from recpipe.recordings.recover import Fate, Recovery
 from recpipe.store.base import Store
+from recpipe.times import Clock, utc_now
 
 
 class Mended(StrEnum):

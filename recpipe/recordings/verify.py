@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
-from recpipe.access.audit import AuditTrail, Clock, event, utc_now
+from recpipe.access.audit import AuditTrail, event
 from recpipe.access.principal import Action, Principal
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.walk import Key
@@ -21,6 +21,7 @@ from recpipe.errors import ObjectMissing
 from recpipe.model import Outcome, Recording, StoredObject
 from recpipe.recordings.looks import IN_WORK, Finding, Looks, Problem, ProblemKind, ingest_runs
 from recpipe.store.base import Store
+from recpipe.times import Clock, utc_now
 
 MOST_AT_ONCE = 8
 _BATCH = 500

@@ -18,7 +18,7 @@ from recpipe import log as logs
 from recpipe.model import CallFacts, Direction
 from recpipe.spool.files import plain
 from recpipe.spool.grammar import direction_by_extensions, looks_like_extension
-from recpipe.spool.when import to_utc
+from recpipe.times import to_utc
 
 _log = logs.get(__name__)
 

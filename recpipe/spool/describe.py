@@ -7,10 +7,9 @@ may have several recordings).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from recpipe.errors import Held, Unfit
@@ -24,7 +23,7 @@ from recpipe.spool.freeswitch_cdr import FreeswitchCdr
 from recpipe.spool.grammar import completed
 from recpipe.spool.json_cdr import JsonCdr
 from recpipe.spool.live_calls import LiveCalls
-from recpipe.spool.when import from_ns, is_credible
+from recpipe.times import Clock, from_ns, is_credible, utc_now
 
 # PBXs write the record when the last leg ends; a day covers calls on hold overnight and a spool that was behind.
 RECORD_COMES_WITHIN = timedelta(days=1)
@@ -44,7 +43,7 @@ class Describer:
     def __init__(
         self,
         spool: Spool,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Clock = utc_now,
         control: Path | None = None,
     ) -> None:
         if spool.layout == "generic":

@@ -22,7 +22,7 @@ from recpipe.spool.grammar import (
     our_extensions,
     without_ending,
 )
-from recpipe.spool.when import local_time, to_utc
+from recpipe.times import local_time, to_utc
 
 FREEPBX_TYPES = frozenset(
     ("in", "out", "internal", "external", "parked", "ondemand", "q", "rg", "force", "exten")

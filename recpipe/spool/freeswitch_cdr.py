@@ -28,9 +28,9 @@ from defusedxml.ElementTree import fromstring
 from recpipe import log as logs
 from recpipe.errors import Unfit
 from recpipe.model import CallFacts, Direction
-from recpipe.settings import check_timezone
 from recpipe.spool.files import plain, read_small, safe_text
 from recpipe.spool.grammar import direction_by_extensions, direction_of, looks_like_extension
+from recpipe.times import check_timezone
 
 _log = logs.get(__name__)
 

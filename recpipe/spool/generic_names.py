@@ -10,7 +10,7 @@ from recpipe.errors import SettingsInvalid
 from recpipe.model import CallFacts
 from recpipe.spool.files import plain
 from recpipe.spool.grammar import completed, direction_of, not_understood, number_in_name
-from recpipe.spool.when import MONTHS, full_year, local_time, to_utc
+from recpipe.times import MONTHS, full_year, local_time, to_utc
 
 _NUMBERS = ("caller", "callee")
 _TEXTS = ("caller_name", "callee_name", "extension", "route", "call_id", "linked_id", "channels")

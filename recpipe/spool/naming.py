@@ -22,7 +22,7 @@ from recpipe.spool.grammar import (
     number_in_name,
     our_extensions,
 )
-from recpipe.spool.when import local_time, to_utc
+from recpipe.times import local_time, to_utc
 
 _LONGEST = 1024  # characters of a path that a grammar looks at
 _UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"

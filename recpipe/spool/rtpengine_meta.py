@@ -25,7 +25,7 @@ from urllib.parse import unquote
 from recpipe.model import CallFacts
 from recpipe.spool.files import plain
 from recpipe.spool.grammar import direction_of
-from recpipe.spool.when import is_credible
+from recpipe.times import is_credible
 
 LIMIT_BYTES = 1024 * 1024  # each re-INVITE adds its SDP; what we want stands in front
 _HEAD = re.compile(rb"([^\n]{1,200})\n([0-9]{1,7}):\n")

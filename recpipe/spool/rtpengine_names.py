@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from recpipe.model import CallFacts
 from recpipe.spool.files import plain
 from recpipe.spool.grammar import AUDIO, not_understood
-from recpipe.spool.when import local_time, to_utc
+from recpipe.times import local_time, to_utc
 
 _NAME = re.compile(rf"(.+)-([0-9a-f]{{16}})-(mix|[0-9a-f]{{8}})(?:-[0-9]{{1,6}})?{AUDIO}")
 _TIMED = re.compile(r"([0-9]{8})[-_T]?([0-9]{6})[-_](.+)")

@@ -26,10 +26,9 @@ from typing import Any, NoReturn
 
 from recpipe.errors import Held, Unfit
 from recpipe.model import CallFacts, Direction
-from recpipe.settings import check_timezone
 from recpipe.spool.files import plain, read_small, safe_text
 from recpipe.spool.grammar import direction_of
-from recpipe.spool.when import to_utc
+from recpipe.times import check_timezone, to_utc
 
 LIMIT_BYTES = 64 * 1024
 _YOUNG_SECONDS = 120  # a sidecar that does not parse and is younger than this may be half written

@@ -12,12 +12,13 @@ from datetime import datetime
 from enum import StrEnum
 
 from recpipe import seal
-from recpipe.access.audit import AuditTrail, Clock, event, utc_now
+from recpipe.access.audit import AuditTrail, event
 from recpipe.access.principal import Action, Principal
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.work import Work
 from recpipe.errors import Conflict
 from recpipe.model import Change, Page, Tenant
+from recpipe.times import Clock, utc_now
 
 Values = Mapping[str, object]
 

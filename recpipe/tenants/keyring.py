@@ -12,13 +12,14 @@ from keys import challenge as challenges
 from keys.certificate import Certificate, vet
 from keys.errors import CertificateRejected, ChallengeFailed
 from recpipe import seal
-from recpipe.access.audit import AuditTrail, Clock, event, utc_now
+from recpipe.access.audit import AuditTrail, event
 from recpipe.access.checks import check_text
 from recpipe.access.principal import Action, Principal
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.errors import Conflict, Forbidden
 from recpipe.model import CertificateState, Outcome, Tenant, TenantCertificate
+from recpipe.times import Clock, utc_now
 
 LONGEST_LABEL = 100
 # Every one of them costs an RSA operation and some hundred bytes in each recording.

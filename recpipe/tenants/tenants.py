@@ -7,14 +7,14 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from recpipe import numbers
-from recpipe.access.audit import AuditTrail, Clock, Detail, event, utc_now
+from recpipe.access.audit import AuditTrail, Detail, event
 from recpipe.access.checks import check_text
 from recpipe.access.principal import Action, Principal
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.errors import Conflict, InputInvalid
 from recpipe.model import StoreFormat, Tenant
-from recpipe.settings import check_timezone
+from recpipe.times import Clock, check_timezone, utc_now
 
 MOST_ALIASES = 100
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)

@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request, Security
@@ -34,6 +33,7 @@ from recpipe.settings import Settings
 from recpipe.store.base import Store
 from recpipe.tenants.keyring import Keyring
 from recpipe.tenants.tenants import Tenants
+from recpipe.times import Clock
 from recpipe.web.password_queue import PasswordQueue
 from recpipe.web.security import address_of
 from recpipe.web.streams import Streams
@@ -102,7 +102,7 @@ class WebContext:
     ftp_accounts: FtpAccounts
     quarantine: QuarantineDecisions
     trail: AuditTrail
-    clock: Callable[[], datetime]
+    clock: Clock
     names: TenantNames
     streams: Streams
     ingest: Ingest | None = field(default=None)  # None where this process does not ingest

@@ -9,11 +9,11 @@ from zoneinfo import ZoneInfo
 
 from fastapi import Query
 
-from recpipe import moments
+from recpipe import times
 from recpipe.access.principal import Principal
 from recpipe.errors import QueryInvalid
 from recpipe.model import Direction, NumberMatch, RecordingQuery
-from recpipe.settings import check_timezone
+from recpipe.times import check_timezone
 from recpipe.web.deps import WebContext, tenant_of
 from recpipe.web.schemas import SingleLine
 
@@ -114,7 +114,7 @@ def _moment(field: str, written: str, zone: ZoneInfo, *, whole_day: bool) -> dat
     if not written:
         return None
     try:
-        return moments.read(written, zone, whole_day=whole_day)
+        return times.from_iso(written, zone, whole_day=whole_day)
     except ValueError:
         raise QueryInvalid(
             f"`{field}` is no time. Write a date such as 2025-03-27, or 2025-03-27T09:25:17+01:00 (in a URL, + is %2B)."

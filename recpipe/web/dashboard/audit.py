@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request, Response
 
-from recpipe import moments
+from recpipe import times
 from recpipe.access.principal import Action, Principal
 from recpipe.errors import NotFound, QueryInvalid
 from recpipe.model import AuditEvent, AuditQuery, Outcome, Page
@@ -78,7 +78,7 @@ def _asked(
 
 def _moment(typed: str | None, zone: ZoneInfo, *, whole_day: bool = False) -> datetime | None:
     try:
-        return moments.read(typed, zone, whole_day=whole_day) if typed else None
+        return times.from_iso(typed, zone, whole_day=whole_day) if typed else None
     except ValueError:
         raise QueryInvalid("A date is written as 2025-03-27.") from None
 

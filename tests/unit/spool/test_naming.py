@@ -19,7 +19,7 @@ from recpipe.settings import Layout
 from recpipe.spool.freepbx_names import FREEPBX_TYPES
 from recpipe.spool.generic_names import check_pattern
 from recpipe.spool.naming import parse
-from recpipe.spool.when import to_utc
+from recpipe.times import to_utc
 
 UUID = "b7a1c0de-1111-4222-8333-0123456789ab"
 

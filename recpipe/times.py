@@ -1,14 +1,60 @@
-"""Local times of a PBX to UTC."""
+"""Clocks, time zones, and times as people, programs and a PBX write them."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+import difflib
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo, available_timezones
+
+Clock = Callable[[], datetime]  # gives aware times, UTC
 
 _SLACK = timedelta(seconds=60)
 _SKEW = timedelta(minutes=5)  # that a PBX's clock may be ahead of ours
 _NEAR = timedelta(hours=3)
 _QUARTER = timedelta(minutes=15)  # every zone's offset is a multiple of it
+
+
+def utc_now() -> datetime:
+    """The `Clock` of a running installation."""
+    return datetime.now(UTC)
+
+
+def check_timezone(value: str) -> str:
+    """Return `value` when it is an IANA zone.
+
+    Raises:
+        ValueError: it is not; the message proposes near ones.
+    """
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError) as error:
+        near = difflib.get_close_matches(value, available_timezones(), n=3, cutoff=0.5)
+        hint = f" Did you mean {', '.join(near)}?" if near else " Use a name such as Europe/Berlin."
+        raise ValueError(f"{value!r} is not a time zone.{hint}") from error
+    return value
+
+
+def from_iso(written: str, zone: ZoneInfo, *, whole_day: bool = False) -> datetime:
+    """Read a date or time of ISO 8601 as UTC.
+
+    Args:
+        zone: of dates, and of times without an offset.
+        whole_day: a date means the first moment after it, not its own first.
+
+    Raises:
+        ValueError: it is neither date nor time, or outside the years 1 to 9999.
+    """
+    try:
+        try:
+            day = date.fromisoformat(written)
+        except ValueError:
+            moment = datetime.fromisoformat(written)
+        else:
+            moment = datetime.combine(day + timedelta(days=1 if whole_day else 0), time(), zone)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(str(error)) from error
 
 
 def to_utc(local: datetime, zone: str, epoch: int | None = None) -> datetime:
@@ -47,7 +93,7 @@ MONTHS = {name: f"{number:02}" for number, name in enumerate(_MONTHS, start=1)}
 
 
 def from_ns(nanoseconds: int) -> datetime:
-    """A file's time, UTC; one beyond the calendar is the end of it."""
+    """Convert a file's time to UTC; one beyond the calendar is the end of it."""
     try:
         return datetime.fromtimestamp(nanoseconds / 1e9, UTC)
     except (ValueError, OverflowError, OSError):
@@ -89,7 +135,7 @@ def local_time(digits: str) -> datetime:
     """
     if len(digits) != 14 or not (digits.isascii() and digits.isdecimal()):
         raise ValueError("not 14 digits")
-    time = datetime.strptime(digits, "%Y%m%d%H%M%S")
-    if not 1990 <= time.year < 2100:
+    local = datetime.strptime(digits, "%Y%m%d%H%M%S")
+    if not 1990 <= local.year < 2100:
         raise ValueError("not a year of a recording")
-    return time
+    return local

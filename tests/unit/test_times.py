@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from recpipe import moments
+from recpipe import times
 
 LONDON = ZoneInfo("Europe/London")
 
@@ -28,7 +28,7 @@ LONDON = ZoneInfo("Europe/London")
     ],
 )
 def test_times_are_read_in_the_zone_that_they_do_not_name(written: str, whole_day: bool, expected: datetime) -> None:
-    assert moments.read(written, LONDON, whole_day=whole_day) == expected
+    assert times.from_iso(written, LONDON, whole_day=whole_day) == expected
 
 
 @pytest.mark.parametrize(
@@ -36,4 +36,4 @@ def test_times_are_read_in_the_zone_that_they_do_not_name(written: str, whole_da
 )
 def test_what_is_no_time_is_refused(written: str) -> None:
     with pytest.raises(ValueError):
-        moments.read(written, LONDON, whole_day=True)
+        times.from_iso(written, LONDON, whole_day=True)
