@@ -16,17 +16,16 @@ from keys.profile import LARGEST_SMIME_CONTENT_BYTES
 from recpipe.errors import Held
 from recpipe.model import CertificateState, Envelope, Readable, Tenant, TenantCertificate
 
-ACTIVE_STATES = frozenset({CertificateState.PROVEN, CertificateState.VOUCHED})
-
 
 def usable(certificates: Iterable[TenantCertificate], now: datetime) -> tuple[TenantCertificate, ...]:
-    """Those that seal: proven or vouched for, not retired, and inside their validity at `now`."""
-    return tuple(c for c in certificates if c.state in ACTIVE_STATES and c.not_before <= now <= c.not_after)
+    """The certificates that new recordings are sealed for at this moment."""
+    return tuple(c for c in certificates if c.seals_at(now))
 
 
 def why_not(certificates: Iterable[TenantCertificate], now: datetime) -> str:
-    """Why `usable` is empty, and what to do, in a sentence for an operator."""
-    active = [c for c in certificates if c.state in ACTIVE_STATES]
+    """Say why `usable` is empty, and what to do, in a sentence for an operator."""
+    certificates = tuple(certificates)
+    active = [c for c in certificates if c.state.trusted]
     if any(c.not_after < now for c in active):
         latest = max(c.not_after for c in active)
         return f"its certificate expired on {latest:%Y-%m-%d}. Add a new one: recpipe certificate add"
@@ -41,7 +40,7 @@ def why_not(certificates: Iterable[TenantCertificate], now: datetime) -> str:
 def require(
     tenant: Tenant, certificates: Iterable[TenantCertificate], size_bytes: int, now: datetime
 ) -> tuple[TenantCertificate, ...]:
-    """Who to seal for; cheap, so that a held file is not read again and again.
+    """Choose the certificates to seal for; cheap, so that a held file is not read again and again.
 
     Args:
         size_bytes: of what is to be sealed, as far as known.

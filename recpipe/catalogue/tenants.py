@@ -15,8 +15,6 @@ from recpipe.catalogue.tables import certificate, tenant, tenant_alias
 from recpipe.errors import AlreadyExists, Conflict, NotFound
 from recpipe.model import CertificateState, StoreFormat, Tenant, TenantCertificate
 
-_USABLE = (CertificateState.PROVEN, CertificateState.VOUCHED)
-
 
 class Tenants(Repository):
     """All tenants of the installation."""
@@ -74,27 +72,18 @@ class Tenants(Repository):
     def update(self, changed: Tenant) -> Tenant:
         """Replace everything about a tenant, read with `to_change`, but its id and creation time.
 
+        Whether a switch may be made is for `recpipe.tenants.switches` to say.
+
         Raises:
             NotFound: there is none with this id.
             AlreadyExists: the new name or an alias means another tenant.
-            Conflict: `no-proven-key`: encryption cannot be switched on before a certificate is proven or vouched for.
         """
         before = self.get(changed.id)
-        if changed.encryption and not before.encryption and not self._has_usable_certificate(changed.id):
-            raise Conflict(
-                "no-proven-key",
-                "Encryption needs a certificate whose private key is proven to be held. Add one and prove it first.",
-            )
         values = row_of(tenant, replace(changed, created_at=before.created_at))
         self._connection.execute(update(tenant).where(tenant.c.id == changed.id).values(values))
         self._connection.execute(delete(tenant_alias).where(tenant_alias.c.tenant_id == changed.id))
         self._claim_names(changed)
         return self.get(changed.id)
-
-    def _has_usable_certificate(self, tenant_id: str) -> bool:
-        usable = certificate.c.state.in_(_USABLE)
-        found = select(certificate.c.id).where(certificate.c.tenant_id == tenant_id, usable).limit(1)
-        return self._connection.execute(found).first() is not None
 
     def _claim_names(self, owner: Tenant) -> None:
         names = list(dict.fromkeys(_key(name) for name in (owner.name, *owner.aliases)))
@@ -153,10 +142,6 @@ class Certificates(Scoped):
         mine = select(certificate).where(certificate.c.tenant_id == self._tenant_id)
         rows = self._connection.execute(mine.order_by(certificate.c.added_at, certificate.c.id))
         return [_certificate_of(row) for row in rows]
-
-    def usable(self) -> Sequence[TenantCertificate]:
-        """Those that may be sealed for: proven or vouched for. Whether they are in date is the caller's to judge."""
-        return [held for held in self.list() if held.state in _USABLE]
 
     def decide(self, certificate_id: str, state: CertificateState, at: datetime, by: str) -> TenantCertificate:
         """Set the state: proven, vouched or retired. Retiring is for ever.

@@ -43,7 +43,9 @@ def due(work: Work, now: datetime) -> list[Reminder]:
     for tenant in work.tenants.list():
         if not tenant.encryption:
             continue
-        for certificate in work.of(tenant.id).certificates.usable():
+        for certificate in work.of(tenant.id).certificates.list():
+            if not certificate.state.trusted:
+                continue
             days_before = stage(certificate.not_after, now)
             if days_before is None or _was_sent(work, certificate, days_before):
                 continue

@@ -34,6 +34,11 @@ class CertificateState(StrEnum):
     VOUCHED = "vouched"
     RETIRED = "retired"
 
+    @property
+    def trusted(self) -> bool:
+        """Proven or vouched for: somebody holds the private key. Retired ones are not."""
+        return self in (CertificateState.PROVEN, CertificateState.VOUCHED)
+
 
 @dataclass(frozen=True, slots=True)
 class TenantCertificate:
@@ -53,3 +58,7 @@ class TenantCertificate:
     decided_at: datetime | None = None  # proven, vouched or retired
     decided_by: str = ""
     challenge: str = ""  # what the proof is compared with (a hash, never the answer)
+
+    def seals_at(self, now: datetime) -> bool:
+        """Whether recordings are sealed for it at this moment: trusted, and inside its validity, both ends included."""
+        return self.state.trusted and self.not_before <= now <= self.not_after

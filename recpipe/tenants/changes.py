@@ -1,30 +1,29 @@
 """Settings that are saved first and take effect when somebody applies them: pending changes and their history.
 
-Each kind of change says how it is read, what it needs and how it is made true; whatever becomes changeable in this way
-is one more row of `_KINDS`.
+Each kind of change is a row of `_KINDS`: how the setting is read, when it may be changed, and the change itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from recpipe import seal
 from recpipe.access.audit import AuditTrail, event
 from recpipe.access.principal import Action, Principal
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.work import Work
 from recpipe.errors import Conflict
 from recpipe.model import Change, Page, Tenant
+from recpipe.tenants import switches
 from recpipe.times import Clock, utc_now
 
 Values = Mapping[str, object]
 
 
 class Kind(StrEnum):
-    """What can be changed. The values are stored: never rename one."""
+    """The settings that can be changed in this way. The values are stored: never rename one."""
 
     RECORDING = "call-recording"
     ENCRYPTION = "encryption"
@@ -34,7 +33,7 @@ class Kind(StrEnum):
 class _Handling:
     read: Callable[[Work, Tenant, str], Values]
     check: Callable[[Work, Tenant, str, Values, datetime], None]
-    make_true: Callable[[Work, Tenant, str, Values], None]
+    make_true: Callable[[Work, Tenant, str, Values, datetime], object]  # checks once more
     audited_as: str
 
 
@@ -58,8 +57,7 @@ class PendingChanges:
         with self._catalogue.begin() as work:
             tenant = work.tenants.get(tenant_id)
             old = handling.read(work, tenant, subject)
-            if dict(old) != dict(wanted):
-                handling.check(work, tenant, subject, wanted, now)
+            handling.check(work, tenant, subject, wanted, now)
             change = work.of(tenant_id).changes.save(kind.value, subject, old, wanted, now, by.name)
             work.audit.add(event(by, "change.save", now, tenant_id=tenant_id, subject=tenant_id, kind=kind.value))
         return change
@@ -76,12 +74,12 @@ class PendingChanges:
             tenant = work.tenants.to_change(tenant_id)
             if tenant.disclaimer_agreed_at is not None:
                 return tenant
-            agreed = work.tenants.update(replace(tenant, disclaimer_agreed_at=now, disclaimer_agreed_by=by.name))
+            agreed = switches.agree(work, tenant, by.name, now)
             work.audit.add(event(by, "disclaimer.agree", now, tenant_id=tenant_id, subject=tenant_id))
         return agreed
 
     def pending(self, by: Principal, tenant_id: str) -> Sequence[Change]:
-        """What waits for `apply`, oldest first.
+        """List the changes that wait for `apply`, oldest first.
 
         Raises:
             NotFound, Forbidden: as `save`.
@@ -91,7 +89,7 @@ class PendingChanges:
             return work.of(tenant_id).changes.pending()
 
     def waiting(self, by: Principal, tenant_ids: Collection[str]) -> int:
-        """How many changes of these tenants wait; those that `by` may not see are not counted."""
+        """Count the changes of these tenants that wait; those that `by` may not see are not counted."""
         with self._catalogue.read() as work:
             return sum(len(work.of(t).changes.pending()) for t in tenant_ids if by.may(Action.KEYS, t))
 
@@ -108,7 +106,7 @@ class PendingChanges:
             work.audit.add(event(by, "change.discard", self._clock(), tenant_id=tenant_id, subject=change_id))
 
     def apply(self, by: Principal, tenant_id: str, change_ids: Collection[str]) -> int:
-        """Make changes effective, all of them or none; how many.
+        """Make changes effective, all of them or none; returns how many.
 
         Args:
             change_ids: those the person looked at. One that was amended since has the same id and is applied as it is.
@@ -132,8 +130,7 @@ class PendingChanges:
                         "changed-meanwhile",
                         "This setting was changed elsewhere since the change was saved. Discard it and save it again.",
                     )
-                handling.check(work, tenant, change.subject, change.new, now)
-                handling.make_true(work, tenant, change.subject, change.new)
+                handling.make_true(work, tenant, change.subject, change.new, now)
                 work.audit.add(
                     event(
                         by,
@@ -173,12 +170,11 @@ def _recording(_work: Work, tenant: Tenant, _subject: str) -> Values:
 
 
 def _recording_can(_work: Work, tenant: Tenant, _subject: str, wanted: Values, _now: datetime) -> None:
-    if wanted["recording"] and tenant.disclaimer_agreed_at is None:
-        raise Conflict("disclaimer-not-agreed", "Call recording starts once the disclaimer is agreed to.")
+    switches.check_recording(tenant, bool(wanted["recording"]))
 
 
-def _switch_recording(work: Work, tenant: Tenant, _subject: str, wanted: Values) -> None:
-    work.tenants.update(replace(tenant, recording_enabled=bool(wanted["recording"])))
+def _switch_recording(work: Work, tenant: Tenant, _subject: str, wanted: Values, _now: datetime) -> Tenant:
+    return switches.set_recording(work, tenant, bool(wanted["recording"]))
 
 
 # --- encryption ---------------------------------------------------------------------------------------------------
@@ -189,14 +185,11 @@ def _encryption(_work: Work, tenant: Tenant, _subject: str) -> Values:
 
 
 def _encryption_can(work: Work, tenant: Tenant, _subject: str, wanted: Values, now: datetime) -> None:
-    certificates = work.of(tenant.id).certificates.list()
-    if wanted["encryption"] and not seal.usable(certificates, now):
-        why = seal.why_not(certificates, now)
-        raise Conflict("no-proven-key", f"Encryption cannot be switched on: {why}.")
+    switches.check_encryption(work, tenant, bool(wanted["encryption"]), now)
 
 
-def _switch_encryption(work: Work, tenant: Tenant, _subject: str, wanted: Values) -> None:
-    work.tenants.update(replace(tenant, encryption=bool(wanted["encryption"])))
+def _switch_encryption(work: Work, tenant: Tenant, _subject: str, wanted: Values, now: datetime) -> Tenant:
+    return switches.set_encryption(work, tenant, bool(wanted["encryption"]), now)
 
 
 _KINDS: Mapping[Kind, _Handling] = {

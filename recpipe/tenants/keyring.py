@@ -6,7 +6,7 @@ Nothing that was pasted and refused is kept, logged or repeated: it may have bee
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from keys import challenge as challenges
 from keys.certificate import Certificate, vet
@@ -19,6 +19,7 @@ from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.errors import Conflict, Forbidden
 from recpipe.model import CertificateState, Outcome, Tenant, TenantCertificate
+from recpipe.tenants import switches
 from recpipe.times import Clock, utc_now
 
 LONGEST_LABEL = 100
@@ -214,23 +215,17 @@ class Keyring:
         """Switch sealing of new recordings on or off. Those already stored stay as they are.
 
         Raises:
-            Conflict: `no-proven-key`: no certificate is proven (or vouched for) and inside its validity.
+            Conflict: `no-proven-key`: no certificate is proven (or vouched for) and inside its validity. Not raised
+                where encryption is on already.
             NotFound, Forbidden: `by` may not manage its keys.
         """
         self._trail.require(by, Action.KEYS, tenant_id)
         now = self._clock()
         with self._catalogue.begin() as work:
             tenant = work.tenants.to_change(tenant_id)
-            if on:
-                certificates = work.of(tenant_id).certificates.list()
-                if not seal.usable(certificates, now):
-                    raise Conflict(
-                        "no-proven-key",
-                        f"Encryption cannot be switched on: {seal.why_not(certificates, now)}.",
-                    )
-            if tenant.encryption is on:
+            changed = switches.set_encryption(work, tenant, on, now)
+            if changed == tenant:
                 return tenant
-            changed = work.tenants.update(replace(tenant, encryption=on))
             work.audit.add(
                 event(
                     by,

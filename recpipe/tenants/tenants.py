@@ -12,8 +12,9 @@ from recpipe.access.checks import check_text
 from recpipe.access.principal import Action, Principal
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
-from recpipe.errors import Conflict, InputInvalid
+from recpipe.errors import InputInvalid
 from recpipe.model import StoreFormat, Tenant
+from recpipe.tenants import switches
 from recpipe.times import Clock, check_timezone, utc_now
 
 MOST_ALIASES = 100
@@ -107,6 +108,9 @@ class Tenants:
     def set_recording(self, by: Principal, tenant_id: str, on: bool, *, agreed: bool = False) -> Tenant:
         """Switch the call recording add-on; its disclaimer must have been agreed to, and who did is kept.
 
+        Args:
+            agreed: `by` agrees to the disclaimer now; it counts where nobody did before, and `on` is asked for.
+
         Raises:
             Conflict: `disclaimer-not-agreed`.
             NotFound, Forbidden: `by` may not manage this tenant's keys and add-ons.
@@ -115,12 +119,10 @@ class Tenants:
         now = self._clock()
         with self._catalogue.begin() as work:
             before = work.tenants.to_change(tenant_id)
-            if on and not agreed and before.disclaimer_agreed_at is None:
-                raise Conflict("disclaimer-not-agreed", "Call recording starts once the disclaimer is agreed to.")
-            after = replace(before, recording_enabled=on)
-            if on and agreed and before.disclaimer_agreed_at is None:
-                after = replace(after, disclaimer_agreed_at=now, disclaimer_agreed_by=by.name)
-            kept = work.tenants.update(after)
+            agreed_to = switches.agree(work, before, by.name, now) if on and agreed else before
+            kept = switches.set_recording(work, agreed_to, on)
+            if kept == before:
+                return kept
             work.audit.add(
                 event(
                     by,

@@ -11,6 +11,7 @@ from keys.errors import CertificateRejected, KeysError
 from recpipe.access.principal import Action
 from recpipe.errors import Forbidden, NotFound, RecpipeError
 from recpipe.model import CertificateState, Tenant, TenantCertificate
+from recpipe.tenants import switches
 from recpipe.tenants.changes import Kind
 from recpipe.web.dashboard.forms import Form
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
@@ -122,14 +123,14 @@ def chosen(portal: Portal, viewer: Viewer, name: str, action: Action) -> Tenant:
     """The service a page is about: the one that is named, or the first where the person has the right.
 
     Raises:
-        NotFound: there is none of this name, or it is nothing to this person.
+        NotFound: there is none of this name, or the person has no access to it.
         Forbidden: the right is missing there, or everywhere.
     """
-    usable = viewer.with_right(action)
+    allowed = viewer.with_right(action)
     if not name:
-        if not usable:
+        if not allowed:
             raise Forbidden("open this page")
-        return usable[0]
+        return allowed[0]
     found = next((t for t in viewer.tenants if t.name == name), None)
     if found is None:
         raise NotFound("service", name)
@@ -166,8 +167,6 @@ def _page(
     with portal.context.catalogue.read() as work:
         tenant = work.tenants.get(tenant.id)
     pending: dict[str, Any] = {change.kind: change for change in portal.changes.pending(viewer.principal, tenant.id)}
-    now = portal.context.clock()
-    good = (CertificateState.PROVEN, CertificateState.VOUCHED)
     return portal.page(
         request,
         "addons.html",
@@ -178,7 +177,7 @@ def _page(
         choices=viewer.with_right(Action.KEYS),
         active=[c for c in held if c.state is not CertificateState.RETIRED],
         retired=[c for c in held if c.state is CertificateState.RETIRED],
-        usable=any(c.state in good and c.not_before <= now <= c.not_after for c in held),
+        may_encrypt=switches.may_encrypt(held, portal.context.clock()),
         pending=pending,
         may_vouch=viewer.may("tenants", tenant),
     )

@@ -66,10 +66,10 @@ def history(request: Request, portal: ThePortal, viewer: SignedIn, service: str 
 
 
 def _page(request: Request, portal: Portal, viewer: Viewer, refused: RecpipeError | None = None) -> Response:
-    usable = viewer.with_right(Action.KEYS)
-    if not usable:
+    allowed = viewer.with_right(Action.KEYS)
+    if not allowed:
         raise Forbidden("view pending changes")
-    waiting = [(t, found) for t in usable if (found := portal.changes.pending(viewer.principal, t.id))]
+    waiting = [(t, found) for t in allowed if (found := portal.changes.pending(viewer.principal, t.id))]
     problem = problem_of(refused) if refused else None
     return portal.page(
         request,

@@ -63,8 +63,7 @@ def glance(portal: Portal, viewer: Viewer, tenant: Tenant) -> Glance:
     with context.catalogue.read() as work:
         quarantined = work.of(tenant.id).quarantine.count()
         held = work.of(tenant.id).certificates.list()
-    usable = [c for c in held if c.state in (CertificateState.PROVEN, CertificateState.VOUCHED)]
-    expires_at = max((c.not_after for c in usable), default=None)
+    expires_at = max((c.not_after for c in held if c.state.trusted), default=None)
     return Glance(
         tenant=tenant,
         today=sum(t.recordings for t in totals if t.day == today) if sees else None,
