@@ -20,7 +20,7 @@ import pytest
 import soundfile
 import structlog
 
-from recpipe.cli import frame
+from recpipe.cli import main
 
 SOUNDS = Path("/usr/share/asterisk/sounds")
 DOCUMENTED = ("openssl", "smime", "-decrypt", "-binary", "-in", "{enc}", "-inform", "DER", "-out", "{out}")
@@ -69,7 +69,7 @@ class Installation:
             for name, value in self.environment().items():
                 patch.setenv(name, value)
             patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8"))
-            done = frame.run(words)
+            done = main.run(words)
         root.handlers[:] = handlers  # a command sets up the logs of its whole process
         root.setLevel(level)
         structlog.configure(**configured)

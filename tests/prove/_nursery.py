@@ -57,7 +57,7 @@ def _be(arguments: list[str], variables: dict[str, str], folder: str, log: str) 
     random.seed()
     sys.argv = ["recpipe", *arguments]
     os.kill(os.getpid(), signal.SIGSTOP)
-    from recpipe.cli import main
+    from recpipe.__main__ import main
 
     status = 0
     try:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 from tests.services.certificates import KeyPair
 
@@ -65,6 +69,51 @@ def imported(path: Path) -> frozenset[str]:
     return frozenset(names)
 
 
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported_at_run_time(node: ast.AST) -> Iterator[str]:
+    """Dotted names that a module imports, wherever in it, but not those that only types need."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from (alias.name for alias in child.names)
+        elif isinstance(child, ast.ImportFrom) and child.module:
+            yield from (f"{child.module}.{alias.name}" for alias in child.names)
+        elif isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        else:
+            yield from imported_at_run_time(child)
+
+
+def circle(sources: dict[str, ast.Module]) -> list[str]:
+    """The modules of one circle of imports; none where there is no circle."""
+    graph = {}
+    for module, tree in sources.items():
+        names = set(imported_at_run_time(tree))
+        graph[module] = {name if name in sources else name.rpartition(".")[0] for name in names} & set(sources)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_a_circle_is_found_wherever_its_imports_stand() -> None:
+    sources = {
+        "a": ast.parse("def late():\n    from b import name"),
+        "b": ast.parse("if TYPE_CHECKING:\n    import a"),
+    }
+    assert circle(sources) == []
+    sources["b"] = ast.parse("import a")
+    assert sorted(set(circle(sources))) == ["a", "b"]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_modules_import_each_other_in_a_circle(package: str) -> None:
+    assert circle({dotted(path): parsed(path) for path in modules() if path.is_relative_to(ROOT / package)}) == []
+
+
 def test_each_heavy_library_stays_home() -> None:
     strays = [
         f"{path.relative_to(ROOT)} imports {library}"
@@ -85,13 +134,13 @@ def loaded_by(program: str) -> set[str]:
 
 
 def test_help_loads_nothing_but_what_prints_it() -> None:
-    loaded = loaded_by("from recpipe.cli import frame; frame.run(['--help'])")
+    loaded = loaded_by("from recpipe.cli import main; main.run(['--help'])")
     assert loaded & {*HOMES, "pydantic", "recpipe.model"} == {"rich", "typer"}
 
 
 def test_checking_a_certificate_loads_no_catalogue_store_or_server(key_pair: KeyPair, tmp_path: Path) -> None:
     (file := tmp_path / "mypublickey.pem").write_bytes(key_pair.pem)
-    loaded = loaded_by(f"from recpipe.cli import frame; assert frame.run(['certificate', 'check', {str(file)!r}]) == 0")
+    loaded = loaded_by(f"from recpipe.cli import main; assert main.run(['certificate', 'check', {str(file)!r}]) == 0")
     assert loaded & set(HOMES) == {"rich", "typer", "asn1crypto"}
 
 

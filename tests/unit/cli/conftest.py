@@ -16,7 +16,7 @@ import pytest
 import structlog
 
 from recpipe import samples
-from recpipe.cli import frame
+from recpipe.cli import main
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Cli:
             given = io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8")
             self._monkeypatch.setattr("sys.stdin", given)
         self._capture.readouterr()
-        got = frame.run([str(word) for word in words])
+        got = main.run([str(word) for word in words])
         printed = self._capture.readouterr()
         done = Done(got, printed.out, printed.err)
         assert done.code == code, f"recpipe {' '.join(map(str, words))}: {done}"
@@ -104,7 +104,7 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def run(*words: str) -> None:
         with redirect_stdout(io.StringIO()):
-            assert frame.run(words) == 0
+            assert main.run(words) == 0
 
     with _logs_as_before(), pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)

@@ -10,7 +10,7 @@ import pytest
 
 import keys.errors
 import recpipe.errors
-from recpipe.cli import frame, words
+from recpipe.cli import frame, main, words
 from recpipe.errors import InputInvalid, NotFound, ObjectMissing, RecpipeError, SettingsInvalid, StoreUnavailable
 from tests.unit.cli.conftest import Cli
 
@@ -19,7 +19,7 @@ HEAVY = ("sqlalchemy", "alembic", "pydantic", "cryptography", "boto3", "fastapi"
 
 def test_help_loads_none_of_what_commands_work_with() -> None:
     program = (
-        "import sys; from recpipe.cli import frame; assert frame.run(['--help']) == 0; "
+        "import sys; from recpipe.cli import main; assert main.run(['--help']) == 0; "
         f"print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -47,7 +47,7 @@ def test_a_word_that_is_no_command_is_misuse_in_both_forms(cli: Cli) -> None:
 
 def test_debug_shows_where_an_error_comes_from(cli: Cli) -> None:
     with pytest.raises(NotFound):
-        frame.run(["--debug", "tenant", "show", "nobody"])
+        main.run(["--debug", "tenant", "show", "nobody"])
 
 
 def test_what_nobody_foresaw_is_a_line_too(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +60,7 @@ def test_what_nobody_foresaw_is_a_line_too(cli: Cli, monkeypatch: pytest.MonkeyP
     assert "ZeroDivisionError" in done.err
     assert "Traceback" not in done.err
     with pytest.raises(ZeroDivisionError):
-        frame.run(["--debug", "tenant", "list"])
+        main.run(["--debug", "tenant", "list"])
 
 
 def test_a_file_system_that_says_no_is_named(cli: Cli) -> None:
@@ -82,7 +82,7 @@ def test_a_file_system_that_says_no_is_named(cli: Cli) -> None:
     ],
 )
 def test_misuse_ends_with_2_and_failure_with_1(error: Exception, code: int) -> None:
-    assert frame.code_of(error) == code
+    assert main.code_of(error) == code
 
 
 def test_every_error_has_a_word_of_its_own() -> None:
@@ -92,14 +92,14 @@ def test_every_error_has_a_word_of_its_own() -> None:
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, Exception)
     ]
-    words_ = [frame.kind_of(one.__new__(one)) for one in classes]
+    words_ = [main.kind_of(one.__new__(one)) for one in classes]
     assert len(set(words_)) == len(words_)
     assert "not-found" in words_
     assert "certificate-rejected" in words_
 
 
 def test_an_error_of_a_command_keeps_the_word_of_its_kind() -> None:
-    assert frame.kind_of(words.Unknown("tenant", "x")) == "not-found"
+    assert main.kind_of(words.Unknown("tenant", "x")) == "not-found"
 
 
 @pytest.mark.parametrize(
@@ -179,5 +179,5 @@ def test_an_error_never_is_markup(capsys: pytest.CaptureFixture[str], monkeypatc
         raise RecpipeError("bad \x1b[31m[red]name[/red]")
 
     monkeypatch.setattr(frame, "settings", refuse)
-    assert frame.run(["tenant", "list"]) == 1
+    assert main.run(["tenant", "list"]) == 1
     assert r"bad \x1b[31m[red]name[/red]" in capsys.readouterr().err

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from recpipe.cli import commands, frame
+from recpipe.cli import frame, main
 from tests.unit.cli.conftest import Cli
 
 DOCUMENT = Path(__file__).parents[3] / "docs/commands.md"
@@ -23,7 +23,7 @@ def every(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
         yield from every(one, (*words, name))
 
 
-ROOT = commands.tree()
+ROOT = main.tree()
 COMMANDS = dict(every(ROOT))
 
 
@@ -58,7 +58,7 @@ def test_every_command_speaks_json_and_every_option_says_what_it_does(words: tup
 
 
 def test_every_command_has_its_place_in_the_order() -> None:
-    assert sorted({words[0] for words in COMMANDS}) == sorted(commands.COMMANDS)
+    assert sorted({words[0] for words in COMMANDS}) == sorted(main.COMMANDS)
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
@@ -86,9 +86,9 @@ def test_the_global_options_are_documented() -> None:
                 assert f"`{name}" in text
 
 
-@pytest.mark.parametrize("word", commands.COMMANDS)
+@pytest.mark.parametrize("word", main.COMMANDS)
 def test_the_list_of_commands_says_what_each_says_of_itself(word: str) -> None:
-    listed, whole = commands.tree("").commands[word], ROOT.commands[word]
+    listed, whole = main.tree("").commands[word], ROOT.commands[word]
     assert listed.help == whole.help.split("\n\n")[0]
     assert listed.rich_help_panel == whole.rich_help_panel
 
