@@ -38,6 +38,7 @@ HOMES = {
     "pwdlib": ("recpipe/access/",),
     "pyftpdlib": ("ftp/",),
     "rich": ("recpipe/cli/",),
+    "segno": ("recpipe/web/",),
     "soundfile": ("recpipe/audio/",),
     "sqlalchemy": ("recpipe/catalogue/",),
     "starlette": ("recpipe/web/",),
@@ -149,7 +150,18 @@ def test_serving_loads_neither_other_stores_and_databases_nor_what_a_recording_m
         "import sys, recpipe.cli.serve, recpipe.web.app, ftp.server\n"
         "assert 'sqlalchemy.dialects.postgresql' not in sys.modules"
     )
-    late = {"alembic", "boto3", "botocore", "lameenc", "mutagen", "numpy", "phonenumbers", "psycopg", "soundfile"}
+    late = {
+        "alembic",
+        "boto3",
+        "botocore",
+        "lameenc",
+        "mutagen",
+        "numpy",
+        "phonenumbers",
+        "psycopg",
+        "segno",
+        "soundfile",
+    }
     assert loaded & late == set()
     assert "recpipe.jobs.engine" not in loaded
 
