@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import ipaddress
 import secrets
 import socket
 import threading
@@ -21,6 +19,7 @@ from ftp.data_socket import DataSocket, HandshakeFailed
 from ftp.replies import reply_to
 from ftp.transfer import CutOff, DiskFailed, Download, Transfer, Upload
 from recpipe import log, metrics
+from recpipe.addresses import plain_address
 from recpipe.errors import RecpipeError
 
 if TYPE_CHECKING:
@@ -382,18 +381,6 @@ class DataChannel:
             case _:
                 _log.error("transfer failed", account=account, exc_info=error)
                 return "451 The transfer failed; the log says why. Try again."
-
-
-@functools.lru_cache(1024)
-def plain_address(host: str) -> str:
-    """An address without what a dual-stack socket puts before IPv4. Text that is none stays as it is."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(address)
 
 
 def _give_up(waiting: Passive | Active) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from ftp import tls
 from ftp.account_uploads import AccountUploads
-from ftp.data import PassivePorts, plain_address
+from ftp.data import PassivePorts
 from ftp.loop import Loop
 from ftp.replies import reason_of
 from ftp.session import Session
@@ -27,6 +27,7 @@ from recpipe.access.audit import AuditTrail, event
 from recpipe.access.expiring import SeenRecently
 from recpipe.access.login import Access
 from recpipe.access.principal import Principal
+from recpipe.addresses import plain_address
 from recpipe.errors import CatalogueUnavailable, RecpipeError, SettingsInvalid
 from recpipe.recordings.reader import Reader
 from recpipe.settings import Settings, split_listen

@@ -21,7 +21,7 @@ from pyftpdlib.handlers import TLS_FTPHandler
 
 from ftp import listing, tls
 from ftp.commands import Place
-from ftp.data import Active, DataChannel, Passive, plain_address
+from ftp.data import Active, DataChannel, Passive
 from ftp.data_socket import DataSocket
 from ftp.filesystem import Recordings, Tree
 from ftp.loop import Aside
@@ -31,6 +31,7 @@ from ftp.upload_commands import UploadCommands
 from ftp.uploads import DropBox
 from recpipe import log, metrics
 from recpipe.access.principal import Principal
+from recpipe.addresses import plain_address
 from recpipe.errors import CredentialsRejected, LockedOut, RecpipeError, TooManySignIns
 
 if TYPE_CHECKING:

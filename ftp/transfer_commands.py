@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from OpenSSL import SSL
 
 from ftp.commands import Commands
-from ftp.data import plain_address
 from ftp.loop import Aside
 from ftp.transfer import Download, Transfer
 from recpipe.access.principal import Principal
+from recpipe.addresses import plain_address
 
 if TYPE_CHECKING:
     from ftp.server import FtpGateway
@@ -147,7 +147,7 @@ class TransferCommands(Commands):
     def _make_eport(self, ip: str, port: int) -> None:
         wanted, peer = plain_address(ip), plain_address(self.remote_ip)
         if wanted == peer:
-            ip = peer if self.remote_ip.startswith("::ffff:") else self.remote_ip
+            ip = self.remote_ip if ":" in peer else peer  # an IPv6 address may need its zone
         self._make_way()
         super()._make_eport(ip, port)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+from recpipe.addresses import parse_address
 from recpipe.model import Role, User, UserStatus
 
 Known = TypeVar("Known")
@@ -46,10 +47,5 @@ def no_password_login(user: User, door: Door) -> str:
 def is_inside(address: str, networks: Collection[str]) -> bool:
     if not networks:
         return True
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
-        parsed = parsed.ipv4_mapped
-    return any(parsed in ipaddress.ip_network(network) for network in networks)
+    parsed = parse_address(address)
+    return parsed is not None and any(parsed in ipaddress.ip_network(network) for network in networks)

@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from recpipe.access.tokens import fingerprint, new_secret
+from recpipe.addresses import parse_address
 from recpipe.catalogue.people import name_key
 from recpipe.catalogue.work import Work
 from recpipe.errors import LockedOut
@@ -194,13 +195,10 @@ def repeat_key(said: str, address: str) -> str:
 
 def normal_network(address: str) -> str:
     """The part of an address that stands for one client; text that is no address stands for itself."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
+    parsed = parse_address(address)
+    if parsed is None:
         return fingerprint(address)[:32]
     if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
         return str(ipaddress.ip_network((parsed, 64), strict=False))
     return str(parsed)
 

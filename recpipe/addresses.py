@@ -1,0 +1,30 @@
+"""Addresses of clients, as sockets and proxies write them."""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def parse_address(text: str) -> Address | None:
+    """Parse an address, dropping an IPv6 zone; an IPv4-mapped IPv6 address, as dual-stack sockets give it, is IPv4.
+
+    Returns:
+        None for text that is no address.
+    """
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+@functools.lru_cache(1024)
+def plain_address(text: str) -> str:
+    """Normalise an address as `parse_address` does; text that is no address stays as it is."""
+    address = parse_address(text)
+    return text if address is None else str(address)

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+
+from recpipe.access.candidates import is_inside
+from recpipe.access.lockout import normal_network
+from recpipe.addresses import parse_address, plain_address
+
+
+@pytest.mark.parametrize(
+    ("written", "plain"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("::FFFF:c000:207", "192.0.2.7"),
+        ("2001:DB8:0::1", "2001:db8::1"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("::192.0.2.7", "::c000:207"),  # the deprecated IPv4-compatible form is another host
+    ],
+)
+def test_an_address_is_the_same_however_a_socket_writes_it(written: str, plain: str) -> None:
+    assert plain_address(written) == plain
+    assert str(parse_address(written)) == plain
+    assert normal_network(written) == normal_network(plain)
+    assert is_inside(written, [plain])
+
+
+@pytest.mark.parametrize(
+    "text", ["", "localhost", "192.0.2", "192.0.2.07", "::ffff:192.0.2.256", "192.0.2.7:21", "[::1]"]
+)
+def test_text_that_is_no_address_stays_as_it_is(text: str) -> None:
+    assert parse_address(text) is None
+    assert plain_address(text) == text
+    assert not is_inside(text, ["0.0.0.0/0", "::/0"])
