@@ -1,4 +1,4 @@
-"""JSON beside a recording that describes it, and the facts KAZOO sends along with a pushed recording.
+"""JSON beside a recording that describes it, read and written, and the facts KAZOO sends along with a pushed recording.
 
 Keys of our own sidecar (all optional, unknown keys are ignored; `null` and "" say nothing):
 
@@ -24,7 +24,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
-from recpipe.errors import Held, Unfit
+from recpipe.errors import Held, InputInvalid, Unfit
 from recpipe.model import CallFacts, Direction
 from recpipe.spool.files import plain, read_small, safe_text
 from recpipe.spool.grammar import direction_of
@@ -44,7 +44,9 @@ _TEXTS = {
     "linked_id": ("linked_id", "conversationId"),
     "channels": ("channels",),
     "tenant_hint": ("tenant", "organizationId"),
-}
+}  # field of `CallFacts` -> its keys; the first is our own, which is written
+_WRITTEN_TEXTS = ("started_at", "timezone", "direction", *(keys[0] for keys in _TEXTS.values()))
+_WRITTEN_NUMBERS = ("duration_ms", "duration_seconds")
 
 
 def read(path: Path, timezone: str) -> CallFacts:
@@ -97,8 +99,38 @@ def facts_from_json(content: object, timezone: str) -> CallFacts:
     )
 
 
+def write(given: Mapping[str, str], timezone: str) -> bytes:
+    """Write the sidecar that says of a call what a query string or form says, by our own keys or by KAZOO's.
+
+    Our own key wins where both are there; other keys are ignored.
+
+    Returns:
+        The JSON; empty where nothing is said of a call.
+
+    Raises:
+        Unfit: `sidecar-invalid`: a fact cannot be understood, so `read` would refuse it.
+        InputInvalid: there is too much of it.
+    """
+    kazoo = facts_from_kazoo(given)
+    facts: dict[str, object] = {keys[0]: text for field, keys in _TEXTS.items() if (text := getattr(kazoo, field))}
+    facts |= {name: given[name] for name in _WRITTEN_TEXTS if given.get(name)}
+    for name in _WRITTEN_NUMBERS:
+        if given.get(name):
+            try:
+                facts[name] = float(given[name])
+            except ValueError:
+                facts[name] = given[name]  # the check below names it
+    if not facts:
+        return b""
+    facts_from_json(facts, timezone)
+    written = json.dumps(facts, sort_keys=True).encode()
+    if len(written) > LIMIT_BYTES:
+        raise InputInvalid("query", "The facts of the call are too long.")
+    return written
+
+
 def facts_from_kazoo(params: Mapping[str, str]) -> CallFacts:
-    """What KAZOO's HTTP push says in its query string; `account_id` names the tenant.
+    """Read what KAZOO's HTTP push says in its query string; `account_id` names the tenant.
 
     Texts may be SIP URIs and stay raw. Unknown parameters are ignored; nothing here raises.
     """

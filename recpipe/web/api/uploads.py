@@ -6,7 +6,6 @@ What a body holds goes straight into the spool's own folder: no second copy of i
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -45,21 +44,10 @@ _said_lately = SeenRecently(3600)  # seconds; by sender and reason
 
 router = APIRouter(prefix=PREFIX, tags=["uploads"], dependencies=AUTHENTICATED)
 
-# Facts that a query string or form may state; those of a JSON sidecar.
-_TEXTS = (
-    *("started_at", "timezone", "direction", "caller", "callee", "caller_name", "callee_name", "extension", "route"),
-    *("call_id", "linked_id", "channels", "tenant"),
-)
-_NUMBERS = ("duration_ms", "duration_seconds")
-# Those that hold a number, also by KAZOO's names, and how a + that became a space is known in them and in times.
+# Facts that hold a number, also by KAZOO's names, and how a + that became a space is known in them and in times.
 _WITH_NUMBERS = frozenset({"caller", "callee", "extension", "from", "to", "caller_id_number"})
 _SPACE_BEFORE_NUMBER = re.compile(r"^(sips?:|tel:)? (?=[0-9])")
 _SPACE_BEFORE_ZONE = re.compile(r"([0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?) ([0-9]{2}:?[0-9]{2})")
-# Facts as `CallFacts` names them -> as a sidecar does.
-_FROM_KAZOO = {"caller": "caller", "callee": "callee", "caller_name": "caller_name", "call_id": "call_id"} | {
-    "linked_id": "linked_id",
-    "tenant_hint": "tenant",
-}
 
 SpoolLabel = Annotated[str, Path(min_length=1, max_length=255, description="of the spool", examples=["monitor"])]
 FileName = Annotated[
@@ -190,7 +178,9 @@ class Taking:
                 "Send the recording alone: what is known of its call belongs into the query string or form."
             )
         self._name = name
-        self._facts = described(facts, self._spool.timezone)
+        self._facts = sidecar.write(
+            {fact: _with_plus(fact, value) for fact, value in facts.items()}, self._spool.timezone
+        )
         if self._key is not None:
             self._earlier = self._receipts.find(self._principal.id, self._spool.label, self._key)
         if self._earlier is None:
@@ -278,31 +268,6 @@ def spool_of(context: WebContext, principal: Principal, label: str) -> tuple[Spo
         context.trail.denied(principal, Action.UPLOAD, missing, tenant_id=tenant_id, subject=label)
         raise missing
     return spool, tenant_id
-
-
-def described(given: Mapping[str, str], timezone: str) -> bytes:
-    """The JSON sidecar that says what a query string says; empty when it says nothing of a call.
-
-    Raises:
-        Unfit: a fact cannot be understood.
-    """
-    given = {name: _with_plus(name, value) for name, value in given.items()}
-    kazoo = asdict(sidecar.facts_from_kazoo(given))
-    facts: dict[str, object] = {theirs: kazoo[ours] for ours, theirs in _FROM_KAZOO.items() if kazoo[ours]}
-    facts |= {name: given[name] for name in _TEXTS if given.get(name)}
-    for name in _NUMBERS:
-        if given.get(name):
-            try:
-                facts[name] = float(given[name])
-            except ValueError:
-                facts[name] = given[name]  # the check below names it
-    if not facts:
-        return b""
-    sidecar.facts_from_json(facts, timezone)
-    written = json.dumps(facts, sort_keys=True).encode()
-    if len(written) > sidecar.LIMIT_BYTES:
-        raise InputInvalid("query", "The facts of the call are too long.")
-    return written
 
 
 def _with_plus(name: str, value: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from recpipe.errors import Held, Unfit
+from recpipe.errors import Held, InputInvalid, Unfit
 from recpipe.model import CallFacts, Direction
-from recpipe.spool.sidecar import LIMIT_BYTES, facts_from_json, facts_from_kazoo, read
+from recpipe.spool.sidecar import LIMIT_BYTES, facts_from_json, facts_from_kazoo, read, write
 
 
 def test_every_documented_key_is_read() -> None:
@@ -157,3 +158,56 @@ def test_kazoo_parameters_become_facts() -> None:
         tenant_hint="0123456789abcdef0123456789abcdef",
     )
     assert facts_from_kazoo({"from": "alice@example.com"}).caller == "alice@example.com"
+
+
+def test_what_is_written_is_read_as_the_same_facts(tmp_path: Path) -> None:
+    given = {
+        "started_at": "2026-09-01T09:25:00+02:00",
+        "timezone": "Europe/Berlin",
+        "duration_seconds": "12.5",
+        "direction": "inbound",
+        "caller": "+442079460958",
+        "callee": "201",
+        "caller_name": "Erin",
+        "callee_name": "Frank",
+        "extension": "201",
+        "route": "sales",
+        "call_id": "c-1",
+        "linked_id": "l-1",
+        "channels": "PJSIP/201",
+        "tenant": "acme",
+    }
+    path = tmp_path / "call.wav.json"
+    path.write_bytes(write(given | {"colour": "blue"}, "UTC"))
+    assert read(path, "UTC") == facts_from_json(given | {"duration_seconds": 12.5}, "UTC")
+    assert json.loads(path.read_bytes()) == given | {"duration_seconds": 12.5}
+
+
+def test_every_fact_of_kazoo_is_written_and_our_own_key_wins() -> None:
+    kazoo = {
+        "caller_id_number": "+4930",
+        "to": "201@acme",
+        "caller_id_name": "Erin",
+        "cdr_id": "c-1",
+        "interaction_id": "l-1",
+        "account_id": "acme",
+    }
+    read_from = facts_from_kazoo(kazoo)
+    written = facts_from_json(json.loads(write(kazoo | {"caller": "100"}, "UTC")), "UTC")
+    assert written == replace(read_from, caller="100", timezone="UTC", start_is_local=written.start_is_local)
+
+
+@pytest.mark.parametrize("given", [{}, {"colour": "blue"}, {"caller": ""}, {"from": " "}])
+def test_nothing_said_of_a_call_is_no_sidecar(given: dict[str, str]) -> None:
+    assert write(given, "UTC") == b""
+
+
+@pytest.mark.parametrize("given", [{"duration_ms": "long"}, {"duration_ms": "nan"}, {"started_at": "soon"}])
+def test_what_would_not_be_read_is_not_written(given: dict[str, str]) -> None:
+    with pytest.raises(Unfit, match=next(iter(given))):
+        write(given, "UTC")
+
+
+def test_a_sidecar_that_would_be_too_long_to_read_is_not_written() -> None:
+    with pytest.raises(InputInvalid):
+        write({"route": "x" * LIMIT_BYTES}, "UTC")
