@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from recpipe.access.principal import operator
 from recpipe.cli import frame
 from recpipe.cli.frame import AsJson
 from recpipe.cli.tenants import Name
@@ -82,7 +83,6 @@ def add(
     [bold]recpipe certificate add acme mypublickey.pem[/]
     [bold]recpipe certificate add acme mypublickey.pem --vouch[/]      without the proof
     """
-    from recpipe.access.principal import operator
     from recpipe.web.schemas import AddedResponse, CertificateResponse, WarningResponse
 
     pasted = read_input(file)
@@ -121,7 +121,6 @@ def challenge(
     json: AsJson = False,
 ) -> None:
     """Make a new challenge for a certificate; the code of an earlier one is worth nothing from now on."""
-    from recpipe.access.principal import operator
 
     _require_free(challenge_out)
     with frame.opened(context) as parts:
@@ -137,7 +136,6 @@ def challenge(
 @group.command("list")
 def list_(context: typer.Context, tenant: Name, json: AsJson = False) -> None:
     """All certificates of a tenant, retired ones too, oldest first."""
-    from recpipe.access.principal import operator
 
     with frame.opened(context) as parts:
         owner = tenant_named(parts, tenant)
@@ -179,7 +177,6 @@ def verify(
     [bold]recpipe certificate verify acme --answer 4F7K-22QX-9M3T-0B5C-R8ZD-H1WN[/]
     [bold]recpipe certificate verify acme --answer-file challenge.txt[/]
     """
-    from recpipe.access.principal import operator
 
     if bool(answer) == bool(answer_file):
         raise InputInvalid("answer", "Give the code with --answer, or the opened challenge with --answer-file.")
@@ -198,7 +195,6 @@ def verify(
 @group.command()
 def retire(context: typer.Context, tenant: Name, certificate: Which, json: AsJson = False) -> None:
     """Seal for a certificate no more. What was sealed for it stays readable with its key."""
-    from recpipe.access.principal import operator
 
     with frame.opened(context) as parts:
         owner = tenant_named(parts, tenant)
@@ -210,7 +206,6 @@ def retire(context: typer.Context, tenant: Name, certificate: Which, json: AsJso
 
 
 def _chosen(parts: Parts, owner: Tenant, word: str) -> TenantCertificate:
-    from recpipe.access.principal import operator
 
     held = parts.keyring.list(operator(), owner.id)
     start = word.lower().replace(":", "")
@@ -223,7 +218,6 @@ def _chosen(parts: Parts, owner: Tenant, word: str) -> TenantCertificate:
 
 
 def _waiting(parts: Parts, owner: Tenant) -> TenantCertificate:
-    from recpipe.access.principal import operator
 
     waiting = [c for c in parts.keyring.list(operator(), owner.id) if c.state is CertificateState.UNPROVEN]
     if len(waiting) == 1:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from recpipe.access.principal import operator
 from recpipe.cli import frame
 from recpipe.cli.frame import AsJson
 from recpipe.cli.users import show_password
@@ -99,7 +100,6 @@ def set_(
 @group.command("list")
 def list_(context: typer.Context, owner: Owner, json: AsJson = False) -> None:
     """The FTP accounts of a tenant, by name."""
-    from recpipe.access.principal import operator
 
     with frame.opened(context) as parts:
         tenant_id = None if owner == NO_TENANT else tenant_named(parts, owner).id
@@ -128,7 +128,6 @@ def list_(context: typer.Context, owner: Owner, json: AsJson = False) -> None:
 @group.command()
 def disable(context: typer.Context, owner: Owner, username: Username, json: AsJson = False) -> None:
     """Let nobody in with it any more; its live sessions end. Undo it with ftp-account set --enabled on."""
-    from recpipe.access.principal import operator
 
     with frame.opened(context) as parts:
         tenant_id = None if owner == NO_TENANT else tenant_named(parts, owner).id
@@ -144,7 +143,6 @@ def disable(context: typer.Context, owner: Owner, username: Username, json: AsJs
 
 
 def _held(parts: Parts, tenant_id: str | None, username: str) -> FtpAccount | None:
-    from recpipe.access.principal import operator
 
     try:
         return parts.ftp_accounts.named(operator(), tenant_id, username)
@@ -163,7 +161,6 @@ def _create(
     uploader: str,
     enabled: OnOff | None,
 ) -> NewFtpPassword:
-    from recpipe.access.principal import operator
 
     made = parts.ftp_accounts.create(
         operator(),
@@ -194,7 +191,6 @@ def _change(
     renew: bool,
 ) -> NewFtpPassword:
     from recpipe.access.ftp_accounts import NewFtpPassword
-    from recpipe.access.principal import operator
 
     if uploader and uploader != held.spool:
         raise Conflict(

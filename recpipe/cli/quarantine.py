@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from recpipe.access.principal import operator
 from recpipe.cli import frame
 from recpipe.cli.frame import AsJson
 from recpipe.errors import InputInvalid
@@ -33,7 +34,6 @@ def list_(
     json: AsJson = False,
 ) -> None:
     """What waits, where, why and since when; oldest first. The original files are untouched."""
-    from recpipe.access.principal import operator
 
     with frame.opened(context) as parts:
         page = parts.quarantine.list(operator(), cursor or None, limit)
@@ -74,7 +74,6 @@ def retry(
     [bold]recpipe quarantine retry 3f0c…[/]
     [bold]recpipe quarantine retry --all --reason unknown-tenant[/]
     """
-    from recpipe.access.principal import operator
 
     with frame.opened(context) as parts:
         done = [parts.quarantine.retry(operator(), entry.id) for entry in _chosen(parts, entries, every, reason)]
@@ -102,7 +101,6 @@ def discard(
 
     [bold]recpipe quarantine discard 3f0c…[/]
     """
-    from recpipe.access.principal import operator
 
     with frame.opened(context) as parts:
         chosen = _chosen(parts, entries, every, reason)
@@ -118,7 +116,6 @@ def discard(
 
 
 def _chosen(parts: Parts, entries: list[str] | None, every: bool, reason: str) -> list[Quarantined]:
-    from recpipe.access.principal import operator
     from recpipe.cli.words import Unknown
 
     if every == bool(entries) or (reason and not every):

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+from recpipe.access.principal import Action, operator
 from recpipe.cli import frame
 from recpipe.cli.frame import AsJson
 from recpipe.cli.words import moment, tenant_named
@@ -74,7 +75,6 @@ def search(
     [bold]recpipe recordings search --tenant acme --from 2025-03-01 --to 2025-03-31[/]
     [bold]recpipe recordings search --tenant acme --number 0958 --number-match ending[/]
     """
-    from recpipe.access.principal import operator
 
     with frame.opened(context) as parts:
         owners = [tenant_named(parts, word) for word in tenant or ()]
@@ -136,7 +136,6 @@ def show(
     json: AsJson = False,
 ) -> None:
     """Everything that is known of one recording."""
-    from recpipe.access.principal import operator
     from recpipe.web.schemas import RecordingResponse
 
     with frame.opened(context) as parts:
@@ -210,7 +209,6 @@ def export(
     """
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    from recpipe.access.principal import operator
     from recpipe.cli import export as work
 
     columns = (TextColumn("Exporting"), BarColumn(), TextColumn("{task.fields[files]:,} files"), DownloadColumn())
@@ -269,7 +267,6 @@ def delete(
 
     [bold]recpipe recordings delete 5f0c… --tenant acme --reason "erasure request 4711"[/]
     """
-    from recpipe.access.principal import Action, operator
 
     if not reason.strip():
         raise InputInvalid("--reason", "Say why they may be deleted (--reason); it is kept on the audit log.")
@@ -334,7 +331,6 @@ def _query(
 
 
 def _names(parts: Parts) -> dict[str, Tenant]:
-    from recpipe.access.principal import operator
 
     return {tenant.id: tenant for tenant in parts.reader.tenants(operator())}
 

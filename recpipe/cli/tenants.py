@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from recpipe.access.principal import operator
 from recpipe.cli import frame
 from recpipe.cli.frame import AsJson
 from recpipe.cli.words import OnOff, tenant_named
@@ -54,7 +55,6 @@ def create(
 
     [bold]recpipe tenant create acme --title "Acme Ltd" --timezone Europe/Berlin --region DE[/]
     """
-    from recpipe.access.principal import operator
 
     with frame.opened(context) as parts:
         made = parts.tenants.create(
@@ -76,7 +76,6 @@ def create(
 @group.command("list")
 def list_(context: typer.Context, json: AsJson = False) -> None:
     """All tenants, by name."""
-    from recpipe.access.principal import operator
 
     with frame.opened(context) as parts:
         every = parts.reader.tenants(operator())
@@ -97,7 +96,6 @@ def list_(context: typer.Context, json: AsJson = False) -> None:
 @group.command()
 def show(context: typer.Context, name: Name, json: AsJson = False) -> None:
     """One tenant: its settings, and what its recordings are sealed for."""
-    from recpipe.access.principal import operator
 
     with frame.opened(context) as parts:
         tenant = tenant_named(parts, name)
@@ -136,7 +134,6 @@ def set_(
     [bold]recpipe tenant set acme --encryption on[/]
     [bold]recpipe tenant set acme --store-format mp3 --alias acme.example.com[/]
     """
-    from recpipe.access.principal import operator
 
     plain = (title, timezone, region, store_format, alias, remove_alias)
     if all(value is None for value in (*plain, encryption, recording)):

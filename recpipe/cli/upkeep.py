@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from recpipe import __version__
+from recpipe.access.principal import Action, operator
 from recpipe.cli import frame
 from recpipe.cli.frame import AsJson
 from recpipe.cli.words import moment, tenant_named
@@ -64,7 +65,6 @@ def verify(
     [bold]recpipe verify --resume --repair[/]
     """
     from recpipe import recovery_notes
-    from recpipe.access.principal import operator
     from recpipe.recordings import checkpoint
     from recpipe.recordings import repair as repairs
     from recpipe.recordings import verify as work
@@ -199,7 +199,6 @@ def recover(
     from rich.progress import Progress, SpinnerColumn, TextColumn
 
     from recpipe import recovery_notes
-    from recpipe.access.principal import operator
     from recpipe.recordings import recover as work
 
     columns = (SpinnerColumn(), TextColumn("Looked at {task.completed:,} objects"))
@@ -302,7 +301,6 @@ def audit_list(
     [bold]recpipe audit list --tenant acme --action download --from 2025-03-01[/]
     [bold]recpipe audit list --outcome denied[/]
     """
-    from recpipe.access.principal import Action, operator
     from recpipe.web.schemas import AuditResponse
 
     with frame.opened(context) as parts:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from recpipe.access.principal import operator
 from recpipe.cli import frame
 from recpipe.cli.frame import AsJson
 from recpipe.cli.words import (
@@ -61,7 +62,6 @@ def create(
     [bold]recpipe user create ann@acme.example --grant acme[/]
     [bold]recpipe user create exports --role api --grant acme:search,export[/]
     """
-    from recpipe.access.principal import operator
 
     if role is Role.API and (ask_password or password_stdin):
         raise InputInvalid("password", "An API user has no password. Make it a token: recpipe token create")
@@ -93,7 +93,6 @@ def create(
 @group.command("list")
 def list_(context: typer.Context, json: AsJson = False) -> None:
     """All users, what they may do, and when they were here last."""
-    from recpipe.access.principal import operator
 
     with frame.opened(context) as parts:
         accounts = parts.accounts.list(operator())
@@ -149,7 +148,6 @@ def set_(
     [bold]recpipe user set ann@acme.example --grant acme:search,play --revoke globex[/]
     [bold]recpipe user set ann@acme.example --new-password[/]
     """
-    from recpipe.access.principal import operator
 
     changes = (role, status, grant, revoke, email, display_name)
     renewed = new_password or ask_password or password_stdin
@@ -188,7 +186,6 @@ def set_(
 @group.command()
 def disable(context: typer.Context, username: Username, json: AsJson = False) -> None:
     """Let a user in no more: sessions and tokens stop within a second. Undo it with user set --status active."""
-    from recpipe.access.principal import operator
 
     with frame.opened(context) as parts:
         changed = parts.accounts.change(operator(), _named(parts, username).user.id, status=UserStatus.INACTIVE)
@@ -231,7 +228,6 @@ def create_token(
 
     [bold]recpipe token create exports --scope search,export --tenant acme --expires 2027-01-01[/]
     """
-    from recpipe.access.principal import operator
     from recpipe.web.schemas import NewTokenResponse, TokenResponse
 
     actions = within_words(scope or ["search", "play", "download", "export"])
@@ -259,7 +255,6 @@ def list_tokens(
     json: AsJson = False,
 ) -> None:
     """API tokens, those that were revoked or have expired too. The tokens themselves are kept nowhere."""
-    from recpipe.access.principal import operator
 
     with frame.opened(context) as parts:
         user_id = _named(parts, username).user.id if username else None
@@ -299,7 +294,6 @@ def revoke(
 
     [bold]recpipe token revoke rp_3fXk9[/]
     """
-    from recpipe.access.principal import operator
 
     with frame.opened(context) as parts:
         every = parts.tokens.list(operator())
@@ -331,7 +325,6 @@ def _begins(prefix: str, given: str) -> bool:
 
 
 def _named(parts: Parts, username: str) -> Account:
-    from recpipe.access.principal import operator
 
     try:
         return parts.accounts.named(operator(), username)
