@@ -85,24 +85,24 @@ COMMANDS = {
         "Say who can open a sealed file: the issuer and serial number of each certificate it was sealed for.",
     ),
     "verify": Listed(
-        "upkeep.verify",
+        "verify.verify",
         _UPKEEP,
         "Compare catalogue and store: every recording has its object, every object its recording, checksums match.",
     ),
     "recover": Listed(
-        "upkeep.recover",
+        "recover.recover",
         _UPKEEP,
         "Take back recordings that are in the store and not in the catalogue, as after restoring an older backup of "
         "it.",
     ),
-    "audit": Listed("upkeep.audit_group", _UPKEEP, "Who did what, from where, when, and how it ended."),
-    "settings": Listed("upkeep.settings_group", _UPKEEP, "What recpipe is set to."),
+    "audit": Listed("audit.group", _UPKEEP, "Who did what, from where, when, and how it ended."),
+    "settings": Listed("settings.group", _UPKEEP, "What recpipe is set to."),
     "migrate": Listed(
-        "upkeep.migrate",
+        "migrate.migrate",
         _UPKEEP,
         "Make the database, or bring an older one up to date. Other commands do this by themselves.",
     ),
-    "version": Listed("upkeep.version", _UPKEEP, "Print the version."),
+    "version": Listed("version.version", _UPKEEP, "Print the version."),
 }
 
 
