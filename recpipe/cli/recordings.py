@@ -13,9 +13,10 @@ import typer
 from recpipe.access.principal import Action, operator
 from recpipe.cli import frame
 from recpipe.cli.frame import AsJson
-from recpipe.cli.words import moment, tenant_named
+from recpipe.cli.search_options import NO_CRITERIA, SearchOptions, with_search_options
+from recpipe.cli.words import tenant_named
 from recpipe.errors import InputInvalid, NotFound
-from recpipe.model import Direction, NumberMatch, Recording, RecordingQuery
+from recpipe.model import Recording
 
 if TYPE_CHECKING:
     from recpipe.model import Tenant
@@ -23,46 +24,16 @@ if TYPE_CHECKING:
 
 group = typer.Typer(no_args_is_help=True, help="Stored recordings: find, show, export and delete them.")
 
-From = Annotated[
-    str, typer.Option("--from", metavar="TIME", help="Calls from then on: a date, or ISO 8601.", show_default=False)
-]
-To = Annotated[
-    str,
-    typer.Option("--to", metavar="TIME", help="Calls before then, or up to and including a date.", show_default=False),
-]
-Number = Annotated[
-    str, typer.Option(metavar="NUMBER", help="Caller or callee, as people write it.", show_default=False)
-]
-Match = Annotated[NumberMatch, typer.Option(help="How much of the number you typed.")]
-Way = Annotated[Direction | None, typer.Option(help="Which way the call went.", show_default=False)]
-Extension = Annotated[
-    str, typer.Option(metavar="EXTENSION", help="Extension on the tenant's side.", show_default=False)
-]
-Text = Annotated[str, typer.Option(metavar="TEXT", help="In the file name or the name of a party.", show_default=False)]
-CallId = Annotated[str, typer.Option(metavar="ID", help="The PBX's id of the call.", show_default=False)]
-Sealed = Annotated[bool | None, typer.Option("--sealed/--plain", help="Only sealed or only plain ones.")]
-Shortest = Annotated[float | None, typer.Option(metavar="SECONDS", help="Calls that lasted so long or longer.")]
-Longest = Annotated[float | None, typer.Option(metavar="SECONDS", help="Calls that lasted so long or shorter.")]
-
 
 @group.command()
+@with_search_options
 def search(
     context: typer.Context,
     tenant: Annotated[
         list[str] | None,
         typer.Option("--tenant", "-t", metavar="TENANT", help="Whose; may be repeated. Default: everybody's."),
     ] = None,
-    start: From = "",
-    end: To = "",
-    number: Number = "",
-    number_match: Match = NumberMatch.EXACT,
-    direction: Way = None,
-    extension: Extension = "",
-    text: Text = "",
-    call_id: CallId = "",
-    sealed: Sealed = None,
-    duration_min: Shortest = None,
-    duration_max: Longest = None,
+    options: SearchOptions = NO_CRITERIA,
     oldest_first: Annotated[bool, typer.Option("--oldest-first", help="Default: newest first.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="At most so many.")] = 50,
     cursor: Annotated[
@@ -79,10 +50,7 @@ def search(
     with frame.opened(context) as parts:
         owners = [tenant_named(parts, word) for word in tenant or ()]
         zone = owners[0].timezone if len(owners) == 1 else "UTC"
-        query = _query(
-            zone, start, end, number, number_match, direction, extension, text, call_id, sealed, duration_min,
-            duration_max, oldest_first=oldest_first,
-        )  # fmt: skip
+        query = options.query(zone, oldest_first=oldest_first)
         page = parts.reader.search(operator(), [owner.id for owner in owners] or None, query, cursor or None, limit)
         names = _names(parts)
     if json:
@@ -178,6 +146,7 @@ def show(
 
 
 @group.command()
+@with_search_options
 def export(
     context: typer.Context,
     tenant: Annotated[
@@ -186,17 +155,7 @@ def export(
     out: Annotated[
         Path, typer.Option(metavar="PATH", help="Folder to write to; made when it is missing.", show_default=False)
     ],
-    start: From = "",
-    end: To = "",
-    number: Number = "",
-    number_match: Match = NumberMatch.EXACT,
-    direction: Way = None,
-    extension: Extension = "",
-    text: Text = "",
-    call_id: CallId = "",
-    sealed: Sealed = None,
-    duration_min: Shortest = None,
-    duration_max: Longest = None,
+    options: SearchOptions = NO_CRITERIA,
     json: AsJson = False,
 ) -> None:
     """Write a tenant's recordings into a folder as they are stored: YYYY/MM/DD/NAME, and SHA256SUMS.
@@ -214,10 +173,7 @@ def export(
     columns = (TextColumn("Exporting"), BarColumn(), TextColumn("{task.fields[files]:,} files"), DownloadColumn())
     with frame.opened(context) as parts:
         owner = tenant_named(parts, tenant)
-        query = _query(
-            owner.timezone, start, end, number, number_match, direction, extension, text, call_id, sealed,
-            duration_min, duration_max, oldest_first=True,
-        )  # fmt: skip
+        query = options.query(owner.timezone, oldest_first=True)
         with Progress(*columns, TransferSpeedColumn(), console=frame.err, transient=True) as progress:
             task = progress.add_task("Exporting", total=None, files=0)
 
@@ -292,42 +248,6 @@ def delete(
     for left in done:
         if left.remains:
             frame.err.print(f"[bold red]{left.id}:[/] {frame.shown(left.remains)}")
-
-
-def _query(
-    zone: str,
-    start: str,
-    end: str,
-    number: str,
-    number_match: NumberMatch,
-    direction: Direction | None,
-    extension: str,
-    text: str,
-    call_id: str,
-    sealed: bool | None,
-    duration_min: float | None,
-    duration_max: float | None,
-    *,
-    oldest_first: bool,
-) -> RecordingQuery:
-    started_from = moment("--from", start, zone)
-    started_before = moment("--to", end, zone, whole_day=True)
-    if started_from is not None and started_before is not None and started_from >= started_before:
-        raise InputInvalid("--to", "--to is before --from; swap them.")
-    return RecordingQuery(
-        started_from=started_from,
-        started_before=started_before,
-        number=number,
-        number_match=number_match,
-        direction=direction,
-        extension=extension,
-        duration_min_ms=None if duration_min is None else round(duration_min * 1000),
-        duration_max_ms=None if duration_max is None else round(duration_max * 1000),
-        text=text,
-        call_id=call_id,
-        sealed=sealed,
-        oldest_first=oldest_first,
-    )
 
 
 def _names(parts: Parts) -> dict[str, Tenant]:
