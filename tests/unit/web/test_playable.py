@@ -109,5 +109,5 @@ def test_the_system_page_names_what_is_ignored_and_how_jobs_ended(portal: tuple[
         sign_in(admin, "root@example.com")
         page = admin.get("/system")
     assert page.status_code == 200, page.text
-    assert "The &lt;b&gt;mail&lt;/b&gt; server said no." in page.text and "deleted 1234" in page.text
+    assert "The &lt;b&gt;mail&lt;/b&gt; server said no." in page.text and "1234 deleted" in page.text
     assert "README (not-a-recording)" in page.text and "&lt;b&gt;.wav (symbolic-link)" in page.text
