@@ -13,7 +13,7 @@ from recpipe.model import AuditEvent, Page, Quarantined
 from recpipe.settings import Settings, Spool
 from recpipe.spool.files import from_safe_text
 from recpipe.spool.folder import SpoolFolder
-from recpipe.times import Clock, utc_now
+from recpipe.times import Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +27,11 @@ class Retried:
 class QuarantineDecisions:
     """Works on the machine that has the spool; elsewhere it lists only."""
 
-    def __init__(
-        self, settings: Settings, catalogue: Catalogue, clock: Clock = utc_now, trail: AuditTrail | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, catalogue: Catalogue, clock: Clock, trail: AuditTrail) -> None:
         self._spools = {spool.label: spool for spool in settings.spool}
         self._catalogue = catalogue
         self._clock = clock
-        self._trail = trail or AuditTrail(catalogue, clock)
+        self._trail = trail
 
     def list(self, by: Principal, cursor: str | None = None, limit: int = 100) -> Page[Quarantined]:
         """Files that wait, oldest first.

@@ -1,4 +1,4 @@
-"""Builds the parts from the settings, in one place, for the command line, the services and the tests."""
+"""The composition root: builds every service from the settings, for the command line, the roles and the tests."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from recpipe.access.login import Access
 from recpipe.access.notices import Notices
 from recpipe.access.passwords import Passwords
 from recpipe.access.registration import Registration
+from recpipe.access.second_factor import SecondFactor
 from recpipe.access.totp_secrets import TotpSecrets
 from recpipe.catalogue import Catalogue
 from recpipe.mail import Mailer, portal_address
@@ -27,6 +28,7 @@ from recpipe.recordings.reader import Reader
 from recpipe.settings import Settings, Spool
 from recpipe.store.base import Store
 from recpipe.store.opening import open_store
+from recpipe.tenants.changes import PendingChanges
 from recpipe.tenants.keyring import Keyring
 from recpipe.tenants.tenants import Tenants
 from recpipe.times import Clock, utc_now
@@ -34,7 +36,7 @@ from recpipe.times import Clock, utc_now
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Everything that is open; close it through `open_parts`. All of them write to one audit trail."""
+    """Every open service of a process, on one audit trail and one `Passwords`; `open_parts` closes them."""
 
     settings: Settings
     catalogue: Catalogue
@@ -45,11 +47,14 @@ class Parts:
     disposal: RecordingDeletion
     keyring: Keyring
     tenants: Tenants
+    changes: PendingChanges
     accounts: Accounts
     tokens: ApiTokens
     links: Links
     registration: Registration
     totp_secrets: TotpSecrets
+    second_factor: SecondFactor
+    mailer: Mailer
     ftp_accounts: FtpAccounts
     quarantine: QuarantineDecisions
     clock: Clock
@@ -71,19 +76,26 @@ def open_catalogue(settings: Settings) -> Iterator[Catalogue]:
 
 
 @contextmanager
-def open_parts(settings: Settings, clock: Clock = utc_now) -> Iterator[Parts]:
-    """Catalogue, store and the two doors to them: who may (`access`) and what they get (`reader`).
+def open_parts(
+    settings: Settings, clock: Clock = utc_now, *, passwords: Passwords | None = None, store: Store | None = None
+) -> Iterator[Parts]:
+    """Open the catalogue, the store and every service on them.
+
+    Args:
+        passwords: how they are hashed; None: as RFC 9106 recommends.
+        store: where recordings are; None: where the settings say.
 
     Raises:
         CatalogueUnavailable, StoreError, SettingsInvalid: see the message.
     """
     settings = with_spools(settings)
     with open_catalogue(settings) as catalogue:
-        store = open_store(settings)
-        trail, passwords = AuditTrail(catalogue, clock), Passwords()
+        store = open_store(settings) if store is None else store
+        trail, passwords = AuditTrail(catalogue, clock), Passwords() if passwords is None else passwords
         at_rest = AtRest(lambda: recovery_notes.recovery_key(settings))
         totp_secrets = TotpSecrets(at_rest)
-        notices = Notices(Mailer.of(settings), portal_address(settings), clock)
+        mailer = Mailer.of(settings)
+        notices = Notices(mailer, portal_address(settings), clock)
         accounts = Accounts(catalogue, clock, passwords, trail, notices, totp_secrets)
         reader = Reader(catalogue, store, clock, trail)
         try:
@@ -97,11 +109,14 @@ def open_parts(settings: Settings, clock: Clock = utc_now) -> Iterator[Parts]:
                 disposal=RecordingDeletion(catalogue, store, reader, clock),
                 keyring=Keyring(catalogue, clock, trail),
                 tenants=Tenants(catalogue, clock, trail),
+                changes=PendingChanges(catalogue, clock, trail),
                 accounts=accounts,
                 tokens=ApiTokens(catalogue, accounts, clock, trail),
                 links=Links(catalogue, accounts, clock, passwords, trail),
                 registration=Registration(catalogue, at_rest, clock, trail),
                 totp_secrets=totp_secrets,
+                second_factor=SecondFactor(catalogue, accounts, clock, totp_secrets),
+                mailer=mailer,
                 ftp_accounts=FtpAccounts(catalogue, clock, passwords, trail, accounts.reauthentication),
                 quarantine=QuarantineDecisions(settings, catalogue, clock, trail),
                 clock=clock,

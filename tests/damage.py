@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import delete, update
 
 from keys import note
 from recpipe import recovery_notes
+from recpipe.access.audit import AuditTrail
 from recpipe.access.principal import operator
 from recpipe.audio.peaks import compute
 from recpipe.audio.probe import probe
@@ -74,12 +76,14 @@ class Damaged:
         self.times[act.__name__] += 1
         act(self)
 
-    def look(self) -> Report:
+    def look(self, **options: Any) -> Report:
         """Look when nothing is in work any more."""
-        return verify(self.catalogue, self.store, operator(), clock=later)
+        trail = AuditTrail(self.catalogue, later)
+        return verify(self.catalogue, self.store, operator(), clock=later, trail=trail, **options)
 
     def repair(self, report: Report) -> Outcome:
-        return repair(self.catalogue, self.store, [self.key], operator(), report.problems, clock=later)
+        trail = AuditTrail(self.catalogue, later)
+        return repair(self.catalogue, self.store, [self.key], operator(), report.problems, clock=later, trail=trail)
 
     # --- damages --------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from recpipe import log
 from recpipe.access.principal import operator
 from recpipe.model import Role
-from recpipe.tenants.changes import Kind, PendingChanges
+from recpipe.tenants.changes import Kind
 from tests.acceptance.portal import ADMIN, PLAYING, Portal, choose_key, portal, sign_in, until
 from tests.services.browser import CHROMIUM, QUIET
 
@@ -129,7 +129,7 @@ def _ann(browser: Browser, running: Portal) -> None:
     registration = running.parts.registration
     registration.confirm(registration.ask("hope@northwind.example", "192.0.2.7", display_name="Hope Full"), "192.0.2.7")
     running.parts.settings.spool[0].path.joinpath("holiday-song.wav").write_bytes(b"no call" * 400)
-    changes = PendingChanges(running.parts.catalogue, running.parts.clock)
+    changes = running.parts.changes
     changes.save(operator("ops"), running.northwind.id, Kind.RECORDING, {"recording": False})
     changes.save(operator("ops"), running.northwind.id, Kind.ENCRYPTION, {"encryption": False})
     page = browser.new_page(viewport=DESK)

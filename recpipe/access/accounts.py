@@ -58,14 +58,14 @@ class Accounts:
         clock: Clock,
         passwords: Passwords,
         trail: AuditTrail,
-        notices: Notices | None = None,
-        totp_secrets: TotpSecrets | None = None,
+        notices: Notices,
+        totp_secrets: TotpSecrets,
     ) -> None:
         self._catalogue = catalogue
         self._clock = clock
         self._passwords = passwords
         self._trail = trail
-        self.notices = notices or Notices()
+        self.notices = notices
         self.reauthentication = Reauthentication(catalogue, clock, passwords, trail, totp_secrets)
 
     # --- looking ------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.errors import Conflict, Forbidden, InputInvalid, NotFound
 from recpipe.model import Token
-from recpipe.times import Clock, utc_now
+from recpipe.times import Clock
 
 MOST_LIVE = 100  # tokens of one user
 
@@ -33,13 +33,11 @@ class NewToken:
 class ApiTokens:
     """The tokens of users. Whoever may manage a user may manage its tokens; people manage their own. Thread-safe."""
 
-    def __init__(
-        self, catalogue: Catalogue, accounts: Accounts, clock: Clock = utc_now, trail: AuditTrail | None = None
-    ) -> None:
+    def __init__(self, catalogue: Catalogue, accounts: Accounts, clock: Clock, trail: AuditTrail) -> None:
         self._catalogue = catalogue
         self._accounts = accounts
         self._clock = clock
-        self._trail = trail or AuditTrail(catalogue, clock)
+        self._trail = trail
 
     def create(
         self,

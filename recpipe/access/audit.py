@@ -13,7 +13,7 @@ from recpipe.access.principal import Action, Principal
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.errors import Forbidden, NotFound
 from recpipe.model import AuditEvent, Outcome
-from recpipe.times import Clock, utc_now
+from recpipe.times import Clock
 
 Detail = str | int | bool | None
 
@@ -91,7 +91,7 @@ class AuditTrail:
     fsync, not one each.
     """
 
-    def __init__(self, catalogue: Catalogue, clock: Clock = utc_now) -> None:
+    def __init__(self, catalogue: Catalogue, clock: Clock) -> None:
         self._catalogue = catalogue
         self._clock = clock
         self._lock = threading.Lock()

@@ -43,13 +43,13 @@ class FtpAccounts:
         clock: Clock,
         passwords: Passwords,
         trail: AuditTrail,
-        reauthentication: Reauthentication | None = None,
+        reauthentication: Reauthentication,
     ) -> None:
         self._catalogue = catalogue
         self._clock = clock
         self._passwords = passwords
         self._trail = trail
-        self._reauthentication = reauthentication or Reauthentication(catalogue, clock, passwords, trail)
+        self._reauthentication = reauthentication
 
     def list(self, by: Principal, tenant_id: str | None) -> Sequence[FtpAccount]:
         """The accounts of a tenant, by user name.

@@ -8,7 +8,7 @@ from recpipe.access.principal import Kind, Principal
 from recpipe.access.ways_in import Ended
 from recpipe.mail import Mailer, Outbox
 from recpipe.model import User
-from recpipe.times import Clock, utc_now
+from recpipe.times import Clock
 
 CONFIRM_PATH = "/confirm-email"
 
@@ -23,7 +23,7 @@ class Notices:
         portal: where people reach the portal, without a slash at the end.
     """
 
-    def __init__(self, mailer: Mailer | None = None, portal: str = "", clock: Clock = utc_now) -> None:
+    def __init__(self, mailer: Mailer, portal: str, clock: Clock) -> None:
         self._mailer = mailer
         self._portal = portal
         self._clock = clock
@@ -32,7 +32,7 @@ class Notices:
     @property
     def able(self) -> bool:
         """Whether letters go out at all."""
-        return self._mailer is not None and self._mailer.able
+        return self._mailer.able
 
     def close(self) -> None:
         """Return when all letters so far were taken by the mail server, or were not for a while."""
@@ -121,6 +121,6 @@ class Notices:
         )
 
     def _send(self, to: str, subject: str, text: str) -> None:
-        if not to or not self.able or self._mailer is None:
+        if not to or not self.able:
             return
         self._outbox.put(partial(self._mailer.try_to_send, to, subject, text))

@@ -45,7 +45,7 @@ class Reauthentication:
         clock: Clock,
         passwords: Passwords,
         trail: AuditTrail,
-        totp_secrets: TotpSecrets | None = None,
+        totp_secrets: TotpSecrets,
     ) -> None:
         self._catalogue = catalogue
         self._clock = clock
@@ -105,7 +105,7 @@ class Reauthentication:
             with self._passwords.turn():
                 return self._passwords.verify(proof.password, user.password_hash)
         try:
-            step = self._totp_secrets.matching_step(user, proof.code, self._clock()) if self._totp_secrets else None
+            step = self._totp_secrets.matching_step(user, proof.code, self._clock())
         except SecretUnreadable:  # logged there; the password still does
             return False
         if step is None:

@@ -13,7 +13,7 @@ from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.errors import CredentialsRejected, NotFound
 from recpipe.model import UserStatus, WebSession
-from recpipe.times import Clock, utc_now
+from recpipe.times import Clock
 
 IDLE = timedelta(minutes=30)
 ABSOLUTE = timedelta(hours=12)
@@ -24,7 +24,7 @@ LONGEST_USER_AGENT = 300  # characters
 class Sessions:
     """The sessions of the dashboard. Thread-safe."""
 
-    def __init__(self, catalogue: Catalogue, clock: Clock = utc_now) -> None:
+    def __init__(self, catalogue: Catalogue, clock: Clock) -> None:
         self._catalogue = catalogue
         self._clock = clock
         self._tidied = SeenRecently(3600)

@@ -17,7 +17,7 @@ from recpipe.model import CappedCount, DayEntry, DayTotal, Outcome, Page, Record
 from recpipe.recordings.audited_streams import ReadEvent, recorded, verified
 from recpipe.recordings.lookahead import KNOWN_SECONDS, NameLookahead
 from recpipe.store.base import Store
-from recpipe.times import Clock, utc_now
+from recpipe.times import Clock
 
 # Ranges of one recording asked for within this time are one playback or download.
 SAME_READ_SECONDS = 60
@@ -28,13 +28,11 @@ _ENTRIES_A_READ = 1000
 class Reader:
     """What a principal may see, and nothing else. Thread-safe."""
 
-    def __init__(
-        self, catalogue: Catalogue, store: Store, clock: Clock = utc_now, trail: AuditTrail | None = None
-    ) -> None:
+    def __init__(self, catalogue: Catalogue, store: Store, clock: Clock, trail: AuditTrail) -> None:
         self._catalogue = catalogue
         self._store = store
         self._clock = clock
-        self._trail = trail or AuditTrail(catalogue, clock)
+        self._trail = trail
         self._reads = SeenRecently(SAME_READ_SECONDS)
         self._ahead = NameLookahead(catalogue, clock)
         # Ranges of a read whose event is still being written wait for it too.

@@ -21,7 +21,7 @@ from recpipe.errors import ObjectMissing
 from recpipe.model import Recording, StoredObject
 from recpipe.recordings.looks import IN_WORK, Finding, Looks, ingest_runs, read_whole, sizes, waveform
 from recpipe.store.base import Store
-from recpipe.times import Clock, utc_now
+from recpipe.times import Clock
 
 RECOVERED = "recovered"  # flag of a recording
 _BATCH = 500
@@ -69,8 +69,8 @@ def recover(
     by: Principal,
     *,
     dry_run: bool = False,
-    clock: Clock = utc_now,
-    trail: AuditTrail | None = None,
+    clock: Clock,
+    trail: AuditTrail,
     on_object: Callable[[], None] = lambda: None,
 ) -> Report:
     """Give every whole object that no recording knows its row again. May be repeated; removes nothing.
@@ -84,7 +84,6 @@ def recover(
         Forbidden: `by` may not operate the system.
         StoreUnavailable, StoreRejected, CatalogueUnavailable: no answer; what was recovered so far is kept.
     """
-    trail = trail or AuditTrail(catalogue, clock)
     trail.require(by, Action.SYSTEM)
     with catalogue.read() as work:
         tenants = {tenant.id: tenant for tenant in work.tenants.list()}

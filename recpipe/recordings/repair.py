@@ -24,7 +24,7 @@ from recpipe.model import Recording
 from recpipe.recordings.looks import Finding, Looks, Problem, ProblemKind, ingest_runs, waveform
 from recpipe.recordings.recover import Fate, Recovery
 from recpipe.store.base import Store
-from recpipe.times import Clock, utc_now
+from recpipe.times import Clock
 
 
 class Mended(StrEnum):
@@ -52,8 +52,8 @@ def repair(
     by: Principal,
     problems: Iterable[Problem],
     *,
-    clock: Clock = utc_now,
-    trail: AuditTrail | None = None,
+    clock: Clock,
+    trail: AuditTrail,
     on_problem: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Mend what needs no guess. May be repeated.
@@ -66,7 +66,6 @@ def repair(
         Forbidden: `by` may not operate the system.
         StoreUnavailable, CatalogueUnavailable: no answer; what was mended so far stays so.
     """
-    trail = trail or AuditTrail(catalogue, clock)
     trail.require(by, Action.SYSTEM)
     with catalogue.read() as work:
         tenants = {tenant.id: tenant for tenant in work.tenants.list()}

@@ -21,7 +21,7 @@ from recpipe.errors import ObjectMissing
 from recpipe.model import Outcome, Recording, StoredObject
 from recpipe.recordings.looks import IN_WORK, Finding, Looks, Problem, ProblemKind, ingest_runs
 from recpipe.store.base import Store
-from recpipe.times import Clock, utc_now
+from recpipe.times import Clock
 
 MOST_AT_ONCE = 8
 _BATCH = 500
@@ -76,8 +76,8 @@ def verify(
     sample: int | None = None,
     since: datetime | None = None,
     place: Place | None = None,
-    clock: Clock = utc_now,
-    trail: AuditTrail | None = None,
+    clock: Clock,
+    trail: AuditTrail,
     on_recording: Callable[[], None] = lambda: None,
     on_object: Callable[[], None] = lambda: None,
     on_read: Callable[[int], None] = lambda _size_bytes: None,
@@ -100,7 +100,6 @@ def verify(
     """
     if place is not None and sample is not None:
         raise ValueError("a sample is not gone on with: what was chosen is not kept")
-    trail = trail or AuditTrail(catalogue, clock)
     trail.require(by, Action.SYSTEM)
     now = clock()
     place = place or Place(now, since, Report())

@@ -17,7 +17,7 @@ from recpipe.catalogue.work import Work
 from recpipe.errors import Conflict
 from recpipe.model import Change, Page, Tenant
 from recpipe.tenants import switches
-from recpipe.times import Clock, utc_now
+from recpipe.times import Clock
 
 Values = Mapping[str, object]
 
@@ -40,10 +40,10 @@ class _Handling:
 class PendingChanges:
     """Changes of tenants' add-ons: saved, looked at, applied in one transaction, kept. Thread-safe."""
 
-    def __init__(self, catalogue: Catalogue, clock: Clock = utc_now, trail: AuditTrail | None = None) -> None:
+    def __init__(self, catalogue: Catalogue, clock: Clock, trail: AuditTrail) -> None:
         self._catalogue = catalogue
         self._clock = clock
-        self._trail = trail or AuditTrail(catalogue, clock)
+        self._trail = trail
 
     def save(self, by: Principal, tenant_id: str, kind: Kind, wanted: Values, subject: str = "") -> Change | None:
         """Make a change pending; None where nothing is left to change.

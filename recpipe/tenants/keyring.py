@@ -20,7 +20,7 @@ from recpipe.catalogue.repository import new_id
 from recpipe.errors import Conflict, Forbidden
 from recpipe.model import CertificateState, Outcome, Tenant, TenantCertificate
 from recpipe.tenants import switches
-from recpipe.times import Clock, utc_now
+from recpipe.times import Clock
 
 LONGEST_LABEL = 100
 # Every one of them costs an RSA operation and some hundred bytes in each recording.
@@ -39,10 +39,10 @@ class AddedCertificate:
 class Keyring:
     """The certificates of every tenant. Each change is on the audit log. Thread-safe."""
 
-    def __init__(self, catalogue: Catalogue, clock: Clock = utc_now, trail: AuditTrail | None = None) -> None:
+    def __init__(self, catalogue: Catalogue, clock: Clock, trail: AuditTrail) -> None:
         self._catalogue = catalogue
         self._clock = clock
-        self._trail = trail or AuditTrail(catalogue, clock)
+        self._trail = trail
 
     def list(self, by: Principal, tenant_id: str) -> Sequence[TenantCertificate]:
         """A tenant's certificates, retired ones too, oldest first.

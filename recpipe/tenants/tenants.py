@@ -15,7 +15,7 @@ from recpipe.catalogue.repository import new_id
 from recpipe.errors import InputInvalid
 from recpipe.model import StoreFormat, Tenant
 from recpipe.tenants import switches
-from recpipe.times import Clock, check_timezone, utc_now
+from recpipe.times import Clock, check_timezone
 
 MOST_ALIASES = 100
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
@@ -24,10 +24,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 class Tenants:
     """Every change of a tenant but its encryption, which is the `Keyring`'s. Thread-safe."""
 
-    def __init__(self, catalogue: Catalogue, clock: Clock = utc_now, trail: AuditTrail | None = None) -> None:
+    def __init__(self, catalogue: Catalogue, clock: Clock, trail: AuditTrail) -> None:
         self._catalogue = catalogue
         self._clock = clock
-        self._trail = trail or AuditTrail(catalogue, clock)
+        self._trail = trail
 
     def create(
         self,

@@ -20,8 +20,6 @@ from playwright.sync_api import Page, expect
 
 from recpipe import samples, wiring
 from recpipe.access import totp
-from recpipe.access.accounts import Accounts
-from recpipe.access.passwords import Cost, Passwords
 from recpipe.access.principal import operator
 from recpipe.cli.roles import RoleName
 from recpipe.cli.serve import Running, started
@@ -33,7 +31,6 @@ from tests.services import need
 PASSWORD = "correct horse battery"
 ADMIN = "ann@example.com"
 # Signing in is part of every test. Who registers as a person does has a password of the full cost.
-CHEAP = Passwords(Cost(passes=1, memory_kib=8, lanes=1))
 
 
 @dataclass
@@ -149,8 +146,7 @@ def portal(root: Path, mailer: Mailer | None = None) -> Iterator[Portal]:
 
 
 def _make_user(parts: wiring.Parts, name: str, role: Role, **details: Any) -> str:
-    accounts = Accounts(parts.catalogue, parts.clock, CHEAP, parts.trail)
-    return accounts.create(operator("test"), name, role, password=PASSWORD, **details).user.id
+    return parts.accounts.create(operator("test"), name, role, password=PASSWORD, **details).user.id
 
 
 # --- what people do -------------------------------------------------------------------------------------------

@@ -16,8 +16,6 @@ from typing import Any
 from ftp.server import FtpGateway
 from keys.envelope import Sealer
 from recpipe import wiring
-from recpipe.access.ftp_accounts import FtpAccounts
-from recpipe.access.passwords import Cost, Passwords
 from recpipe.access.principal import operator
 from recpipe.model import Direction, FtpAccount, FtpAccountKind
 from recpipe.settings import Settings, Spool
@@ -28,7 +26,6 @@ from tests.services.sqlite import new_catalogue
 
 DAY = "/2025/03/27"
 PASSWORD = "three quiet lamps"
-CHEAP = Passwords(Cost(passes=1, memory_kib=8, lanes=1))
 ODD_NAME = 'ünï "quoted" [Bob] 100%.wav'
 
 
@@ -129,7 +126,7 @@ def _fill(world: FtpWorld, key_pair: KeyPair | None) -> None:
         world.plain[f"{DAY}/{key}.wav.enc"] = body
     made.add("foreign", made.globex, b"not for acme" * 100)
     by = operator("test")
-    accounts = FtpAccounts(made.parts.catalogue, made.parts.clock, CHEAP, made.parts.trail)
+    accounts = made.parts.ftp_accounts
     accounts.create(by, made.acme.id, "acme", password=PASSWORD)
     accounts.create(by, made.acme.id, "acme-second", password=PASSWORD)
     accounts.create(by, made.acme.id, "acme-202", password=PASSWORD, extension="202")

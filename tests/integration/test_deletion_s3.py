@@ -22,14 +22,14 @@ from tests.contracts.catalogue_samples import a_recording
 from tests.contracts.store import put
 from tests.services.proxy import flaky_proxy
 from tests.services.s3 import S3Server
-from tests.unit.access.world import sqlite_world
+from tests.unit.access.world import World
 
 
 @pytest.mark.parametrize("fault", ["stall", "cut_requests"])
 def test_a_deletion_stands_while_the_store_is_away_and_the_object_goes_later(
     s3_server: S3Server, tmp_path: Path, fault: str
 ) -> None:
-    made, prefix = sqlite_world(tmp_path), secrets.token_hex(8)
+    made, prefix = World(tmp_path), secrets.token_hex(8)
     direct = S3Store(s3_server.settings(), s3_server.bucket, prefix)
     tenant = made.tenant()
     recording = a_recording(tenant)
@@ -56,7 +56,7 @@ def test_a_deletion_stands_while_the_store_is_away_and_the_object_goes_later(
     assert (look["removed"], look["problems"]) == (1, 0)
     with pytest.raises(ObjectMissing):
         direct.head(recording.object_key)
-    made.catalogue.close()
+    made.close()
 
 
 def test_a_deletion_takes_every_version_that_a_bucket_keeps(s3_server: S3Server) -> None:
@@ -82,7 +82,7 @@ def test_what_a_bucket_does_not_let_go_of_is_told_and_on_the_audit_log(s3_server
     admin = replace(s3_server, access_key="root")
     client, bucket = admin.client(), f"locked-{secrets.token_hex(4)}"
     client.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
-    store, made = S3Store(admin.settings(), bucket), sqlite_world(tmp_path)
+    store, made = S3Store(admin.settings(), bucket), World(tmp_path)
     tenant = made.tenant()
     recording = a_recording(tenant)
     recording = replace(recording, object_key=new_object_key(tenant.id, recording.id, "s1"))
@@ -99,4 +99,4 @@ def test_what_a_bucket_does_not_let_go_of_is_told_and_on_the_audit_log(s3_server
     with made.catalogue.read() as work:
         told = next(e for e in work.of(tenant.id).audit.list().items if e.action == "delete.versions-remain")
     assert (told.subject, told.outcome, told.detail) == (recording.id, Outcome.FAILED, {"versions": "1"})
-    made.catalogue.close()
+    made.close()

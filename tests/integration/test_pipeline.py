@@ -18,6 +18,7 @@ import pytest
 import soundfile
 
 from recpipe import log, samples
+from recpipe.access.audit import AuditTrail
 from recpipe.access.principal import operator
 from recpipe.audio import peaks, probe, transcode
 from recpipe.catalogue.adding import SAME_BYTES
@@ -31,6 +32,7 @@ from recpipe.recordings.reader import Reader
 from recpipe.settings import Spool
 from recpipe.spool.folder import SpoolFolder
 from recpipe.store import layout
+from recpipe.times import utc_now
 from tests.integration.pipeline_rig import TENANT_ID, Rig, until
 from tests.services.certificates import KeyPair, smime_decrypt
 from tests.unit.audio.test_containers import cluster, webm
@@ -223,8 +225,8 @@ def test_a_deleted_recording_does_not_come_back_by_itself(rig: Rig) -> None:
     rig.drop()
     rig.drain()
     (recording,) = rig.recordings()
-    reader = Reader(rig.catalogue, rig.store, lambda: rig.now)
-    RecordingDeletion(rig.catalogue, rig.store, reader, lambda: rig.now).delete(operator(), [recording.id], "requested")
+    reader = Reader(rig.catalogue, rig.store, utc_now, AuditTrail(rig.catalogue, utc_now))
+    RecordingDeletion(rig.catalogue, rig.store, reader, utc_now).delete(operator(), [recording.id], "requested")
     rig.drop()
     rig.drain()
     assert rig.recordings() == [] and rig.store.keys() == []

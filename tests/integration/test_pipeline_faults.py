@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from recpipe import log
+from recpipe.access.audit import AuditTrail
 from recpipe.access.principal import operator
 from recpipe.catalogue import Catalogue, Work
 from recpipe.errors import CatalogueUnavailable, Held, ObjectDamaged, StoreRejected
@@ -26,6 +27,7 @@ from recpipe.settings import Spool
 from recpipe.spool.describe import Describer
 from recpipe.spool.folder import SpoolFolder
 from recpipe.store.base import Note
+from recpipe.times import utc_now
 from tests.integration.pipeline_rig import FaultyStore, Rig, until
 from tests.services.certificates import KeyPair
 
@@ -140,7 +142,9 @@ def test_a_retried_file_that_is_put_aside_again_at_once_stays_listed(rig: Rig) -
     rig.drop(name="nonsense.wav")
     rig.drain()
     overtaken = Overtaken.open(rig.settings.database)
-    QuarantineDecisions(rig.settings, overtaken).retry(operator(), rig.waiting()[0].id)
+    QuarantineDecisions(rig.settings, overtaken, utc_now, AuditTrail(overtaken, utc_now)).retry(
+        operator(), rig.waiting()[0].id
+    )
     overtaken.close()
     rig.drain()
     assert [entry.reason for entry in rig.waiting()] == ["name-not-understood"] and rig.files() == []

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import io
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from keys import note
 from recpipe import recovery_notes
+from recpipe.access.audit import AuditTrail
 from recpipe.access.principal import operator
 from recpipe.catalogue import Catalogue
 from recpipe.model import Readable, Recording, RecordingQuery, StoredObject
+from recpipe.recordings import verify
 from recpipe.recordings.looks import IN_WORK, ProblemKind
 from recpipe.recordings.recover import Fate, Report, recover
-from recpipe.recordings.verify import verify
 from recpipe.store.base import Note
+from recpipe.times import Clock, utc_now
 from tests.integration.pipeline_rig import TENANT_ID, FaultyStore, Rig
 from tests.services.certificates import KeyPair
 
@@ -55,9 +58,17 @@ def back_up(rig: Rig) -> Path:
     return path
 
 
-def recovered(rig: Rig, catalogue: Catalogue, **options: object) -> Report:
-    keys = [recovery_notes.recovery_key(rig.settings)]
-    return recover(catalogue, rig.store, keys, operator(), **options)  # type: ignore[arg-type]
+def recovered(rig: Rig, catalogue: Catalogue, keys: Sequence[bytes] = (), **options: object) -> Report:
+    keys = keys or [recovery_notes.recovery_key(rig.settings)]
+    return recover(catalogue, rig.store, keys, operator(), **_recording(catalogue, utc_now), **options)  # type: ignore[arg-type]
+
+
+def verified(rig: Rig, catalogue: Catalogue, clock: Clock = utc_now) -> verify.Report:
+    return verify.verify(catalogue, rig.store, operator(), **_recording(catalogue, clock))
+
+
+def _recording(catalogue: Catalogue, clock: Clock) -> dict[str, Any]:
+    return {"clock": clock, "trail": AuditTrail(catalogue, clock)}
 
 
 def rows(catalogue: Catalogue) -> dict[str, Recording]:
@@ -107,7 +118,7 @@ def test_recordings_younger_than_the_backup_are_taken_back(
         assert len([e for e in work.audit.list().items if e.action == "recover"]) == 2
 
     # And all is sound, and doing it again finds nothing
-    looked = verify(catalogue, rig.store, operator())
+    looked = verified(rig, catalogue)
     assert (looked.problems, looked.in_work, looked.recordings) == ([], 0, 3)
     assert recovered(rig, catalogue).found == []
     catalogue.close()
@@ -148,7 +159,7 @@ def test_what_cannot_be_taken_back_is_named_and_left(rig: Rig) -> None:
     assert len(rig.store.keys()) == 7
     with catalogue.read() as work:
         assert work.of(TENANT_ID).recordings.tombstone(deleted.id).deleted_by == "erin"
-    wrong_key = recover(catalogue, rig.store, [note.new_key()], operator(), dry_run=True)
+    wrong_key = recovered(rig, catalogue, [note.new_key()], dry_run=True)
     assert all("recovery key" in one.message for one in wrong_key.found if one.kind is Fate.NOTE_UNREADABLE)
     catalogue.close()
 
@@ -162,9 +173,9 @@ def test_verify_never_advises_to_remove_what_may_be_the_only_copy(rig: Rig) -> N
     def later() -> datetime:
         return rig.now + 2 * IN_WORK
 
-    at_once = verify(catalogue, rig.store, operator(), clock=lambda: rig.now + timedelta(seconds=5))
+    at_once = verified(rig, catalogue, lambda: rig.now + timedelta(seconds=5))
     assert (at_once.in_work, at_once.problems, at_once.unsure) == (1, [], True)
-    [problem] = verify(catalogue, rig.store, operator(), clock=later).problems
+    [problem] = verified(rig, catalogue, later).problems
     assert problem.kind is ProblemKind.OBJECT_WITHOUT_ROW
     assert "the catalogue is older than the store" in problem.message
     assert "remove it" not in problem.message.replace("not remove it before you know", "")

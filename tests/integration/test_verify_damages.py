@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from recpipe.access.principal import operator
 from recpipe.errors import SettingsInvalid
 from recpipe.recordings import checkpoint, verify
 from recpipe.recordings.verify import Place
@@ -53,12 +52,12 @@ def test_a_look_that_was_cut_short_goes_on_where_it_was(
     with damaged(tmp_path, seed=places, recordings=20, damages=12) as here:
         whole = here.look()
         with pytest.raises(Cut):
-            verify.verify(here.catalogue, here.store, operator(), clock=later, on_place=cut)
+            here.look(on_place=cut)
         read: list[int] = []
         place = checkpoint.load(tmp_path)
         assert place is not None
         done = place.report.read
-        report = verify.verify(here.catalogue, here.store, operator(), clock=later, place=place, on_read=read.append)
+        report = here.look(place=place, on_read=read.append)
         assert found(report) == here.expected
         assert (report.recordings, report.objects, report.read) == (whole.recordings, whole.objects, whole.read)
         assert len(read) == whole.read - done < whole.read
@@ -81,7 +80,7 @@ def test_only_what_was_stored_since_is_looked_at(tmp_path: Path) -> None:
             here._set(one, ingested_at=since)
         for one in (old[0], new[0]):
             here._file(one).unlink()
-        report = verify.verify(here.catalogue, here.store, operator(), since=since, clock=later)
+        report = here.look(since=since)
         assert (report.recordings, [one.recording_id for one in report.problems]) == (3, [new[0].id])
         assert verify.total(here.catalogue, since) == 3
 

@@ -9,13 +9,13 @@ from recpipe import settings, wiring
 from recpipe.access.principal import operator
 from recpipe.errors import AlreadyExists
 from recpipe.model import CertificateState
-from recpipe.tenants.changes import Kind, PendingChanges
+from recpipe.tenants.changes import Kind
 
 
 def save(tenant: str) -> None:
     """Make two changes pending: recording on, encryption off."""
     with wiring.open_parts(settings.load(Path("recpipe.toml"))) as parts:
-        changes, tenant_id = PendingChanges(parts.catalogue, parts.clock, parts.trail), _id(parts, tenant)
+        changes, tenant_id = parts.changes, _id(parts, tenant)
         changes.agree(operator(), tenant_id)
         changes.save(operator(), tenant_id, Kind.RECORDING, {"recording": True})
         changes.save(operator(), tenant_id, Kind.ENCRYPTION, {"encryption": False})
@@ -24,7 +24,7 @@ def save(tenant: str) -> None:
 def apply(tenant: str) -> None:
     """View PBX Changes, Apply: all that is pending."""
     with wiring.open_parts(settings.load(Path("recpipe.toml"))) as parts:
-        changes, tenant_id = PendingChanges(parts.catalogue, parts.clock, parts.trail), _id(parts, tenant)
+        changes, tenant_id = parts.changes, _id(parts, tenant)
         changes.apply(operator(), tenant_id, [one.id for one in changes.pending(operator(), tenant_id)])
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from keys import certificate, opening
+from recpipe.access.audit import AuditTrail
 from recpipe.access.principal import operator
 from recpipe.errors import CatalogueError, Conflict, NotFound, RecpipeError, SpoolRefused
 from recpipe.model import (
@@ -107,9 +108,10 @@ class World:
         assert isinstance(self.catalogue, SimulatedCatalogue)
         self.catalogue.faults = self.faults
         self.store = SimulatedStore(self.faults, self.clock, self._watch_for_plaintext)
-        reader = Reader(self.catalogue, self.store, self.clock.now)
+        self.trail = trail = AuditTrail(self.catalogue, self.clock.now)
+        reader = Reader(self.catalogue, self.store, self.clock.now, trail)
         self.disposal = RecordingDeletion(self.catalogue, self.store, reader, self.clock.now)
-        self.desk = QuarantineDecisions(self.settings, self.catalogue, self.clock.now)
+        self.desk = QuarantineDecisions(self.settings, self.catalogue, self.clock.now, trail)
         with self.catalogue.begin() as work:
             for name, tenant_id in _IDS.items():
                 sealed = name != "globex"
@@ -376,9 +378,9 @@ class World:
         self.clock.sleep(1200)
         self.act_look(1)
         # What a crash leaves of a file that was written to before the next start is an object that nobody looks for.
-        looked = verify(self.catalogue, self.store, operator(), clock=self.clock.now)
+        looked = verify(self.catalogue, self.store, operator(), clock=self.clock.now, trail=self.trail)
         keys = [recovery_key(self.settings)]
-        repair(self.catalogue, self.store, keys, operator(), looked.problems, clock=self.clock.now)
+        repair(self.catalogue, self.store, keys, operator(), looked.problems, clock=self.clock.now, trail=self.trail)
         self.act_look(0)
 
     def check(self) -> list[tuple[str, str]]:
@@ -414,7 +416,7 @@ class World:
         found += [("stuck", f"{number} files pending") for number in self.ingest.waiting().values() if number]
         found += [("dangling", f"{path} is left") for path in self._left()]
         found += [("stuck", f"{part}: {why}") for part, why in self.ingest.troubles().items() if why]
-        looked = verify(self.catalogue, self.store, operator(), clock=self.clock.now)
+        looked = verify(self.catalogue, self.store, operator(), clock=self.clock.now, trail=self.trail)
         counted = (ProblemKind.OBJECT_WITHOUT_ROW, ProblemKind.OBJECT_OF_DELETED)
         found += [("dangling", one.message) for one in looked.problems if one.kind not in counted]
         return found

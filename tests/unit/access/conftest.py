@@ -5,19 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.access.world import World, sqlite_world
+from tests.unit.access.world import World
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    made = sqlite_world(tmp_path)
+    made = World(tmp_path)
     yield made
-    made.catalogue.close()
+    made.close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def any_world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """The same on both databases, where locks or races matter."""
-    made = sqlite_world(tmp_path) if request.param == "sqlite" else World(request.getfixturevalue("postgres_url"))
+    made = World(tmp_path) if request.param == "sqlite" else World(tmp_path, request.getfixturevalue("postgres_url"))
     yield made
-    made.catalogue.close()
+    made.close()

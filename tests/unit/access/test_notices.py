@@ -14,7 +14,7 @@ from recpipe.mail import Mailer
 from recpipe.model import Role, UserStatus
 from tests.services.mail import Mailbox
 from tests.unit.access.test_reauthentication import app_code, switch_on
-from tests.unit.access.world import ADDRESS, PASSWORD, PROOF, World, sqlite_world
+from tests.unit.access.world import ADDRESS, PASSWORD, PROOF, World
 
 OLD, NEW = "ann@example.com", "ann@elsewhere.example"
 
@@ -22,10 +22,9 @@ OLD, NEW = "ann@example.com", "ann@elsewhere.example"
 @pytest.fixture
 def writing(tmp_path: Path, mailer: Mailer) -> Iterator[World]:
     """A world that sends letters."""
-    made = sqlite_world(tmp_path, mailer)
+    made = World(tmp_path, mailer=mailer)
     yield made
-    made.notices.close()
-    made.catalogue.close()
+    made.close()
 
 
 def letters(world: World, mailbox: Mailbox) -> list[tuple[str, str, str]]:

@@ -15,7 +15,7 @@ from recpipe.access.totp_secrets import TotpSecrets
 from recpipe.errors import CredentialsRejected, SecretUnreadable, SettingsInvalid
 from recpipe.model import User
 from tests.services.logs import captured
-from tests.unit.access.world import ADDRESS, PASSWORD, PROOF, World
+from tests.unit.access.world import ADDRESS, INSTALLATION_KEY, PASSWORD, PROOF, World
 
 
 def code(world: World, secret: str) -> str:
@@ -138,11 +138,12 @@ def test_a_wrong_code_without_the_key_cannot_be_guessed_without_end(world: World
 
 
 def test_one_key_for_each_purpose(world: World) -> None:
-    closed = world.at_rest.closed(Purpose.REGISTRATION, "text", "about")
-    assert world.at_rest.opened(Purpose.REGISTRATION, closed, "about") == "text"
+    at_rest = AtRest(lambda: INSTALLATION_KEY)
+    closed = at_rest.closed(Purpose.REGISTRATION, "text", "about")
+    assert at_rest.opened(Purpose.REGISTRATION, closed, "about") == "text"
     for purpose, about in ((Purpose.SECOND_FACTOR, "about"), (Purpose.REGISTRATION, "other")):
         with pytest.raises(SecretUnreadable):
-            world.at_rest.opened(purpose, closed, about)
+            at_rest.opened(purpose, closed, about)
 
 
 def test_without_a_readable_key_nothing_is_kept_in_the_clear(world: World) -> None:

@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from recpipe import wiring
 from recpipe.access import identity
-from recpipe.access.accounts import Accounts
-from recpipe.access.api_tokens import ApiTokens
-from recpipe.access.at_rest import AtRest
-from recpipe.access.audit import AuditTrail
-from recpipe.access.ftp_accounts import FtpAccounts
-from recpipe.access.links import Links
-from recpipe.access.login import Access, Door
-from recpipe.access.notices import Notices
+from recpipe.access.login import Door
 from recpipe.access.passwords import Cost, Passwords
 from recpipe.access.principal import Principal, operator
 from recpipe.access.reauthentication import Proof
-from recpipe.access.registration import Registration
-from recpipe.access.second_factor import SecondFactor
-from recpipe.access.totp_secrets import TotpSecrets
-from recpipe.catalogue import Catalogue
 from recpipe.mail import Mailer
 from recpipe.model import AuditEvent, Role, Tenant, User
-from recpipe.recordings.deletion import RecordingDeletion
-from recpipe.recordings.reader import Reader
+from recpipe.settings import Settings
 from recpipe.store.memory import MemoryStore
-from recpipe.tenants.keyring import Keyring
-from recpipe.tenants.tenants import Tenants
 from tests.services.sqlite import new_catalogue
 
 ADDRESS = "192.0.2.7"
@@ -52,29 +40,41 @@ class CountingPasswords(Passwords):
 
 
 class World:
-    def __init__(self, url: str, mailer: Mailer | None = None) -> None:
+    """Close it, or use it in a `with` statement.
+
+    Args:
+        folder: of its own.
+        database: SQLAlchemy URL; a new SQLite file in the folder where there is none.
+        mailer: where letters go; none are sent without one.
+    """
+
+    def __init__(self, folder: Path, database: str = "", mailer: Mailer | None = None) -> None:
         self.now = datetime(2026, 3, 14, 15, 9, 26, tzinfo=UTC)
-        self.catalogue = Catalogue.open(url)
         self.passwords = CountingPasswords()
         self.store = MemoryStore()
         self.root = operator("root")
-        self.trail = AuditTrail(self.catalogue, self.clock)
-        self.at_rest = AtRest(lambda: INSTALLATION_KEY)
-        self.totp_secrets = TotpSecrets(self.at_rest)
-        self.access = Access(self.catalogue, self.clock, self.passwords, self.trail, self.totp_secrets)
-        self.notices = Notices(mailer, "https://portal.example", self.clock)
-        self.accounts = Accounts(
-            self.catalogue, self.clock, self.passwords, self.trail, self.notices, self.totp_secrets
+        settings = Settings.model_validate(
+            {
+                "data_dir": folder / "data",
+                "database_url": database or new_catalogue(folder / "world.sqlite3"),
+                "recovery_key": INSTALLATION_KEY.hex(),
+                "http_url": "https://portal.example",
+                "smtp_url": mailer.url if mailer else "",
+                "mail_from": mailer.sender if mailer else "",
+            }
         )
-        self.tokens = ApiTokens(self.catalogue, self.accounts, self.clock, self.trail)
-        self.ftp_accounts = FtpAccounts(self.catalogue, self.clock, self.passwords, self.trail)
-        self.links = Links(self.catalogue, self.accounts, self.clock, self.passwords, self.trail)
-        self.registration = Registration(self.catalogue, self.at_rest, self.clock, self.trail)
-        self.second_factor = SecondFactor(self.catalogue, self.accounts, self.clock, self.totp_secrets)
-        self.tenants = Tenants(self.catalogue, self.clock, self.trail)
-        self.keyring = Keyring(self.catalogue, self.clock, self.trail)
-        self.reader = Reader(self.catalogue, self.store, self.clock, self.trail)
-        self.disposal = RecordingDeletion(self.catalogue, self.store, self.reader, self.clock)
+        self._opened = ExitStack()
+        parts = wiring.open_parts(settings, self.clock, passwords=self.passwords, store=self.store)
+        self.parts = self._opened.enter_context(parts)
+        self.catalogue, self.trail, self.reader = self.parts.catalogue, self.parts.trail, self.parts.reader
+        self.access, self.accounts, self.notices = self.parts.access, self.parts.accounts, self.parts.accounts.notices
+        self.tokens, self.links, self.registration = self.parts.tokens, self.parts.links, self.parts.registration
+        self.totp_secrets, self.second_factor = self.parts.totp_secrets, self.parts.second_factor
+        self.tenants, self.keyring, self.changes = self.parts.tenants, self.parts.keyring, self.parts.changes
+        self.ftp_accounts, self.disposal = self.parts.ftp_accounts, self.parts.disposal
+
+    def close(self) -> None:
+        self._opened.close()
 
     def clock(self) -> datetime:
         return self.now
@@ -111,7 +111,3 @@ class World:
         with self.catalogue.read() as work:
             found = work.audit.list(limit=1000).items
         return [event for event in reversed(found) if action in ("", event.action)]
-
-
-def sqlite_world(folder: Path, mailer: Mailer | None = None) -> World:
-    return World(new_catalogue(folder / "world.sqlite3"), mailer)

@@ -20,14 +20,14 @@ from recpipe.settings import Settings
 from recpipe.store.layout import new_object_key
 from recpipe.store.memory import MemoryStore
 from tests.contracts.catalogue_samples import a_recording
-from tests.unit.access.world import World, sqlite_world
+from tests.unit.access.world import World
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    made = sqlite_world(tmp_path)
+    made = World(tmp_path)
     yield made
-    made.catalogue.close()
+    made.close()
 
 
 def later() -> datetime:

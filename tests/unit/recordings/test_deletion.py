@@ -29,16 +29,16 @@ from recpipe.settings import Settings
 from recpipe.store.base import Store
 from recpipe.store.layout import new_object_key
 from tests.contracts.catalogue_samples import DAY, a_recording
-from tests.unit.access.world import ADDRESS, World, sqlite_world
+from tests.unit.access.world import ADDRESS, World
 
 BYTES = b"what was said" * 100
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    made = sqlite_world(tmp_path)
+    made = World(tmp_path)
     yield made
-    made.catalogue.close()
+    made.close()
 
 
 def described(tenant: Tenant, **changes: Any) -> Recording:

@@ -23,16 +23,16 @@ from recpipe.store import layout
 from recpipe.store.directory import DirectoryStore
 from tests.contracts.catalogue_samples import DAY, NOW, a_recording
 from tests.services.need import tool
-from tests.unit.access.world import ADDRESS, World, sqlite_world
+from tests.unit.access.world import ADDRESS, World
 
 BYTES = bytes(range(256)) * 40
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    made = sqlite_world(tmp_path)
+    made = World(tmp_path)
     yield made
-    made.catalogue.close()
+    made.close()
 
 
 def _stored(world: World, tenant: Tenant, content: bytes = BYTES, **changes: Any) -> Recording:

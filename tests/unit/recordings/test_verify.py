@@ -18,14 +18,14 @@ from recpipe.recordings.verify import Report
 from recpipe.store.layout import new_object_key
 from recpipe.store.memory import MemoryStore
 from tests.contracts.catalogue_samples import NOW, a_recording
-from tests.unit.access.world import World, sqlite_world
+from tests.unit.access.world import World
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    made = sqlite_world(tmp_path)
+    made = World(tmp_path)
     yield made
-    made.catalogue.close()
+    made.close()
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ def test_an_object_whose_row_may_still_come_is_no_problem_yet(world: World, acme
     recording = described(acme)
     world.store.put(recording.object_key, io.BytesIO(b"content"), 7)
     soon = datetime.now(UTC) + timedelta(minutes=1)
-    report = verify.verify(world.catalogue, world.store, world.root, clock=lambda: soon)
+    report = verify.verify(world.catalogue, world.store, world.root, clock=lambda: soon, trail=world.trail)
     assert (report.in_work, report.problems) == (1, [])
 
 
@@ -249,7 +249,7 @@ def test_what_was_found_is_on_the_audit_log(world: World, acme: Tenant) -> None:
 def test_only_who_operates_the_system_may_look(world: World) -> None:
     ann = world.principal(world.user("ann", Role.CLIENT))
     with pytest.raises(Forbidden):
-        verify.verify(world.catalogue, world.store, ann)
+        verify.verify(world.catalogue, world.store, ann, clock=later, trail=world.trail)
 
 
 def test_progress_is_told(world: World, acme: Tenant) -> None:
@@ -260,6 +260,8 @@ def test_progress_is_told(world: World, acme: Tenant) -> None:
         world.catalogue,
         world.store,
         world.root,
+        clock=later,
+        trail=world.trail,
         on_recording=lambda: recordings.append(1),
         on_read=sizes.append,
     )

@@ -13,14 +13,14 @@ from keys.errors import CertificateRejected, ChallengeFailed
 from recpipe.errors import AlreadyExists, Conflict, Forbidden, InputInvalid, NotFound
 from recpipe.model import CertificateState, Outcome, Role, Tenant
 from tests.services.certificates import KeyPair, KeyPairs, smime_decrypt
-from tests.unit.access.world import World, sqlite_world
+from tests.unit.access.world import World
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    made = sqlite_world(tmp_path)
+    made = World(tmp_path)
     yield made
-    made.catalogue.close()
+    made.close()
 
 
 @pytest.fixture

@@ -13,8 +13,6 @@ import httpx
 import pytest
 
 from recpipe import wiring
-from recpipe.access.accounts import Accounts
-from recpipe.access.passwords import Cost, Passwords
 from recpipe.access.principal import operator
 from recpipe.mail import Mailer
 from recpipe.model import Role, User, UserStatus
@@ -24,7 +22,6 @@ from tests.integration.api import served
 from tests.services.mail import Mailbox, mail_server
 
 PASSWORD, NEXT = "correct horse battery", "another good horse"
-CHEAP = Passwords(Cost(passes=1, memory_kib=8, lanes=1))
 
 
 @dataclass
@@ -41,9 +38,8 @@ class Site:
         self.people += 1
         with self.parts.catalogue.read() as work:
             grants = {} if role is Role.ADMINISTRATOR else {work.tenants.named("acme").id: ["search", "users", "ftp"]}
-        accounts = Accounts(self.parts.catalogue, self.parts.clock, CHEAP, self.parts.trail)
         name = f"bea{self.people}@example.com"
-        return accounts.create(operator("test"), name, role, password=PASSWORD, grants=grants).user
+        return self.parts.accounts.create(operator("test"), name, role, password=PASSWORD, grants=grants).user
 
     @contextmanager
     def session(self, user: User, agent: str = "Firefox") -> Iterator[httpx.Client]:

@@ -22,7 +22,7 @@ from recpipe.catalogue import engine, search
 from recpipe.errors import Conflict, CredentialsRejected
 from recpipe.model import AuditEvent, AuditQuery, Outcome, Role, Tenant, TenantCertificate, UserStatus
 from recpipe.settings import Settings
-from recpipe.tenants.changes import Kind, PendingChanges
+from recpipe.tenants.changes import Kind
 from recpipe.web.dashboard import audit
 from recpipe.web.dashboard.pages import Portal
 from recpipe.web.deps import SESSION_COOKIE, WebContext
@@ -277,7 +277,7 @@ def test_a_pasted_private_key_is_refused_and_comes_back_in_no_answer(
 def test_pending_changes_are_applied_together_or_not_at_all(parts: wiring.Parts) -> None:
     by = operator("test")
     tenant = parts.tenants.create(by, "together")
-    pending = PendingChanges(parts.catalogue, parts.clock)
+    pending = parts.changes
     with pytest.raises(Conflict, match="disclaimer"):
         pending.save(by, tenant.id, Kind.RECORDING, {"recording": True})
     with pytest.raises(Conflict, match="cannot be switched on"):
@@ -299,7 +299,7 @@ def test_pending_changes_are_applied_together_or_not_at_all(parts: wiring.Parts)
 def test_a_setting_that_was_changed_elsewhere_is_not_overrun(parts: wiring.Parts) -> None:
     by = operator("test")
     tenant = parts.tenants.create(by, "elsewhere")
-    pending = PendingChanges(parts.catalogue, parts.clock)
+    pending = parts.changes
     pending.agree(by, tenant.id)
     change = pending.save(by, tenant.id, Kind.RECORDING, {"recording": True})
     assert change is not None
