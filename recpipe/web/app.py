@@ -26,7 +26,7 @@ def create_monitor(context: WebContext) -> FastAPI:
     errors.install(app)
     app.include_router(health.router)
     app.add_middleware(HeadAsGet)
-    hosts = Hosts.of(context.settings, context.settings.metrics_listen)
+    hosts = Hosts.of(context.parts.settings, context.parts.settings.metrics_listen)
     app.add_middleware(Guard, hosts=hosts, limits={}, origins=frozenset())
     return app
 
@@ -63,8 +63,8 @@ def create_app(context: WebContext) -> FastAPI:
     app.add_middleware(HeadAsGet)
     app.add_middleware(
         Guard,
-        hosts=Hosts.of(context.settings, context.settings.http_listen),
+        hosts=Hosts.of(context.parts.settings, context.parts.settings.http_listen),
         limits={uploads.PREFIX: uploads.MOST_BYTES},
-        origins=frozenset({origin_of(context.settings.http_url)} - {""}),
+        origins=frozenset({origin_of(context.parts.settings.http_url)} - {""}),
     )
     return app

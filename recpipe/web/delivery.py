@@ -128,15 +128,15 @@ def deliver(
     if request.method == "HEAD":
         return Response(headers={**headers, "content-type": kind, "content-length": str(file.size_bytes)})
     address = address_of(request.scope)
-    if context.settings.http_media == "redirect":
-        url = context.reader.presign(
+    if context.parts.settings.http_media == "redirect":
+        url = context.parts.reader.presign(
             principal, recording, action=action, seconds=PRESIGNED_SECONDS, media_type=kind, address=address
         )
         if url is not None:
             return Response(status_code=307, headers={"location": url, "cache-control": "no-store"})
 
     def open_span(span: ranges.Span) -> BinaryIO:
-        return context.reader.open(principal, recording, span.start, span.length, action=action, address=address)
+        return context.parts.reader.open(principal, recording, span.start, span.length, action=action, address=address)
 
     check = still(context, principal)
     whole = ranges.Span(0, file.size_bytes)
@@ -164,7 +164,7 @@ def still(context: WebContext, principal: Principal) -> Callable[[], None]:
     """
 
     def check() -> None:
-        if not context.access.still_valid(principal):
+        if not context.parts.access.still_valid(principal):
             raise CredentialsRejected
 
     return check

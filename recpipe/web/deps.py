@@ -7,33 +7,17 @@ import binascii
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 
 from recpipe import wiring
-from recpipe.access.accounts import Accounts
-from recpipe.access.api_tokens import ApiTokens
-from recpipe.access.audit import AuditTrail
-from recpipe.access.ftp_accounts import FtpAccounts
-from recpipe.access.links import Links
-from recpipe.access.login import Access
 from recpipe.access.principal import Principal
-from recpipe.access.registration import Registration
-from recpipe.access.totp_secrets import TotpSecrets
 from recpipe.catalogue import Catalogue
 from recpipe.errors import CredentialsRejected, NotFound
 from recpipe.model import Tenant
-from recpipe.quarantine import QuarantineDecisions
-from recpipe.recordings.deletion import RecordingDeletion
-from recpipe.recordings.reader import Reader
-from recpipe.settings import Settings
-from recpipe.store.base import Store
-from recpipe.tenants.keyring import Keyring
-from recpipe.tenants.tenants import Tenants
-from recpipe.times import Clock
 from recpipe.web.password_queue import PasswordQueue
 from recpipe.web.security import address_of
 from recpipe.web.streams import Streams
@@ -84,53 +68,17 @@ class TenantNames:
 
 @dataclass(frozen=True, slots=True)
 class WebContext:
-    """Everything that is open, for the life of the application."""
+    """The open services, and what requests share, for the life of the application."""
 
-    settings: Settings  # with its spools filled in
-    catalogue: Catalogue
-    store: Store
-    access: Access
-    reader: Reader
-    disposal: RecordingDeletion
-    keyring: Keyring
-    tenants: Tenants
-    accounts: Accounts
-    tokens: ApiTokens
-    links: Links
-    registration: Registration
-    totp_secrets: TotpSecrets
-    ftp_accounts: FtpAccounts
-    quarantine: QuarantineDecisions
-    trail: AuditTrail
-    clock: Clock
+    parts: wiring.Parts
     names: TenantNames
     streams: Streams
-    ingest: Ingest | None = field(default=None)  # None where this process does not ingest
+    ingest: Ingest | None = None  # None where this process does not ingest
 
     @classmethod
     def of(cls, parts: wiring.Parts, ingest: Ingest | None = None) -> WebContext:
-        return cls(
-            settings=parts.settings,
-            catalogue=parts.catalogue,
-            store=parts.store,
-            access=parts.access,
-            reader=parts.reader,
-            disposal=parts.disposal,
-            keyring=parts.keyring,
-            tenants=parts.tenants,
-            accounts=parts.accounts,
-            tokens=parts.tokens,
-            links=parts.links,
-            registration=parts.registration,
-            totp_secrets=parts.totp_secrets,
-            ftp_accounts=parts.ftp_accounts,
-            quarantine=parts.quarantine,
-            trail=parts.trail,
-            clock=parts.clock,
-            names=TenantNames(parts.catalogue),
-            streams=Streams(parts.settings.http_max_streams, parts.settings.http_max_streams_per_user),
-            ingest=ingest,
-        )
+        streams = Streams(parts.settings.http_max_streams, parts.settings.http_max_streams_per_user)
+        return cls(parts, TenantNames(parts.catalogue), streams, ingest)
 
 
 async def _context(request: Request) -> WebContext:
@@ -147,9 +95,9 @@ def caller_of(request: Request) -> Principal:
     context: WebContext = request.app.state.context
     address = address_of(request.scope)
     if (authorization := request.headers.get("authorization")) is not None:
-        principal = context.access.token(bearer_of(authorization), address)
+        principal = context.parts.access.token(bearer_of(authorization), address)
     elif secret := request.cookies.get(cookie_name(request, SESSION_COOKIE)):
-        principal = context.access.sessions.open(secret, address)
+        principal = context.parts.access.sessions.open(secret, address)
     else:
         raise CredentialsRejected
     request.state.actor = principal.name
@@ -159,7 +107,7 @@ def caller_of(request: Request) -> Principal:
 def over_https(request: Request) -> bool:
     """Whether people reach us by https, whatever the connection from the proxy is."""
     context: WebContext = request.app.state.context
-    return context.settings.http_url.startswith("https:") or request.url.scheme == "https"
+    return context.parts.settings.http_url.startswith("https:") or request.url.scheme == "https"
 
 
 def cookie_name(request: Request, name: str) -> str:
@@ -222,9 +170,9 @@ def tenant_of(context: WebContext, principal: Principal, word: str) -> Tenant:
     """
     tenant_id = word
     if not _TENANT_ID.fullmatch(word):
-        with context.catalogue.read() as work:
+        with context.parts.catalogue.read() as work:
             try:
                 tenant_id = work.tenants.named(word).id
             except NotFound:
                 tenant_id = word
-    return context.reader.tenant(principal, tenant_id)
+    return context.parts.reader.tenant(principal, tenant_id)

@@ -82,7 +82,7 @@ def export(
     tenants, query = resolve(context, principal, what)
     headers = _headers_of(form)
     with context.streams.place(principal) as place:
-        first = context.reader.search(principal, tenants, query, None, _PAGE, action=Action.EXPORT)
+        first = context.parts.reader.search(principal, tenants, query, None, _PAGE, action=Action.EXPORT)
         _note(context, principal, tenants, form)
         rows = _rows(context, principal, tenants, query, first)
         pieces = _csv(rows) if form is Format.CSV else _json_lines(rows)
@@ -120,14 +120,14 @@ def export_head(
 def zipped(request: Request, context: Context, principal: Caller, wanted: Selection) -> Response:
     """The stored files of up to 1,000 recordings. If one of them is not yours or does not exist, none are given."""
     ids = list(dict.fromkeys(wanted.ids))
-    chosen = [context.reader.get(principal, recording_id, Action.EXPORT) for recording_id in ids]
+    chosen = [context.parts.reader.get(principal, recording_id, Action.EXPORT) for recording_id in ids]
     names = context.names.of(recording.tenant_id for recording in chosen)
     alive = still(context, principal)
-    pieces = archive(chosen, names, lambda one: context.reader.open(principal, one, action=Action.EXPORT), alive)
+    pieces = archive(chosen, names, lambda one: context.parts.reader.open(principal, one, action=Action.EXPORT), alive)
     headers = {
         "content-type": "application/zip",
         "content-disposition": disposition(
-            "attachment", f"recordings-{context.clock().astimezone(UTC):%Y%m%d-%H%M%S}.zip"
+            "attachment", f"recordings-{context.parts.clock().astimezone(UTC):%Y%m%d-%H%M%S}.zip"
         ),
     }
     return Streamed(Generated(pieces), context.streams, context.streams.place(principal), 200, headers)
@@ -142,9 +142,9 @@ def _headers_of(form: Format) -> dict[str, str]:
 
 def _note(context: WebContext, principal: Principal, tenants: Collection[str] | None, form: Format) -> None:
     chosen = principal.tenants(Action.EXPORT) if tenants is None else tenants
-    now = context.clock()
+    now = context.parts.clock()
     for tenant_id in [None] if chosen is None else sorted(chosen):
-        context.trail.record(event(principal, "export", now, tenant_id=tenant_id, format=form.value))
+        context.parts.trail.record(event(principal, "export", now, tenant_id=tenant_id, format=form.value))
 
 
 def _rows(
@@ -161,7 +161,7 @@ def _rows(
         if page.next_cursor is None:
             return
         check()
-        page = context.reader.search(principal, tenants, query, page.next_cursor, _PAGE, action=Action.EXPORT)
+        page = context.parts.reader.search(principal, tenants, query, page.next_cursor, _PAGE, action=Action.EXPORT)
 
 
 def _json_lines(rows: Iterator[list[RecordingResponse]]) -> Generator[bytes, None, None]:

@@ -103,10 +103,10 @@ class Readiness:
             return self._known
 
     def _parts(self) -> dict[str, Callable[[], None]]:
-        parts: dict[str, Callable[[], None]] = {"database": self.context.catalogue.ready, "store": self._store}
+        parts: dict[str, Callable[[], None]] = {"database": self.context.parts.catalogue.ready, "store": self._store}
         if self.context.ingest is not None:
             parts["workers"] = partial(_get_on, self.context.ingest)
-            for spool in self.context.settings.spool:
+            for spool in self.context.parts.settings.spool:
                 parts[f"spool {spool.label}"] = partial(_served, self.context.ingest, spool)
         return parts
 
@@ -115,7 +115,7 @@ class Readiness:
         if self.context.ingest is not None and (trouble := self.context.ingest.troubles()["store"]):
             raise StoreUnavailable(trouble)
         try:
-            self.context.store.head(_PROBE_KEY)
+            self.context.parts.store.head(_PROBE_KEY)
         except ObjectMissing:
             return
 

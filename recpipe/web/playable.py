@@ -61,7 +61,7 @@ def deliver_playable(request: Request, context: WebContext, principal: Principal
         return Response(status_code=status, headers=headers)
     check = still(context, principal)
     with context.streams.place(principal) as place:
-        stream = context.reader.open(principal, recording, action=Action.PLAY, address=address_of(request.scope))
+        stream = context.parts.reader.open(principal, recording, action=Action.PLAY, address=address_of(request.scope))
         source = Generated(_pieces(stream, audio, span, check))
         return Streamed(source, context.streams, place.pop_all(), status, headers)
 

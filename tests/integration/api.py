@@ -170,7 +170,7 @@ def world(root: Path, **settings: Any) -> Iterator[World]:
 @contextmanager
 def served(context: WebContext) -> Iterator[str]:
     """The product's server on a real socket; its URL."""
-    server = Server(Config(create_app(context), context.settings, host="127.0.0.1", port=0))
+    server = Server(Config(create_app(context), context.parts.settings, host="127.0.0.1", port=0))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

@@ -141,9 +141,9 @@ def certificate_pem(name: str) -> str:
 def globex_things(there: World) -> dict[str, str]:
     """One thing of every kind that belongs to globex; the spool `globex` must be configured."""
     by = operator("test")
-    context, tenant = there.context, there.globex
-    user = context.accounts.named(by, "stranger").user
-    with there.parts.catalogue.begin() as work:
+    parts, tenant = there.parts, there.globex
+    user = parts.accounts.named(by, "stranger").user
+    with parts.catalogue.begin() as work:
         waiting = work.quarantine.record(
             spool="globex",
             path="/nowhere/a.wav",
@@ -160,9 +160,9 @@ def globex_things(there: World) -> dict[str, str]:
         "tenant_name": tenant.name,
         "recording": there.recordings["foreign"].id,
         "spool": "globex",
-        "certificate": context.keyring.add(by, tenant.id, certificate_pem("globex")).certificate.id,
-        "ftp_account": context.ftp_accounts.create(by, tenant.id, "globex-office").account.id,
+        "certificate": parts.keyring.add(by, tenant.id, certificate_pem("globex")).certificate.id,
+        "ftp_account": parts.ftp_accounts.create(by, tenant.id, "globex-office").account.id,
         "user": user.id,
-        "token": context.tokens.list(by, user.id)[0].id,
+        "token": parts.tokens.list(by, user.id)[0].id,
         "quarantined": waiting.id,
     }

@@ -37,7 +37,7 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 def test_ten_guesses_lock_the_address_out_at_every_door(tmp_path: Path) -> None:
     with world(tmp_path) as there:
-        made = there.context.ftp_accounts.create(operator("test"), there.acme.id, "acme-office")
+        made = there.parts.ftp_accounts.create(operator("test"), there.acme.id, "acme-office")
         with httpx.Client(base_url=there.url, trust_env=False) as guesser:
             for _ in range(10):
                 refused = guesser.get("/api/v1/me", headers={"authorization": f"Bearer {new_token()}"})
@@ -53,7 +53,7 @@ def test_ten_guesses_lock_the_address_out_at_every_door(tmp_path: Path) -> None:
 
 def test_a_flood_of_sign_ins_stops_nothing_else(tmp_path: Path) -> None:
     with world(tmp_path) as there, ExitStack() as stack:
-        made = there.context.ftp_accounts.create(operator("test"), there.acme.id, "acme-office")
+        made = there.parts.ftp_accounts.create(operator("test"), there.acme.id, "acme-office")
         for _ in range(MOST_OF_ONE_DOOR):  # Given: no password is computed for people now
             stack.enter_context(there.parts.access._passwords.turn())
         form = {"username": "nobody", "password": "three quiet lamps"}
@@ -159,7 +159,7 @@ def test_answers_carry_the_headers_that_keep_browsers_from_mischief(there: World
 
 
 def session(there: World) -> str:
-    by, accounts = operator("test"), there.context.accounts
+    by, accounts = operator("test"), there.parts.accounts
     user = accounts.create(by, f"person-{new_id()}", Role.CLIENT, grants={there.acme.id: []}).user
     principal = identity.of_user(user, accounts.get(by, user.id).grants, "")
     return there.parts.access.sessions.start(principal, "127.0.0.1", "test")
@@ -241,7 +241,10 @@ def test_the_word_of_a_proxy_counts_only_where_it_is_trusted(there: World) -> No
         return str(event["address"])
 
     def trusting(*proxies: str) -> WebContext:
-        return replace(there.context, settings=there.context.settings.model_copy(update={"trusted_proxies": proxies}))
+        return replace(
+            there.context,
+            parts=replace(there.parts, settings=there.parts.settings.model_copy(update={"trusted_proxies": proxies})),
+        )
 
     with served(trusting()) as plain:
         assert address(plain) == "127.0.0.1"

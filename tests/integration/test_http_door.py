@@ -41,8 +41,8 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture(scope="module")
 def portal(there: World) -> Iterator[str]:
     """The same behind https."""
-    settings = there.context.settings.model_copy(update={"http_url": PORTAL})
-    with served(replace(there.context, settings=settings)) as url:
+    settings = there.parts.settings.model_copy(update={"http_url": PORTAL})
+    with served(replace(there.context, parts=replace(there.parts, settings=settings))) as url:
         yield url
 
 
@@ -109,7 +109,7 @@ def test_the_name_of_the_public_url_is_ours_and_an_asterisk_takes_all(there: Wor
         assert httpx.get(portal, headers={"host": host}, trust_env=False).status_code == 303
         assert httpx.get(there.url, headers={"host": host}, trust_env=False).status_code == 421
     assert Hosts(["*"]).take("anything.example") and not Hosts(["*"]).take("a b")
-    assert Hosts.of(there.context.settings, "recorder.example:8080").take("recorder.example")
+    assert Hosts.of(there.parts.settings, "recorder.example:8080").take("recorder.example")
 
 
 def test_a_refused_name_is_logged_with_the_setting_that_would_take_it(there: World) -> None:
@@ -233,7 +233,7 @@ def test_another_scheme_or_port_of_our_host_is_another_origin(origin: str) -> No
 
 def test_our_own_forms_say_where_they_come_from(there: World, browser: Browser) -> None:
     """Over http browsers send no Sec-Fetch-Site, and `Origin: null` from a page that tells no referrer."""
-    there.context.accounts.create(operator("test"), "bea", Role.CLIENT, password=PASSWORD, grants={there.acme.id: []})
+    there.parts.accounts.create(operator("test"), "bea", Role.CLIENT, password=PASSWORD, grants={there.acme.id: []})
     with closing(browser.new_context()) as visit:
         page = visit.new_page()
         page.goto(f"{there.url.replace('127.0.0.1', OFFICE)}/sign-in")
@@ -248,8 +248,8 @@ def test_our_own_forms_say_where_they_come_from(there: World, browser: Browser) 
 
 def a_session(there: World, name: str) -> str:
     by = operator("test")
-    user = there.context.accounts.create(by, name, Role.CLIENT, grants={there.acme.id: []}).user
-    principal = identity.of_user(user, there.context.accounts.get(by, user.id).grants, "")
+    user = there.parts.accounts.create(by, name, Role.CLIENT, grants={there.acme.id: []}).user
+    principal = identity.of_user(user, there.parts.accounts.get(by, user.id).grants, "")
     return there.parts.access.sessions.start(principal, "127.0.0.1", "test")
 
 

@@ -34,7 +34,9 @@ def _owner(context: WebContext, principal: Principal, word: str) -> str | None:
 def every(context: Context, principal: Caller, tenant: TenantWord) -> Listed[FtpAccountResponse]:
     """The accounts of a tenant, by user name."""
     owner = _owner(context, principal, tenant)
-    return Listed(items=[FtpAccountResponse.of(account) for account in context.ftp_accounts.list(principal, owner)])
+    return Listed(
+        items=[FtpAccountResponse.of(account) for account in context.parts.ftp_accounts.list(principal, owner)]
+    )
 
 
 @router.post("", operation_id="create_ftp_account", status_code=201, responses=declared(404, 409))
@@ -42,7 +44,7 @@ def create(
     context: Context, principal: Caller, tenant: TenantWord, wanted: FtpAccountRequest, _place: PasswordPlace
 ) -> FtpPasswordResponse:
     """Make an account. A password that was made is in this answer and nowhere else."""
-    made = context.ftp_accounts.create(
+    made = context.parts.ftp_accounts.create(
         principal,
         _owner(context, principal, tenant),
         wanted.username,
@@ -60,7 +62,9 @@ def create(
 @router.get("/{account_id}", operation_id="get_ftp_account", responses=declared(404))
 def get(context: Context, principal: Caller, tenant: TenantWord, account_id: AccountId) -> FtpAccountResponse:
     """One account."""
-    return FtpAccountResponse.of(context.ftp_accounts.get(principal, _owner(context, principal, tenant), account_id))
+    return FtpAccountResponse.of(
+        context.parts.ftp_accounts.get(principal, _owner(context, principal, tenant), account_id)
+    )
 
 
 @router.patch("/{account_id}", operation_id="change_ftp_account", responses=declared(404, 409))
@@ -68,7 +72,7 @@ def change(
     context: Context, principal: Caller, tenant: TenantWord, account_id: AccountId, wanted: FtpAccountChange
 ) -> FtpAccountResponse:
     """Change or disable an account; its live sessions end within five seconds."""
-    changed = context.ftp_accounts.change(
+    changed = context.parts.ftp_accounts.change(
         principal,
         _owner(context, principal, tenant),
         account_id,
@@ -92,11 +96,11 @@ def set_password(
 ) -> FtpPasswordResponse:
     """A new password; the account's live sessions end."""
     owner = _owner(context, principal, tenant)
-    made = context.ftp_accounts.set_password(principal, owner, account_id, wanted.password, wanted.proof)
+    made = context.parts.ftp_accounts.set_password(principal, owner, account_id, wanted.password, wanted.proof)
     return FtpPasswordResponse(account=FtpAccountResponse.of(made.account), password=made.password)
 
 
 @router.delete("/{account_id}", operation_id="remove_ftp_account", status_code=204, responses=declared(404, 409))
 def remove(context: Context, principal: Caller, tenant: TenantWord, account_id: AccountId) -> None:
     """Delete an account."""
-    context.ftp_accounts.remove(principal, _owner(context, principal, tenant), account_id)
+    context.parts.ftp_accounts.remove(principal, _owner(context, principal, tenant), account_id)

@@ -23,7 +23,7 @@ def waiting(
     context: Context, principal: Caller, cursor: Cursor = None, limit: Limit = 100
 ) -> Listed[QuarantinedResponse]:
     """Spool files that could not be ingested, oldest first."""
-    page = context.quarantine.list(principal, cursor, limit)
+    page = context.parts.quarantine.list(principal, cursor, limit)
     return Listed(items=[QuarantinedResponse.of(entry) for entry in page.items], next=page.next_cursor)
 
 
@@ -32,7 +32,7 @@ def waiting(
 )
 def retry(context: Context, principal: Caller, entry_id: EntryId) -> RetriedResponse:
     """Put the file back into its spool, to be tried again."""
-    done = context.quarantine.retry(principal, entry_id)
+    done = context.parts.quarantine.retry(principal, entry_id)
     return RetriedResponse(entry=QuarantinedResponse.of(done.entry), back_in_spool=done.back_in_spool)
 
 
@@ -45,7 +45,7 @@ def retry(context: Context, principal: Caller, entry_id: EntryId) -> RetriedResp
 )
 def discard(context: Context, principal: Caller, entry_id: EntryId) -> None:
     """Delete the file for good."""
-    context.quarantine.discard(principal, entry_id)
+    context.parts.quarantine.discard(principal, entry_id)
 
 
 @router.get("/audit", operation_id="list_audit", tags=["audit"], responses=declared(404))
@@ -64,9 +64,9 @@ def audit(
 ) -> Listed[AuditResponse]:
     """Who did what, from where, when and how it ended; newest first."""
     owner = tenant_of(context, principal, tenant).id if tenant else None
-    readable = context.trail.readable(principal, owner)
+    readable = context.parts.trail.readable(principal, owner)
     query = AuditQuery(from_, to, actor, action, outcome, subject)
-    with context.catalogue.read(limited=True) as work:
+    with context.parts.catalogue.read(limited=True) as work:
         log = work.audit if readable is None else work.audit_of(readable)
         page = log.list(query, cursor, limit)
     return Listed(items=[AuditResponse.of(happened) for happened in page.items], next=page.next_cursor)

@@ -35,8 +35,8 @@ def search(
     """Search, newest first."""
     principal = caller_of(request)
     tenants, query = resolve(context, principal, what)
-    page = context.reader.search(principal, tenants, query, cursor, limit)
-    counted = context.reader.counted(principal, tenants, query, page, cursor, MOST_COUNTED) if count else None
+    page = context.parts.reader.search(principal, tenants, query, cursor, limit)
+    counted = context.parts.reader.counted(principal, tenants, query, page, cursor, MOST_COUNTED) if count else None
     names = context.names.of(recording.tenant_id for recording in page.items)
     found = RecordingList.model_construct(
         items=[RecordingResponse.of(recording, names[recording.tenant_id]) for recording in page.items],
@@ -52,7 +52,7 @@ def search(
 @router.get("/{recording_id}", operation_id="get_recording", responses=declared(404))
 def get(context: Context, principal: Caller, recording_id: RecordingId) -> RecordingResponse:
     """One recording: the facts of the call and the checksums of the file."""
-    found = context.reader.get(principal, recording_id)
+    found = context.parts.reader.get(principal, recording_id)
     return RecordingResponse.of(found, context.names.of([found.tenant_id])[found.tenant_id])
 
 
@@ -65,7 +65,7 @@ def get(context: Context, principal: Caller, recording_id: RecordingId) -> Recor
 )
 def delete(context: Context, principal: Caller, recording_id: RecordingId, wanted: Deletion | None = None) -> Response:
     """Delete it for good. Its file is not stored again when it is ingested anew."""
-    done = context.disposal.delete(principal, [recording_id], wanted.reason if wanted else "")
+    done = context.parts.disposal.delete(principal, [recording_id], wanted.reason if wanted else "")
     if not any(left.remains for left in done):
         return Response(status_code=204)
     return Response(Remains().model_dump_json(), media_type="application/json")
@@ -102,6 +102,6 @@ def media(
     """The file as it is stored: sealed ones are CMS envelopes. Range, If-Range, ETag and HEAD as in RFC 9110."""
     principal = caller_of(request)
     action = Action.DOWNLOAD if download else Action.PLAY
-    recording = context.reader.get(principal, recording_id, action)
+    recording = context.parts.reader.get(principal, recording_id, action)
     request.state.tenant = recording.tenant_id
     return deliver(request, context, principal, recording, action)

@@ -35,13 +35,13 @@ CertificateId = Annotated[str, Path(min_length=1, max_length=64)]
 @router.get("/tenants", operation_id="list_tenants", tags=["tenants"], responses=declared())
 def every(context: Context, principal: Caller) -> Listed[TenantResponse]:
     """The tenants you may see, by name."""
-    return Listed(items=[TenantResponse.of(tenant) for tenant in context.reader.tenants(principal)])
+    return Listed(items=[TenantResponse.of(tenant) for tenant in context.parts.reader.tenants(principal)])
 
 
 @router.post("/tenants", operation_id="create_tenant", tags=["tenants"], status_code=201, responses=declared(409))
 def create(context: Context, principal: Caller, wanted: TenantRequest) -> TenantResponse:
     """Make a tenant. Encryption is off until a key is proven."""
-    made = context.tenants.create(
+    made = context.parts.tenants.create(
         principal,
         wanted.name,
         title=wanted.title,
@@ -63,7 +63,7 @@ def get(context: Context, principal: Caller, tenant: TenantWord) -> TenantRespon
 def change(context: Context, principal: Caller, tenant: TenantWord, wanted: TenantChange) -> TenantResponse:
     """Change a tenant. Recordings already stored stay as they are."""
     held = tenant_of(context, principal, tenant)
-    changed = context.tenants.change(
+    changed = context.parts.tenants.change(
         principal,
         held.id,
         title=wanted.title,
@@ -79,27 +79,27 @@ def change(context: Context, principal: Caller, tenant: TenantWord, wanted: Tena
 def set_recording(context: Context, principal: Caller, tenant: TenantWord, wanted: RecordingSwitch) -> TenantResponse:
     """Switch call recording on or off."""
     held = tenant_of(context, principal, tenant)
-    return TenantResponse.of(context.tenants.set_recording(principal, held.id, wanted.on, agreed=wanted.agreed))
+    return TenantResponse.of(context.parts.tenants.set_recording(principal, held.id, wanted.on, agreed=wanted.agreed))
 
 
 @router.put("/tenants/{tenant}/encryption", operation_id="set_encryption", tags=["keys"], responses=declared(404, 409))
 def set_encryption(context: Context, principal: Caller, tenant: TenantWord, wanted: Switch) -> TenantResponse:
     """Seal new recordings, or stop sealing them. On needs a certificate that is proven and in date."""
     held = tenant_of(context, principal, tenant)
-    return TenantResponse.of(context.keyring.set_encryption(principal, held.id, wanted.on))
+    return TenantResponse.of(context.parts.keyring.set_encryption(principal, held.id, wanted.on))
 
 
 @router.post("/certificates/check", operation_id="check_certificate", tags=["keys"], responses=declared())
 def check(context: Context, _principal: Caller, wanted: Pasted) -> CheckedResponse:
     """What a certificate is, or precisely why it cannot serve. Nothing is kept."""
-    return CheckedResponse.of(vet(wanted.pasted, now=context.clock()))
+    return CheckedResponse.of(vet(wanted.pasted, now=context.parts.clock()))
 
 
 @router.get("/tenants/{tenant}/certificates", operation_id="list_certificates", tags=["keys"], responses=declared(404))
 def certificates(context: Context, principal: Caller, tenant: TenantWord) -> Listed[CertificateResponse]:
     """All certificates of a tenant, retired ones too, oldest first."""
     held = tenant_of(context, principal, tenant)
-    return Listed(items=[CertificateResponse.of(one) for one in context.keyring.list(principal, held.id)])
+    return Listed(items=[CertificateResponse.of(one) for one in context.parts.keyring.list(principal, held.id)])
 
 
 @router.post(
@@ -112,7 +112,7 @@ def certificates(context: Context, principal: Caller, tenant: TenantWord) -> Lis
 def add(context: Context, principal: Caller, tenant: TenantWord, wanted: CertificateRequest) -> AddedResponse:
     """Add a certificate. It seals nothing before it is proven: decrypt `challenge` and send the code as the proof."""
     held = tenant_of(context, principal, tenant)
-    added = context.keyring.add(principal, held.id, wanted.pasted, vouch=wanted.vouch, label=wanted.label)
+    added = context.parts.keyring.add(principal, held.id, wanted.pasted, vouch=wanted.vouch, label=wanted.label)
     return AddedResponse(
         certificate=CertificateResponse.of(added.certificate),
         warnings=[WarningResponse(code=one.code, message=one.message) for one in added.vetted.warnings],
@@ -137,7 +137,7 @@ def challenge(context: Context, principal: Caller, tenant: TenantWord, certifica
     """A fresh challenge.enc; the code of an earlier one is worth nothing from now on."""
     held = tenant_of(context, principal, tenant)
     return Response(
-        context.keyring.challenge(principal, held.id, certificate_id),
+        context.parts.keyring.challenge(principal, held.id, certificate_id),
         media_type="application/octet-stream",
         headers={"content-disposition": 'attachment; filename="challenge.enc"'},
     )
@@ -154,7 +154,7 @@ def prove(
 ) -> CertificateResponse:
     """Prove that somebody holds the private key: send the code that was inside challenge.enc."""
     held = tenant_of(context, principal, tenant)
-    return CertificateResponse.of(context.keyring.verify(principal, held.id, certificate_id, wanted.answer))
+    return CertificateResponse.of(context.parts.keyring.verify(principal, held.id, certificate_id, wanted.answer))
 
 
 @router.post(
@@ -168,4 +168,4 @@ def retire(
 ) -> CertificateResponse:
     """Seal for it no more. What was sealed for it stays readable with its key."""
     held = tenant_of(context, principal, tenant)
-    return CertificateResponse.of(context.keyring.retire(principal, held.id, certificate_id))
+    return CertificateResponse.of(context.parts.keyring.retire(principal, held.id, certificate_id))

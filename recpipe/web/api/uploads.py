@@ -156,9 +156,9 @@ class Taking:
         self._context = context
         self._principal = principal
         self._spool, self._tenant_id = spool_of(context, principal, label)
-        self._reserve_bytes = context.settings.upload_reserve_bytes
+        self._reserve_bytes = context.parts.settings.upload_reserve_bytes
         self._key = key
-        self._receipts = Receipts(context.settings.data_dir / "upload-receipts")
+        self._receipts = Receipts(context.parts.settings.data_dir / "upload-receipts")
         self._digest = hashlib.sha256()
         self._size_bytes = 0
         self._name = ""
@@ -225,8 +225,8 @@ class Taking:
                 beside.write(self._facts)
                 beside.commit()
         self._upload.commit()
-        context, now = self._context, self._context.clock()
-        context.trail.record(
+        context, now = self._context, self._context.parts.clock()
+        context.parts.trail.record(
             event(
                 self._principal,
                 "upload",
@@ -253,19 +253,19 @@ def spool_of(context: WebContext, principal: Principal, label: str) -> tuple[Spo
         NotFound: it may not, or there is none.
     """
     missing = NotFound("spool", label)
-    spool = next((spool for spool in context.settings.spool if spool.label == label), None)
+    spool = next((spool for spool in context.parts.settings.spool if spool.label == label), None)
     if spool is None or (principal.spools and label not in principal.spools):
-        context.trail.denied(principal, Action.UPLOAD, missing, subject=label)
+        context.parts.trail.denied(principal, Action.UPLOAD, missing, subject=label)
         raise missing
     tenant_id: str | None = None
     if spool.tenant not in ("from-path", "from-facts"):
-        with context.catalogue.read() as work:
+        with context.parts.catalogue.read() as work:
             try:
                 tenant_id = work.tenants.named(spool.tenant).id
             except NotFound:
                 raise missing from None
     if not principal.may(Action.UPLOAD, tenant_id):
-        context.trail.denied(principal, Action.UPLOAD, missing, tenant_id=tenant_id, subject=label)
+        context.parts.trail.denied(principal, Action.UPLOAD, missing, tenant_id=tenant_id, subject=label)
         raise missing
     return spool, tenant_id
 

@@ -38,7 +38,7 @@ def me(context: Context, principal: Caller) -> MeResponse:
     """Who you are, and what you may do with which tenant."""
     tenants = [
         MayResponse(tenant=t.name, tenant_id=t.id, actions=[action for action in Action if principal.may(action, t.id)])
-        for t in context.reader.tenants(principal)
+        for t in context.parts.reader.tenants(principal)
     ]
     return MeResponse(user_id=principal.id, name=principal.name, role=principal.role, tenants=tenants)
 
@@ -46,13 +46,13 @@ def me(context: Context, principal: Caller) -> MeResponse:
 @router.get("/users", operation_id="list_users", tags=["users"], responses=declared())
 def every(context: Context, principal: Caller) -> Listed[UserResponse]:
     """The users you may manage, by name."""
-    return Listed(items=[UserResponse.of(account) for account in context.accounts.list(principal)])
+    return Listed(items=[UserResponse.of(account) for account in context.parts.accounts.list(principal)])
 
 
 @router.post("/users", operation_id="create_user", tags=["users"], status_code=201, responses=declared(404, 409))
 def create(context: Context, principal: Caller, wanted: UserRequest, _place: PasswordPlace) -> UserPasswordResponse:
     """Make a user. A password that was made is in this answer and nowhere else."""
-    made = context.accounts.create(
+    made = context.parts.accounts.create(
         principal,
         wanted.username,
         wanted.role,
@@ -65,14 +65,14 @@ def create(context: Context, principal: Caller, wanted: UserRequest, _place: Pas
         proof=wanted.proof,
     )
     return UserPasswordResponse(
-        user=UserResponse.of(context.accounts.get(principal, made.user.id)), password=made.password
+        user=UserResponse.of(context.parts.accounts.get(principal, made.user.id)), password=made.password
     )
 
 
 @router.get("/users/{user_id}", operation_id="get_user", tags=["users"], responses=declared(404))
 def get(context: Context, principal: Caller, user_id: UserId) -> UserResponse:
     """One user."""
-    return UserResponse.of(context.accounts.get(principal, user_id))
+    return UserResponse.of(context.parts.accounts.get(principal, user_id))
 
 
 @router.patch("/users/{user_id}", operation_id="change_user", tags=["users"], responses=declared(404, 409))
@@ -80,8 +80,8 @@ def change(
     context: Context, principal: Caller, user_id: UserId, wanted: UserChange, _place: PasswordPlace
 ) -> UserResponse:
     """Change or disable a user; sessions and tokens of one that is disabled stop within a second."""
-    context.accounts.get(principal, user_id)
-    changed = context.accounts.change(
+    context.parts.accounts.get(principal, user_id)
+    changed = context.parts.accounts.change(
         principal,
         user_id,
         role=wanted.role,
@@ -99,7 +99,7 @@ def change(
 )
 def remove(context: Context, principal: Caller, user_id: UserId) -> None:
     """Delete a user with its grants, tokens and sessions."""
-    context.accounts.remove(principal, user_id)
+    context.parts.accounts.remove(principal, user_id)
 
 
 @router.post(
@@ -113,16 +113,18 @@ def set_password(
     if principal.kind is Kind.USER and principal.id == user_id:
         if wanted.password is None:
             raise InputInvalid("password", "Choose your own new password: send it as password.")
-        context.accounts.change_own_password(principal, wanted.current_password or "", wanted.password, **ends)
-        return UserPasswordResponse(user=UserResponse.of(context.accounts.get(principal, user_id)), password=None)
-    made = context.accounts.set_password(principal, user_id, wanted.password, proof=wanted.proof, **ends)
-    return UserPasswordResponse(user=UserResponse.of(context.accounts.get(principal, user_id)), password=made.password)
+        context.parts.accounts.change_own_password(principal, wanted.current_password or "", wanted.password, **ends)
+        return UserPasswordResponse(user=UserResponse.of(context.parts.accounts.get(principal, user_id)), password=None)
+    made = context.parts.accounts.set_password(principal, user_id, wanted.password, proof=wanted.proof, **ends)
+    return UserPasswordResponse(
+        user=UserResponse.of(context.parts.accounts.get(principal, user_id)), password=made.password
+    )
 
 
 @router.post("/users/{user_id}/end-sessions", operation_id="end_sessions", tags=["users"], responses=declared(404))
 def end_sessions(context: Context, principal: Caller, user_id: UserId) -> Ended:
     """Sign a user out everywhere."""
-    return Ended(sessions=context.accounts.end_sessions(principal, user_id))
+    return Ended(sessions=context.parts.accounts.end_sessions(principal, user_id))
 
 
 # --- tokens -----------------------------------------------------------------------------------------------------
@@ -131,13 +133,13 @@ def end_sessions(context: Context, principal: Caller, user_id: UserId) -> Ended:
 @router.get("/tokens", operation_id="list_tokens", tags=["tokens"], responses=declared())
 def tokens(context: Context, principal: Caller) -> Listed[TokenResponse]:
     """Tokens of every user you may manage, revoked and expired ones too."""
-    return Listed(items=[TokenResponse.of(token) for token in context.tokens.list(principal)])
+    return Listed(items=[TokenResponse.of(token) for token in context.parts.tokens.list(principal)])
 
 
 @router.get("/users/{user_id}/tokens", operation_id="list_user_tokens", tags=["tokens"], responses=declared(404))
 def tokens_of(context: Context, principal: Caller, user_id: UserId) -> Listed[TokenResponse]:
     """Tokens of one user."""
-    return Listed(items=[TokenResponse.of(token) for token in context.tokens.list(principal, user_id)])
+    return Listed(items=[TokenResponse.of(token) for token in context.parts.tokens.list(principal, user_id)])
 
 
 @router.post(
@@ -151,14 +153,16 @@ def create_token(
     context: Context, principal: Caller, user_id: UserId, wanted: TokenRequest, _place: PasswordPlace
 ) -> NewTokenResponse:
     """Make a token for a user. `secret` is in this answer and nowhere else."""
-    made = context.tokens.create(principal, user_id, wanted.label, wanted.scopes, wanted.expires_at, proof=wanted.proof)
+    made = context.parts.tokens.create(
+        principal, user_id, wanted.label, wanted.scopes, wanted.expires_at, proof=wanted.proof
+    )
     return NewTokenResponse(token=TokenResponse.of(made.token), secret=made.secret)
 
 
 @router.delete("/tokens/{token_id}", operation_id="revoke_token", tags=["tokens"], responses=declared(404))
 def revoke(context: Context, principal: Caller, token_id: TokenId) -> TokenResponse:
     """End a token within a second."""
-    return TokenResponse.of(context.tokens.revoke(principal, token_id))
+    return TokenResponse.of(context.parts.tokens.revoke(principal, token_id))
 
 
 def _grants(context: WebContext, principal: Principal, wanted: Iterable[GrantRequest]) -> dict[str, list[str]]:

@@ -39,7 +39,7 @@ def account(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
 def details(request: Request, portal: ThePortal, viewer: SignedIn, form: Form, _place: PasswordPlace) -> Response:
     """Name, contact details, and with the password the address to write to."""
     try:
-        changed = portal.context.accounts.change(
+        changed = portal.parts.accounts.change(
             viewer.principal,
             viewer.user.id,
             email=form.text("email", viewer.user.email),
@@ -56,7 +56,7 @@ def details(request: Request, portal: ThePortal, viewer: SignedIn, form: Form, _
 @router.post("/account/email/keep")
 def keep_email(portal: ThePortal, viewer: SignedIn) -> Response:
     """Forget the address that waits to be confirmed."""
-    portal.context.accounts.keep_email(viewer.principal, viewer.user.id)
+    portal.parts.accounts.keep_email(viewer.principal, viewer.user.id)
     return redirect("/account?done=email-kept")
 
 
@@ -64,7 +64,7 @@ def keep_email(portal: ThePortal, viewer: SignedIn) -> Response:
 def notifications(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) -> Response:
     """Which letters one wants."""
     wanted = {name: form.on(name) for name, _ in NOTIFICATIONS}
-    portal.context.accounts.change(viewer.principal, viewer.user.id, notifications=wanted)
+    portal.parts.accounts.change(viewer.principal, viewer.user.id, notifications=wanted)
     return redirect("/account?done=saved")
 
 
@@ -74,7 +74,7 @@ def password(request: Request, portal: ThePortal, viewer: SignedIn, form: Form, 
     try:
         if form.text("password") != form.text("again"):
             raise InputInvalid("again", "The two new passwords differ. Type the same one twice.")
-        portal.context.accounts.change_own_password(
+        portal.parts.accounts.change_own_password(
             viewer.principal, form.text("old"), form.text("password"), **ends(form)
         )
     except RecpipeError as refused:
@@ -88,7 +88,7 @@ def password(request: Request, portal: ThePortal, viewer: SignedIn, form: Form, 
 @router.post("/account/second-factor")
 def begin(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
     """A fresh secret to put into an authenticator app; nothing is kept yet."""
-    return _enrol(request, portal, viewer, portal.second_factor.begin(viewer.principal))
+    return _enrol(request, portal, viewer, portal.parts.second_factor.begin(viewer.principal))
 
 
 @router.post("/account/second-factor/confirm")
@@ -96,7 +96,9 @@ def confirm(request: Request, portal: ThePortal, viewer: SignedIn, form: Form, _
     """On, once the app makes right codes; the recovery codes are in this answer and nowhere else."""
     secret = form.text("secret")
     try:
-        codes = portal.second_factor.confirm(viewer.principal, Proof(form.text("password")), secret, form.text("code"))
+        codes = portal.parts.second_factor.confirm(
+            viewer.principal, Proof(form.text("password")), secret, form.text("code")
+        )
     except RecpipeError as refused:
         if isinstance(refused, InputInvalid) and refused.field == "secret":
             return _page(request, portal, viewer, refused)
@@ -109,7 +111,7 @@ def confirm(request: Request, portal: ThePortal, viewer: SignedIn, form: Form, _
 def new_codes(request: Request, portal: ThePortal, viewer: SignedIn, form: Form, _place: PasswordPlace) -> Response:
     """Fresh recovery codes."""
     try:
-        codes = portal.second_factor.new_recovery_codes(viewer.principal, proof_of(form, "password"))
+        codes = portal.parts.second_factor.new_recovery_codes(viewer.principal, proof_of(form, "password"))
     except RecpipeError as refused:
         return _page(request, portal, viewer, refused)
     return _codes(request, portal, viewer, codes)
@@ -119,7 +121,7 @@ def new_codes(request: Request, portal: ThePortal, viewer: SignedIn, form: Form,
 def off(request: Request, portal: ThePortal, viewer: SignedIn, form: Form, _place: PasswordPlace) -> Response:
     """Off, with the password or a code."""
     try:
-        portal.second_factor.switch_off(viewer.principal, proof_of(form, "password"))
+        portal.parts.second_factor.switch_off(viewer.principal, proof_of(form, "password"))
     except RecpipeError as refused:
         return _page(request, portal, viewer, refused)
     return _rotated(portal, request, viewer, redirect("/account?done=second-factor-off"))
@@ -132,7 +134,7 @@ def off(request: Request, portal: ThePortal, viewer: SignedIn, form: Form, _plac
 def make_token(request: Request, portal: ThePortal, viewer: SignedIn, form: Form, _place: PasswordPlace) -> Response:
     """A token of one's own, shown once."""
     try:
-        made = portal.context.tokens.create(
+        made = portal.parts.tokens.create(
             viewer.principal, viewer.user.id, form.text("label"), form.all("scope"), proof=proof_of(form)
         )
     except RecpipeError as refused:
@@ -145,7 +147,7 @@ def end_token(portal: ThePortal, viewer: SignedIn, token_id: str) -> Response:
     """End one of one's own tokens, within a second everywhere."""
     if all(token.id != token_id for token in _tokens(portal, viewer)):
         raise NotFound("token", token_id)
-    portal.context.tokens.revoke(viewer.principal, token_id)
+    portal.parts.tokens.revoke(viewer.principal, token_id)
     return redirect("/account?done=token-ended")
 
 
@@ -155,14 +157,14 @@ def end_token(portal: ThePortal, viewer: SignedIn, token_id: str) -> Response:
 @router.post("/account/sessions/{session_id}/end")
 def end(request: Request, portal: ThePortal, viewer: SignedIn, session_id: str) -> Response:
     """End one of one's own sessions."""
-    portal.context.access.sessions.end(viewer.principal, session_id)
+    portal.parts.access.sessions.end(viewer.principal, session_id)
     return redirect("/account?done=session-ended")
 
 
 @router.post("/account/sessions/end-others")
 def end_others(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
     """End all but this one."""
-    portal.context.access.sessions.end_others(viewer.principal)
+    portal.parts.access.sessions.end_others(viewer.principal)
     return redirect("/account?done=sessions-ended")
 
 
@@ -171,13 +173,13 @@ def end_others(request: Request, portal: ThePortal, viewer: SignedIn) -> Respons
 
 def _rotated(portal: Portal, request: Request, viewer: Viewer, response: Response) -> Response:
     """Rights changed, so the cookie does too."""
-    return keep_session(request, response, portal.context.access.sessions.rotate(viewer.principal))
+    return keep_session(request, response, portal.parts.access.sessions.rotate(viewer.principal))
 
 
 def _tokens(portal: Portal, viewer: Viewer) -> Sequence[Token]:
     """One's own that still open something, the newest first."""
-    now = portal.context.clock()
-    every = portal.context.tokens.list(viewer.principal, viewer.user.id)
+    now = portal.parts.clock()
+    every = portal.parts.tokens.list(viewer.principal, viewer.user.id)
     return [token for token in reversed(every) if token_lives(token, viewer.user, now)]
 
 
@@ -225,11 +227,11 @@ def _page(
         viewer,
         status=problem.status if problem else 200,
         problem=problem,
-        sessions=portal.context.access.sessions.list(viewer.principal),
+        sessions=portal.parts.access.sessions.list(viewer.principal),
         tokens=_tokens(portal, viewer),
         actions=[a for a in Action if a in GRANTABLE_ACTIONS and viewer.may(a)],
         secret=secret,
         contact=CONTACT,
         choices=NOTIFICATIONS,
-        has_mail=portal.mail.able,
+        has_mail=portal.parts.mailer.able,
     )

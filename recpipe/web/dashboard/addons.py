@@ -33,8 +33,8 @@ def recording(request: Request, portal: ThePortal, viewer: SignedIn, form: Form)
     tenant = chosen(portal, viewer, form.text("service"), Action.KEYS)
     try:
         if form.on("agreed"):
-            portal.changes.agree(viewer.principal, tenant.id)
-        change = portal.changes.save(viewer.principal, tenant.id, Kind.RECORDING, {"recording": form.on("on")})
+            portal.parts.changes.agree(viewer.principal, tenant.id)
+        change = portal.parts.changes.save(viewer.principal, tenant.id, Kind.RECORDING, {"recording": form.on("on")})
     except RecpipeError as refused:
         return _page(request, portal, viewer, tenant, refused)
     return redirect(f"/addons?service={tenant.name}&done={'saved-pending' if change else 'nothing-to-change'}")
@@ -45,7 +45,7 @@ def encryption(request: Request, portal: ThePortal, viewer: SignedIn, form: Form
     """Save the switch of encryption."""
     tenant = chosen(portal, viewer, form.text("service"), Action.KEYS)
     try:
-        change = portal.changes.save(viewer.principal, tenant.id, Kind.ENCRYPTION, {"encryption": form.on("on")})
+        change = portal.parts.changes.save(viewer.principal, tenant.id, Kind.ENCRYPTION, {"encryption": form.on("on")})
     except RecpipeError as refused:
         return _page(request, portal, viewer, tenant, refused)
     return redirect(f"/addons?service={tenant.name}&done={'saved-pending' if change else 'nothing-to-change'}")
@@ -56,7 +56,7 @@ def check(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) -> 
     """Say what was pasted or chosen, or why it cannot serve; nothing of it is kept."""
     chosen(portal, viewer, form.text("service"), Action.KEYS)
     try:
-        vetted = vet(_given(form), now=portal.context.clock())
+        vetted = vet(_given(form), now=portal.parts.clock())
     except CertificateRejected as refused:
         return portal.page(request, "part-checked.html", vetted=None, refused=refused)
     return portal.page(request, "part-checked.html", vetted=vetted, refused=None)
@@ -67,7 +67,7 @@ def add(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) -> Re
     """Keep a certificate; it seals nothing before its proof."""
     tenant = chosen(portal, viewer, form.text("service"), Action.KEYS)
     try:
-        added = portal.context.keyring.add(
+        added = portal.parts.keyring.add(
             viewer.principal, tenant.id, _given(form), vouch=form.on("vouch"), label=form.text("label")
         )
     except (RecpipeError, KeysError) as refused:
@@ -91,7 +91,7 @@ def certificate(
 def challenge(portal: ThePortal, viewer: SignedIn, certificate_id: str, form: Form) -> Response:
     """A fresh challenge.enc to decrypt."""
     tenant = chosen(portal, viewer, form.text("service"), Action.KEYS)
-    envelope = portal.context.keyring.challenge(viewer.principal, tenant.id, certificate_id)
+    envelope = portal.parts.keyring.challenge(viewer.principal, tenant.id, certificate_id)
     headers = {"content-disposition": disposition("attachment", "challenge.enc"), "cache-control": "no-store"}
     return Response(envelope, media_type="application/octet-stream", headers=headers)
 
@@ -102,7 +102,7 @@ def prove(request: Request, portal: ThePortal, viewer: SignedIn, certificate_id:
     tenant = chosen(portal, viewer, form.text("service"), Action.KEYS)
     held = _held(portal, viewer, tenant, certificate_id)
     try:
-        portal.context.keyring.verify(viewer.principal, tenant.id, certificate_id, form.text("answer"))
+        portal.parts.keyring.verify(viewer.principal, tenant.id, certificate_id, form.text("answer"))
     except (RecpipeError, KeysError) as refused:
         return _certificate_page(request, portal, viewer, tenant, held, refused)
     return redirect(f"/addons?service={tenant.name}&done=proven")
@@ -113,7 +113,7 @@ def retire(request: Request, portal: ThePortal, viewer: SignedIn, certificate_id
     """Seal for it no more."""
     tenant = chosen(portal, viewer, form.text("service"), Action.KEYS)
     try:
-        portal.context.keyring.retire(viewer.principal, tenant.id, certificate_id)
+        portal.parts.keyring.retire(viewer.principal, tenant.id, certificate_id)
     except (RecpipeError, KeysError) as refused:
         return _page(request, portal, viewer, tenant, refused)
     return redirect(f"/addons?service={tenant.name}&done=retired")
@@ -134,7 +134,7 @@ def chosen(portal: Portal, viewer: Viewer, name: str, action: Action) -> Tenant:
     found = next((t for t in viewer.tenants if t.name == name), None)
     if found is None:
         raise NotFound("service", name)
-    portal.context.trail.require(viewer.principal, action, found.id)
+    portal.parts.trail.require(viewer.principal, action, found.id)
     return found
 
 
@@ -153,7 +153,7 @@ def _given(form: Form) -> bytes | str:
 
 
 def _held(portal: Portal, viewer: Viewer, tenant: Tenant, certificate_id: str) -> TenantCertificate:
-    found = next((c for c in portal.context.keyring.list(viewer.principal, tenant.id) if c.id == certificate_id), None)
+    found = next((c for c in portal.parts.keyring.list(viewer.principal, tenant.id) if c.id == certificate_id), None)
     if found is None:
         raise NotFound("certificate", certificate_id)
     return found
@@ -163,10 +163,12 @@ def _page(
     request: Request, portal: Portal, viewer: Viewer, tenant: Tenant, refused: Exception | None = None
 ) -> Response:
     problem = problem_of(refused) if refused else None
-    held = portal.context.keyring.list(viewer.principal, tenant.id)
-    with portal.context.catalogue.read() as work:
+    held = portal.parts.keyring.list(viewer.principal, tenant.id)
+    with portal.parts.catalogue.read() as work:
         tenant = work.tenants.get(tenant.id)
-    pending: dict[str, Any] = {change.kind: change for change in portal.changes.pending(viewer.principal, tenant.id)}
+    pending: dict[str, Any] = {
+        change.kind: change for change in portal.parts.changes.pending(viewer.principal, tenant.id)
+    }
     return portal.page(
         request,
         "addons.html",
@@ -177,7 +179,7 @@ def _page(
         choices=viewer.with_right(Action.KEYS),
         active=[c for c in held if c.state is not CertificateState.RETIRED],
         retired=[c for c in held if c.state is CertificateState.RETIRED],
-        may_encrypt=switches.may_encrypt(held, portal.context.clock()),
+        may_encrypt=switches.may_encrypt(held, portal.parts.clock()),
         pending=pending,
         may_vouch=viewer.may("tenants", tenant),
     )

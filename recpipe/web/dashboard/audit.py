@@ -62,7 +62,7 @@ def _asked(
     tenant = next((t for t in viewer.tenants if t.name == values.get("service")), None)
     if "service" in values and tenant is None:
         raise NotFound("service")
-    tenant_ids = portal.context.trail.readable(viewer.principal, tenant.id if tenant else None)
+    tenant_ids = portal.parts.trail.readable(viewer.principal, tenant.id if tenant else None)
     zones = {tenant.timezone} if tenant else {t.timezone for t in viewer.with_right(Action.AUDIT)}
     zone = zones.pop() if len(zones) == 1 else "UTC"
     outcome = values.get("outcome", "")
@@ -86,7 +86,7 @@ def _moment(typed: str | None, zone: ZoneInfo, *, whole_day: bool = False) -> da
 def _page(
     portal: Portal, tenant_ids: Collection[str] | None, query: AuditQuery, cursor: str | None, limit: int
 ) -> Page[AuditEvent]:
-    with portal.context.catalogue.read(limited=True) as work:
+    with portal.parts.catalogue.read(limited=True) as work:
         log = work.audit if tenant_ids is None else work.audit_of(tenant_ids)
         return log.list(query, cursor, limit)
 

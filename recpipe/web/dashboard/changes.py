@@ -31,7 +31,7 @@ def apply(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) -> 
     """Make the changes of one service effective, all or none."""
     tenant = chosen(portal, viewer, form.text("service"), Action.KEYS)
     try:
-        portal.changes.apply(viewer.principal, tenant.id, form.all("change"))
+        portal.parts.changes.apply(viewer.principal, tenant.id, form.all("change"))
     except RecpipeError as refused:
         return _page(request, portal, viewer, refused)
     return redirect("/changes?done=applied")
@@ -42,7 +42,7 @@ def discard(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) -
     """Forget one of them."""
     tenant = chosen(portal, viewer, form.text("service"), Action.KEYS)
     try:
-        portal.changes.discard(viewer.principal, tenant.id, form.text("change"))
+        portal.parts.changes.discard(viewer.principal, tenant.id, form.text("change"))
     except RecpipeError as refused:
         return _page(request, portal, viewer, refused)
     return redirect("/changes?done=discarded")
@@ -52,7 +52,7 @@ def discard(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) -
 def history(request: Request, portal: ThePortal, viewer: SignedIn, service: str = "", cursor: str = "") -> Response:
     """Who applied what, and when."""
     tenant = chosen(portal, viewer, service, Action.KEYS)
-    found = portal.changes.history(viewer.principal, tenant.id, cursor or None)
+    found = portal.parts.changes.history(viewer.principal, tenant.id, cursor or None)
     return portal.page(
         request,
         "history.html",
@@ -69,7 +69,7 @@ def _page(request: Request, portal: Portal, viewer: Viewer, refused: RecpipeErro
     allowed = viewer.with_right(Action.KEYS)
     if not allowed:
         raise Forbidden("view pending changes")
-    waiting = [(t, found) for t in allowed if (found := portal.changes.pending(viewer.principal, t.id))]
+    waiting = [(t, found) for t in allowed if (found := portal.parts.changes.pending(viewer.principal, t.id))]
     problem = problem_of(refused) if refused else None
     return portal.page(
         request,

@@ -31,7 +31,7 @@ def create(request: Request, portal: ThePortal, viewer: SignedIn, form: Form, _p
     """Make an account; a generated password is in this answer and nowhere else."""
     tenant = chosen(portal, viewer, form.text("service"), Action.FTP)
     try:
-        made = portal.context.ftp_accounts.create(
+        made = portal.parts.ftp_accounts.create(
             viewer.principal,
             tenant.id,
             form.text("username"),
@@ -53,7 +53,7 @@ def password(
     """A fresh password; live sessions end."""
     tenant = chosen(portal, viewer, form.text("service"), Action.FTP)
     try:
-        made = portal.context.ftp_accounts.set_password(viewer.principal, tenant.id, account_id, proof=proof_of(form))
+        made = portal.parts.ftp_accounts.set_password(viewer.principal, tenant.id, account_id, proof=proof_of(form))
     except ReauthenticationRequired as refused:
         return _page(request, portal, viewer, tenant, refused=refused)
     return _page(request, portal, viewer, tenant, made=made)
@@ -63,7 +63,7 @@ def password(
 def switch(request: Request, portal: ThePortal, viewer: SignedIn, account_id: str, form: Form) -> Response:
     """On or off."""
     tenant = chosen(portal, viewer, form.text("service"), Action.FTP)
-    portal.context.ftp_accounts.change(viewer.principal, tenant.id, account_id, enabled=form.on("on"))
+    portal.parts.ftp_accounts.change(viewer.principal, tenant.id, account_id, enabled=form.on("on"))
     return redirect(f"/ftp?service={tenant.name}&done=saved")
 
 
@@ -71,7 +71,7 @@ def switch(request: Request, portal: ThePortal, viewer: SignedIn, account_id: st
 def remove(request: Request, portal: ThePortal, viewer: SignedIn, account_id: str, form: Form) -> Response:
     """Delete it."""
     tenant = chosen(portal, viewer, form.text("service"), Action.FTP)
-    portal.context.ftp_accounts.remove(viewer.principal, tenant.id, account_id)
+    portal.parts.ftp_accounts.remove(viewer.principal, tenant.id, account_id)
     return redirect(f"/ftp?service={tenant.name}&done=ftp-removed")
 
 
@@ -91,7 +91,7 @@ def _page(
     made: NewFtpPassword | None = None,
 ) -> Response:
     problem = told(refused) if refused else None
-    settings = portal.context.settings
+    settings = portal.parts.settings
     listening, port = split_listen(settings.ftp_listen)
     host = settings.ftp_masquerade_address or urlsplit(settings.http_url).hostname or listening
     if host in ("", "0.0.0.0", "::"):  # noqa: S104 - compared, not bound
@@ -104,7 +104,7 @@ def _page(
         problem=problem,
         tenant=tenant,
         choices=viewer.with_right(Action.FTP),
-        accounts=portal.context.ftp_accounts.list(viewer.principal, tenant.id),
+        accounts=portal.parts.ftp_accounts.list(viewer.principal, tenant.id),
         made=made,
         typed={name: typed.text(name) if typed else "" for name in ("username", "networks", "extension", "direction")},
         host=host,

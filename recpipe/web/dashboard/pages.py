@@ -13,17 +13,15 @@ from starlette.responses import HTMLResponse, RedirectResponse
 
 from recpipe.access.audit import event
 from recpipe.access.checks import check_text
-from recpipe.access.links import Links
 from recpipe.access.principal import Action, Principal
-from recpipe.access.second_factor import SecondFactor
 from recpipe.errors import CredentialsRejected
-from recpipe.mail import Mailer, Outbox
+from recpipe.mail import Outbox
 from recpipe.model import Tenant, User
-from recpipe.tenants.changes import PendingChanges
 from recpipe.web.dashboard import assets, filters
 from recpipe.web.deps import SESSION_COOKIE, WebContext, cookie_name, over_https
 from recpipe.web.errors import Problem
 from recpipe.web.security import address_of
+from recpipe.wiring import Parts
 
 # No script or style but our files, no request but to us, no text ever taken for markup by accident.
 # Source: CSP Level 3; Trusted Types. `blob:` is what the page itself decrypted.
@@ -81,26 +79,22 @@ class Portal:
 
     context: WebContext
     proxied: WebContext  # media come from here: a page may not be sent elsewhere by its own policy
-    links: Links
-    second_factor: SecondFactor
-    changes: PendingChanges
-    mail: Mailer
     outbox: Outbox
     templates: jinja2.Environment
 
     @classmethod
     def of(cls, context: WebContext) -> Portal:
-        settings, accounts = context.settings, context.accounts
+        proxied = context.parts.settings.model_copy(update={"http_media": "proxy"})
         return cls(
             context=context,
-            proxied=replace(context, settings=settings.model_copy(update={"http_media": "proxy"})),
-            links=context.links,
-            second_factor=SecondFactor(context.catalogue, accounts, context.clock, context.totp_secrets),
-            changes=PendingChanges(context.catalogue, context.clock, context.trail),
-            mail=Mailer.of(settings),
+            proxied=replace(context, parts=replace(context.parts, settings=proxied)),
             outbox=Outbox(),
             templates=_environment(),
         )
+
+    @property
+    def parts(self) -> Parts:
+        return self.context.parts
 
     def discard(self, by: Principal, entry_id: str, reason: str) -> None:
         """Delete a quarantined file; why is on the audit log before the deed.
@@ -108,10 +102,10 @@ class Portal:
         Raises:
             NotFound, Forbidden, Conflict, SpoolRefused: as `QuarantineDecisions.discard`.
         """
-        trail, now = self.context.trail, self.context.clock()
+        trail, now = self.parts.trail, self.parts.clock()
         trail.require(by, Action.QUARANTINE)
         trail.record(event(by, "quarantine.reason", now, subject=entry_id, reason=check_text("reason", reason)))
-        self.context.quarantine.discard(by, entry_id)
+        self.parts.quarantine.discard(by, entry_id)
 
     def page(
         self, request: Request, template: str, viewer: Viewer | None = None, *, status: int = 200, **values: Any
@@ -119,7 +113,7 @@ class Portal:
         """Render a page; nothing of it is kept by caches."""
         waiting = 0
         if viewer is not None and len(usable := viewer.with_right(Action.KEYS)) <= MOST_COUNTED:
-            waiting = self.changes.waiting(viewer.principal, [t.id for t in usable])
+            waiting = self.parts.changes.waiting(viewer.principal, [t.id for t in usable])
         text = self.templates.get_template(template).render(
             {
                 "viewer": viewer,
@@ -127,7 +121,7 @@ class Portal:
                 "waiting_changes": waiting,
                 "note": filters.NOTES.get(request.query_params.get("done", ""), ""),
                 "problem": None,
-                "now": self.context.clock(),
+                "now": self.parts.clock(),
                 **values,
             }
         )
@@ -199,13 +193,12 @@ def viewer_of(request: Request) -> Viewer:
         CredentialsRejected: nobody.
     """
     portal: Portal = request.app.state.portal
-    context = portal.context
     secret = request.cookies.get(cookie_name(request, SESSION_COOKIE))
     if not secret:
         raise CredentialsRejected
-    principal = context.access.sessions.open(secret, address_of(request.scope))
+    principal = portal.parts.access.sessions.open(secret, address_of(request.scope))
     request.state.actor = principal.name
-    with context.catalogue.read() as work:
+    with portal.parts.catalogue.read() as work:
         user = work.users.get(principal.id)
         every = work.tenants.list()
     return Viewer(principal, user, tuple(t for t in every if principal.knows(t.id)))

@@ -98,7 +98,7 @@ def delete(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) ->
     try:
         if not reason.strip():
             raise InputInvalid("reason", "Say why they may be deleted; the reason is kept on the audit log.")
-        gone = portal.context.disposal.delete(viewer.principal, ids, reason)
+        gone = portal.parts.disposal.delete(viewer.principal, ids, reason)
     except InputInvalid as refused:
         return _deletion(request, portal, viewer, ids, refused, reason)
     done = "versions-remain" if any(left.remains for left in gone) else "deleted"
@@ -110,7 +110,7 @@ def delete(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) ->
 def media(request: Request, portal: ThePortal, viewer: SignedIn, recording_id: str, download: bool = False) -> Response:
     """The file as it is stored, or a range of it."""
     action = Action.DOWNLOAD if download else Action.PLAY
-    recording = portal.context.reader.get(viewer.principal, recording_id, action)
+    recording = portal.parts.reader.get(viewer.principal, recording_id, action)
     request.state.tenant = recording.tenant_id
     return deliver(request, portal.proxied, viewer.principal, recording, action)
 
@@ -119,7 +119,7 @@ def media(request: Request, portal: ThePortal, viewer: SignedIn, recording_id: s
 @router.head("/recordings/{recording_id}/playable")
 def playable(request: Request, portal: ThePortal, viewer: SignedIn, recording_id: str) -> Response:
     """What browsers play of a recording whose format they do not know."""
-    recording = portal.context.reader.get(viewer.principal, recording_id, Action.PLAY)
+    recording = portal.parts.reader.get(viewer.principal, recording_id, Action.PLAY)
     request.state.tenant = recording.tenant_id
     return deliver_playable(request, portal.proxied, viewer.principal, recording)
 
@@ -127,7 +127,7 @@ def playable(request: Request, portal: ThePortal, viewer: SignedIn, recording_id
 @router.get("/recordings/{recording_id}/waveform")
 def waveform(request: Request, portal: ThePortal, viewer: SignedIn, recording_id: str) -> Response:
     """The waveform, one list of [lowest, highest, lowest, ...] a channel; empty where none is kept."""
-    recording = portal.context.reader.get(viewer.principal, recording_id, Action.PLAY)
+    recording = portal.parts.reader.get(viewer.principal, recording_id, Action.PLAY)
     try:
         channels = decode(recording.peaks).channels if recording.peaks else ()
     except PeaksMalformed:
@@ -140,7 +140,7 @@ def waveform(request: Request, portal: ThePortal, viewer: SignedIn, recording_id
 
 
 def _answer(request: Request, portal: Portal, viewer: Viewer, template: str) -> Response:
-    reader, who = portal.context.reader, viewer.principal
+    reader, who = portal.parts.reader, viewer.principal
     found: Page[Recording] = Page(())
     count = problem = None
     try:
@@ -229,9 +229,9 @@ def _deletion(
     reason: str = "",
 ) -> Response:
     context, who = portal.context, viewer.principal
-    found = [context.reader.get(who, one, Action.DELETE) for one in _chosen(ids)]
+    found = [context.parts.reader.get(who, one, Action.DELETE) for one in _chosen(ids)]
     for recording in found:  # the page shows what a search does
-        context.trail.require(who, Action.SEARCH, recording.tenant_id, "recording", recording.id)
+        context.parts.trail.require(who, Action.SEARCH, recording.tenant_id, "recording", recording.id)
     problem = problem_of(refused) if refused else None
     return portal.page(
         request,
@@ -312,7 +312,7 @@ def _rows(found: Iterable[Recording], viewer: Viewer) -> Iterable[Row]:
 
 def _presets(portal: Portal, zone: str) -> list[tuple[str, str, str]]:
     """Label, first and last day."""
-    today = portal.context.clock().astimezone(ZoneInfo(zone)).date()
+    today = portal.parts.clock().astimezone(ZoneInfo(zone)).date()
     month = today.replace(day=1)
     before = month - timedelta(days=1)
     ranges = (

@@ -55,12 +55,12 @@ def services(request: Request, portal: ThePortal, viewer: SignedIn, find: str = 
 
 def glance(portal: Portal, viewer: Viewer, tenant: Tenant) -> Glance:
     """Its state now."""
-    context, now = portal.context, portal.context.clock()
+    context, now = portal.context, portal.parts.clock()
     today = now.astimezone(ZoneInfo(tenant.timezone)).date().isoformat()
     sees = viewer.may("search", tenant)
-    totals = context.reader.totals(viewer.principal, tenant.id, "", "9999-12-31") if sees else []
-    newest = context.reader.search(viewer.principal, [tenant.id], RecordingQuery(), None, 1).items if sees else ()
-    with context.catalogue.read() as work:
+    totals = context.parts.reader.totals(viewer.principal, tenant.id, "", "9999-12-31") if sees else []
+    newest = context.parts.reader.search(viewer.principal, [tenant.id], RecordingQuery(), None, 1).items if sees else ()
+    with context.parts.catalogue.read() as work:
         quarantined = work.of(tenant.id).quarantine.count()
         held = work.of(tenant.id).certificates.list()
     expires_at = max((c.not_after for c in held if c.state.trusted), default=None)
@@ -80,7 +80,7 @@ def glance(portal: Portal, viewer: Viewer, tenant: Tenant) -> Glance:
 @router.get("/services/new")
 def new(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
     """The form for a service that does not exist yet."""
-    portal.context.trail.require(viewer.principal, Action.TENANTS)
+    portal.parts.trail.require(viewer.principal, Action.TENANTS)
     return _form(request, portal, viewer, None, {})
 
 
@@ -88,7 +88,7 @@ def new(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
 def create(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) -> Response:
     """Make it."""
     try:
-        made = portal.context.tenants.create(
+        made = portal.parts.tenants.create(
             viewer.principal,
             form.text("name"),
             title=form.text("title"),
@@ -106,7 +106,7 @@ def create(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) ->
 def edit(request: Request, portal: ThePortal, viewer: SignedIn, name: str) -> Response:
     """What an administrator may change of a service."""
     tenant = tenant_of(portal.context, viewer.principal, name)
-    portal.context.trail.require(viewer.principal, Action.TENANTS, tenant.id)
+    portal.parts.trail.require(viewer.principal, Action.TENANTS, tenant.id)
     values = {
         "name": tenant.name,
         "title": tenant.title,
@@ -123,7 +123,7 @@ def change(request: Request, portal: ThePortal, viewer: SignedIn, name: str, for
     """Change it; what is stored stays as it is."""
     tenant = tenant_of(portal.context, viewer.principal, name)
     try:
-        portal.context.tenants.change(
+        portal.parts.tenants.change(
             viewer.principal,
             tenant.id,
             title=form.text("title"),

@@ -64,7 +64,7 @@ def sign_in(request: Request, portal: ThePortal, form: Form, _place: PasswordPla
     username, wanted = form.text("username"), ours(form.text("next"), "")
     address = address_of(request.scope)
     try:
-        result = portal.context.access.password(username, form.text("password"), address, Door.HTTP, _devices(request))
+        result = portal.parts.access.password(username, form.text("password"), address, Door.HTTP, _devices(request))
     except (CredentialsRejected, LockedOut) as refused:
         problem = _refused(refused, "The user name or password is not right. Check both, then try again.")
         answer = portal.page(
@@ -84,7 +84,7 @@ def second_factor(request: Request, portal: ThePortal, form: Form) -> Response:
     wanted = ours(form.text("next"), "")
     ticket = request.cookies.get(cookie_name(request, _TICKET), "")
     try:
-        principal = portal.context.access.second_factor(
+        principal = portal.parts.access.second_factor(
             ticket, form.text("code"), address_of(request.scope), _devices(request)
         )
     except (CredentialsRejected, LockedOut, SecretUnreadable) as refused:
@@ -100,7 +100,7 @@ def second_factor(request: Request, portal: ThePortal, form: Form) -> Response:
 @router.post("/sign-out")
 def sign_out(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
     """End this session, here and in the browser."""
-    portal.context.access.sessions.end(viewer.principal)
+    portal.parts.access.sessions.end(viewer.principal)
     return set_cookie(request, redirect(f"{SIGN_IN}?done=signed-out"), SESSION_COOKIE, "", samesite="lax", seconds=0)
 
 
@@ -118,11 +118,9 @@ def register(request: Request, portal: ThePortal, form: Form) -> Response:
     """Send a link to the address; the same answer and the same work whether it has an account or not."""
     email = form.text("username").strip()
     try:
-        if not portal.mail.able:
+        if not portal.parts.mailer.able:
             raise Conflict("no-mail", "This portal sends no mail, so nobody can register. Ask for an invitation.")
-        secret = portal.context.registration.ask(
-            email, address_of(request.scope), display_name=form.text("display_name")
-        )
+        secret = portal.parts.registration.ask(email, address_of(request.scope), display_name=form.text("display_name"))
     except RecpipeError as refused:
         return _register(request, portal, refused, email, form.text("display_name"))
     portal.outbox.put(partial(letters.prove_address, portal, email, secret))
@@ -140,7 +138,7 @@ def confirm(request: Request, portal: ThePortal, form: Form) -> Response:
     """The address is proven; an administrator can approve it from now on."""
     code = form.text("code").strip()
     try:
-        user = portal.context.registration.confirm(code, address_of(request.scope))
+        user = portal.parts.registration.confirm(code, address_of(request.scope))
     except RecpipeError as refused:
         problem = _refused(refused, "This link is too old. Register again.")
         return portal.page(request, "register-link.html", status=problem.status, problem=problem, code=code)
@@ -158,7 +156,7 @@ def _register(
         "register.html",
         status=problem.status if problem else 200,
         problem=problem,
-        able=portal.mail.able,
+        able=portal.parts.mailer.able,
         username=username,
         display_name=display_name,
     )
@@ -170,7 +168,7 @@ def _register(
 @router.get("/recover")
 def recover_page(request: Request, portal: ThePortal) -> Response:
     """Having trouble signing in?"""
-    return portal.page(request, "recover.html", able=portal.mail.able)
+    return portal.page(request, "recover.html", able=portal.parts.mailer.able)
 
 
 @router.post("/recover")
@@ -178,11 +176,13 @@ def recover(request: Request, portal: ThePortal, form: Form) -> Response:
     """The same answer and the same work for every name; who it means is found out elsewhere."""
     name, address = form.text("name"), address_of(request.scope)
     try:
-        portal.links.ask(name, address)
+        portal.parts.links.ask(name, address)
     except LockedOut as locked:
         problem = problem_of(locked)
-        return portal.page(request, "recover.html", status=problem.status, problem=problem, able=portal.mail.able)
-    if portal.mail.able:
+        return portal.page(
+            request, "recover.html", status=problem.status, problem=problem, able=portal.parts.mailer.able
+        )
+    if portal.parts.mailer.able:
         portal.outbox.put(partial(letters.recoveries, portal, name, address))
     return redirect(f"{SIGN_IN}?done=recovery-sent")
 
@@ -222,7 +222,7 @@ def confirm_email(request: Request, portal: ThePortal, form: Form) -> Response:
     """Whoever reads letters there confirms it; the address counts from now on."""
     code = form.text("code").strip()
     try:
-        portal.links.confirm_email(code, address_of(request.scope))
+        portal.parts.links.confirm_email(code, address_of(request.scope))
     except CredentialsRejected as refused:
         problem = _refused(refused, "This link was used before, is too old, or another address was asked for since.")
         problem = replace(problem, title="Nothing was changed")
@@ -235,9 +235,9 @@ def _use_link(request: Request, portal: Portal, form: Form, purpose: LinkPurpose
     try:
         _same_twice(form.text("password"), form.text("again"))
         if purpose is LinkPurpose.INVITATION:
-            portal.links.accept(code, form.text("password"), address)
+            portal.parts.links.accept(code, form.text("password"), address)
         else:
-            portal.links.reset(code, form.text("password"), address, end_tokens=ends(form)["end_tokens"])
+            portal.parts.links.reset(code, form.text("password"), address, end_tokens=ends(form)["end_tokens"])
     except RecpipeError as refused:
         words = "This link was used before or is too old. Ask for a new one."
         problem = _refused(refused, words) if isinstance(refused, CredentialsRejected) else problem_of(refused)
@@ -265,10 +265,10 @@ def _let_in(portal: Portal, request: Request, principal: Principal, wanted: str)
     """A session of its own for every sign-in: one that somebody planted before is worth nothing."""
     if old := request.cookies.get(cookie_name(request, SESSION_COOKIE)):
         with contextlib.suppress(CredentialsRejected):
-            portal.context.access.sessions.end(portal.context.access.sessions.open(old, principal.address))
+            portal.parts.access.sessions.end(portal.parts.access.sessions.open(old, principal.address))
     agent = request.headers.get("user-agent", "")
-    secret = portal.context.access.sessions.start(principal, principal.address, agent)
-    devices = portal.context.access.trust(principal, _devices(request))
+    secret = portal.parts.access.sessions.start(principal, principal.address, agent)
+    devices = portal.parts.access.trust(principal, _devices(request))
     seconds = int(KNOWN_FOR.total_seconds())
     answer = set_cookie(
         request, redirect(wanted or "/"), DEVICE_COOKIE, ".".join(devices), samesite="strict", seconds=seconds

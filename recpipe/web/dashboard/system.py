@@ -43,7 +43,7 @@ def system(request: Request, portal: ThePortal, viewer: SignedIn, cursor: str = 
 def retry(request: Request, portal: ThePortal, viewer: SignedIn, entry_id: str) -> Response:
     """Put the file back, to be tried again."""
     try:
-        portal.context.quarantine.retry(viewer.principal, entry_id)
+        portal.parts.quarantine.retry(viewer.principal, entry_id)
     except RecpipeError as refused:
         return _page(request, portal, viewer, refused)
     return redirect("/system?done=retried")
@@ -66,9 +66,9 @@ def _page(
     request: Request, portal: Portal, viewer: Viewer, refused: RecpipeError | None = None, cursor: str = ""
 ) -> Response:
     context, who = portal.context, viewer.principal
-    context.trail.require(who, Action.SYSTEM)
-    now = context.clock()
-    with context.catalogue.read() as work:
+    context.parts.trail.require(who, Action.SYSTEM)
+    now = context.parts.clock()
+    with context.parts.catalogue.read() as work:
         nodes, job_runs = work.nodes.list(), work.job_runs.latest()
         totals = [
             total
@@ -91,7 +91,7 @@ def _page(
         job_runs=job_runs,
         alive_since=now - ALIVE_WITHIN,
         health=request.app.state.readiness.now(),
-        troubles=[*(context.ingest.troubles().values() if context.ingest else ()), *_choices(context.store)],
+        troubles=[*(context.ingest.troubles().values() if context.ingest else ()), *_choices(context.parts.store)],
         files_waiting=sum(node.files_waiting for node in nodes if node.seen_at > now - ALIVE_WITHIN),
         daily=bars(list(per_day.items())),
         today=per_day[_day(now, 0)],
@@ -99,7 +99,7 @@ def _page(
         rate=_rate(totals, now),
         failures=failures(),
         quarantined=waiting_in_quarantine,
-        page=context.quarantine.list(who, cursor or None, 50) if viewer.may("quarantine") else None,
+        page=context.parts.quarantine.list(who, cursor or None, 50) if viewer.may("quarantine") else None,
         names={t.id: t.title for t in viewer.tenants},
     )
 

@@ -27,7 +27,7 @@ router = APIRouter(include_in_schema=False)
 @router.get("/users")
 def users(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
     """Everybody this person may manage; who waits for approval comes first."""
-    found = portal.context.accounts.list(viewer.principal)
+    found = portal.parts.accounts.list(viewer.principal)
     names = {t.id: t.title for t in viewer.tenants}
     order = sorted(found, key=lambda a: (a.user.status is not UserStatus.REGISTERED, a.user.username.casefold()))
     return portal.page(request, "users.html", viewer, accounts=order, names=names)
@@ -36,7 +36,7 @@ def users(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
 @router.get("/users/new")
 def new(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
     """The form for somebody new."""
-    portal.context.accounts.list(viewer.principal)
+    portal.parts.accounts.list(viewer.principal)
     return _form(request, portal, viewer, None)
 
 
@@ -45,7 +45,7 @@ def create(
     request: Request, portal: ThePortal, viewer: SignedIn, form: Form, later: BackgroundTasks, _place: PasswordPlace
 ) -> Response:
     """Invite somebody, or make a user of a program."""
-    accounts, by = portal.context.accounts, viewer.principal
+    accounts, by = portal.parts.accounts, viewer.principal
     try:
         role = _role(form)
         grants = _grants(form, viewer, role)
@@ -54,7 +54,7 @@ def create(
                 by, form.text("username"), role, grants=grants, email=form.text("email"), proof=proof_of(form)
             )
             return redirect(f"/users/{made.user.id}?done=user-created")
-        link = portal.links.invite(
+        link = portal.parts.links.invite(
             by, form.text("username"), role, grants=grants, email=form.text("email"), proof=proof_of(form)
         )
     except RecpipeError as refused:
@@ -67,7 +67,7 @@ def edit(request: Request, portal: ThePortal, viewer: SignedIn, user_id: str) ->
     """One user."""
     if user_id == viewer.user.id:
         return redirect("/account")
-    return _form(request, portal, viewer, portal.context.accounts.get(viewer.principal, user_id))
+    return _form(request, portal, viewer, portal.parts.accounts.get(viewer.principal, user_id))
 
 
 @router.post("/users/{user_id}")
@@ -75,7 +75,7 @@ def change(
     request: Request, portal: ThePortal, viewer: SignedIn, user_id: str, form: Form, _place: PasswordPlace
 ) -> Response:
     """Role, status, services and actions, address, letters; who registered is approved by an invitation."""
-    accounts, by = portal.context.accounts, viewer.principal
+    accounts, by = portal.parts.accounts, viewer.principal
     before, proof = accounts.get(by, user_id), proof_of(form)
     try:
         role = _role(form)
@@ -91,7 +91,7 @@ def change(
             proof=proof,
         )
         if form.on("approve"):
-            return _invited(request, portal, viewer, portal.links.invite_again(by, user_id, proof))
+            return _invited(request, portal, viewer, portal.parts.links.invite_again(by, user_id, proof))
     except RecpipeError as refused:
         return _form(request, portal, viewer, before, refused=refused, typed=form)
     waits = changed.user.email_pending not in ("", before.user.email_pending)
@@ -104,7 +104,7 @@ def invite(
 ) -> Response:
     """A fresh invitation; the one before is worth nothing."""
     try:
-        link = portal.links.invite_again(viewer.principal, user_id, proof_of(form))
+        link = portal.parts.links.invite_again(viewer.principal, user_id, proof_of(form))
     except ReauthenticationRequired as refused:
         return _refused(request, portal, viewer, user_id, refused)
     return _invited(request, portal, viewer, link)
@@ -117,17 +117,17 @@ def password(
     """A new password, shown once."""
     proof = proof_of(form)
     try:
-        made = portal.context.accounts.set_password(viewer.principal, user_id, None, proof=proof, **ends(form))
+        made = portal.parts.accounts.set_password(viewer.principal, user_id, None, proof=proof, **ends(form))
     except ReauthenticationRequired as refused:
         return _refused(request, portal, viewer, user_id, refused)
-    account = portal.context.accounts.get(viewer.principal, user_id)
+    account = portal.parts.accounts.get(viewer.principal, user_id)
     return _form(request, portal, viewer, account, secret=made.password, shown_as="password")
 
 
 @router.post("/users/{user_id}/end-sessions")
 def end_sessions(portal: ThePortal, viewer: SignedIn, user_id: str) -> Response:
     """Sign somebody out everywhere."""
-    portal.context.accounts.end_sessions(viewer.principal, user_id)
+    portal.parts.accounts.end_sessions(viewer.principal, user_id)
     return redirect(f"/users/{user_id}?done=user-sessions-ended")
 
 
@@ -137,7 +137,7 @@ def second_factor_off(
 ) -> Response:
     """For somebody who lost phone and recovery codes."""
     try:
-        portal.second_factor.reset(viewer.principal, user_id, proof_of(form))
+        portal.parts.second_factor.reset(viewer.principal, user_id, proof_of(form))
     except ReauthenticationRequired as refused:
         return _refused(request, portal, viewer, user_id, refused)
     return redirect(f"/users/{user_id}?done=second-factor-reset")
@@ -146,7 +146,7 @@ def second_factor_off(
 @router.post("/users/{user_id}/remove")
 def remove(portal: ThePortal, viewer: SignedIn, user_id: str) -> Response:
     """Delete a user; the audit log keeps the name."""
-    portal.context.accounts.remove(viewer.principal, user_id)
+    portal.parts.accounts.remove(viewer.principal, user_id)
     return redirect("/users?done=user-removed")
 
 
@@ -158,9 +158,9 @@ def create_token(
     request: Request, portal: ThePortal, viewer: SignedIn, user_id: str, form: Form, _place: PasswordPlace
 ) -> Response:
     """A token for a program, shown once."""
-    account = portal.context.accounts.get(viewer.principal, user_id)
+    account = portal.parts.accounts.get(viewer.principal, user_id)
     try:
-        made = portal.context.tokens.create(
+        made = portal.parts.tokens.create(
             viewer.principal, user_id, form.text("label"), form.all("scope"), proof=proof_of(form)
         )
     except RecpipeError as refused:
@@ -171,7 +171,7 @@ def create_token(
 @router.post("/users/{user_id}/tokens/{token_id}/revoke")
 def revoke_token(portal: ThePortal, viewer: SignedIn, user_id: str, token_id: str) -> Response:
     """End a token within a second."""
-    portal.context.tokens.revoke(viewer.principal, token_id)
+    portal.parts.tokens.revoke(viewer.principal, token_id)
     return redirect(f"/users/{user_id}?done=saved")
 
 
@@ -204,7 +204,7 @@ def _grants(form: Fields, viewer: Viewer, role: Role) -> dict[str, list[str]]:
 def _refused(
     request: Request, portal: Portal, viewer: Viewer, user_id: str, refused: ReauthenticationRequired
 ) -> Response:
-    return _form(request, portal, viewer, portal.context.accounts.get(viewer.principal, user_id), refused=refused)
+    return _form(request, portal, viewer, portal.parts.accounts.get(viewer.principal, user_id), refused=refused)
 
 
 def _invited(request: Request, portal: Portal, viewer: Viewer, link: LinkFor) -> Response:
@@ -235,7 +235,7 @@ def _form(
     if typed is not None:
         values = {name: typed.text(name, value) for name, value in values.items()}
         granted = {tenant_id: typed.all(f"action-{tenant_id}") for tenant_id in typed.all("tenant")}
-    tokens = portal.context.tokens.list(viewer.principal, account.user.id) if account else []
+    tokens = portal.parts.tokens.list(viewer.principal, account.user.id) if account else []
     return portal.page(
         request,
         "user-edit.html",
@@ -249,7 +249,7 @@ def _form(
         roles=[r for r in Role if r is not Role.ADMINISTRATOR or viewer.principal.unlimited],
         notifications=NOTIFICATIONS,
         tokens=tokens,
-        live=[t for t in tokens if account and token_lives(t, account.user, portal.context.clock())],
+        live=[t for t in tokens if account and token_lives(t, account.user, portal.parts.clock())],
         secret=secret,
         shown_as=shown_as,
     )
