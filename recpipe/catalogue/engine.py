@@ -36,6 +36,12 @@ _USED_AT = "recpipe_used_at"
 _FRESH_SECONDS = 1.0  # a connection that was used so lately is taken to be alive
 _STEPS = 10_000  # of SQLite's machine between two looks at the clock: about a millisecond
 _QUERY_CANCELED = "57014"  # PostgreSQL, appendix A
+# Several statements at once are one round trip, as BEGIN alone is, and what is set ends with the transaction, also behind
+# a pooler. Only `off` acknowledges a commit that a crash of the server may take back; recpipe removes the file on that
+# word. The other values say which standbys to wait for, which is the operator's choice.
+_BEGIN_DURABLE = (
+    "BEGIN; SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
+)
 
 
 def parse(url: str) -> URL:
@@ -146,14 +152,15 @@ def _begin_sqlite(connection: Connection, *, reads: bool, seconds: float | None)
         driver.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
 
 
-def _begin_postgresql(connection: Connection, seconds: float) -> None:
-    """Begin a transaction that only reads and whose every statement ends in time, in one round trip."""
+def _begin_postgresql(connection: Connection, statements: str) -> RootTransaction:
+    """Begin by these statements in place of the driver's own BEGIN."""
+    begun = connection.execution_options(isolation_level="AUTOCOMMIT").begin().__enter__()
     driver: Any = connection.connection.driver_connection
     try:
-        # Several statements at once cannot be prepared. SET LOCAL ends with the transaction, also behind a pooler.
-        driver.execute(f"BEGIN READ ONLY; SET LOCAL statement_timeout = {round(seconds * 1000)}", prepare=False)
+        driver.execute(statements, prepare=False)  # several at once cannot be prepared
     except connection.dialect.loaded_dbapi.Error as error:
         raise OperationalError("BEGIN", None, error, hide_parameters=True) from error
+    return begun
 
 
 def create_file(url: URL) -> None:
@@ -226,11 +233,12 @@ class Transaction(Generic[T]):
             begun = connection.begin().__enter__()
             _begin_sqlite(connection, reads=self._reads, seconds=self._seconds)
             return begun
+        if not self._reads:
+            return _begin_postgresql(connection, _BEGIN_DURABLE)
         if self._seconds is None:
-            return connection.execution_options(postgresql_readonly=self._reads).begin().__enter__()
-        begun = connection.execution_options(isolation_level="AUTOCOMMIT").begin().__enter__()
-        _begin_postgresql(connection, self._seconds)
-        return begun
+            return connection.execution_options(postgresql_readonly=True).begin().__enter__()
+        timeout_ms = round(self._seconds * 1000)
+        return _begin_postgresql(connection, f"BEGIN READ ONLY; SET LOCAL statement_timeout = {timeout_ms}")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
