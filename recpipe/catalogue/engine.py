@@ -36,9 +36,9 @@ _USED_AT = "recpipe_used_at"
 _FRESH_SECONDS = 1.0  # a connection that was used so lately is taken to be alive
 _STEPS = 10_000  # of SQLite's machine between two looks at the clock: about a millisecond
 _QUERY_CANCELED = "57014"  # PostgreSQL, appendix A
-# Several statements at once are one round trip, as BEGIN alone is, and what is set ends with the transaction, also behind
-# a pooler. Only `off` acknowledges a commit that a crash of the server may take back; recpipe removes the file on that
-# word. The other values say which standbys to wait for, which is the operator's choice.
+# Several statements at once are one round trip, as BEGIN alone is, and what is set ends with the transaction, also
+# behind a pooler. Only `off` acknowledges a commit that a crash of the server may take back; recpipe removes the file
+# on that word. The other values say which standbys to wait for, which is the operator's choice.
 _BEGIN_DURABLE = (
     "BEGIN; SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
 )

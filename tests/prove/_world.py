@@ -18,11 +18,16 @@ import wave
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
-from recpipe import settings, wiring
+from recpipe import recovery_notes, settings, wiring
+from recpipe.access.principal import operator
 from recpipe.model import Recording
+from recpipe.recordings.looks import ProblemKind
+from recpipe.recordings.repair import repair
+from recpipe.recordings.verify import verify
 from recpipe.store.base import Store
 from tests.prove._processes import Nursery, Process
 from tests.prove.table import Row
@@ -87,7 +92,7 @@ class Dropped:
 
 @dataclass(slots=True)
 class World:
-    """An installation: tenants `plain` and `sealed`, each with a spool of its own.
+    """An installation: tenants `plain` and `sealed`, each with a spool of its own; a proof may add others like `plain`.
 
     `plain` deletes what is stored, `sealed` archives it; every recording of `sealed` has a sidecar.
     """
@@ -100,6 +105,7 @@ class World:
     marks: dict[str, str] = field(default_factory=dict)  # what one step of a story tells the next
     keys: list[Path] = field(default_factory=list)  # private keys of `sealed`
     logs: list[Path] = field(default_factory=list)
+    others: tuple[str, ...] = ()  # tenants like `plain`
 
     def __post_init__(self) -> None:
         self.keys.append(self.folder / "key.pem")
@@ -115,19 +121,22 @@ class World:
         own = {"RECPIPE_DATA_DIR": str(self.data), "TMPDIR": str(self.folder / "tmp")}
         return own | self.backend.variables(self.folder) | self.more
 
+    @property
+    def spools(self) -> tuple[str, ...]:
+        """Their names, which are those of their tenants."""
+        return ("plain", "sealed", *self.others)
+
     def configure(self, **spool: object) -> None:
         """Write recpipe.toml and make the folders; further keys go into every spool."""
         text = ""
-        for name, tenant, layout, after in (
-            ("plain", "plain", "freepbx", "delete"),
-            ("sealed", "sealed", "sidecar", "archive"),
-        ):
-            keys: dict[str, object] = {"path": str(self.folder / name), "tenant": tenant, "layout": layout}
+        for name in self.spools:
+            layout, after = ("sidecar", "archive") if name == "sealed" else ("freepbx", "delete")
+            keys: dict[str, object] = {"path": str(self.folder / name), "tenant": name, "layout": layout}
             keys |= {"settle_seconds": 0, "rescan_seconds": 0.5, "timezone": "Europe/Berlin", "after": after}
             keys |= {"archive": str(self.folder / f"archive-{name}")} if after == "archive" else {}
             text += "[[spool]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in (keys | spool).items())
         (self.folder / "recpipe.toml").write_text(text)
-        for name in ("tmp", "plain", "sealed"):
+        for name in ("tmp", *self.spools):
             (self.folder / name).mkdir(exist_ok=True)
 
     def fork(self, *arguments: str) -> Process:
@@ -162,9 +171,9 @@ class World:
             )
 
     def more_files(self, number: int) -> None:
-        """Further recordings of both tenants."""
+        """Further recordings of each tenant in turn."""
         for one in range(number):
-            spool = ("plain", "sealed")[one % 2]
+            spool = self.spools[one % len(self.spools)]
             name = f"out-0309876{one:04}-202-20260902-1025{one % 60:02}-{1_790_090_000 + one}.{one}.wav"
             self.drop(spool, name, sidecar={"caller": "+4930999"} if spool == "sealed" else None)
 
@@ -194,7 +203,7 @@ class World:
 
     def holding(self, words: bytes) -> list[str]:
         """Files outside spools and archives that hold these bytes."""
-        allowed = {"plain", "sealed", "archive-sealed"}
+        allowed = {*self.spools, "archive-sealed"}
         return [
             str(path.relative_to(self.folder))
             for top in self.folder.iterdir()
@@ -223,6 +232,7 @@ class World:
         for name in self.leaks():
             row.add(f"{story}: words of a sealed call in {name}", leaked=1)
         with self.parts() as parts:
+            self._repair(row, story, parts)
             rows = rows_of(parts)
             objects = {one.key: one.size_bytes for one in parts.store.list()}
             self._judge_rows(row, story, rows, parts.store, objects)
@@ -230,6 +240,17 @@ class World:
                 row.add(f"{story}: object {key} has no row", dangling=1)
             listed = Counter(entry.relative for entry in parts_waiting(parts))
         self._judge_spools(row, story, listed)
+
+    def _repair(self, row: Row, story: str, parts: wiring.Parts) -> None:
+        """Do what `recpipe verify --repair` does, an hour from now: what it cannot mend is wrong."""
+        in_an_hour = lambda: parts.clock() + timedelta(hours=1)  # noqa: E731 - nothing is in work any more by then
+        keys = [recovery_notes.recovery_key(parts.settings)]
+        report = verify(parts.catalogue, parts.store, operator(), clock=in_an_hour)
+        done = repair(parts.catalogue, parts.store, keys, operator(), report.problems, clock=in_an_hour)
+        row.came_mended(len(done.mended))
+        for problem in done.left:
+            lost = problem.kind in (ProblemKind.OBJECT_MISSING, ProblemKind.OBJECT_DAMAGED)
+            row.add(f"{story}: verify --repair leaves {problem.kind}: {problem.message}", dangling=1, lost=int(lost))
 
     def _judge_rows(self, row: Row, story: str, rows: list[Recording], store: Store, objects: dict[str, int]) -> None:
         stored = Counter((one.spool, one.source_name, one.source_sha256) for one in rows)
@@ -269,7 +290,7 @@ class World:
         return done.stdout if done.returncode == 0 else b""
 
     def _judge_spools(self, row: Row, story: str, listed: Counter[str]) -> None:
-        for spool in ("plain", "sealed"):
+        for spool in self.spools:
             control = self.folder / spool / ".recpipe"
             for path in self.files(spool):
                 words = f"{story}: {path.relative_to(self.folder)} stays in the spool"
@@ -304,7 +325,7 @@ class World:
 
     def is_drained(self) -> bool:
         """Whether nothing is left in the spools but what recpipe keeps there itself."""
-        return not any(True for spool in ("plain", "sealed") for _ in self.files(spool))
+        return not any(True for spool in self.spools for _ in self.files(spool))
 
     def files(self, spool: str, *, hidden: bool = False) -> Iterator[Path]:
         for path in (self.folder / spool).rglob("*"):
@@ -331,13 +352,13 @@ def self_signed(key: Path, certificate: Path) -> None:
     subprocess.run([*command, "-out", str(certificate)], check=True, capture_output=True)
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
-    """Whether it came true in time."""
+def wait_for(condition: Callable[[], bool], seconds: float = 30.0, every: float = 0.02) -> bool:
+    """Whether it came true in time, asked `every` so many seconds."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.02)
+        time.sleep(every)
     return True
 
 

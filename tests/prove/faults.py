@@ -169,12 +169,14 @@ def locked_sqlite(run: Run) -> Row:
     return each(run, inject)
 
 
-@proof("PostgreSQL crashes and starts again amid commits", quick=0, long=10)
-def crashing_postgres(run: Run) -> Row:
+def _crashing_postgres(run: Run, synchronous_commit: str) -> Row:
     row = Row(run.name)
     with _served.served(row) as backend:
 
         def inject(world: World, row: Row, dice: random.Random, words: str) -> None:
+            with backend.database.connect() as admin:
+                database = backend.name(world.folder)
+                admin.execute(f'ALTER DATABASE "{database}" SET synchronous_commit = {synchronous_commit}'.encode())
             process = started(world)
             world.fill(12)
             until = time.monotonic() + 4
@@ -189,6 +191,16 @@ def crashing_postgres(run: Run) -> Row:
             over(world, row, process, words)
 
         return each(run, inject, backend, row)
+
+
+@proof("PostgreSQL crashes and starts again amid commits", quick=0, long=10)
+def crashing_postgres(run: Run) -> Row:
+    return _crashing_postgres(run, "on")
+
+
+@proof("PostgreSQL with synchronous_commit = off crashes amid commits", quick=0, long=10)
+def crashing_asynchronous_postgres(run: Run) -> Row:
+    return _crashing_postgres(run, "off")
 
 
 # --- stores -------------------------------------------------------------------------------------------------
@@ -250,6 +262,32 @@ for _name in STORE_FAULTS:
     _store_fault(_name)
 
 
+@proof("store: refuses one tenant's objects", quick=0, long=4)
+def one_tenant_refused(run: Run) -> Row:
+    """There is one store for all tenants; a policy on a tenant's keys is how one alone is refused."""
+    row = Row(run.name)
+    with _served.served(row) as backend, flaky_proxy(backend.store.endpoint) as proxy:
+        backend.endpoint = proxy.endpoint
+
+        def inject(world: World, row: Row, dice: random.Random, words: str) -> None:
+            refused, served = dice.sample(("plain", "sealed"), 2)
+            with world.parts() as parts, parts.catalogue.read() as work:
+                tenant_id = work.tenants.named(refused).id
+            proxy.refusal, proxy.refuse_header = (b"403 Forbidden", _DENIED), f"/{tenant_id}/".encode()
+            before = proxy.refused
+            process = started(world)
+            world.fill(4)
+            if not wait_for(lambda: not any(True for _ in world.files(served)), DRAINED_SECONDS):
+                row.add(f"{words}: {served} waits while {refused} is refused\n{process.said()[-2000:]}", stuck=1)
+            row.came(int(wait_for(lambda: proxy.refused > before)))
+            if not any(True for _ in world.files(refused)):
+                row.add(f"{words}: the files of {refused} are gone while its objects are refused", lost=1)
+            proxy.refuse_header = b""
+            over(world, row, process, f"{words}, {refused} refused")
+
+        return each(run, inject, backend, row)
+
+
 @proof("store away for 30 minutes (scaled: 40 s), 300 files", quick=0, long=1)
 def outage(run: Run) -> Row:
     row = Row(run.name)
@@ -270,50 +308,68 @@ def outage(run: Run) -> Row:
 
 # --- clocks and crowds --------------------------------------------------------------------------------------
 
-_FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
-_STEPS = ("+1d", "-1d", "+3650d", "-3650d")
+_DAY = 86_400
+_STEPS_SECONDS = (_DAY, -_DAY, 3650 * _DAY, -3650 * _DAY)
+
+
+def _clock(folder: Path) -> Path:
+    """Compile what moves the wall clock of a process."""
+    library = folder / "clock.so"
+    source = Path(__file__).with_name("_clock.c")
+    subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", str(library), str(source), "-ldl"], check=True)
+    return library
 
 
 @proof("clock steps of a day and of ten years", quick=0, long=8)
 def clock_steps(run: Run) -> Row:
-    if not _FAKETIME.exists():
-        return Row(run.name, why="libfaketime is not installed (Debian: apt-get install libfaketime)")
+    if shutil.which("cc") is None:
+        return Row(run.name, why="there is no C compiler for the library that moves the clock (apt-get install gcc)")
     now = run.folder / "now"
-    now.write_text("+0\n")
-    preload = {
-        "LD_PRELOAD": str(_FAKETIME),
-        "FAKETIME_TIMESTAMP_FILE": str(now),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "FAKETIME_DONT_RESET": "1",
-        "NO_FAKE_STAT": "1",
-    }
-    with nursery(preload) as forks:
+    now.write_text("0")
+    with nursery({"LD_PRELOAD": str(_clock(run.folder)), "PROVE_CLOCK": str(now)}) as forks:
+
+        def step_to(seconds: int) -> None:
+            now.with_suffix(".new").write_text(str(seconds))
+            now.with_suffix(".new").rename(now)
 
         def inject(world: World, row: Row, dice: random.Random, words: str) -> None:
-            step = _STEPS[row.injected % len(_STEPS)]
+            step = _STEPS_SECONDS[row.injected % len(_STEPS_SECONDS)]
             process = started(world)
             world.fill(1)
-            now.write_text(f"{step}\n")
+            step_to(step)
             row.came()
             world.more_files(3)
             time.sleep(3)  # what is sealed may wait: its certificate has run out, or is not valid yet
-            now.write_text("+0\n")
-            over(world, row, process, f"{words}, {step}")
+            step_to(0)
+            over(world, row, process, f"{words}, {step // _DAY:+} days")
 
         return each(run, inject, forks=forks)
 
 
-@proof("many files at once", quick=200, long=20_000)
+@proof("many files at once, three tenants", quick=200, long=100_000)
 def crowd(run: Run) -> Row:
+    """Nine in ten come to one tenant; the sealed one, whose objects `openssl` opens one by one, has few."""
     row = Row(run.name)
     with shared_nursery() as forks, Worlds.of(run.folder, forks).one() as world:
+        world.others = ("third",)
+        world.configure()
+        world.must("tenant", "create", "third", "--timezone", "Europe/Berlin", "--region", "DE")
         process = started(world)
         os.kill(process.pid, signal.SIGSTOP)
-        world.fill(run.times // 2)
+        few = max(1, min(run.times // 20, 500))
+        for spool, number in (("plain", run.times - 2 * few), ("third", few), ("sealed", few)):
+            for one in range(number):
+                name = f"out-03012{one:06}-201-20260901-0925{one % 60:02}-{1_790_000_000 + one}.{one}.wav"
+                world.drop(spool, name, sidecar={"caller": "+49301"} if spool == "sealed" else None)
         os.kill(process.pid, signal.SIGCONT)
-        wait_for(lambda: process.ended() is not None or world.is_drained(), 60 + run.times / 5)
         row.came(len(world.dropped))
+        first = lambda: not any(True for name in ("third", "sealed") for _ in world.files(name))  # noqa: E731
+        patience = 60 + run.times / 10
+        if not wait_for(lambda: process.ended() is not None or first(), patience, every=1.0):
+            row.add("the two tenants with few files wait for the one with many", stuck=1)
+        elif run.times >= 1000 and sum(1 for _ in world.files("plain")) < run.times // 4:
+            row.add("the two tenants with few files were served after the one with many", stuck=1)
+        wait_for(lambda: process.ended() is not None or world.is_drained(), patience, every=1.0)
         over(world, row, process, f"{run.times} files")
         for _ in range(run.times):
             run.step()

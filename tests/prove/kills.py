@@ -199,6 +199,15 @@ def serving(run: Run) -> Row:
     return kill(run, Story(_serve_ingest, lambda world: None, _serve_ingest, drive=_fill_while_it_runs))
 
 
+@proof("kill -9: serve while files come, S3 + PostgreSQL", quick=0, long=80)
+def serving_served(run: Run) -> Row:
+    row = Row(run.name)
+    with _served.served(row) as backend:
+        calls = (*FILES, *NETWORK, "openat", "write")
+        story = Story(_serve_ingest, lambda world: None, _serve_ingest, drive=_fill_while_it_runs, calls=calls)
+        return kill(run, story, backend, row)
+
+
 # --- deletion -----------------------------------------------------------------------------------------------
 
 NUMBER = "3012340000"  # of the first recording of `World.fill`

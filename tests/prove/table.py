@@ -34,6 +34,7 @@ class Row:
         leaked: plaintext of a sealed tenant outside the spool, or a number of a deleted call anywhere.
         dangling: rows without object, objects without row, files that nobody will look at again.
         stuck: what was not done in its time, or did not start again.
+        mended: what `verify --repair` mended after the fault: allowed, and told below the table.
         seen: what was found, in words that say how to see it again.
         why: why it did not run to its end, or cannot be zero.
     """
@@ -45,6 +46,7 @@ class Row:
     leaked: int = 0
     dangling: int = 0
     stuck: int = 0
+    mended: int = 0
     seen: list[str] = field(default_factory=list)
     why: str = ""
     seconds: float = 0.0
@@ -68,6 +70,11 @@ class Row:
         """Count a fault that came true."""
         with self._lock:
             self.injected += number
+
+    def came_mended(self, number: int) -> None:
+        """Count what the repair mended."""
+        with self._lock:
+            self.mended += number
 
     def cells(self) -> list[str]:
         return [self.fault, f"{self.injected:,}", *(f"{getattr(self, name):,}" for name in COUNTS)]
@@ -137,6 +144,8 @@ def told(rows: Sequence[Row]) -> Iterable[str]:
     """What a table has no room for: what was seen, and why a row says less than it might."""
     for row in rows:
         yield from (f"{row.fault}: {seen}" for seen in row.seen)
+        if row.mended:
+            yield f"{row.fault}: verify --repair mended {row.mended:,}."
         if row.why:
             yield f"{row.fault}: {row.why}"
         elif not row.injected:
