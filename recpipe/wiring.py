@@ -21,7 +21,7 @@ from recpipe.access.registration import Registration
 from recpipe.access.second_factor import SecondFactor
 from recpipe.access.totp_secrets import TotpSecrets
 from recpipe.catalogue import Catalogue
-from recpipe.mail import Mailer, portal_address
+from recpipe.mail import Mailer, Outbox, portal_address
 from recpipe.quarantine import QuarantineDecisions
 from recpipe.recordings.deletion import RecordingDeletion
 from recpipe.recordings.reader import Reader
@@ -55,6 +55,7 @@ class Parts:
     totp_secrets: TotpSecrets
     second_factor: SecondFactor
     mailer: Mailer
+    outbox: Outbox
     ftp_accounts: FtpAccounts
     quarantine: QuarantineDecisions
     clock: Clock
@@ -94,8 +95,8 @@ def open_parts(
         trail, passwords = AuditTrail(catalogue, clock), Passwords() if passwords is None else passwords
         at_rest = AtRest(lambda: recovery_notes.recovery_key(settings))
         totp_secrets = TotpSecrets(at_rest)
-        mailer = Mailer.of(settings)
-        notices = Notices(mailer, portal_address(settings), clock)
+        mailer, outbox = Mailer.of(settings), Outbox()
+        notices = Notices(mailer, outbox, portal_address(settings), clock)
         accounts = Accounts(catalogue, clock, passwords, trail, notices, totp_secrets)
         reader = Reader(catalogue, store, clock, trail)
         try:
@@ -117,12 +118,13 @@ def open_parts(
                 totp_secrets=totp_secrets,
                 second_factor=SecondFactor(catalogue, accounts, clock, totp_secrets),
                 mailer=mailer,
+                outbox=outbox,
                 ftp_accounts=FtpAccounts(catalogue, clock, passwords, trail, accounts.reauthentication),
                 quarantine=QuarantineDecisions(settings, catalogue, clock, trail),
                 clock=clock,
             )
         finally:
-            notices.close()
+            outbox.close()
 
 
 def make_data_dir(settings: Settings) -> Path:

@@ -27,7 +27,7 @@ from recpipe.errors import LockedOut
 MOST_FAILURES = 10
 # After so many, a person waits 1, 2, 4, 8 seconds before the next try is looked at.
 FREE_FAILURES = 5
-# Of one program that says the same thing again and again, so many count against its address.
+# Of one client that says the same thing again and again, so many count against its address.
 MOST_REPEATS = 3
 # Of one network, so many count against an account everywhere.
 MOST_OF_ONE_NETWORK = 3
@@ -97,19 +97,19 @@ class Attempt:
         if self._trusted(work, now) is None:
             check(work, (self.address,), now)
 
-    def failed(self, work: Work, now: datetime, *, program: bool = False) -> None:
-        """Count a failure.
+    @property
+    def repeated(self) -> str:
+        """The counter of a client that asks for this account again and again, see `repeat_key`."""
+        return repeat_key(self.account, self.client)
 
-        Args:
-            program: it may say the same thing again and again without being an attack.
-        """
+    def failed(self, work: Work, now: datetime) -> None:
+        """Count a failure."""
         if (device := self._trusted(work, now)) is not None:
-            note(work, now, (device, self.network, self.address), repeat_key(self.account, self.client))
+            note(work, now, (device, self.network, self.address), self.repeated)
             return
         counted = len([at for at in work.failures.latest(self.network, MOST_OF_ONE_NETWORK) if at > now - WINDOW])
         everywhere = (self.account,) if counted < MOST_OF_ONE_NETWORK else ()
-        repeat = repeat_key(self.account, self.client) if program else ""
-        note(work, now, (self.network, self.address, *everywhere), repeat)
+        note(work, now, (self.network, self.address, *everywhere), self.repeated)
 
     def take(self, work: Work, now: datetime) -> None:
         """Count an attempt against the account before it is known how it ends; see `take`.
@@ -185,7 +185,7 @@ def address_key(address: str) -> str:
 
 
 def repeat_key(said: str, address: str) -> str:
-    """The counter of a program that says the same thing again: the key of an account or a token.
+    """The counter of a client that says the same thing again: the key of an account or a token.
 
     Many names from one address are an attack. One name or token again and again is a client that somebody forgot: its
     own counter stops it, and whoever else is behind its address must not be locked out with it.

@@ -131,7 +131,7 @@ class Access:
         now = self._clock()
         digest = tokens.fingerprint(ticket)
         user: User | None = None
-        key = lockout.address_key(address)
+        key, repeat = lockout.address_key(address), ""
         try:
             with self._catalogue.begin() as work:
                 try:
@@ -140,6 +140,7 @@ class Access:
                     lockout.check(work, (key,), now)
                     raise
                 attempt = Attempt.at(Holder.PERSON, user.username, address, devices)
+                repeat = attempt.repeated
                 attempt.check_address(work, now)
                 # Counted first: guesses sent all at once must not slip past the counter together.
                 attempt.take(work, now)
@@ -157,7 +158,8 @@ class Access:
         except (CredentialsRejected, NotFound):
             # The account's counters have this attempt already.
             name = user.username if user else ""
-            self._failed(name, partial(lockout.note, keys=(key,)), address, Door.HTTP, "second-factor")
+            count = partial(lockout.note, keys=(key,), repeat=repeat)
+            self._failed(name, count, address, Door.HTTP, "second-factor")
             raise CredentialsRejected from None
 
     # --- programs -----------------------------------------------------------------------------------------
@@ -274,10 +276,8 @@ class Access:
                 # Of a client that logs in many times at once, all but the first have waited for its answer.
                 known = self._passwords.recently_right(password, candidate.kept)
                 if not known and not self._passwords.verify(password, candidate.kept):
-                    # People see that it fails; programs go on.
-                    count = partial(attempt.failed, program=door is Door.FTP)
                     why, tenant_id = candidate.why or "password", candidate.tenant_id
-                    self._failed(candidate.name, count, attempt.client, door, why, tenant_id)
+                    self._failed(candidate.name, attempt.failed, attempt.client, door, why, tenant_id)
                     raise CredentialsRejected
         if candidate.found is None:
             raise CredentialsRejected

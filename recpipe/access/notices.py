@@ -20,23 +20,20 @@ class Notices:
 
     Args:
         mailer: None or one that is not configured: nothing is sent.
+        outbox: of all letters of the process.
         portal: where people reach the portal, without a slash at the end.
     """
 
-    def __init__(self, mailer: Mailer, portal: str, clock: Clock) -> None:
+    def __init__(self, mailer: Mailer, outbox: Outbox, portal: str, clock: Clock) -> None:
         self._mailer = mailer
         self._portal = portal
         self._clock = clock
-        self._outbox = Outbox()
+        self._outbox = outbox
 
     @property
     def able(self) -> bool:
         """Whether letters go out at all."""
         return self._mailer.able
-
-    def close(self) -> None:
-        """Return when all letters so far were taken by the mail server, or were not for a while."""
-        self._outbox.close()
 
     # --- addresses ----------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from recpipe.access import lockout
 from recpipe.access.at_rest import AtRest, Purpose
@@ -77,14 +77,16 @@ class Registration:
             Who waits for approval; None where there was a user of this name before, which stays as it is.
 
         Raises:
-            CredentialsRejected: the link is too old, or none of ours.
+            CredentialsRejected: the link is too old, or none of ours; or somebody was registered for this address
+                since it was asked for, and an administrator has deleted them.
         """
         now = self._clock()
         try:
             asked = json.loads(self._at_rest.opened(Purpose.REGISTRATION, secret))
         except SecretUnreadable:
             raise CredentialsRejected from None
-        if asked["until"] < now.timestamp():
+        until = datetime.fromtimestamp(asked["until"], UTC)
+        if until < now:
             raise CredentialsRejected
         new = User(
             id=new_id(),
@@ -99,6 +101,11 @@ class Registration:
         try:
             with self._catalogue.begin() as work:
                 user = work.users.add(new)
+                # What an administrator deleted does not come back by a link that was asked for before.
+                registered = f"registered:{lockout.account_key(Holder.PERSON, new.username)}"
+                if work.known_networks.has(registered, until - REGISTRATION_TIME):
+                    raise CredentialsRejected
+                work.known_networks.note(registered, now)
                 work.audit.add(event(replace(by, name=user.username), "user.register", now, subject=user.id))
                 return user
         except AlreadyExists:

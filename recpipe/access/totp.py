@@ -65,10 +65,13 @@ def uri(secret: str, account: str, issuer: str) -> str:
 
 
 def new_recovery_codes() -> tuple[str, ...]:
-    """Codes of 80 bits that each replace the second factor once. Show them once; keep `recovery_hash` of each."""
-    return tuple("-".join(readable_code(4) for _ in range(4)) for _ in range(RECOVERY_CODES))
+    """Codes of 125 bits that each replace the second factor once. Show them once; keep `recovery_hash` of each."""
+    return tuple("-".join(readable_code(5) for _ in range(5)) for _ in range(RECOVERY_CODES))
 
 
 def recovery_hash(code: str) -> str:
-    """What is kept of a recovery code; 80 random bits need no slow hash. Spaces, hyphens and case do not matter."""
+    """What is kept of a recovery code. Spaces, hyphens and case do not matter.
+
+    Source: OWASP ASVS 5.0, 6.5.2 (112 random bits and more need no slow hash).
+    """
     return fingerprint("".join(c for c in code.lower() if c.isalnum()))

@@ -160,22 +160,22 @@ class Failures(Repository):
 
 
 class KnownNetworks(Repository):
-    """Networks from which an account has signed in, each under one key."""
+    """What an account was last seen with: networks, browsers, its registration; each under one key."""
 
     __slots__ = ()
 
     def note(self, key: str, now: datetime) -> None:
-        """Keep that it signed in now."""
+        """Keep that it was seen now."""
         statement = upsert(self._connection.dialect.name, known_network, ["key"], ["at"])
         self._connection.execute(statement, {"key": key, "at": now})
 
     def has(self, key: str, since: datetime) -> bool:
-        """Whether it signed in from `since` on."""
+        """Whether it was seen from `since` on."""
         c = known_network.c
         return self._connection.execute(select(c.at).where(c.key == key, c.at >= since)).first() is not None
 
     def prune(self, before: datetime) -> int:
-        """Forget networks that were last used before; how many."""
+        """Forget what was last seen before; how many."""
         return self._connection.execute(delete(known_network).where(known_network.c.at < before)).rowcount
 
 

@@ -37,10 +37,7 @@ def create_app(context: WebContext) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = ENDPOINT_THREADS
-        try:
-            yield
-        finally:
-            await anyio.to_thread.run_sync(app.state.portal.outbox.close)
+        yield
 
     app = FastAPI(
         title="recpipe",

@@ -44,7 +44,7 @@ _HEADERS: Mapping[str, str] = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
-_STRICT_TRANSPORT = "max-age=31536000"
+_STRICT_TRANSPORT = "max-age=31536000; includeSubDomains"
 
 REQUESTS = Counter(
     "recpipe_http_requests", "Answered requests", ["method", "route", "status"], registry=metrics.REGISTRY
@@ -64,7 +64,8 @@ class Guard:
     Args:
         hosts: the names that this server goes by.
         limits: path prefix -> most bytes of a body, where it is not that of forms and JSON.
-        origins: further origins of our own pages, such as the public URL behind a proxy.
+        origins: further origins of our own pages, such as the public URL behind a proxy. Where one is https, browsers
+            are told to come by https alone.
     """
 
     def __init__(self, app: ASGIApp, hosts: Hosts, limits: Mapping[str, int], origins: frozenset[str]) -> None:
@@ -72,6 +73,7 @@ class Guard:
         self._hosts = hosts
         self._limits = limits
         self._origins = origins
+        self._https = any(origin.startswith("https:") for origin in origins)
         self._said_lately = SeenRecently(60, most=100)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,7 +82,7 @@ class Guard:
             return
         started = time.perf_counter()
         scope = with_target(scope)
-        answer = _Answer(send, https=scope["scheme"] == "https")
+        answer = _Answer(send, https=self._https or scope["scheme"] == "https")
         headers = Headers(scope=scope)
         limit = self._most_bytes(scope["path"])
         try:

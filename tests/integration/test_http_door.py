@@ -266,6 +266,13 @@ def test_over_https_only_a_cookie_of_this_very_host_counts(there: World, portal:
     assert httpx.get(f"{there.url}/account", headers=over_http, trust_env=False).status_code == 200
 
 
+def test_over_https_browsers_are_told_to_come_by_https_alone(there: World, portal: str) -> None:
+    for path in ("/", "/sign-in", "/healthz", "/api/v1/me", "/nowhere"):
+        told = httpx.get(portal + path, trust_env=False).headers["strict-transport-security"]
+        assert told == "max-age=31536000; includeSubDomains", path
+    assert "strict-transport-security" not in httpx.get(f"{there.url}/sign-in", trust_env=False).headers
+
+
 def test_signing_out_takes_the_cookie_away_as_browsers_want_it(there: World, portal: str) -> None:
     headers = {"cookie": f"__Host-{SESSION_COOKIE}={a_session(there, 'leaver')}", "sec-fetch-site": "same-origin"}
     answer = httpx.post(f"{portal}/sign-out", headers=headers, trust_env=False)

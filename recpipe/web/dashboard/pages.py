@@ -15,7 +15,6 @@ from recpipe.access.audit import event
 from recpipe.access.checks import check_text
 from recpipe.access.principal import Action, Principal
 from recpipe.errors import CredentialsRejected
-from recpipe.mail import Outbox
 from recpipe.model import Tenant, User
 from recpipe.web.dashboard import assets, filters
 from recpipe.web.deps import SESSION_COOKIE, WebContext, cookie_name, over_https
@@ -79,7 +78,6 @@ class Portal:
 
     context: WebContext
     proxied: WebContext  # media come from here: a page may not be sent elsewhere by its own policy
-    outbox: Outbox
     templates: jinja2.Environment
 
     @classmethod
@@ -88,7 +86,6 @@ class Portal:
         return cls(
             context=context,
             proxied=replace(context, parts=replace(context.parts, settings=proxied)),
-            outbox=Outbox(),
             templates=_environment(),
         )
 

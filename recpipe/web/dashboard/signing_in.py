@@ -123,7 +123,7 @@ def register(request: Request, portal: ThePortal, form: Form) -> Response:
         secret = portal.parts.registration.ask(email, address_of(request.scope), display_name=form.text("display_name"))
     except RecpipeError as refused:
         return _register(request, portal, refused, email, form.text("display_name"))
-    portal.outbox.put(partial(letters.prove_address, portal, email, secret))
+    portal.parts.outbox.put(partial(letters.prove_address, portal, email, secret))
     return redirect(f"{SIGN_IN}?done=registered")
 
 
@@ -143,7 +143,7 @@ def confirm(request: Request, portal: ThePortal, form: Form) -> Response:
         problem = _refused(refused, "This link is too old. Register again.")
         return portal.page(request, "register-link.html", status=problem.status, problem=problem, code=code)
     if user is not None:
-        portal.outbox.put(partial(letters.registration, portal, user.username))
+        portal.parts.outbox.put(partial(letters.registration, portal, user.username))
     return redirect(f"{SIGN_IN}?done=confirmed")
 
 
@@ -183,7 +183,7 @@ def recover(request: Request, portal: ThePortal, form: Form) -> Response:
             request, "recover.html", status=problem.status, problem=problem, able=portal.parts.mailer.able
         )
     if portal.parts.mailer.able:
-        portal.outbox.put(partial(letters.recoveries, portal, name, address))
+        portal.parts.outbox.put(partial(letters.recoveries, portal, name, address))
     return redirect(f"{SIGN_IN}?done=recovery-sent")
 
 

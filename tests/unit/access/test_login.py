@@ -176,6 +176,35 @@ def test_a_forgotten_ftp_client_locks_its_account_and_nobody_else_behind_its_add
     assert isinstance(_answer(world, "ann", PASSWORD), LockedOut)
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["wrong password", "unknown name"])
+def test_a_forgotten_sign_in_locks_its_account_and_nobody_else_behind_its_address(world: World, known: bool) -> None:
+    world.user()
+    if known:
+        world.user("dashboard")
+    # Given: a script signs in with its old password every ten seconds for ten minutes
+    for n in range(60):
+        assert isinstance(_answer(world, "dashboard", "last year's"), (CredentialsRejected, LockedOut))
+        world.pass_time(seconds=10)
+        if n % 20 == 15:  # Then: others behind its address come and go
+            world.log_in()
+    # And: somebody who tries many names from there is an attacker all the same
+    for n in range(11):
+        _answer(world, f"guess{n}")
+    assert isinstance(_answer(world, "ann", PASSWORD), LockedOut)
+
+
+def test_a_forgotten_code_locks_nobody_else_behind_its_address(world: World) -> None:
+    # Given: somebody types codes of an old phone until the account is locked
+    _with_second_factor(world)
+    ticket = world.access.password("ann", PASSWORD, ADDRESS, Door.HTTP).ticket or ""
+    for n in range(12):
+        with pytest.raises(CredentialsRejected if n < 10 else LockedOut):
+            world.access.second_factor(ticket, "000000", ADDRESS)
+    # Then: others behind that address sign in
+    world.user("bea")
+    world.log_in("bea")
+
+
 def test_a_token_that_is_wrong_again_and_again_is_no_guess(world: World) -> None:
     world.user()
     for n in range(20):
@@ -201,7 +230,9 @@ def test_an_unknown_account_locks_like_a_known_one(world: World) -> None:
 def test_a_success_clears_the_account_but_not_the_address(world: World) -> None:
     world.user()
     world.user("bob")
-    for _ in range(9):
+    for n in range(6):
+        _answer(world, f"guess{n}")
+    for _ in range(9):  # of which three count against the address
         _answer(world, "ann")
         world.pass_time(seconds=9)
     world.log_in()
@@ -251,7 +282,7 @@ def test_counted_failures_do_not_pile_up_for_ever(world: World) -> None:
         world.pass_time(hours=2)
 
     with world.catalogue.begin() as work:
-        assert work.failures.prune(world.now) == 3  # account, its network and address of the last one
+        assert work.failures.prune(world.now) == 4  # account, its network, address and repetition of the last one
 
 
 def test_being_locked_out_is_on_the_record_once_a_minute_and_not_with_each_try(world: World) -> None:

@@ -29,7 +29,7 @@ def writing(tmp_path: Path, mailer: Mailer) -> Iterator[World]:
 
 def letters(world: World, mailbox: Mailbox) -> list[tuple[str, str, str]]:
     """To whom, subject and text of all since the last time."""
-    world.notices.close()
+    world.parts.outbox.close()
     found = []
     for to, letter in mailbox.letters:
         text = letter.get_payload(decode=True)

@@ -87,6 +87,21 @@ def test_a_link_is_good_for_a_day_and_opened_twice_it_registers_once(world: Worl
         world.registration.confirm(late, ADDRESS)
 
 
+def test_who_was_deleted_is_not_registered_again_by_a_link_asked_for_before(world: World) -> None:
+    secret, another = world.registration.ask(ANN, ADDRESS), world.registration.ask("ANN@example.com", ADDRESS)
+    world.pass_time(minutes=1)
+    user = world.registration.confirm(secret, ADDRESS)
+    assert user is not None
+    world.accounts.remove(world.root, user.id)
+    for link in (secret, another):
+        with pytest.raises(CredentialsRejected):
+            world.registration.confirm(link, ADDRESS)
+    assert world.accounts.list(world.root) == []
+    # Then: who asks again may be registered again
+    world.pass_time(minutes=1)
+    assert world.registration.confirm(world.registration.ask(ANN, ADDRESS), ADDRESS) is not None
+
+
 @pytest.mark.parametrize("forged", ["", "rp1", "rp1.", "rp1.00000000.AAAA", "cut", "longer", "of another installation"])
 def test_a_forged_link_registers_nobody(world: World, forged: str) -> None:
     secret = world.registration.ask(ANN, ADDRESS)
