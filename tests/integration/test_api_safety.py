@@ -156,6 +156,7 @@ def test_answers_carry_the_headers_that_keep_browsers_from_mischief(there: World
         assert headers["cross-origin-resource-policy"] == "same-origin"
         assert headers["referrer-policy"] == "no-referrer"
         assert "server" not in headers
+        assert not any(name.startswith("access-control-") for name in headers)
 
 
 def session(there: World) -> str:
