@@ -1,34 +1,24 @@
-"""Data connections: who may open them, how bytes leave and arrive, and that nothing stays open behind them."""
+"""Data connections: how bytes leave and arrive, and that nothing stays open behind them."""
 
 from __future__ import annotations
 
-import contextlib
-import secrets
 import socket
-import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-import pyftpdlib.ioloop  # noqa: F401 - first: it silences the deprecation of asyncore, which the next lines import
 from OpenSSL import SSL
-from pyftpdlib.handlers.ftp.dispatchers import ActiveDTP, PassiveDTP
-from pyftpdlib.ioloop import Acceptor
 
 from ftp.data_socket import DataSocket, HandshakeFailed
 from ftp.replies import reply_to
+from ftp.services import Services
 from ftp.transfer import CutOff, DiskFailed, Download, Transfer, Upload
 from recpipe import log, metrics
-from recpipe.addresses import plain_address
 from recpipe.errors import RecpipeError
-
-if TYPE_CHECKING:
-    from ftp.session import Session
 
 _log = log.get(__name__)
 
 _PIECES_A_TURN = 8  # sent before other sessions have their turn
-_CONNECT_SECONDS = 30
 
 
 class Superseded(Exception):
@@ -39,110 +29,62 @@ class NotResumed(Exception):
     """A data connection over TLS that does not resume the session of the control connection: perhaps a thief's."""
 
 
-class PassivePorts:
-    """The ports of the configured range, each listening at most once. Thread-safe.
+class Control(Protocol):
+    """The control connection, as its data connection sees it."""
 
-    Args:
-        ports: empty: whatever is free.
-    """
+    services: Services
+    account: str  # for logs
+    connected: bool
+    remote_ip: str
+    socket: Any
 
-    def __init__(self, ports: range) -> None:
-        self._ports = ports
-        self._taken: set[int] = set()
-        self._lock = threading.Lock()
+    @property
+    def private(self) -> bool:
+        """Whether data connections speak TLS."""
+        ...
 
-    def listen(self, family: int, host: str) -> socket.socket | None:
-        """A listening socket on a random free port; None when there is none.
+    @property
+    def uploads(self) -> bool:
+        """Whether the account sends files; else it fetches them."""
+        ...
 
-        Source: RFC 2577 section 5 (predictable ports let others steal a connection).
-        """
-        if not self._ports:
-            return _listening(family, host, 0)
-        first = secrets.randbelow(len(self._ports))
-        for step in range(len(self._ports)):
-            port = self._ports[(first + step) % len(self._ports)]
-            with self._lock:
-                if port in self._taken:
-                    continue
-                self._taken.add(port)
-            found = _listening(family, host, port)
-            if found is not None:
-                return found
-            self.release(port)
-        return None
+    def may_use(self, wire: DataSocket, verb: str) -> bool:
+        """Whether a data connection is certainly the client's own, as far as the settings require it."""
+        ...
 
-    def release(self, port: int) -> None:
-        with self._lock:
-            self._taken.discard(port)
+    def note_refusal(self, error: BaseException) -> None:
+        """Count and log that a file was not taken."""
+        ...
 
+    def drop_awaited(self) -> bool:
+        """Let go of what waits for a data connection; whether anything did."""
+        ...
 
-class Passive(PassiveDTP):  # type: ignore[misc]  # pyftpdlib has no types
-    """PASV and EPSV: one connection, from the control connection's peer and nobody else."""
+    def data_closed(self) -> None:
+        """Go on without the data connection."""
+        ...
 
-    timeout = _CONNECT_SECONDS
+    def respond(self, resp: str) -> None:
+        """Send a reply."""
+        ...
 
-    def __init__(self, cmd_channel: Session, extmode: bool = False) -> None:
-        self.cmd_channel = cmd_channel
-        self.log = cmd_channel.log
-        self.log_exception = cmd_channel.log_exception
-        self._port = 0
-        self._ports = cmd_channel.gateway.passive_ports
-        Acceptor.__init__(self, ioloop=cmd_channel.ioloop)
-        control = cmd_channel.socket
-        host = control.getsockname()[0]
-        listening = self._ports.listen(control.family, host)
-        if listening is None:
-            cmd_channel.respond("425 No passive port is free. Try again in a minute.")
-            self._closed = True
-            return
-        self._port = listening.getsockname()[1]
-        self.set_socket(listening)
-        self.accepting = True
-        if extmode:
-            cmd_channel.respond(f"229 Entering extended passive mode (|||{self._port}|).")
-        else:
-            announced = cmd_channel.gateway.settings.ftp_masquerade_address or plain_address(host)
-            numbers = ",".join([*announced.split("."), str(self._port // 256), str(self._port % 256)])
-            cmd_channel.respond(f"227 Entering passive mode ({numbers}).")
-        self.call_later(self.timeout, self.handle_timeout)
+    def close_when_done(self) -> None:
+        """Close once all replies are sent."""
+        ...
 
-    def __repr__(self) -> str:
-        return f"<passive port {self._port}>"  # as for `Session`
+    def log(self, msg: str) -> None:
+        """Log a line of pyftpdlib's own."""
+        ...
 
-    def handle_accepted(self, sock: socket.socket, addr: Any) -> None:
-        if self.cmd_channel.remote_ip != addr[0]:
-            # No reply: it would let strangers write lines into the dialogue of the client.
-            _log.warning("foreign data connection refused", address=str(addr[0]), peer=self.cmd_channel.remote_ip)
-            sock.close()
-            return
-        super().handle_accepted(sock, addr)
-
-    def handle_timeout(self) -> None:
-        _give_up(self)
-
-    def close(self) -> None:
-        super().close()
-        if self._port:
-            self._ports.release(self._port)
-            self._port = 0
-
-
-class Active(ActiveDTP):  # type: ignore[misc]
-    """PORT and EPRT; the address and port were checked by the handler."""
-
-    timeout = _CONNECT_SECONDS
-
-    def handle_write(self) -> None:
-        """Once it is connected, the socket is the data channel's."""
-
-    def handle_timeout(self) -> None:
-        _give_up(self)
+    def log_exception(self, instance: Any) -> None:
+        """Log the exception that is being handled."""
+        ...
 
 
 class DataChannel:
     """One data connection, plain or TLS. Of the loop's thread; while a worker moves bytes, the socket is the worker's.
 
-    What pyftpdlib asks of its own `DTPHandler` is here as far as a `Session` uses it.
+    What pyftpdlib asks of its own `DTPHandler` is here as far as a session uses it.
 
     Attributes:
         moving: what is sent or received over it; None: nothing was asked for yet.
@@ -151,13 +93,14 @@ class DataChannel:
 
     connected = True
 
-    def __init__(self, sock: socket.socket, cmd_channel: Session) -> None:
+    def __init__(self, sock: socket.socket, cmd_channel: Control) -> None:
         self.socket = sock
         self.moving: Transfer | None = None
         self.tot_bytes_sent = self.tot_bytes_received = 0
         self.began_at = self.moved_at = time.monotonic()
-        self._session = cmd_channel
-        self._loop = cmd_channel.gateway.loop
+        self._control = cmd_channel
+        self._services = cmd_channel.services
+        self._loop = cmd_channel.services.loop
         self._fileno = sock.fileno()
         self._verb = ""
         self._wire: DataSocket | None = None
@@ -168,7 +111,7 @@ class DataChannel:
         sock.setblocking(False)
         if cmd_channel.private:
             # Some clients shake hands before they ask for anything, others when a transfer was answered.
-            self._wire = self._make_wire(cmd_channel.gateway.tls)
+            self._wire = self._make_wire(cmd_channel.services.tls)
             self._loop.register(self._fileno, self, self._loop.READ)
             self._registered = True
 
@@ -177,7 +120,7 @@ class DataChannel:
         self.moving, self._verb = moving, verb
         self.moved_at = time.monotonic()
         if self._wire is None:
-            if isinstance(moving, Download) and moving.sendable and self._session.gateway.disk.is_quick:
+            if isinstance(moving, Download) and moving.sendable and self._services.gauge.is_quick:
                 self._send()
                 return
             self._wire, self._shaken = self._make_wire(None), True
@@ -187,8 +130,8 @@ class DataChannel:
             self._shake_hands()
 
     def _make_wire(self, context: SSL.Context | None) -> DataSocket:
-        session = self._session
-        return DataSocket(self.socket, context, session.gateway.settings.ftp_idle_seconds, receives=session.uploads)
+        idle_seconds = self._services.settings.ftp_idle_seconds
+        return DataSocket(self.socket, context, idle_seconds, receives=self._control.uploads)
 
     # --- what pyftpdlib asks --------------------------------------------------------------------------------
 
@@ -213,7 +156,7 @@ class DataChannel:
                 if moving.waits(partial(self._loop.call, self._send)):
                     self._stay_out()
                     return
-                with self._session.gateway.disk:
+                with self._services.gauge:
                     sent = moving.send_to(self._fileno)
                 if not sent:
                     self._end(None)
@@ -250,7 +193,7 @@ class DataChannel:
         self._end(ConnectionResetError())
 
     def handle_error(self) -> None:
-        _log.exception("transfer failed", account=self._session.account)
+        _log.exception("transfer failed", account=self._control.account)
         self.close()
 
     # --- by a worker ----------------------------------------------------------------------------------------
@@ -274,7 +217,7 @@ class DataChannel:
         assert wire is not None and moving is not None, "something was asked for"
         if isinstance(self._shaken, BaseException):
             self._end(self._shaken)
-        elif not self._session.may_use(wire, self._verb):
+        elif not self._control.may_use(wire, self._verb):
             self._end(NotResumed())
         else:
             self._at_work = self._moves = True
@@ -322,7 +265,7 @@ class DataChannel:
             assert self.moving is not None, "it ends when something was asked for"
             self._finish(error, f"226 {self.moving.outcome}" if error is None else self._reply_to(error))
             if isinstance(error, TimeoutError):
-                self._session.close_when_done()
+                self._control.close_when_done()
 
     def _finish(self, error: BaseException | None, reply: str = "") -> None:
         if self._closed:
@@ -343,13 +286,13 @@ class DataChannel:
             moved_bytes = self.tot_bytes_sent + self.tot_bytes_received
             metrics.count_transfer(self._verb, "complete" if error is None else "broken", moved_bytes)
             if error is not None and isinstance(self.moving, Upload):
-                self._session.note_refusal(error)
+                self._control.note_refusal(error)
         if reply:
-            self._session.respond(reply)
-        self._session._on_dtp_close()
+            self._control.respond(reply)
+        self._control.data_closed()
 
     def _reply_to(self, error: BaseException) -> str:
-        account = self._session.account
+        account = self._control.account
         match error:
             case RecpipeError():
                 say = _log.info if isinstance(self.moving, Upload) else _log.warning  # of uploads operators are told
@@ -381,25 +324,3 @@ class DataChannel:
             case _:
                 _log.error("transfer failed", account=account, exc_info=error)
                 return "451 The transfer failed; the log says why. Try again."
-
-
-def _give_up(waiting: Passive | Active) -> None:
-    session: Session = waiting.cmd_channel
-    waiting.close()
-    # 421 would be the end of the session; a client that only asked for a port needs no answer.
-    if session.connected and (session.drop_awaited() or isinstance(waiting, Active)):
-        session.respond(f"425 No data connection could be made within {_CONNECT_SECONDS} seconds.")
-
-
-def _listening(family: int, host: str, port: int) -> socket.socket | None:
-    found = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.setblocking(False)
-        found.bind((host, port))
-        found.listen(1)
-    except OSError:
-        with contextlib.suppress(OSError):
-            found.close()
-        return None
-    return found

@@ -13,19 +13,23 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import pyftpdlib.ioloop  # noqa: F401 - first: it silences the deprecation of asyncore, which the next lines import
 from OpenSSL import SSL
 from pyftpdlib.handlers import TLS_FTPHandler
 
 from ftp import listing, tls
+from ftp.census import Census
 from ftp.commands import Place
-from ftp.data import Active, DataChannel, Passive
+from ftp.data import DataChannel
 from ftp.data_socket import DataSocket
 from ftp.filesystem import Recordings, Tree
+from ftp.listener import Listener
 from ftp.loop import Aside
+from ftp.passive import Active, Passive
 from ftp.replies import one_line, reply_to
+from ftp.services import Services
 from ftp.tls import SessionSecrets
 from ftp.upload_commands import UploadCommands
 from ftp.uploads import DropBox
@@ -33,9 +37,6 @@ from recpipe import log, metrics
 from recpipe.access.principal import Principal
 from recpipe.addresses import plain_address
 from recpipe.errors import CredentialsRejected, LockedOut, RecpipeError, TooManySignIns
-
-if TYPE_CHECKING:
-    from ftp.server import FtpGateway, Listener
 
 _log = log.get(__name__)
 
@@ -68,10 +69,12 @@ class _Everybody:
 class Session(UploadCommands):
     """A control connection. Of the loop's thread alone; what a command awaits is done by a worker.
 
+    Args:
+        counted_as: the client's address, as the census counts it.
+
     Attributes:
-        principal: who is logged in.
-        account: its name for logs; "" before the login.
-        last_active: monotonic seconds of the last command or end of a transfer.
+        account: the principal's name for logs; "" before the login.
+        connected_at: monotonic seconds.
     """
 
     # pyftpdlib's own, which has no types.
@@ -104,26 +107,29 @@ class Session(UploadCommands):
     def __repr__(self) -> str:
         return "<session>"  # pyftpdlib's own is long, and made for debugging lines that nobody reads
 
-    def __init__(self, conn: socket.socket, listener: Listener, counted_as: str, ioloop: Any) -> None:
+    def __init__(
+        self,
+        conn: socket.socket,
+        listener: Listener,
+        services: Services,
+        census: Census[Session],
+        counted_as: str,
+    ) -> None:
         self.counted_as = counted_as
-        self.gateway: FtpGateway = listener.gateway
         self.implicit = listener.implicit_tls
-        self.principal: Principal | None = None
         self.account = ""
-        self.last_active = time.monotonic()
-        self.connected_at = self.last_active
-        self._announced_bytes: int | None = None
-        self._awaited = None
+        self.connected_at = time.monotonic()
+        self._census = census
         self._under_way: Coroutine[Aside[Any], Any, None] | None = None
         self._vouched_for_at = 0.0
         self._lines: deque[bytes | None] = deque()  # that came and were not taken yet; None: a line that is too long
         self.tls_secrets = SessionSecrets()
-        super().__init__(conn, listener, ioloop)
+        super().__init__(conn, listener, services)
         if not self.connected:
             return
         self.set_terminator(b"\n")  # some senders' scripts end lines so; the CR before it is dropped
         self._log_debug = False
-        self.ssl_context = self.gateway.tls
+        self.ssl_context = self.services.tls
         self._current_type = "i"
         self._current_facts = list(listing.DEFAULT_FACTS)
         self._available_facts = list(listing.FACTS)
@@ -139,7 +145,7 @@ class Session(UploadCommands):
     def begin(self) -> None:
         """Say hello, behind the handshake where TLS comes first."""
         if self.implicit:
-            self.secure_connection(self.gateway.tls)
+            self.secure_connection(self.services.tls)
         else:
             self.handle()
 
@@ -157,6 +163,10 @@ class Session(UploadCommands):
         return bool(self._ssl_established)
 
     @property
+    def closed(self) -> bool:
+        return bool(self._closed) or not self.connected
+
+    @property
     def quiet(self) -> bool:
         """Whether nothing is going on."""
         channel = getattr(self, "data_channel", None)
@@ -171,10 +181,10 @@ class Session(UploadCommands):
         """Whether a data connection is certainly the client's own, as far as the settings want that for this verb."""
         if not wire.secure:
             return True
-        resumed = self.gateway.resumes_session_of(self, wire.secrets)
+        resumed = self._census.resumes_session_of(self, wire.secrets)
         if resumed:
             self.tls_secrets.take_over(wire.secrets)
-        wanted = self.gateway.settings.ftp_tls_resumption
+        wanted = self.services.settings.ftp_tls_resumption
         return resumed or wanted == "off" or (wanted == "uploads" and verb != "STOR")
 
     # --- every command --------------------------------------------------------------------------------------
@@ -208,7 +218,7 @@ class Session(UploadCommands):
         return "" if self.uploads else READ_ONLY
 
     def process_command(self, cmd: str, *args: Any, **kwargs: Any) -> None:
-        if self.gateway.settings.ftp_require_tls:
+        if self.services.settings.ftp_require_tls:
             if cmd in ("USER", "PASS") and not self.secure:
                 self.respond("530 This server wants TLS. Set your client to FTP over TLS (AUTH TLS), then log in.")
                 return
@@ -223,13 +233,13 @@ class Session(UploadCommands):
 
     def _still_vouched_for(self, principal: Principal) -> bool:
         now = time.monotonic()
-        if now - self._vouched_for_at > _VOUCHED_SECONDS and self.gateway.vouches_for(principal):
+        if now - self._vouched_for_at > _VOUCHED_SECONDS and self._census.vouches_for(principal):
             self._vouched_for_at = now
         return now - self._vouched_for_at <= _VOUCHED_SECONDS
 
     async def _if_still_valid(self, principal: Principal, then: Callable[[], Coroutine[Any, Any, None] | None]) -> None:
         """A command of a login that the guard has not looked after for a while."""
-        if not await Aside(lambda: self.gateway.access.still_valid(principal)):
+        if not await Aside(lambda: self.services.access.still_valid(principal)):
             self.respond("421 This account was changed. Log in again.")
             self.close_when_done()
         elif (command := then()) is not None:
@@ -277,7 +287,7 @@ class Session(UploadCommands):
         except Exception:
             self.handle_error()
         else:
-            self.gateway.loop.aside(aside.job, partial(self._come_back, command))
+            self.services.loop.aside(aside.job, partial(self._come_back, command))
             return
         self._under_way = None
 
@@ -285,7 +295,7 @@ class Session(UploadCommands):
         if self._closed:
             command.close()
             if hasattr(result, "close"):
-                self.gateway.loop.workers.run(result.close)  # it was opened for somebody who has gone
+                self.services.loop.workers.run(result.close)  # it was opened for somebody who has gone
             return
         self._go_on(command, result, error)
         self._take_lines()
@@ -310,7 +320,7 @@ class Session(UploadCommands):
             # What was said in the clear may not have been said by the client. Source: RFC 4217 section 4.
             self.flush_account()
             self.respond(f"234 AUTH {line.upper()} successful.")
-            self.secure_connection(self.gateway.tls)
+            self.secure_connection(self.services.tls)
 
     async def ftp_PASS(self, line: str) -> None:
         if self.authenticated:
@@ -323,7 +333,7 @@ class Session(UploadCommands):
         address = plain_address(self.remote_ip)
 
         def log_in() -> tuple[Principal, Tree]:
-            principal = self.gateway.access.ftp(username, line, address)
+            principal = self.services.access.ftp(username, line, address)
             return principal, self._tree_of(principal)
 
         try:
@@ -341,7 +351,7 @@ class Session(UploadCommands):
             self.close_when_done()
             return
         principal, tree = found
-        if not self.gateway.admit(self, principal):
+        if not self._census.admit(self, principal):
             metrics.FTP_LOGINS.labels("too-many-sessions").inc()
             self.respond("421 This account has too many sessions. Close some, then log in again.")
             self.close_when_done()
@@ -355,17 +365,15 @@ class Session(UploadCommands):
 
     def _tree_of(self, principal: Principal) -> Tree:
         if principal.spools:
-            return self.gateway.drop_box(principal)
-        return Recordings(self.gateway.reader, principal)
+            return self.services.uploads.drop_box(principal)
+        return Recordings(self.services.reader, principal)
 
     def flush_account(self) -> None:
-        self.drop_awaited()
-        self.gateway.dismiss(self)
+        self._census.dismiss(self)
         self.principal, self.account = None, ""
         super().flush_account()
         self.fs = None
         self._current_type = "i"
-        self._announced_bytes = None
         if self.implicit:
             self._pbsz = self._prot = True
 
@@ -426,4 +434,4 @@ class Session(UploadCommands):
                 self.socket.shutdown()
         self._ssl_established = False
         super().close()
-        self.gateway.forget(self)
+        self._census.forget(self)

@@ -6,28 +6,24 @@ from __future__ import annotations
 import os
 import socket
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from OpenSSL import SSL
 
 from ftp.commands import Commands
+from ftp.listener import Listener
 from ftp.loop import Aside
+from ftp.services import Services
 from ftp.transfer import Download, Transfer
-from recpipe.access.principal import Principal
 from recpipe.addresses import plain_address
-
-if TYPE_CHECKING:
-    from ftp.server import FtpGateway
 
 
 class TransferCommands(Commands):
-    """A control connection that can send and take files."""
+    """A control connection that can send and take files.
 
-    gateway: FtpGateway
-    principal: Principal | None
-    last_active: float
-    _announced_bytes: int | None
-    _awaited: tuple[Transfer, str] | None  # what begins with the next data connection
+    Attributes:
+        last_active: monotonic seconds of the last command or end of a transfer.
+    """
 
     # pyftpdlib's own, which has no types.
     data_channel: Any
@@ -38,6 +34,12 @@ class TransferCommands(Commands):
     _restart_position: int
     _dtp_acceptor: Any
     _dtp_connector: Any
+
+    def __init__(self, conn: socket.socket, listener: Listener, services: Services) -> None:
+        self.services = services
+        self.last_active = time.monotonic()
+        self._awaited: tuple[Transfer, str] | None = None  # what begins with the next data connection
+        super().__init__(conn, listener, services.loop)
 
     def ftp_PROT(self, line: str) -> None:
         before = self.private
@@ -57,8 +59,9 @@ class TransferCommands(Commands):
         if not self.ready_for_data():
             return
         tree, opened = self.tree, None
-        if self.gateway.disk.is_quick:
-            with self.gateway.disk:
+        gauge = self.services.gauge
+        if gauge.is_quick:
+            with gauge:
                 opened = tree.open_at_once(path, start)
         download = Download(*opened) if opened else await Aside(lambda: Download(*tree.open(path, start)))
         self.begin_transfer(download, "RETR")
@@ -105,7 +108,7 @@ class TransferCommands(Commands):
         if self._awaited is None:
             return False
         moving, self._awaited = self._awaited[0], None
-        self.gateway.loop.workers.run(moving.close)
+        self.services.loop.workers.run(moving.close)
         return True
 
     @property
@@ -120,9 +123,14 @@ class TransferCommands(Commands):
             awaited, self._awaited = self._awaited, None
             self.data_channel.begin(*awaited)
 
-    def _on_dtp_close(self) -> None:
-        super()._on_dtp_close()
+    def data_closed(self) -> None:
+        """Go on without the data connection: it was closed."""
+        self._on_dtp_close()
         self.last_active = time.monotonic()
+
+    def flush_account(self) -> None:
+        self.drop_awaited()
+        super().flush_account()
 
     def _shutdown_connecting_dtp(self) -> None:
         self.drop_awaited()

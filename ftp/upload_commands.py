@@ -3,24 +3,37 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import UTC, datetime
 from functools import partial
 
 from ftp import listing
+from ftp.listener import Listener
 from ftp.loop import Aside
 from ftp.replies import one_line
+from ftp.services import Services
 from ftp.transfer import Upload
 from ftp.transfer_commands import TransferCommands
 from ftp.uploads import DropBox, ReceivedAlready
+from recpipe.access.principal import Principal
 from recpipe.errors import RecpipeError
 
 _FROM_THE_BEGINNING = "550 Uploads start at the beginning: send the whole file with STOR."
 
 
 class UploadCommands(TransferCommands):
-    """A control connection that takes files. Whoever may not send was refused before any of these."""
+    """A control connection that takes files. Whoever may not send was refused before any of these.
+
+    Attributes:
+        principal: who is logged in.
+    """
 
     _rnfr: str | None
+
+    def __init__(self, conn: socket.socket, listener: Listener, services: Services) -> None:
+        self.principal: Principal | None = None
+        self._announced_bytes: int | None = None
+        super().__init__(conn, listener, services)
 
     @property
     def box(self) -> DropBox:
@@ -28,9 +41,13 @@ class UploadCommands(TransferCommands):
         return self.tree
 
     def note_refusal(self, error: BaseException) -> None:
-        """Have operators see that a file was not taken."""
+        """Count and log that a file was not taken."""
         if self.principal is not None:
-            self.gateway.note_refusal(self.principal, error)
+            self.services.uploads.note_refusal(self.principal, error)
+
+    def flush_account(self) -> None:
+        super().flush_account()
+        self._announced_bytes = None
 
     async def ftp_STOR(self, path: str) -> None:
         expected_bytes, self._announced_bytes = self._announced_bytes, None
@@ -42,7 +59,7 @@ class UploadCommands(TransferCommands):
             return
         assert self.principal is not None, "only who is logged in"
         # Of now: by the end of the upload somebody else may have logged in.
-        box, arrived = self.box, partial(self.gateway.note_upload, self.principal)
+        box, arrived = self.box, partial(self.services.uploads.note_upload, self.principal)
         try:
             upload = await Aside(lambda: Upload(box.store(path, arrived), expected_bytes, self.peer_is_gone))
         except RecpipeError as error:
@@ -84,7 +101,7 @@ class UploadCommands(TransferCommands):
             self.respond("503 Send RNFR first.")
             return
         assert self.principal is not None, "only who is logged in"
-        box, arrived = self.box, partial(self.gateway.note_upload, self.principal)
+        box, arrived = self.box, partial(self.services.uploads.note_upload, self.principal)
         try:
             await Aside(lambda: box.rename(source, path, arrived))
         except RecpipeError as error:

@@ -60,6 +60,12 @@ class FtpWorld:
         return client
 
 
+def change_settings(world: FtpWorld, **values: Any) -> None:
+    """Change settings of a gateway that runs; values may lie below what the settings allow."""
+    services = world.gateway.services
+    object.__setattr__(services, "settings", services.settings.model_copy(update=values))
+
+
 class Resuming(ftplib.FTP_TLS):
     """Python's client as docs/ftp.md wants it: data connections resume the session of the control connection."""
 

@@ -20,7 +20,7 @@ import pytest
 from ftp.session import READ_ONLY, REFUSED, UPLOADING, Session
 from recpipe.access.principal import operator
 from recpipe.model import AuditEvent
-from tests.integration.ftp_world import DAY, ODD_NAME, PASSWORD, FtpWorld, ftp_world, trusting, until
+from tests.integration.ftp_world import DAY, ODD_NAME, PASSWORD, FtpWorld, change_settings, ftp_world, trusting, until
 
 
 @pytest.fixture(scope="module")
@@ -251,13 +251,13 @@ def test_ciphers_with_forward_secrecy_and_authentication_are_taken_and_no_others
 
 def test_the_pair_made_on_first_start_is_for_our_eyes_only_and_stays(tmp_path: Path) -> None:
     with ftp_world(tmp_path) as made:
-        data_dir = made.gateway.settings.data_dir
+        data_dir = made.gateway.services.settings.data_dir
         certificate, key = data_dir / "ftp-tls-certificate.pem", data_dir / "ftp-tls-key.pem"
         assert key.stat().st_mode & 0o777 == 0o600
         first = certificate.read_bytes()
         from ftp import tls
 
-        tls.context(made.gateway.settings)
+        tls.context(made.gateway.services.settings)
         assert certificate.read_bytes() == first
 
 
@@ -437,11 +437,7 @@ def test_sessions_are_counted_per_address_account_and_in_total(tmp_path: Path) -
 
 def test_silent_clients_are_sent_away(tmp_path: Path) -> None:
     with ftp_world(tmp_path) as world:
-        object.__setattr__(
-            world.gateway,
-            "settings",
-            world.gateway.settings.model_copy(update={"ftp_idle_seconds": 2, "ftp_login_seconds": 1}),
-        )
+        change_settings(world, ftp_idle_seconds=2, ftp_login_seconds=1)
         with Raw(world, login="") as nobody, Raw(world) as idle:
             assert nobody.reply().startswith("421 Nobody logged in")
             assert idle.reply().startswith("421 Nothing was heard")
@@ -470,7 +466,7 @@ def _open_files() -> int:
 @pytest.mark.parametrize("how", ["reset", "never-reads", "only-asks", "tls-gone", "unfinished-handshake"])
 def test_clients_that_vanish_leave_nothing_behind(tmp_path: Path, how: str) -> None:
     with ftp_world(tmp_path) as world:
-        object.__setattr__(world.gateway, "settings", world.gateway.settings.model_copy(update={"ftp_idle_seconds": 2}))
+        change_settings(world, ftp_idle_seconds=2)
         store_streams = _watch_streams(world)
         with Raw(world):
             pass
@@ -522,7 +518,7 @@ def _vanish(world: FtpWorld, how: str) -> None:
 def _watch_streams(world: FtpWorld) -> list[Any]:
     """Every stream that the store gives from now on."""
     given: list[Any] = []
-    reader = world.gateway.reader
+    reader = world.gateway.services.reader
     original = reader.open
 
     def watched(*arguments: Any, **named: Any) -> Any:

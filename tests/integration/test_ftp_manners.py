@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.ftp_world import DAY, PASSWORD, FtpWorld, ftp_world, trusting, until
+from tests.integration.ftp_world import DAY, PASSWORD, FtpWorld, change_settings, ftp_world, trusting, until
 from tests.integration.test_ftp_gateway import Raw
 
 
@@ -181,7 +181,9 @@ def test_an_open_data_connection_without_a_transfer_keeps_no_thread_and_no_sessi
     raw, _control = secured(Raw(world, login=""))
     with raw, raw.passive():
         assert until(lambda: world.gateway.status().threads == 0, 10)
-        (session,) = [each for each in world.gateway._list() if each.remote_port == raw.socket.getsockname()[1]]
+        (session,) = [
+            each for each in world.gateway.census.sessions() if each.remote_port == raw.socket.getsockname()[1]
+        ]
         assert session.quiet
 
 
@@ -348,10 +350,10 @@ def session_of_a_stranger(world: FtpWorld, context: ssl.SSLContext) -> ssl.SSLSe
 
 def test_resumption_is_wanted_where_the_setting_says(world: FtpWorld) -> None:
     gateway = world.gateway
-    before = gateway.settings
+    before = gateway.services.settings.ftp_tls_resumption
     try:
         for wanted, code in (("off", "226"), ("uploads", "522"), ("always", "522")):
-            gateway.settings = before.model_copy(update={"ftp_tls_resumption": wanted})
+            change_settings(world, ftp_tls_resumption=wanted)
             with Sender(world, ssl.TLSVersion.TLSv1_3).raw as raw, raw.passive() as sock:
                 raw.send(f"STOR {wanted}.wav")
                 raw.reply()
@@ -372,7 +374,7 @@ def test_resumption_is_wanted_where_the_setting_says(world: FtpWorld) -> None:
                 assert client.nlst(DAY)
             client.close()
     finally:
-        gateway.settings = before
+        change_settings(world, ftp_tls_resumption=before)
 
 
 @VERSIONS

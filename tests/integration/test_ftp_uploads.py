@@ -329,7 +329,7 @@ def test_a_day_begins_anew() -> None:
 def test_a_sender_that_is_refused_again_and_again_is_one_line_an_hour(
     world: FtpWorld, client: ftplib.FTP, caplog: pytest.LogCaptureFixture
 ) -> None:
-    world.gateway._said_lately.forget(("ftp:pbx", "name"))
+    world.gateway.services.uploads._said_lately.forget(("ftp:pbx", "name"))
     counted = refused("name")
     for n in range(4):
         with pytest.raises(ftplib.error_perm):

@@ -127,7 +127,7 @@ def test_a_flood_of_commands_ends_the_session(shared: FtpWorld) -> None:
 
 
 def _peers(world: FtpWorld) -> list[Any]:
-    return [(session.remote_ip, session.remote_port) for session in world.gateway._list()]
+    return [(session.remote_ip, session.remote_port) for session in world.gateway.census.sessions()]
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FtpWorld]:
 
 
 def test_without_its_audit_event_a_file_is_not_given_whole(world: FtpWorld) -> None:
-    with world.login() as client, sqlite3.connect(world.gateway.settings.data_dir / "recpipe.sqlite3") as database:
+    with (
+        world.login() as client,
+        sqlite3.connect(world.gateway.services.settings.data_dir / "recpipe.sqlite3") as database,
+    ):
         database.execute("ALTER TABLE audit RENAME TO put_away")
         database.commit()
         out = io.BytesIO()
@@ -169,10 +172,10 @@ def test_the_end_of_an_empty_file_waits_for_its_event_without_the_loop(world: Ft
 def test_a_disk_that_was_slow_once_is_left_to_workers(world: FtpWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     with world.login() as client:
         assert fetched(client, f"{DAY}/large.wav") == world.contents[f"{DAY}/large.wav"]
-        assert world.gateway.disk.is_quick
+        assert world.gateway.services.gauge.is_quick
         monkeypatch.setattr(transfer, "SLOW_SECONDS", -1.0)
         assert fetched(client, f"{DAY}/one.wav") == world.contents[f"{DAY}/one.wav"]
-        assert not world.gateway.disk.is_quick
+        assert not world.gateway.services.gauge.is_quick
         assert fetched(client, f"{DAY}/large.wav") == world.contents[f"{DAY}/large.wav"]
 
 
@@ -195,7 +198,7 @@ def test_a_command_that_fails_in_an_unforeseen_way_ends_its_session_alone(
     world: FtpWorld, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with Raw(world) as raw, Raw(world) as other:
-        monkeypatch.setattr(world.gateway.reader, "by_name", lambda *_: 1 // 0, raising=True)
+        monkeypatch.setattr(world.gateway.services.reader, "by_name", lambda *_: 1 // 0, raising=True)
         assert raw.ask(f"SIZE {DAY}/one.wav") == ""
         assert until(lambda: world.gateway.status().sessions == 1)
         assert world.gateway.status().logged_in == 1
@@ -228,4 +231,4 @@ def test_without_descriptors_the_door_rests_and_opens_again(world: FtpWorld) -> 
 
 def _watched(world: FtpWorld) -> bool:
     assert world.gateway._plain is not None
-    return world.gateway._plain.socket.fileno() in world.gateway.loop.socket_map
+    return world.gateway._plain.socket.fileno() in world.gateway.services.loop.socket_map

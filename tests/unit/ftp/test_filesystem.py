@@ -114,8 +114,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FtpWorld]:
 
 @pytest.fixture
 def tree(world: FtpWorld) -> Recordings:
-    principal = world.gateway.access.ftp("acme", "three quiet lamps", "127.0.0.1")
-    return Recordings(world.gateway.reader, principal)
+    principal = world.gateway.services.access.ftp("acme", "three quiet lamps", "127.0.0.1")
+    return Recordings(world.gateway.services.reader, principal)
 
 
 def test_folders_are_those_that_hold_something(tree: Recordings) -> None:
