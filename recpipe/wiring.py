@@ -21,6 +21,7 @@ from recpipe.access.registration import Registration
 from recpipe.access.second_factor import SecondFactor
 from recpipe.access.totp_secrets import TotpSecrets
 from recpipe.catalogue import Catalogue
+from recpipe.intake import Intake
 from recpipe.mail import Mailer, Outbox, portal_address
 from recpipe.quarantine import QuarantineDecisions
 from recpipe.recordings.deletion import RecordingDeletion
@@ -58,6 +59,7 @@ class Parts:
     outbox: Outbox
     ftp_accounts: FtpAccounts
     quarantine: QuarantineDecisions
+    intake: Intake
     clock: Clock
 
 
@@ -121,6 +123,7 @@ def open_parts(
                 outbox=outbox,
                 ftp_accounts=FtpAccounts(catalogue, clock, passwords, trail, accounts.reauthentication),
                 quarantine=QuarantineDecisions(settings, catalogue, clock, trail),
+                intake=Intake(settings.spool, catalogue, trail, clock, settings.upload_reserve_bytes),
                 clock=clock,
             )
         finally:

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 
-from recpipe.errors import SpoolFull, SpoolRefused
+from recpipe.errors import SourceChanged, SpoolFull, SpoolRefused
 from recpipe.model import FileIdentity
 from recpipe.spool import safe_move, whole
 from recpipe.spool.beneath import Beneath
@@ -37,6 +37,7 @@ class Upload:
         self._control = control  # kept: its descriptor is in the path below
         self._relative = ""
         self._below = below
+        self._in_place: safe_move.Expected | None = None  # what `commit` made
         self._reserve_bytes = reserve_bytes
         self._unlooked_bytes = 0
         incoming = control.open() / "incoming"
@@ -95,11 +96,22 @@ class Upload:
                     safe_move.transfer(
                         self._temporary, safe_move.Expected.of(self._temporary), target, control / "removing"
                     )
+                    self._in_place = safe_move.Expected.of(target)
                 except FileExistsError:
                     self._compare(target)
             finally:
                 self.abort()
         return self._below.root / self._relative
+
+    def take_back(self) -> None:
+        """Remove what `commit` put into place; what was there before it, or is there by now, stays.
+
+        Raises:
+            SpoolRefused: the file system said no.
+        """
+        if self._in_place is not None:
+            with self._placed() as target, contextlib.suppress(SourceChanged):
+                safe_move.remove(target, self._in_place, self._control.open() / "removing")
 
     def check(self) -> None:
         """Before what is to lie beside it is written: return where the name is free or has the same bytes.

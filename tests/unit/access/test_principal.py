@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -123,9 +124,12 @@ def test_grants_cannot_be_changed_after_the_login() -> None:
 def test_an_uploader_writes_into_its_own_spool_alone() -> None:
     uploader = _ftp(FtpAccountKind.UPLOADER)
 
-    assert uploader.may_upload("berlin")
-    assert not uploader.may_upload("munich")
-    assert not _ftp(FtpAccountKind.READER).may_upload("berlin")
+    assert uploader.may_upload("berlin", OWN)
+    assert not uploader.may_upload("munich", OWN)
+    assert not uploader.may_upload("berlin", FOREIGN)
+    assert not uploader.may_upload("berlin")  # a spool of several tenants
+    assert replace(uploader, grants={}).may_upload("berlin")  # the media server of all of them
+    assert not _ftp(FtpAccountKind.READER).may_upload("berlin", OWN)
 
 
 def test_a_token_bound_to_a_spool_writes_there_and_for_its_tenant_alone() -> None:

@@ -1,0 +1,252 @@
+"""The write door, as `Reader` is the read door: who may upload into which spool, and how a file gets there.
+
+A file appears in the spool whole and durable or not at all, the sidecar with the facts of its call before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from recpipe import log
+from recpipe.access.audit import AuditTrail, event
+from recpipe.access.principal import Action, Kind, Principal
+from recpipe.catalogue.catalogue import Catalogue
+from recpipe.errors import NotFound, RecpipeError, SpoolRefused
+from recpipe.model import Tenant
+from recpipe.settings import Spool
+from recpipe.spool import files
+from recpipe.spool.files import kind_of
+from recpipe.spool.folder import SpoolFolder
+from recpipe.spool.upload import Upload
+from recpipe.times import Clock
+
+_log = log.get(__name__)
+
+FROM_PATH, FROM_FACTS = "from-path", "from-facts"  # what a spool of several tenants has as its tenant
+
+
+class Intake:
+    """Uploads into the spools of this machine. Thread-safe.
+
+    Args:
+        spools: those of the settings, filled in.
+        reserve_bytes: of each spool's disk, left free for others.
+    """
+
+    def __init__(
+        self, spools: Iterable[Spool], catalogue: Catalogue, trail: AuditTrail, clock: Clock, reserve_bytes: int
+    ) -> None:
+        self._spools = {spool.label: spool for spool in spools}
+        self._catalogue = catalogue
+        self._trail = trail
+        self._clock = clock
+        self._reserve_bytes = reserve_bytes
+
+    def destination(self, by: Principal, label: str) -> Destination:
+        """Find the place where the files of a sender go.
+
+        The FTP account of a tenant sends into the tenant's own spool, or into its own folder of a spool that tells
+        tenants by folder; whoever else sends into a spool of several tenants says whose a file is by its path or facts.
+
+        Raises:
+            NotFound: there is no such spool, or `by` may not upload into it: not told apart, and on the audit log.
+        """
+        missing = NotFound("spool", label)
+        spool = self._spools.get(label)
+        tenant = None
+        try:
+            if spool is None:
+                raise missing
+            own = self._own_tenant(by)
+            tenant = own if spool.tenant == FROM_PATH else self._tenant_of(spool, by)
+            if not by.may_upload(label, tenant.id if tenant else None):
+                raise missing
+        except NotFound:
+            self._trail.denied(by, Action.UPLOAD, missing, tenant_id=tenant.id if tenant else None, subject=label)
+            raise missing from None
+        prefix = f"{own.name}/" if own is not None and spool.tenant == FROM_PATH else ""
+        return Destination(self, by, spool, tenant.id if tenant else None, prefix)
+
+    def _own_tenant(self, by: Principal) -> Tenant | None:
+        """The tenant whose media server an FTP account is; None for one that serves a whole spool, and for others."""
+        if by.kind is not Kind.FTP or not by.grants:
+            return None
+        with self._catalogue.read() as work:
+            return work.tenants.get(next(iter(by.grants)))
+
+    def _tenant_of(self, spool: Spool, by: Principal) -> Tenant | None:
+        """The one tenant of a spool; None where it has several.
+
+        Raises:
+            NotFound: it is not made yet. The media server of a whole spool need not wait for that.
+        """
+        if spool.tenant in (FROM_PATH, FROM_FACTS):
+            return None
+        try:
+            with self._catalogue.read() as work:
+                return work.tenants.named(spool.tenant)
+        except NotFound:
+            if by.kind is Kind.FTP and not by.grants:
+                return None
+            raise
+
+    def _note(self, place: Destination, size_bytes: int) -> None:
+        self._trail.record(
+            event(
+                place.by,
+                "upload",
+                self._clock(),
+                tenant_id=place.tenant_id,
+                spool=place.spool.label,
+                bytes=size_bytes,
+            )
+        )
+
+
+class Destination:
+    """The place where the files of one sender go. Made by `Intake.destination`; may be kept for a session.
+
+    Attributes:
+        tenant_id: the tenant that all its files belong to; None where the spool has several.
+    """
+
+    def __init__(self, intake: Intake, by: Principal, spool: Spool, tenant_id: str | None, prefix: str) -> None:
+        self._intake = intake
+        self._prefix = prefix
+        self._folder = SpoolFolder(spool)
+        self.by = by
+        self.spool = spool
+        self.tenant_id = tenant_id
+
+    def require_room(self, size_bytes: int) -> None:
+        """Go on only where the disk has room for a file of this size, and the reserve besides.
+
+        Raises:
+            SpoolFull: it has not.
+        """
+        self._folder.require_room(self._intake._reserve_bytes, size_bytes)
+
+    def begin(self, name: str, facts: bytes = b"") -> IncomingFile:
+        """Begin a file.
+
+        Args:
+            name: path that it shall get, below the sender's root.
+            facts: the sidecar to lay beside it (`sidecar.write`); empty: none.
+
+        Raises:
+            SpoolRefused: the name cannot be taken.
+            SpoolFull: the disk has no more than the reserve.
+        """
+        below = self._vetted(name)
+        upload = self._folder.accept_upload(below, self._intake._reserve_bytes)
+        return IncomingFile(self, self._intake, self._folder, upload, below, facts)
+
+    def hold(self) -> IncomingFile:
+        """Begin a file whose name is told later, to `IncomingFile.name`.
+
+        Raises:
+            SpoolFull: as `begin`.
+        """
+        upload = self._folder.hold_upload(self._intake._reserve_bytes)
+        return IncomingFile(self, self._intake, self._folder, upload, "", b"")
+
+    def _vetted(self, name: str) -> str:
+        """The path below the spool.
+
+        Raises:
+            SpoolRefused: it is a sidecar's, and not sent by the media server itself: it might be laid beside another's
+                recording.
+        """
+        if self.by.kind is not Kind.FTP and kind_of(name.rpartition("/")[2]) is files.Kind.SIDECAR:
+            raise SpoolRefused(
+                "Send the recording alone: what is known of its call belongs into the query string or form."
+            )
+        return self._prefix + name
+
+
+class IncomingFile:
+    """A file on its way in: `write` as often as needed, then `commit` or `abort`. Made by a `Destination`."""
+
+    def __init__(
+        self, place: Destination, intake: Intake, folder: SpoolFolder, upload: Upload, below: str, facts: bytes
+    ) -> None:
+        self._place = place
+        self._intake = intake
+        self._folder = folder
+        self._upload = upload
+        self._below = below
+        self._facts = facts
+        self.size_bytes = 0
+
+    def name(self, name: str) -> None:
+        """Say where `commit` shall put it, below the sender's root.
+
+        Raises:
+            SpoolRefused: the name cannot be taken, or another file has it.
+        """
+        self._below = self._place._vetted(name)
+        self._folder.name_upload(self._upload, self._below)
+        self._upload.check()
+
+    def write(self, data: bytes) -> int:
+        """Append bytes; returns how many.
+
+        Raises:
+            SpoolFull: the disk has come down to the reserve.
+            OSError: the disk does not take them.
+        """
+        self.size_bytes += len(data)
+        return self._upload.write(data)
+
+    def keep(self) -> None:
+        """Make it durable where it lies, to be named later.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
+        self._upload.keep()
+
+    def commit(self, modified_at: datetime | None = None) -> None:
+        """Make it durable and put it into the spool, its sidecar first, and keep that on the audit log.
+
+        The same file sent again counts as success. An empty one is thrown away, which is on the audit log too.
+
+        Args:
+            modified_at: the time that the file shall show; None: now.
+
+        Raises:
+            SpoolRefused: another file has the name, or the file system said no; nothing of it was kept.
+            CatalogueUnavailable: it is in the spool, but not on the audit log.
+        """
+        if not self.size_bytes:
+            self.abort()
+        elif self._facts:
+            # First: the recording must not be found without what is known of it, nor another get what is known of this.
+            self._upload.check()
+            with self._folder.accept_upload(f"{self._below}.json", self._intake._reserve_bytes) as beside:
+                beside.write(self._facts)
+                beside.commit()
+                try:
+                    self._upload.commit(modified_at)
+                except BaseException:
+                    self._take_back(beside)
+                    raise
+        else:
+            self._upload.commit(modified_at)
+        self._intake._note(self._place, self.size_bytes)
+
+    def _take_back(self, beside: Upload) -> None:
+        try:
+            beside.take_back()
+        except RecpipeError as error:
+            _log.warning(
+                "sidecar left without its recording",
+                spool=self._place.spool.label,
+                why=str(error),
+                effect="the recording of this name that comes next gets its facts",
+            )
+
+    def abort(self) -> None:
+        """Throw away what was not committed."""
+        self._upload.abort()
