@@ -131,6 +131,24 @@ def test_a_refused_file_leaves_no_facts_beside_the_one_that_has_its_name(there: 
     assert files(root / "kazoo") == {NAME: AUDIO}
 
 
+def test_an_upload_whose_last_step_fails_leaves_no_facts(there: World, root: Path) -> None:
+    incoming = root / "kazoo/.recpipe/incoming"
+
+    def body() -> Iterator[bytes]:
+        yield AUDIO
+        deadline = time.monotonic() + 10
+        while not (found := list(incoming.glob("*"))) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for path in found:
+            path.unlink()  # somebody tidies up: the recording cannot be put into place any more
+        yield AUDIO
+
+    answer = there.client("pbx").put(f"/api/v1/uploads/kazoo/{NAME}", params={"caller": "4711"}, content=body())
+
+    assert answer.status_code == 409, answer.text
+    assert files(root / "kazoo") == {}
+
+
 def test_a_key_gets_the_same_answer_even_after_the_file_was_ingested(there: World, root: Path) -> None:
     headers = {"idempotency-key": "call-4711"}
     first = there.client("pbx").put(f"/api/v1/uploads/kazoo/{NAME}", content=AUDIO, headers=headers)

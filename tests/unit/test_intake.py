@@ -13,7 +13,7 @@ from recpipe.errors import NotFound, SpoolRefused
 from recpipe.intake import Destination, Intake
 from recpipe.model import FtpAccount, FtpAccountKind, Outcome, Role
 from recpipe.settings import Spool
-from tests.unit.access.world import sqlite_world
+from tests.unit.access.world import World
 
 NAME = "2026/03/14/call.wav"
 AUDIO = b"RIFF" + bytes(5000)
@@ -24,7 +24,7 @@ class Site:
     """A machine with spools, and tenants acme (alias acme.example) and globex."""
 
     def __init__(self, folder: Path) -> None:
-        self.world = sqlite_world(folder)
+        self.world = World(folder)
         self.acme, self.globex = self.world.tenant(), self.world.tenant("globex")
         self.world.tenants.change(self.world.root, self.acme.id, aliases=["acme.example"])
         self.folder = folder
@@ -66,7 +66,7 @@ class Site:
 def site(tmp_path: Path) -> Iterator[Site]:
     made = Site(tmp_path)
     yield made
-    made.world.catalogue.close()
+    made.world.close()
 
 
 # Sender -> spool -> the folder of the spool that its files go to, and whose they will be.

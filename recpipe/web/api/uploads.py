@@ -1,4 +1,4 @@
-"""Recordings that a PBX pushes over HTTP: durable in a spool before we say 201, and from there as any other file.
+"""Recordings that a PBX pushes over HTTP: durable in a spool before the answer 201, and from there as any other file.
 
 What a body holds goes straight into the spool's own folder: no second copy of it exists anywhere.
 """
@@ -19,15 +19,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from recpipe import log, metrics
-from recpipe.access.audit import event
 from recpipe.access.expiring import SeenRecently
-from recpipe.access.principal import Action, Principal
-from recpipe.errors import Conflict, InputInvalid, NotFound, SpoolRefused
-from recpipe.settings import Spool
+from recpipe.access.principal import Principal
+from recpipe.errors import Conflict, InputInvalid
+from recpipe.intake import IncomingFile
 from recpipe.spool import sidecar
-from recpipe.spool.files import Kind, kind_of
-from recpipe.spool.folder import SpoolFolder
-from recpipe.spool.upload import Upload
 from recpipe.web.api.openapi import declared
 from recpipe.web.api.receipts import Receipt, Receipts
 from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, WebContext
@@ -127,7 +123,7 @@ async def form(
 
 @contextmanager
 def _refusals_noted(principal: Principal) -> Iterator[None]:
-    """Have operators see that a file was not taken."""
+    """Count and log a file that was not taken."""
     try:
         yield
     except ClientDisconnect:  # the sender's own doing
@@ -153,38 +149,31 @@ class Taking:
     """
 
     def __init__(self, context: WebContext, principal: Principal, label: str, key: str | None) -> None:
-        self._context = context
         self._principal = principal
-        self._spool, self._tenant_id = spool_of(context, principal, label)
-        self._reserve_bytes = context.parts.settings.upload_reserve_bytes
+        self._place = context.parts.intake.destination(principal, label)
+        self._spool = self._place.spool
         self._key = key
         self._receipts = Receipts(context.parts.settings.data_dir / "upload-receipts")
         self._digest = hashlib.sha256()
         self._size_bytes = 0
         self._name = ""
-        self._facts = b""
-        self._upload: Upload | None = None
+        self._incoming: IncomingFile | None = None
         self._earlier: Receipt | None = None
 
     def begin(self, facts: Mapping[str, str], name: str) -> None:
         """Check name and facts, and make room.
 
         Raises:
-            SpoolRefused, Unfit: the name or a fact cannot be taken; no sidecar can, it might be another recording's.
+            SpoolRefused, Unfit: the name or a fact cannot be taken.
             SpoolFull: the disk has no room to spare.
         """
-        if kind_of(name.rpartition("/")[2]) is Kind.SIDECAR:
-            raise SpoolRefused(
-                "Send the recording alone: what is known of its call belongs into the query string or form."
-            )
         self._name = name
-        self._facts = sidecar.write(
-            {fact: _with_plus(fact, value) for fact, value in facts.items()}, self._spool.timezone
-        )
+        mended = {fact: _with_plus(fact, value) for fact, value in facts.items()}
+        beside = sidecar.write(mended, self._spool.timezone)
         if self._key is not None:
             self._earlier = self._receipts.find(self._principal.id, self._spool.label, self._key)
         if self._earlier is None:
-            self._upload = SpoolFolder(self._spool).accept_upload(name, self._reserve_bytes)
+            self._incoming = self._place.begin(name, beside)
 
     def write(self, data: bytes) -> None:
         """Take the next bytes.
@@ -195,9 +184,9 @@ class Taking:
         """
         self._digest.update(data)
         self._size_bytes += len(data)
-        if self._upload is not None:
+        if self._incoming is not None:
             try:
-                self._upload.write(data)
+                self._incoming.write(data)
             except OSError:
                 raise HTTPException(503, "The spool's disk does not take the file. Send it again later.") from None
 
@@ -216,58 +205,17 @@ class Taking:
                     "key-reused", "This Idempotency-Key was sent with another file. Make a new key for each file."
                 )
             return UploadResponse(**asdict(receipt))
-        if self._upload is None or not self._size_bytes:
+        if self._incoming is None or not self._size_bytes:
             raise InputInvalid("body", "The body is empty. Send the recording in it.")
-        if self._facts:
-            # First: the recording must not be found without what is known of it, nor another get what is known of this.
-            self._upload.check()
-            with SpoolFolder(self._spool).accept_upload(f"{self._name}.json", self._reserve_bytes) as beside:
-                beside.write(self._facts)
-                beside.commit()
-        self._upload.commit()
-        context, now = self._context, self._context.parts.clock()
-        context.parts.trail.record(
-            event(
-                self._principal,
-                "upload",
-                now,
-                tenant_id=self._tenant_id,
-                spool=self._spool.label,
-                bytes=self._size_bytes,
-            )
-        )
+        self._incoming.commit()
         if self._key is not None:
             self._receipts.keep(self._principal.id, self._key, receipt)
         return UploadResponse(**asdict(receipt))
 
     def close(self) -> None:
         """Throw away what was not committed."""
-        if self._upload is not None:
-            self._upload.abort()
-
-
-def spool_of(context: WebContext, principal: Principal, label: str) -> tuple[Spool, str | None]:
-    """The spool of this name, if this principal may upload into it, and its tenant if it serves one only.
-
-    Raises:
-        NotFound: it may not, or there is none.
-    """
-    missing = NotFound("spool", label)
-    spool = next((spool for spool in context.parts.settings.spool if spool.label == label), None)
-    if spool is None or (principal.spools and label not in principal.spools):
-        context.parts.trail.denied(principal, Action.UPLOAD, missing, subject=label)
-        raise missing
-    tenant_id: str | None = None
-    if spool.tenant not in ("from-path", "from-facts"):
-        with context.parts.catalogue.read() as work:
-            try:
-                tenant_id = work.tenants.named(spool.tenant).id
-            except NotFound:
-                raise missing from None
-    if not principal.may(Action.UPLOAD, tenant_id):
-        context.parts.trail.denied(principal, Action.UPLOAD, missing, tenant_id=tenant_id, subject=label)
-        raise missing
-    return spool, tenant_id
+        if self._incoming is not None:
+            self._incoming.abort()
 
 
 def _with_plus(name: str, value: str) -> str:
