@@ -16,7 +16,7 @@ from recpipe.errors import InputInvalid, NotFound, RecpipeError
 from recpipe.model import Token
 from recpipe.web.dashboard.forms import Form
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, keep_session, redirect
-from recpipe.web.dashboard.proving import ends, proof_of, told
+from recpipe.web.dashboard.proving import ends, proof_of
 from recpipe.web.deps import PasswordPlace
 
 CONTACT = (("phone", "Telephone"), ("company", "Company"), ("address", "Address"))
@@ -186,14 +186,12 @@ def _tokens(portal: Portal, viewer: Viewer) -> Sequence[Token]:
 def _enrol(
     request: Request, portal: Portal, viewer: Viewer, enrolment: Enrolment, refused: RecpipeError | None = None
 ) -> Response:
-    problem = told(refused) if refused else None
     secret = enrolment.secret
     return portal.page(
         request,
         "second-factor-on.html",
         viewer,
-        status=problem.status if problem else 200,
-        problem=problem,
+        refused=refused,
         secret=secret,
         spaced=" ".join(secret[at : at + 4] for at in range(0, len(secret), 4)),
         uri=enrolment.uri,
@@ -220,13 +218,11 @@ def _codes(request: Request, portal: Portal, viewer: Viewer, codes: Sequence[str
 def _page(
     request: Request, portal: Portal, viewer: Viewer, refused: RecpipeError | None = None, secret: str = ""
 ) -> Response:
-    problem = told(refused) if refused else None
     return portal.page(
         request,
         "account.html",
         viewer,
-        status=problem.status if problem else 200,
-        problem=problem,
+        refused=refused,
         sessions=portal.parts.access.sessions.list(viewer.principal),
         tokens=_tokens(portal, viewer),
         actions=[a for a in Action if a in GRANTABLE_ACTIONS and viewer.may(a)],

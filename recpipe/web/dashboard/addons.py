@@ -16,7 +16,6 @@ from recpipe.tenants.changes import Kind
 from recpipe.web.dashboard.forms import Form
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
 from recpipe.web.delivery import disposition
-from recpipe.web.errors import problem_of
 
 router = APIRouter(include_in_schema=False)
 
@@ -162,7 +161,6 @@ def _held(portal: Portal, viewer: Viewer, tenant: Tenant, certificate_id: str) -
 def _page(
     request: Request, portal: Portal, viewer: Viewer, tenant: Tenant, refused: Exception | None = None
 ) -> Response:
-    problem = problem_of(refused) if refused else None
     held = portal.parts.keyring.list(viewer.principal, tenant.id)
     with portal.parts.catalogue.read() as work:
         tenant = work.tenants.get(tenant.id)
@@ -173,8 +171,7 @@ def _page(
         request,
         "addons.html",
         viewer,
-        status=problem.status if problem else 200,
-        problem=problem,
+        refused=refused,
         tenant=tenant,
         choices=viewer.with_right(Action.KEYS),
         active=[c for c in held if c.state is not CertificateState.RETIRED],
@@ -193,6 +190,4 @@ def _certificate_page(
     held: TenantCertificate,
     refused: Exception | None = None,
 ) -> Response:
-    problem = problem_of(refused) if refused else None
-    status = problem.status if problem else 200
-    return portal.page(request, "certificate.html", viewer, status=status, problem=problem, tenant=tenant, held=held)
+    return portal.page(request, "certificate.html", viewer, refused=refused, tenant=tenant, held=held)

@@ -9,7 +9,6 @@ from recpipe.errors import Forbidden, RecpipeError
 from recpipe.web.dashboard.addons import chosen
 from recpipe.web.dashboard.forms import Form
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
-from recpipe.web.errors import problem_of
 
 LABELS = {
     "call-recording": "Call recording",
@@ -70,13 +69,11 @@ def _page(request: Request, portal: Portal, viewer: Viewer, refused: RecpipeErro
     if not allowed:
         raise Forbidden("view pending changes")
     waiting = [(t, found) for t in allowed if (found := portal.parts.changes.pending(viewer.principal, t.id))]
-    problem = problem_of(refused) if refused else None
     return portal.page(
         request,
         "changes.html",
         viewer,
-        status=problem.status if problem else 200,
-        problem=problem,
+        refused=refused,
         waiting=waiting,
         labels=LABELS,
         fields=FIELDS,

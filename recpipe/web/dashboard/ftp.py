@@ -14,7 +14,7 @@ from recpipe.settings import split_listen
 from recpipe.web.dashboard.addons import chosen
 from recpipe.web.dashboard.forms import Fields, Form
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
-from recpipe.web.dashboard.proving import proof_of, told
+from recpipe.web.dashboard.proving import proof_of
 from recpipe.web.deps import PasswordPlace
 
 router = APIRouter(include_in_schema=False)
@@ -90,7 +90,6 @@ def _page(
     typed: Fields | None = None,
     made: NewFtpPassword | None = None,
 ) -> Response:
-    problem = told(refused) if refused else None
     settings = portal.parts.settings
     listening, port = split_listen(settings.ftp_listen)
     host = settings.ftp_masquerade_address or urlsplit(settings.http_url).hostname or listening
@@ -100,8 +99,7 @@ def _page(
         request,
         "ftp.html",
         viewer,
-        status=problem.status if problem else 200,
-        problem=problem,
+        refused=refused,
         tenant=tenant,
         choices=viewer.with_right(Action.FTP),
         accounts=portal.parts.ftp_accounts.list(viewer.principal, tenant.id),

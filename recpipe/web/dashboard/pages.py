@@ -14,11 +14,11 @@ from starlette.responses import HTMLResponse, RedirectResponse
 from recpipe.access.audit import event
 from recpipe.access.checks import check_text
 from recpipe.access.principal import Action, Principal
-from recpipe.errors import CredentialsRejected
+from recpipe.errors import CredentialsRejected, ReauthenticationRequired
 from recpipe.model import Tenant, User
 from recpipe.web.dashboard import assets, filters
 from recpipe.web.deps import SESSION_COOKIE, WebContext, cookie_name, over_https
-from recpipe.web.errors import Problem
+from recpipe.web.errors import Problem, problem_of
 from recpipe.web.security import address_of
 from recpipe.wiring import Parts
 
@@ -105,9 +105,24 @@ class Portal:
         self.parts.quarantine.discard(by, entry_id)
 
     def page(
-        self, request: Request, template: str, viewer: Viewer | None = None, *, status: int = 200, **values: Any
+        self,
+        request: Request,
+        template: str,
+        viewer: Viewer | None = None,
+        *,
+        refused: Exception | None = None,
+        problem: Problem | None = None,
+        status: int | None = None,
+        **values: Any,
     ) -> Response:
-        """Render a page; nothing of it is kept by caches."""
+        """Render a page; nothing of it is kept by caches.
+
+        Args:
+            refused: why what was asked for was not done, told on the page.
+            problem: the same in the caller's words.
+            status: by default that of the problem, or 200.
+        """
+        problem = problem or (_told(refused) if refused else None)
         waiting = 0
         if viewer is not None and len(usable := viewer.with_right(Action.KEYS)) <= MOST_COUNTED:
             waiting = self.parts.changes.waiting(viewer.principal, [t.id for t in usable])
@@ -117,12 +132,24 @@ class Portal:
                 "here": request.url.path,
                 "waiting_changes": waiting,
                 "note": filters.NOTES.get(request.query_params.get("done", ""), ""),
-                "problem": None,
+                "problem": problem,
                 "now": self.parts.clock(),
                 **values,
             }
         )
-        return HTMLResponse(text, status, _HEADERS)
+        return HTMLResponse(text, status or (problem.status if problem else 200), _HEADERS)
+
+
+def _told(refused: Exception) -> Problem:
+    """The problem of an error in the words of a page with a password field."""
+    problem = problem_of(refused)
+    if isinstance(refused, ReauthenticationRequired):
+        words = {
+            "missing": "Type your own password for this.",
+            "wrong": "The password or code you typed is not yours, or the code was used before.",
+        }
+        return replace(problem, title="Nothing was changed", detail=words[refused.reason])
+    return problem
 
 
 def redirect(path: str) -> RedirectResponse:
@@ -170,7 +197,7 @@ def error_page(request: Request, problem: Problem) -> Response:
     except Exception:  # whatever is wrong is being told already
         viewer = None
     template = "part-error.html" if fragment else "error.html"
-    answer = portal.page(request, template, viewer, status=problem.status, problem=problem)
+    answer = portal.page(request, template, viewer, problem=problem)
     answer.headers.update(problem.headers)
     return answer
 

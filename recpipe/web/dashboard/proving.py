@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from recpipe.access.reauthentication import Proof
-from recpipe.errors import ReauthenticationRequired, RecpipeError
 from recpipe.web.dashboard.forms import Fields
-from recpipe.web.errors import Problem, problem_of
 
 _CODE = re.compile(r"\s*\d{3}\s?\d{3}\s*", re.ASCII)  # shorter than any password
 
@@ -23,15 +20,3 @@ def ends(form: Fields) -> dict[str, bool]:
     """What shall end with an old password: all of it where the form did not ask."""
     ticked = form.all("end") or ["sessions", "tokens"]
     return {"end_sessions": "sessions" in ticked, "end_tokens": "tokens" in ticked}
-
-
-def told(refused: RecpipeError) -> Problem:
-    """What a page says about an error."""
-    problem = problem_of(refused)
-    if isinstance(refused, ReauthenticationRequired):
-        words = {
-            "missing": "Type your own password for this.",
-            "wrong": "The password or code you typed is not yours, or the code was used before.",
-        }
-        return replace(problem, title="Nothing was changed", detail=words[refused.reason])
-    return problem

@@ -160,6 +160,7 @@ def _answer(request: Request, portal: Portal, viewer: Viewer, template: str) -> 
         template,
         viewer,
         problem=problem,
+        status=200,
         wanted=wanted,
         found=found,
         rows=list(_rows(found.items, viewer)),
@@ -232,13 +233,11 @@ def _deletion(
     found = [context.parts.reader.get(who, one, Action.DELETE) for one in _chosen(ids)]
     for recording in found:  # the page shows what a search does
         context.parts.trail.require(who, Action.SEARCH, recording.tenant_id, "recording", recording.id)
-    problem = problem_of(refused) if refused else None
     return portal.page(
         request,
         "delete.html",
         viewer,
-        status=problem.status if problem else 200,
-        problem=problem,
+        refused=refused,
         wanted=_as_typed(request, portal, viewer),
         rows=list(_rows(found, viewer)),
         reason=reason,

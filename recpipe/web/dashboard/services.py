@@ -15,7 +15,6 @@ from recpipe.model import CertificateState, RecordingQuery, StoreFormat, Tenant
 from recpipe.web.dashboard.forms import Fields, Form
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
 from recpipe.web.deps import tenant_of
-from recpipe.web.errors import problem_of
 
 EXPIRES_SOON_DAYS = 90
 MOST_SHOWN = 50
@@ -149,14 +148,12 @@ def _form(
     values: dict[str, str],
     refused: RecpipeError | None = None,
 ) -> Response:
-    problem = problem_of(refused) if refused else None
     zones: Collection[str] = sorted(available_timezones())
     return portal.page(
         request,
         "service-edit.html",
         viewer,
-        status=problem.status if problem else 200,
-        problem=problem,
+        refused=refused,
         tenant=tenant,
         values={"timezone": "UTC", **values},
         zones=zones,

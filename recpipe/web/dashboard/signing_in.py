@@ -67,9 +67,7 @@ def sign_in(request: Request, portal: ThePortal, form: Form, _place: PasswordPla
         result = portal.parts.access.password(username, form.text("password"), address, Door.HTTP, _devices(request))
     except (CredentialsRejected, LockedOut) as refused:
         problem = _refused(refused, "The user name or password is not right. Check both, then try again.")
-        answer = portal.page(
-            request, "sign-in.html", status=problem.status, problem=problem, next=wanted, username=username
-        )
+        answer = portal.page(request, "sign-in.html", problem=problem, next=wanted, username=username)
         answer.headers.update(problem.headers)
         return answer
     if result.principal is not None:
@@ -90,7 +88,7 @@ def second_factor(request: Request, portal: ThePortal, form: Form) -> Response:
     except (CredentialsRejected, LockedOut, SecretUnreadable) as refused:
         words = "The code is not right, or was used before. Wait for the next one; after five minutes start again."
         problem = _refused(refused, words)
-        answer = portal.page(request, "second-factor.html", status=problem.status, problem=problem, next=wanted)
+        answer = portal.page(request, "second-factor.html", problem=problem, next=wanted)
         answer.headers.update(problem.headers)
         return answer
     response = _let_in(portal, request, principal, wanted)
@@ -141,7 +139,7 @@ def confirm(request: Request, portal: ThePortal, form: Form) -> Response:
         user = portal.parts.registration.confirm(code, address_of(request.scope))
     except RecpipeError as refused:
         problem = _refused(refused, "This link is too old. Register again.")
-        return portal.page(request, "register-link.html", status=problem.status, problem=problem, code=code)
+        return portal.page(request, "register-link.html", problem=problem, code=code)
     if user is not None:
         portal.parts.outbox.put(partial(letters.registration, portal, user.username))
     return redirect(f"{SIGN_IN}?done=confirmed")
@@ -150,12 +148,10 @@ def confirm(request: Request, portal: ThePortal, form: Form) -> Response:
 def _register(
     request: Request, portal: Portal, refused: RecpipeError | None = None, username: str = "", display_name: str = ""
 ) -> Response:
-    problem = problem_of(refused) if refused else None
     return portal.page(
         request,
         "register.html",
-        status=problem.status if problem else 200,
-        problem=problem,
+        refused=refused,
         able=portal.parts.mailer.able,
         username=username,
         display_name=display_name,
@@ -179,9 +175,7 @@ def recover(request: Request, portal: ThePortal, form: Form) -> Response:
         portal.parts.links.ask(name, address)
     except LockedOut as locked:
         problem = problem_of(locked)
-        return portal.page(
-            request, "recover.html", status=problem.status, problem=problem, able=portal.parts.mailer.able
-        )
+        return portal.page(request, "recover.html", problem=problem, able=portal.parts.mailer.able)
     if portal.parts.mailer.able:
         portal.parts.outbox.put(partial(letters.recoveries, portal, name, address))
     return redirect(f"{SIGN_IN}?done=recovery-sent")
@@ -226,7 +220,7 @@ def confirm_email(request: Request, portal: ThePortal, form: Form) -> Response:
     except CredentialsRejected as refused:
         problem = _refused(refused, "This link was used before, is too old, or another address was asked for since.")
         problem = replace(problem, title="Nothing was changed")
-        return portal.page(request, "confirm-email.html", status=problem.status, problem=problem, code=code)
+        return portal.page(request, "confirm-email.html", problem=problem, code=code)
     return redirect(f"{SIGN_IN}?done=email-confirmed")
 
 
@@ -241,9 +235,7 @@ def _use_link(request: Request, portal: Portal, form: Form, purpose: LinkPurpose
     except RecpipeError as refused:
         words = "This link was used before or is too old. Ask for a new one."
         problem = _refused(refused, words) if isinstance(refused, CredentialsRejected) else problem_of(refused)
-        return portal.page(
-            request, "link.html", status=problem.status, problem=problem, purpose=purpose.value, code=code
-        )
+        return portal.page(request, "link.html", problem=problem, purpose=purpose.value, code=code)
     return redirect(f"{SIGN_IN}?done={'welcome' if purpose is LinkPurpose.INVITATION else 'password-reset'}")
 
 

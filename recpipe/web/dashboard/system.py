@@ -15,7 +15,6 @@ from recpipe.model import DayTotal
 from recpipe.store.base import Chooses, Store
 from recpipe.web.dashboard.forms import Form
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
-from recpipe.web.errors import problem_of
 
 DAYS = 14
 ALIVE_WITHIN = timedelta(minutes=2)
@@ -80,13 +79,11 @@ def _page(
     for total in totals:
         if total.day in per_day:
             per_day[total.day] += total.recordings
-    problem = problem_of(refused) if refused else None
     return portal.page(
         request,
         "system.html",
         viewer,
-        status=problem.status if problem else 200,
-        problem=problem,
+        refused=refused,
         nodes=nodes,
         job_runs=job_runs,
         alive_since=now - ALIVE_WITHIN,

@@ -16,7 +16,7 @@ from recpipe.web.dashboard import letters
 from recpipe.web.dashboard.account import NOTIFICATIONS
 from recpipe.web.dashboard.forms import Fields, Form
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
-from recpipe.web.dashboard.proving import ends, proof_of, told
+from recpipe.web.dashboard.proving import ends, proof_of
 from recpipe.web.deps import PasswordPlace
 
 ACTIONS = tuple(action for action in Action if action in GRANTABLE_ACTIONS)
@@ -225,7 +225,6 @@ def _form(
     secret: str | None = None,
     shown_as: str = "",
 ) -> Response:
-    problem = told(refused) if refused else None
     values: dict[str, str] = {"username": "", "email": "", "role": "client"}
     # A user without a service is of no use, so the only one there is needs no tick.
     granted: dict[str, Sequence[str]] = {t.id: () for t in viewer.tenants if len(viewer.tenants) == 1}
@@ -240,8 +239,7 @@ def _form(
         request,
         "user-edit.html",
         viewer,
-        status=problem.status if problem else 200,
-        problem=problem,
+        refused=refused,
         account=account,
         values=values,
         granted=granted,
