@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import BinaryIO
 
 from recpipe import log, metrics
 from recpipe.access.audit import AuditTrail
@@ -16,12 +13,11 @@ from recpipe.catalogue import Catalogue
 from recpipe.jobs import quarantine, reminders
 from recpipe.jobs.job import DAY, HOUR, Job, Summary, Tick
 from recpipe.mail import Mailer, portal_address
-from recpipe.model import Readable, StoredObject
 from recpipe.recordings.looks import ProblemKind
 from recpipe.recordings.repair import Mended, repair
 from recpipe.recordings.verify import verify
 from recpipe.settings import Settings
-from recpipe.store.base import Note, Store
+from recpipe.store.base import Store
 from recpipe.times import Clock
 
 _log = log.get(__name__)
@@ -81,10 +77,19 @@ def look(
         StoreUnavailable, StoreRejected, CatalogueUnavailable: nothing can be said.
     """
     by = Principal(kind=Kind.OPERATOR, id="", name=reminders.ACTOR, everything=True)
-    read = _Stoppable(store, tick)
-    report = verify(catalogue, read, by, sample=sample, clock=clock, trail=trail)
+    report = verify(
+        catalogue,
+        store,
+        by,
+        sample=sample,
+        clock=clock,
+        trail=trail,
+        on_recording=tick.go_on,
+        on_object=tick.go_on,
+        on_read=lambda _size_bytes: tick.go_on(),
+    )
     mendable = [one for one in report.problems if one.kind in _MENDED]
-    outcome = repair(catalogue, read, (), by, mendable, clock=clock, trail=trail)
+    outcome = repair(catalogue, store, (), by, mendable, clock=clock, trail=trail, on_problem=tick.go_on)
     left = [one for one in report.problems if one.kind not in _MENDED] + outcome.left
     problems = [one for one in left if one.kind is not ProblemKind.WAVEFORM_MISSING]
     mended = Counter(one.kind for one in outcome.mended)
@@ -109,39 +114,3 @@ def look(
         "removed": mended[Mended.REMOVED],
         "drawn": mended[Mended.DRAWN],
     }
-
-
-@dataclass(frozen=True, slots=True)
-class _Stoppable:
-    """A store to read from until the process stops; a look at millions of objects takes hours."""
-
-    store: Store
-    tick: Tick
-
-    @property
-    def is_local(self) -> bool:
-        return self.store.is_local
-
-    def put(self, key: str, body: Readable, size_bytes: int, note: Note | None = None) -> StoredObject:
-        self.tick.go_on()
-        return self.store.put(key, body, size_bytes, note)
-
-    def read(self, key: str, start: int = 0, length: int | None = None) -> BinaryIO:
-        self.tick.go_on()
-        return self.store.read(key, start, length)
-
-    def head(self, key: str) -> StoredObject:
-        self.tick.go_on()
-        return self.store.head(key)
-
-    def delete(self, key: str) -> None:
-        self.tick.go_on()
-        self.store.delete(key)
-
-    def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        for found in self.store.list(prefix):
-            self.tick.go_on()
-            yield found
-
-    def presign(self, key: str, *, seconds: int, download_name: str, media_type: str) -> str | None:
-        return self.store.presign(key, seconds=seconds, download_name=download_name, media_type=media_type)
