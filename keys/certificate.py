@@ -71,10 +71,6 @@ class Certificate:
     warnings: tuple[CertificateWarning, ...]
     synthesised: bool = False
 
-    def valid_at(self, now: datetime) -> bool:
-        """Whether `now` (aware) lies inside the validity."""
-        return self.not_before <= now <= self.not_after
-
 
 @dataclass(frozen=True, slots=True)
 class RecipientParts:

@@ -12,7 +12,7 @@ from recpipe.model import Settled, Splice
 
 
 class SpliceReader:
-    """A stream of exactly `splice.size_bytes` bytes; `rewind` starts it again with the same file.
+    """A stream of exactly `splice.size_bytes` bytes.
 
     Args:
         splice: what to read.
@@ -55,10 +55,6 @@ class SpliceReader:
         left = self._splice.size_bytes - self._position
         buffer = bytearray(left if size < 0 else min(size, left))
         return bytes(buffer[: self.readinto(memoryview(buffer))])
-
-    def rewind(self) -> None:
-        """Begin again at byte 0, for a retried upload: the same open file, so the same bytes or `SourceChanged`."""
-        self._position = 0
 
     def close(self) -> None:
         if self._fd >= 0:

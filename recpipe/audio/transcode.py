@@ -67,7 +67,7 @@ def to_mp3(
 
 
 def playback_bytes(audio: AudioFacts) -> int:
-    """Exact length of what `to_playback` writes, for a Content-Length."""
+    """Exact length of what `playback` gives, for a Content-Length."""
     form, data_bytes = _pcm16(audio)
     return len(wave_format.canonical(form, data_bytes)) + data_bytes
 
@@ -81,12 +81,6 @@ def playback(source: Path | BinaryIO, audio: AudioFacts) -> Iterator[bytes]:
     yield wave_format.canonical(*_pcm16(audio))
     for block in blocks(source, audio):
         yield block.astype("<i2", copy=False).tobytes()
-
-
-def to_playback(source: Path | BinaryIO, audio: AudioFacts, out: BinaryIO) -> None:
-    """Write what `playback` gives: `playback_bytes(audio)` bytes."""
-    for piece in playback(source, audio):
-        out.write(piece)
 
 
 def _pcm16(audio: AudioFacts) -> tuple[wave_format.WaveFormat, int]:

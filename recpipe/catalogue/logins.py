@@ -138,12 +138,6 @@ class Failures(Repository):
             self._connection.execute(select(func.pg_advisory_xact_lock(_LOCKS, func.hashtext(clean_text(key[:200])))))
         self._connection.execute(insert(login_failure).values(key=key, at=now))
 
-    def count_since(self, key: str, since: datetime) -> int:
-        """Failures of a key from `since` on."""
-        c = login_failure.c
-        counted = select(func.count()).select_from(login_failure).where(c.key == key, c.at >= since)
-        return self._connection.execute(counted).scalar_one()
-
     def latest(self, key: str, limit: int = 10) -> Sequence[datetime]:
         """The times of the last failures of a key, newest first."""
         c = login_failure.c

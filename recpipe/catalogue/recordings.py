@@ -28,7 +28,6 @@ from recpipe.errors import NotFound
 from recpipe.model import (
     Added,
     CallFacts,
-    CappedCount,
     DayEntry,
     DayTotal,
     Direction,
@@ -60,7 +59,7 @@ _FROM_NAME = (
 
 
 class Recordings(Scoped):
-    """The recordings of one tenant. Deleted ones are nowhere to be seen but in `tombstones`."""
+    """The recordings of one tenant. Deleted ones are nowhere to be seen but in `tombstone`."""
 
     __slots__ = ()
 
@@ -172,10 +171,6 @@ class Recordings(Scoped):
         """See `Work.search`; of this tenant alone."""
         return Search(self._connection, [self._tenant_id]).page(query, cursor, limit)
 
-    def count(self, query: RecordingQuery, cap: int = 1000) -> CappedCount:
-        """See `Work.count`; of this tenant alone."""
-        return Search(self._connection, [self._tenant_id]).count(query, cap)
-
     # --- folders ------------------------------------------------------------------------------------------
 
     def years(self) -> list[str]:
@@ -232,10 +227,6 @@ class Recordings(Scoped):
             c.tenant_id == self._tenant_id, c.day >= first_day, c.day <= last_day, c.recordings > 0
         )
         return [DayTotal(*row) for row in self._connection.execute(wanted.order_by(c.day))]
-
-    def day_summary(self, day: str) -> DayTotal:
-        """Counts and sums of one folder, zeros where it is empty."""
-        return next(iter(self.totals(day, day)), DayTotal(day, 0, 0, 0))
 
     # --- verifying, retention, deletion -------------------------------------------------------------------
 
@@ -327,12 +318,6 @@ class Recordings(Scoped):
         if row is None:
             raise NotFound("deleted recording", recording_id)
         return Tombstone(**row._asdict())
-
-    def tombstones(self, after_id: str = "", limit: int = _PAGE) -> list[Tombstone]:
-        """What was deleted, in the order of the ids."""
-        wanted = self._tombstones().where(tombstone.c.id > after_id)
-        rows = self._connection.execute(wanted.order_by(tombstone.c.id).limit(check_limit(limit)))
-        return [Tombstone(**row._asdict()) for row in rows]
 
     def _is(self, recording_id: str) -> ColumnElement[bool]:
         return (recording.c.id == recording_id) & (recording.c.tenant_id == self._tenant_id)

@@ -48,7 +48,3 @@ class FairQueue(Generic[T]):
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-
-    def __len__(self) -> int:
-        with self._changed:
-            return sum(len(waiting) for waiting in self._lanes.values())

@@ -113,14 +113,14 @@ class Describer:
                 return facts
         return None
 
-    def tenant_of(self, settled: Settled, facts: CallFacts, spool: Spool | None = None) -> str:
+    def tenant_of(self, settled: Settled, facts: CallFacts) -> str:
         """The text that names the tenant: a tenant's name or alias. Never a guess.
 
         Raises:
             Unfit: `unknown-tenant`, nothing names one.
             Held: `record-missing`, the call detail record that may name one can still come.
         """
-        how = (spool or self._spool).tenant
+        how = self._spool.tenant
         if how == "from-path":
             folder, separator, _ = settled.relative.partition("/")
             if not separator:

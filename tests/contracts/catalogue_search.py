@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -302,10 +303,10 @@ class SearchContract:
         keep(catalogue, *(a_recording(tenant, caller=f"777{number:06}") for number in range(20)))
         query = RecordingQuery(number="777", number_match=NumberMatch.CONTAINING)
         with catalogue.read() as work:
-            assert work.of(tenant.id).recordings.count(query, cap=5000).count == 20
+            assert work.count([tenant.id], query, cap=5000).count == 20
         keep(catalogue, a_recording(tenant, caller="777999999"))
         with catalogue.read() as work:
-            for ask in (work.of(tenant.id).recordings.search, work.of(tenant.id).recordings.count):
+            for ask in (partial(work.search, [tenant.id]), partial(work.count, [tenant.id])):
                 with pytest.raises(TooManyMatches):
                     ask(query)
 
@@ -338,7 +339,7 @@ class SearchContract:
     def test_a_search_without_sense_is_refused(self, catalogue: Catalogue, query: RecordingQuery) -> None:
         tenant = kept_tenant(catalogue)
         with catalogue.read() as work:
-            for ask in (work.of(tenant.id).recordings.search, work.of(tenant.id).recordings.count):
+            for ask in (partial(work.search, [tenant.id]), partial(work.count, [tenant.id])):
                 with pytest.raises(QueryInvalid):
                     ask(query)
 

@@ -134,7 +134,7 @@ def test_two_who_delete_the_same_at_once_count_it_off_once(world: World) -> None
     assert [stone.id for stone in stones] == [both.id]
     assert len(world.events("delete")) == 1
     with world.catalogue.read() as work:
-        assert work.of(acme.id).recordings.day_summary(DAY).recordings == 1
+        assert [one.recordings for one in work.of(acme.id).recordings.totals(DAY, DAY)] == [1]
     assert left(world, acme) == {other.id}
 
 

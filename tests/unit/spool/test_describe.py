@@ -59,7 +59,7 @@ def test_a_fusionpbx_recording_gets_everything_from_its_record(tmp_path: Path) -
     settled = drop(spool.path, f"acme.example.com/archive/2025/Mar/27/{UUID}.wav")
     facts = Describer(spool).describe(settled)
     assert (facts.caller, facts.duration_ms) == ("+62821", 63_500)
-    assert Describer(spool).tenant_of(settled, facts, spool) == "acme.example.com"
+    assert Describer(spool).tenant_of(settled, facts) == "acme.example.com"
 
 
 def test_with_from_path_the_first_folder_is_the_tenant_and_the_grammar_reads_the_rest(tmp_path: Path) -> None:
