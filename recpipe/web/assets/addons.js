@@ -3,9 +3,9 @@
 import { EnvelopeError, decryptAll } from "./envelope.js";
 import { KeyBox } from "./keybox.js";
 import { secretIn } from "./secrets.js";
+import { policy } from "./trusted.js";
 
 const at = (id) => document.getElementById(id);
-const policy = globalThis.trustedTypes?.createPolicy("recpipe", { createHTML: (text) => text }) ?? { createHTML: (text) => text };
 
 // --- the certificate: a file, or pasted text -------------------------------------------------------------------
 

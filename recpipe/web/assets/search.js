@@ -1,19 +1,11 @@
 /** Search as you type: the list is fetched and exchanged, the address always says what is shown. */
 
+import { policy } from "./trusted.js";
+
 const form = document.getElementById("search");
 const results = document.getElementById("results");
 const announcement = document.getElementById("announcement");
 const WAIT_MS = 220;
-
-// The one place where text becomes markup: what our own server rendered, asked for right here.
-const policy = globalThis.trustedTypes?.createPolicy("recpipe", {
-  createHTML: (text) => text,
-  createScriptURL: (url) => {
-    if (url !== "/recordings/player-worker.js") throw new TypeError(`not a script of ours: ${url}`);
-    return url;
-  },
-}) ?? { createHTML: (text) => text, createScriptURL: (url) => url };
-export { policy };
 
 let running = null;
 let timer = 0;

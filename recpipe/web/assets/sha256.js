@@ -6,6 +6,8 @@
  *     hash.hex();
  */
 
+import { toHex } from "./envelope-base.js";
+
 /** The first 32 bits behind the point of `root(prime)` for the first primes: so FIPS 180-4 defines its constants. */
 function fractions(count, root) {
   const found = [];
@@ -46,7 +48,7 @@ export class Sha256 {
 
   /** The digest in lower-case hexadecimal; the object is used up. @returns {string} */
   hex() {
-    return Array.from(this.digest(), (byte) => byte.toString(16).padStart(2, "0")).join("");
+    return toHex(this.digest());
   }
 
   /** The digest; the object is used up. @returns {Uint8Array} 32 bytes */

@@ -6,9 +6,10 @@
  * fetches the ciphertext that is needed and answers. The key never leaves the page.
  */
 
+import { toHex } from "./envelope-base.js";
 import { EnvelopeDamaged, EnvelopeError, RangeDecryptor, fetchHeader, unwrapKey } from "./envelope.js";
-import { policy } from "./search.js";
 import { Sha256 } from "./sha256.js";
+import { policy } from "./trusted.js";
 import { GrowingPeaks, peaksOf } from "./waveform.js";
 
 export const WHOLE_LIMIT = 8 * 1024 * 1024;
@@ -130,8 +131,7 @@ export class Sealed {
   }
 }
 
-const digest = async (bytes) =>
-  Array.from(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)), (b) => b.toString(16).padStart(2, "0")).join("");
+const digest = async (bytes) => toHex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
 
 /** How files of a kind begin; others are not told apart. */
 const BEGINNINGS = {

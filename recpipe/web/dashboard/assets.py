@@ -33,6 +33,7 @@ _TYPES = {
             "secrets.js",
             "sha1.js",
             "sha256.js",
+            "trusted.js",
             "waveform.js",
         ),
         "text/javascript",
