@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import math
 import pkgutil
 import random
 import shutil
@@ -31,7 +32,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, help="repeats what a run with this seed injected; default: by chance")
     parser.add_argument("--only", metavar="ROW", action="append", help="rows whose name holds this; may be repeated")
     parser.add_argument("--times", type=int, help="inject so often, in place of what the form says")
-    parser.add_argument("--minutes", type=float, help="begin no further row after so long")
+    parser.add_argument("--minutes", type=float, help="share so long among the rows, whatever their form says")
     parser.add_argument("--list", action="store_true", help="name the rows")
     chosen = parser.parse_args(arguments)
     proofs = [p for p in PROOFS.values() if not chosen.only or any(part in p.name for part in chosen.only)]
@@ -55,16 +56,22 @@ def _run(proofs: list[Proof], chosen: argparse.Namespace, seed: int) -> list[Row
     began = time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        for one in proofs:
+        for place, one in enumerate(proofs):
             times = chosen.times or (one.quick if chosen.quick else one.long)
-            if not times or (chosen.minutes and time.monotonic() - began > chosen.minutes * 60):
+            if not times:
                 continue
+            now = time.monotonic()
+            left = began + chosen.minutes * 60 - now if chosen.minutes else math.inf
+            if left <= 0:
+                break
             task = progress.add_task(one.name, total=times)
             folder = Path(tempfile.mkdtemp(prefix="prove-"))
             at = time.monotonic()
             try:
                 step = lambda task=task: progress.advance(task)  # noqa: E731
-                row = one.prove(Run(one.name, times, seed, folder, chosen.quick, step))
+                row = one.prove(
+                    Run(one.name, times, seed, folder, chosen.quick, now + left / (len(proofs) - place), step)
+                )
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
             row.seconds = time.monotonic() - at

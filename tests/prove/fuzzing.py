@@ -16,6 +16,8 @@ def fuzzing(run: Run) -> Row:
         targets = TARGETS | target(world)
         names = list(targets)
         for seed in range(run.seed, run.seed + run.times):
+            if run.is_over:
+                break
             if told := fuzz(names[seed % len(names)], seed, run.folder, targets):
                 row.add(told, stuck=1)
             row.injected += 1

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.script import ScriptDirectory
-from sqlalchemy import JSON, Connection, Engine, MetaData, func, insert, select, text
+from sqlalchemy import JSON, Connection, Engine, Integer, MetaData, func, insert, select, text
 
 from recpipe.catalogue import engine as engines
 from recpipe.catalogue.migrate import HEAD, config, current
@@ -57,8 +57,13 @@ def set_back(engine: Engine, revision: str) -> None:
                 if isinstance(column.type, JSON):
                     column.type.none_as_null = True
             rows = [{k: v for k, v in row.items() if k in table.columns} for row in held.get(table.name, ())]
-            if rows and table.name != "alembic_version":
-                connection.execute(insert(table), rows)
+            if not rows or table.name == "alembic_version":
+                continue
+            connection.execute(insert(table), rows)
+            numbered = "id" in table.columns and isinstance(table.columns["id"].type, Integer)
+            if engine.dialect.name == "postgresql" and numbered:  # its sequence does not know what was put in
+                sequence = func.pg_get_serial_sequence(table.name, "id")
+                connection.execute(select(func.setval(sequence, select(func.max(table.c.id)).scalar_subquery())))
 
 
 def _counts(engine: Engine) -> dict[str, int]:

@@ -17,6 +17,8 @@ def simulate(run: Run) -> Row:
     logging.disable(logging.CRITICAL)  # what it says of a hundred thousand files is most of the time
     try:
         for seed in range(run.seed, run.seed + run.times):
+            if run.is_over:
+                break
             result = simulated(seed, key_pair)
             row.injected += 1
             for count, what in result.wrong:

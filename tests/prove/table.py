@@ -11,8 +11,10 @@ def simulate(run: Run) -> Row:
 
 from __future__ import annotations
 
+import math
 import random
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,6 +91,7 @@ class Run:
         seed: the same seed injects the same.
         folder: its own, empty, removed afterwards.
         quick: the short form.
+        until: monotonic time after which nothing further is injected.
         step: call it after each time, for the progress bar.
     """
 
@@ -97,7 +100,18 @@ class Run:
     seed: int
     folder: Path
     quick: bool = True
+    until: float = math.inf
     step: Callable[[], None] = lambda: None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its time is over."""
+        return time.monotonic() > self.until
+
+    def at_most(self, a_second: float) -> int:
+        """How often to inject where all of it is injected at once, and so many are done in a second."""
+        seconds = self.until - time.monotonic()
+        return self.times if math.isinf(seconds) else max(1, min(self.times, int(seconds * a_second)))
 
     @property
     def random(self) -> random.Random:
