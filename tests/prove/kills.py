@@ -158,7 +158,7 @@ def _one(
         if (status := _through(story, world, process)) not in (0, 1, 2):
             row.add(f"{words}: the start after it ends with {status}\n{world.log()[-2000:]}", stuck=1)
         story.settle(world)
-        story.judge(world, row, words)
+        story.judge(world, row, f"{words}; the start after it ended with {status}")
 
 
 # --- ingest -------------------------------------------------------------------------------------------------
