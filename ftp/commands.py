@@ -4,16 +4,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import pyftpdlib.ioloop  # noqa: F401 - first: it silences the deprecation of asyncore, which the next lines import
-from pyftpdlib.handlers import TLS_FTPHandler
-
 from ftp import listing
 from ftp.filesystem import Tree, absolute, matching
-from ftp.loop import Aside
+from ftp.loop import Command, in_worker
+from ftp.pyftpdlib_seam import ControlConnection
 from ftp.replies import one_line
 from ftp.transfer import Listing, Transfer
 
@@ -40,11 +38,10 @@ class Place:
         return path.startswith("/")
 
 
-class Commands(TLS_FTPHandler):  # type: ignore[misc]  # pyftpdlib has no types
+class Commands(ControlConnection):
     """A control connection that knows its way around a tree."""
 
     fs: Place | None
-    _current_facts: list[str]
 
     @property
     def place(self) -> Place:
@@ -81,7 +78,7 @@ class Commands(TLS_FTPHandler):  # type: ignore[misc]  # pyftpdlib has no types
         self.respond("200 Still here.")
 
     async def ftp_CWD(self, path: str) -> None:
-        if not (await Aside(lambda: self.tree.stat(path))).is_folder:
+        if not (await in_worker(lambda: self.tree.stat(path))).is_folder:
             self.respond("550 This is a file.")
             return
         self.place.cwd = path
@@ -91,29 +88,29 @@ class Commands(TLS_FTPHandler):  # type: ignore[misc]  # pyftpdlib has no types
         await self.ftp_CWD(path)
 
     async def ftp_LIST(self, path: str) -> None:
-        found: Found = await Aside(lambda: matching(self.tree, path))
+        found: Found = await in_worker(lambda: matching(self.tree, path))
         self._send_listing("LIST", listing.unix(found[1], datetime.now(UTC)))
 
     async def ftp_NLST(self, path: str) -> None:
-        found: Found = await Aside(lambda: matching(self.tree, path))
+        found: Found = await in_worker(lambda: matching(self.tree, path))
         prefix, entries = found
         # A client that asked for `2025/03/27/*.mp3` fetches what it is told, so it is told the whole path.
         shown = prefix if prefix and prefix.rstrip("/") != self.place.cwd.rstrip("/") else ""
         self._send_listing("NLST", listing.names(entries, shown))
 
     async def ftp_MLSD(self, path: str) -> None:
-        entries = await Aside(lambda: self.tree.entries(path) if self.tree.stat(path).is_folder else None)
+        entries = await in_worker(lambda: self.tree.entries(path) if self.tree.stat(path).is_folder else None)
         if entries is None:
             self.respond("501 This is a file: use MLST.")
             return
-        self._send_listing("MLSD", listing.mlsd(entries, self._current_facts))
+        self._send_listing("MLSD", listing.mlsd(entries, self.facts))
 
     async def ftp_MLST(self, path: str) -> None:
-        facts = listing.mlsx_facts(await Aside(lambda: self.tree.stat(path)), self._current_facts)
+        facts = listing.mlsx_facts(await in_worker(lambda: self.tree.stat(path)), self.facts)
         self.push(f"250-Listing {one_line(path)}\r\n {facts} {one_line(path)}\r\n")
         self.respond("250 End.")
 
-    def ftp_STAT(self, path: str) -> Coroutine[Any, Any, None] | None:
+    def ftp_STAT(self, path: str) -> Command | None:
         if path:
             return self._stat(path)
         super().ftp_STAT("")
@@ -139,7 +136,7 @@ class Commands(TLS_FTPHandler):  # type: ignore[misc]  # pyftpdlib has no types
             entry = self.tree.stat(path)
             return "550 This is a folder." if entry.is_folder else answer(entry)
 
-        self.respond(await Aside(find))
+        self.respond(await in_worker(find))
 
     async def _stat(self, path: str) -> None:
         def look() -> str | None:
@@ -149,7 +146,7 @@ class Commands(TLS_FTPHandler):  # type: ignore[misc]  # pyftpdlib has no types
                 return None
             return b"".join(listing.unix(some, datetime.now(UTC))).decode()
 
-        found = await Aside(look)
+        found = await in_worker(look)
         if found is None:
             self.respond(f"550 More than {_MOST_IN_STAT:,} entries. List this folder with LIST or MLSD.")
             return

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from OpenSSL import SSL
 
 from ftp.data_socket import DataSocket, HandshakeFailed
+from ftp.pyftpdlib_seam import Watched
 from ftp.replies import reply_to
 from ftp.services import Services
 from ftp.transfer import CutOff, DiskFailed, Download, Transfer, Upload
@@ -72,16 +73,8 @@ class Control(Protocol):
         """Close once all replies are sent."""
         ...
 
-    def log(self, msg: str) -> None:
-        """Log a line of pyftpdlib's own."""
-        ...
 
-    def log_exception(self, instance: Any) -> None:
-        """Log the exception that is being handled."""
-        ...
-
-
-class DataChannel:
+class DataChannel(Watched):
     """One data connection, plain or TLS. Of the loop's thread; while a worker moves bytes, the socket is the worker's.
 
     What pyftpdlib asks of its own `DTPHandler` is here as far as a session uses it.
@@ -94,6 +87,7 @@ class DataChannel:
     connected = True
 
     def __init__(self, sock: socket.socket, cmd_channel: Control) -> None:
+        super().__init__(sock.fileno())
         self.socket = sock
         self.moving: Transfer | None = None
         self.tot_bytes_sent = self.tot_bytes_received = 0
@@ -101,7 +95,6 @@ class DataChannel:
         self._control = cmd_channel
         self._services = cmd_channel.services
         self._loop = cmd_channel.services.loop
-        self._fileno = sock.fileno()
         self._verb = ""
         self._wire: DataSocket | None = None
         self._at_work = False  # a worker has the socket
@@ -153,7 +146,7 @@ class DataChannel:
             for _ in range(_PIECES_A_TURN):
                 if self._closed:
                     return
-                if moving.waits(partial(self._loop.call, self._send)):
+                if moving.waits(partial(self._loop.call_soon, self._send)):
                     self._stay_out()
                     return
                 with self._services.gauge:
@@ -202,7 +195,7 @@ class DataChannel:
         assert self._wire is not None, "there is TLS"
         self._stay_out()
         self._at_work = True
-        self._loop.aside(self._wire.shake_hands, self._have_shaken)
+        self._loop.run_in_worker(self._wire.shake_hands, self._have_shaken)
 
     def _have_shaken(self, _nothing: None, error: BaseException | None) -> None:
         self._at_work = False
@@ -221,7 +214,7 @@ class DataChannel:
             self._end(NotResumed())
         else:
             self._at_work = self._moves = True
-            self._loop.aside(partial(self._work, wire, moving), self._worked)
+            self._loop.run_in_worker(partial(self._work, wire, moving), self._worked)
 
     def _work(self, wire: DataSocket, moving: Transfer) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
+from ftp.pyftpdlib_seam import Server, Watched
 from recpipe import log
 from recpipe.errors import SettingsInvalid
 from recpipe.settings import split_listen
@@ -14,18 +15,16 @@ _log = log.get(__name__)
 _BACKLOG = 512
 
 
-class Listener:
-    """One listening socket, with what pyftpdlib asks of a server and the event loop of what it watches.
+class Listener(Server, Watched):
+    """One listening socket.
 
     Args:
         bound: non-blocking.
         accept: called in the loop's thread when somebody connects.
     """
 
-    backlog = 5
-    ip_map: tuple[str, ...] = ()
-
     def __init__(self, bound: socket.socket, accept: Callable[[Listener], None], *, implicit_tls: bool) -> None:
+        super().__init__(bound.fileno())
         self.socket = bound
         self.implicit_tls = implicit_tls
         self._accept = accept
@@ -60,16 +59,7 @@ class Listener:
         host, port = self.socket.getsockname()[:2]
         return str(host), int(port)
 
-    # --- what pyftpdlib asks --------------------------------------------------------------------------------
-
-    def _accept_new_cons(self) -> bool:
-        return True  # a session has one data connection, and the census limits sessions
-
-    def readable(self) -> bool:
-        return True
-
-    def writable(self) -> bool:
-        return False
+    # --- what the event loop asks ---------------------------------------------------------------------------
 
     def handle_read_event(self) -> None:
         self._accept(self)

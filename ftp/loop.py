@@ -1,8 +1,8 @@
-"""Who does the work: one thread for all dialogues, and others for whatever takes a while.
+"""The event loop of all control connections, and workers for jobs that take a while.
 
 The loop's thread reads commands and answers them, and lets the kernel send files. It never waits for the catalogue, a
-store, a password or a cipher: that is done by a worker, which reports back. So a slow store or client holds up nobody
-but itself, an idle session costs no thread, and sessions are the loop's thread's alone.
+store, a password or a cipher: a worker does. So a slow store or client delays nobody else, an idle session costs no
+thread, and only the loop's thread touches sessions.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import threading
 import time
+import types
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
-import pyftpdlib.ioloop
-
+from ftp.pyftpdlib_seam import EventLoop, Watched
 from recpipe import log
 
 _log = log.get(__name__)
@@ -25,45 +25,48 @@ SPARE_SECONDS = 5.0
 
 Result = TypeVar("Result")
 Call = Callable[[], None]
-# What becomes of a job: its result and None, or None and the error that it ended with.
+Job = Callable[[], Any]
+Command = Coroutine[Job, Any, None]  # yields each job that it awaits
+# Called with a job's result and None, or with None and the error that it raised.
 Then = Callable[[Any, BaseException | None], None]
 
 
-class Loop(pyftpdlib.ioloop.IOLoop):  # type: ignore[misc]  # pyftpdlib has no types
-    """pyftpdlib's event loop, with a thread of its own and a bell for other threads."""
+class Loop(EventLoop, Watched):
+    """pyftpdlib's event loop, with a thread of its own, workers, and a wakeup for other threads."""
 
     def __init__(self) -> None:
-        super().__init__()
+        EventLoop.__init__(self)
         self.workers = Workers()
         self._calls: deque[Call] = deque()
-        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._ringing = threading.Lock()
+        self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        Watched.__init__(self, self._wakeup)
+        self._waking = threading.Lock()
         self._ends = False
         self._thread = threading.Thread(target=self._run, name="ftp-loop", daemon=True)
-        self.register(self._bell, self, self.READ)
+        self.register(self._wakeup, self, self.READ)
 
     def start(self) -> None:
         self._thread.start()
 
-    def call(self, call: Call) -> None:
-        """Have something called soon by the loop's thread; never, where that has ended. From any thread."""
+    def call_soon(self, call: Call) -> None:
+        """Schedule a call on the loop's thread; dropped once the loop has stopped. From any thread."""
         self._calls.append(call)
-        with self._ringing:
+        with self._waking:
             if not self._ends:  # else the number may be another file's by now
-                os.eventfd_write(self._bell, 1)
+                os.eventfd_write(self._wakeup, 1)
 
-    def aside(self, job: Callable[[], Any], then: Then) -> None:
-        """Have `job` done by a worker, and `then` called with what came of it by the loop's thread."""
+    def run_in_worker(self, job: Job, then: Then) -> None:
+        """Have a worker call `job`, then schedule `then` with its result or error on the loop's thread."""
         self.workers.run(partial(self._work, job, then))
 
-    def end(self, seconds: float) -> bool:
-        """Stop after what is on its way has been called. From another thread.
+    def stop(self, seconds: float) -> bool:
+        """Stop after calls that are scheduled. From another thread.
 
         Returns:
             Whether all workers had finished within `seconds`.
         """
         finished = self.workers.stop(seconds)
-        self.call(self._end)
+        self.call_soon(self._end)
         self._thread.join(seconds)
         return finished
 
@@ -78,31 +81,25 @@ class Loop(pyftpdlib.ioloop.IOLoop):  # type: ignore[misc]  # pyftpdlib has no t
             except Exception:
                 _log.exception("ftp loop failed")
                 time.sleep(0.1)
-        self.unregister(self._bell)
-        os.close(self._bell)
+        self.unregister(self._wakeup)
+        os.close(self._wakeup)
         self.close()
 
     def _end(self) -> None:
-        with self._ringing:
+        with self._waking:
             self._ends = True
 
-    def _work(self, job: Callable[[], Any], then: Then) -> None:
+    def _work(self, job: Job, then: Then) -> None:
         try:
             result, error = job(), None
         except Exception as failed:
             result, error = None, failed
-        self.call(partial(then, result, error))
+        self.call_soon(partial(then, result, error))
 
-    # --- the bell, as the loop sees it ------------------------------------------------------------------------
-
-    def readable(self) -> bool:
-        return True
-
-    def writable(self) -> bool:
-        return False
+    # --- the wakeup, as the loop sees it ------------------------------------------------------------------------
 
     def handle_read_event(self) -> None:
-        os.eventfd_read(self._bell)
+        os.eventfd_read(self._wakeup)
         while self._calls:
             try:
                 self._calls.popleft()()
@@ -113,18 +110,17 @@ class Loop(pyftpdlib.ioloop.IOLoop):  # type: ignore[misc]  # pyftpdlib has no t
         _log.exception("ftp loop failed")
 
 
-class Aside(Generic[Result]):
-    """`await Aside(job)`: what `job` gives, done by a worker while the loop goes on with other sessions."""
-
-    def __init__(self, job: Callable[[], Result]) -> None:
-        self.job = job
-
-    def __await__(self) -> Generator[Aside[Result], Result, Result]:
-        return (yield self)
+@types.coroutine
+def in_worker(job: Callable[[], Result]) -> Generator[Job, Result, Result]:
+    """`await in_worker(job)`: have a worker call `job` while the loop goes on, and return or raise what it did."""
+    return (yield job)
 
 
 class Workers:
-    """Threads that come when they are needed and go when they are not."""
+    """Threads for jobs, started as needed and ended when idle.
+
+    `ThreadPoolExecutor` would do, if it shrank and stopped by a deadline.
+    """
 
     def __init__(self) -> None:
         self._ready = threading.Condition()
@@ -134,7 +130,7 @@ class Workers:
         self._stopping = False
 
     def run(self, task: Call) -> None:
-        """Have `task` done soon, in a thread of its own while it lasts."""
+        """Call `task` soon, in a thread that does nothing else meanwhile."""
         with self._ready:
             self._tasks.append(task)
             if self._spare >= len(self._tasks):
@@ -148,7 +144,7 @@ class Workers:
         return len(self._all)
 
     def stop(self, seconds: float) -> bool:
-        """Let every thread finish what it has to do; whether all did within `seconds`."""
+        """Let every thread finish its task; whether all did within `seconds`."""
         with self._ready:
             self._stopping = True
             self._ready.notify_all()

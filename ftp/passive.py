@@ -5,11 +5,8 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-import pyftpdlib.ioloop  # noqa: F401 - first: it silences the deprecation of asyncore, which the next lines import
-from pyftpdlib.handlers.ftp.dispatchers import ActiveDTP, PassiveDTP
-from pyftpdlib.ioloop import Acceptor
-
 from ftp.data import Control
+from ftp.pyftpdlib_seam import DataAcceptor, DataConnector
 from recpipe import log
 from recpipe.addresses import plain_address
 
@@ -18,35 +15,27 @@ _log = log.get(__name__)
 _CONNECT_SECONDS = 30
 
 
-class Passive(PassiveDTP):  # type: ignore[misc]  # pyftpdlib has no types
+class Passive(DataAcceptor):
     """PASV and EPSV: accepts one connection, from the control connection's peer and nobody else."""
 
     timeout = _CONNECT_SECONDS
 
     def __init__(self, cmd_channel: Control, extmode: bool = False) -> None:
-        self.cmd_channel = cmd_channel
-        self.log = cmd_channel.log
-        self.log_exception = cmd_channel.log_exception
-        self._port = 0
         self._ports = cmd_channel.services.ports
-        Acceptor.__init__(self, ioloop=cmd_channel.services.loop)
         control = cmd_channel.socket
         host = control.getsockname()[0]
         listening = self._ports.listen(control.family, host)
+        self._port = listening.getsockname()[1] if listening is not None else 0
+        super().__init__(cmd_channel, listening)
         if listening is None:
             cmd_channel.respond("425 No passive port is free. Try again in a minute.")
-            self._closed = True
             return
-        self._port = listening.getsockname()[1]
-        self.set_socket(listening)
-        self.accepting = True
         if extmode:
             cmd_channel.respond(f"229 Entering extended passive mode (|||{self._port}|).")
         else:
             announced = cmd_channel.services.settings.ftp_masquerade_address or plain_address(host)
             numbers = ",".join([*announced.split("."), str(self._port // 256), str(self._port % 256)])
             cmd_channel.respond(f"227 Entering passive mode ({numbers}).")
-        self.call_later(self.timeout, self.handle_timeout)
 
     def __repr__(self) -> str:
         return f"<passive port {self._port}>"  # as for `Session`
@@ -69,13 +58,10 @@ class Passive(PassiveDTP):  # type: ignore[misc]  # pyftpdlib has no types
             self._port = 0
 
 
-class Active(ActiveDTP):  # type: ignore[misc]
+class Active(DataConnector):
     """PORT and EPRT: connects to the client; the session has checked address and port."""
 
     timeout = _CONNECT_SECONDS
-
-    def handle_write(self) -> None:
-        """Do nothing: once it is connected, the socket is the data channel's."""
 
     def handle_timeout(self) -> None:
         _give_up(self)

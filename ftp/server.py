@@ -110,8 +110,8 @@ class FtpGateway:
             return
         self._stopping.set()
         self._guards.join(_STOP_SECONDS)
-        self.services.loop.call(self._end_all)
-        self.services.loop.end(_STOP_SECONDS)
+        self.services.loop.call_soon(self._end_all)
+        self.services.loop.stop(_STOP_SECONDS)
         self._uploads.close()
 
     @property
@@ -186,7 +186,7 @@ class FtpGateway:
             try:
                 self._uploads.expire()
                 for session, farewell in self._overdue():
-                    self.services.loop.call(partial(session.end, farewell))
+                    self.services.loop.call_soon(partial(session.end, farewell))
             except Exception:
                 _log.exception("ftp guard failed")
 
@@ -206,7 +206,7 @@ class FtpGateway:
                 if not valid[principal]:
                     yield session, "421 This account was changed. Log in again."
                 elif channel is not None and channel.stalled_for > settings.ftp_idle_seconds:
-                    self.services.loop.call(channel.give_up)
+                    self.services.loop.call_soon(channel.give_up)
                 elif now - session.last_active > settings.ftp_idle_seconds and session.quiet:
                     yield session, f"421 Nothing was heard for {settings.ftp_idle_seconds} seconds. Goodbye."
         self.census.expire(valid)

@@ -1,4 +1,4 @@
-"""One FTP session: its commands, in terms of a `Tree`. The only place where pyftpdlib's control channel is touched.
+"""One FTP session: its commands, in terms of a `Tree`.
 
 Everything that pyftpdlib would ask of the server's own disk is either answered here or refused.
 """
@@ -6,27 +6,24 @@ Everything that pyftpdlib would ask of the server's own disk is either answered 
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
-import pyftpdlib.ioloop  # noqa: F401 - first: it silences the deprecation of asyncore, which the next lines import
 from OpenSSL import SSL
-from pyftpdlib.handlers import TLS_FTPHandler
 
-from ftp import listing, tls
+from ftp import listing, pyftpdlib_seam, tls
 from ftp.census import Census
 from ftp.commands import Place
 from ftp.data import DataChannel
 from ftp.data_socket import DataSocket
 from ftp.filesystem import Recordings, Tree
 from ftp.listener import Listener
-from ftp.loop import Aside
+from ftp.loop import Command, in_worker
 from ftp.passive import Active, Passive
 from ftp.replies import one_line, reply_to
 from ftp.services import Services
@@ -77,23 +74,6 @@ class Session(UploadCommands):
         connected_at: monotonic seconds.
     """
 
-    # pyftpdlib's own, which has no types.
-    authenticated: bool
-    username: str
-    attempted_logins: int
-    ac_in_buffer: bytes
-    producer_fifo: Any
-    _closing: bool
-    _error: bool
-    _in_buffer: list[bytes]
-    _in_buffer_len: int
-    _prot: bool
-    _pbsz: bool
-    _ssl_accepting: bool
-    _ssl_established: bool
-    _ssl_closing: bool
-    _extra_feats: list[str]
-
     authorizer = _Everybody()
     dtp_handler = DataChannel
     passive_dtp = Passive
@@ -102,7 +82,7 @@ class Session(UploadCommands):
     timeout = 0  # the guard of the gateway ends idle sessions
     use_sendfile = False
     auth_failed_timeout = 0  # the lock-out counts; a delay here would only hold a thread
-    proto_cmds: ClassVar[dict[str, Any]] = TLS_FTPHandler.proto_cmds | _EXTRA
+    proto_cmds: ClassVar[dict[str, Any]] = pyftpdlib_seam.COMMANDS | _EXTRA
 
     def __repr__(self) -> str:
         return "<session>"  # pyftpdlib's own is long, and made for debugging lines that nobody reads
@@ -120,23 +100,21 @@ class Session(UploadCommands):
         self.account = ""
         self.connected_at = time.monotonic()
         self._census = census
-        self._under_way: Coroutine[Aside[Any], Any, None] | None = None
+        self._under_way: Command | None = None
         self._vouched_for_at = 0.0
         self._lines: deque[bytes | None] = deque()  # that came and were not taken yet; None: a line that is too long
+        self._line_parts: list[bytes] = []
+        self._line_bytes = 0
         self.tls_secrets = SessionSecrets()
         super().__init__(conn, listener, services)
         if not self.connected:
             return
         self.set_terminator(b"\n")  # some senders' scripts end lines so; the CR before it is dropped
-        self._log_debug = False
         self.ssl_context = self.services.tls
-        self._current_type = "i"
-        self._current_facts = list(listing.DEFAULT_FACTS)
-        self._available_facts = list(listing.FACTS)
-        self._extra_feats = [*self._extra_feats, "HASH SHA-256*", "XSHA256"]
+        self.describe(listing.FACTS, listing.DEFAULT_FACTS, ("HASH SHA-256*", "XSHA256"))
         if self.implicit:
             # Source: draft-murray-auth-ftp-ssl: under implicit TLS both connections are protected from the start.
-            self._pbsz = self._prot = True
+            self.protect_data()
 
     @classmethod
     def get_ssl_context(cls) -> Any:
@@ -157,14 +135,6 @@ class Session(UploadCommands):
     def handle_ssl_established(self) -> None:
         if self.implicit:
             self.handle()
-
-    @property
-    def secure(self) -> bool:
-        return bool(self._ssl_established)
-
-    @property
-    def closed(self) -> bool:
-        return bool(self._closed) or not self.connected
 
     @property
     def quiet(self) -> bool:
@@ -203,7 +173,7 @@ class Session(UploadCommands):
                 arg = arg.partition(" ")[2].lstrip()
             arg = arg or "."
         if cmd in ("LIST", "NLST", "MLSD"):
-            self._restart_position = 0  # it was for the next transfer, and this is one
+            self.restart_position = 0  # it was for the next transfer, and this is one
         if cmd == "STAT" and arg and self.authenticated:
             self.process_command(cmd, self.place.ftp2fs(arg))  # pyftpdlib would refuse names with brackets
             return
@@ -222,7 +192,7 @@ class Session(UploadCommands):
             if cmd in ("USER", "PASS") and not self.secure:
                 self.respond("530 This server wants TLS. Set your client to FTP over TLS (AUTH TLS), then log in.")
                 return
-            if cmd in ("PASV", "EPSV", "PORT", "EPRT") and not self._prot:
+            if cmd in ("PASV", "EPSV", "PORT", "EPRT") and not self.private:
                 self.respond("522 This server wants TLS for data too. Send PROT P first.")
                 return
         method = getattr(self, "ftp_" + cmd.replace(" ", "_"))
@@ -237,9 +207,9 @@ class Session(UploadCommands):
             self._vouched_for_at = now
         return now - self._vouched_for_at <= _VOUCHED_SECONDS
 
-    async def _if_still_valid(self, principal: Principal, then: Callable[[], Coroutine[Any, Any, None] | None]) -> None:
+    async def _if_still_valid(self, principal: Principal, then: Callable[[], Command | None]) -> None:
         """A command of a login that the guard has not looked after for a while."""
-        if not await Aside(lambda: self.services.access.still_valid(principal)):
+        if not await in_worker(lambda: self.services.access.still_valid(principal)):
             self.respond("421 This account was changed. Log in again.")
             self.close_when_done()
         elif (command := then()) is not None:
@@ -248,22 +218,22 @@ class Session(UploadCommands):
     # --- commands that take a while ---------------------------------------------------------------------------
 
     def collect_incoming_data(self, data: bytes) -> None:
-        self._in_buffer_len += len(data)
-        if self._in_buffer_len <= _LONGEST_LINE:
-            self._in_buffer.append(data)
+        self._line_bytes += len(data)
+        if self._line_bytes <= _LONGEST_LINE:
+            self._line_parts.append(data)
         else:
-            self._in_buffer.clear()  # the rest is dropped as it comes, up to the end of the line
+            self._line_parts.clear()  # the rest is dropped as it comes, up to the end of the line
 
     def found_terminator(self) -> None:
-        whole = self._in_buffer_len <= _LONGEST_LINE
-        self._lines.append(b"".join(self._in_buffer).removesuffix(b"\r") if whole else None)
-        self._in_buffer, self._in_buffer_len = [], 0
+        whole = self._line_bytes <= _LONGEST_LINE
+        self._lines.append(b"".join(self._line_parts).removesuffix(b"\r") if whole else None)
+        self._line_parts, self._line_bytes = [], 0
         if len(self._lines) > _MOST_AT_ONCE:
             self.close()
         self._take_lines()
 
     def _take_lines(self) -> None:
-        while self._lines and self._under_way is None and not self._closed:
+        while self._lines and self._under_way is None and not self.closed:
             if (taken := self._lines.popleft()) is None:
                 self.respond(f"500 A command may have at most {_LONGEST_LINE} bytes; this one was dropped.")
                 continue
@@ -271,13 +241,11 @@ class Session(UploadCommands):
             cmd = line.split(" ")[0]
             self.pre_process_command(line, cmd.upper(), line[len(cmd) + 1 :])
 
-    def _go_on(
-        self, command: Coroutine[Aside[Any], Any, None], result: Any = None, error: BaseException | None = None
-    ) -> None:
-        """Run a command up to where it steps aside, or to its end."""
+    def _go_on(self, command: Command, result: Any = None, error: BaseException | None = None) -> None:
+        """Run a command up to where it awaits a job, or to its end."""
         self._under_way = command
         try:
-            aside = command.send(result) if error is None else command.throw(error)
+            job = command.send(result) if error is None else command.throw(error)
         except StopIteration:
             pass
         except RecpipeError as refused:
@@ -287,12 +255,12 @@ class Session(UploadCommands):
         except Exception:
             self.handle_error()
         else:
-            self.services.loop.aside(aside.job, partial(self._come_back, command))
+            self.services.loop.run_in_worker(job, partial(self._come_back, command))
             return
         self._under_way = None
 
-    def _come_back(self, command: Coroutine[Aside[Any], Any, None], result: Any, error: BaseException | None) -> None:
-        if self._closed:
+    def _come_back(self, command: Command, result: Any, error: BaseException | None) -> None:
+        if self.closed:
             command.close()
             if hasattr(result, "close"):
                 self.services.loop.workers.run(result.close)  # it was opened for somebody who has gone
@@ -303,7 +271,7 @@ class Session(UploadCommands):
     # --- logging in -----------------------------------------------------------------------------------------
 
     def ftp_AUTH(self, line: str) -> None:
-        if self.ac_in_buffer or self._in_buffer_len or self._lines:
+        if self.ac_in_buffer or self._line_bytes or self._lines:
             # Commands behind AUTH in the same segment came in the clear, from whoever sits in between; pyftpdlib
             # would run them as if they had come through TLS. Source: CVE-2011-0411 for the class of attack.
             _log.warning("commands behind AUTH TLS refused", address=self.remote_ip)
@@ -337,7 +305,7 @@ class Session(UploadCommands):
             return principal, self._tree_of(principal)
 
         try:
-            found: tuple[Principal, Tree] = await Aside(log_in)
+            found: tuple[Principal, Tree] = await in_worker(log_in)
         except (CredentialsRejected, LockedOut) as error:
             metrics.FTP_LOGINS.labels("locked-out" if isinstance(error, LockedOut) else "rejected").inc()
             self.attempted_logins += 1
@@ -373,9 +341,8 @@ class Session(UploadCommands):
         self.principal, self.account = None, ""
         super().flush_account()
         self.fs = None
-        self._current_type = "i"
         if self.implicit:
-            self._pbsz = self._prot = True
+            self.protect_data()
 
     def ftp_REIN(self, line: str) -> None:
         self.flush_account()
@@ -384,21 +351,11 @@ class Session(UploadCommands):
     # --- replies, logs, the end -------------------------------------------------------------------------------
 
     def respond(self, resp: str, logfun: Any = None) -> None:
-        self._last_response = one_line(resp)
-        self.push(self._last_response + "\r\n")
-
-    def log(self, msg: str, logfun: Any = None) -> None:
-        """File names carry phone numbers: nothing of pyftpdlib's own lines is logged."""
-
-    def logline(self, msg: str, logfun: Any = None) -> None:
-        """As `log`."""
-
-    def logerror(self, msg: str) -> None:
-        """As `log`."""
+        self.push(one_line(resp) + "\r\n")
 
     def handle_error(self) -> None:
         # Called inside an except clause, by asyncore's rules.
-        self._error = True  # no goodbye on a connection of which nothing is known any more
+        self.mark_broken()
         self.log_exception(self)
         self.close()
 
@@ -416,22 +373,17 @@ class Session(UploadCommands):
 
     def end(self, farewell: str) -> None:
         """End the session with a last reply."""
-        if self._closed:
+        if self.closed:
             return
         if self.data_channel is not None:
             self.data_channel.close()
-        if not self._closing and not self._ssl_accepting:
+        if not self.closes_when_done and not self.in_handshake:
             self.respond(farewell)
         self.close()
 
     def close(self) -> None:
-        if self._closed:
+        if self.closed:
             return
         self.drop_awaited()
-        if self._ssl_established and not self._error:
-            # One goodbye, without waiting for the other's: a client that is gone must not hold the session.
-            with contextlib.suppress(SSL.Error, OSError):
-                self.socket.shutdown()
-        self._ssl_established = False
         super().close()
         self._census.forget(self)

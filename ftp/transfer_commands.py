@@ -6,13 +6,12 @@ from __future__ import annotations
 import os
 import socket
 import time
-from typing import Any
 
 from OpenSSL import SSL
 
 from ftp.commands import Commands
 from ftp.listener import Listener
-from ftp.loop import Aside
+from ftp.loop import in_worker
 from ftp.services import Services
 from ftp.transfer import Download, Transfer
 from recpipe.addresses import plain_address
@@ -25,16 +24,6 @@ class TransferCommands(Commands):
         last_active: monotonic seconds of the last command or end of a transfer.
     """
 
-    # pyftpdlib's own, which has no types.
-    data_channel: Any
-    socket: Any
-    remote_ip: str
-    _closed: bool
-    _prot: bool
-    _restart_position: int
-    _dtp_acceptor: Any
-    _dtp_connector: Any
-
     def __init__(self, conn: socket.socket, listener: Listener, services: Services) -> None:
         self.services = services
         self.last_active = time.monotonic()
@@ -45,17 +34,12 @@ class TransferCommands(Commands):
         before = self.private
         super().ftp_PROT(line)
         if self.private is not before:
-            self._shutdown_connecting_dtp()  # it was made under other rules
+            self.stop_connecting()  # it was made under other rules
             if self.data_channel is not None and not self.data_channel.transfer_in_progress():
                 self.data_channel.close()
 
-    @property
-    def private(self) -> bool:
-        """Whether data connections speak TLS."""
-        return bool(self._prot)
-
     async def ftp_RETR(self, path: str) -> None:
-        start, self._restart_position = self._restart_position, 0
+        start, self.restart_position = self.restart_position, 0
         if not self.ready_for_data():
             return
         tree, opened = self.tree, None
@@ -63,7 +47,7 @@ class TransferCommands(Commands):
         if gauge.is_quick:
             with gauge:
                 opened = tree.open_at_once(path, start)
-        download = Download(*opened) if opened else await Aside(lambda: Download(*tree.open(path, start)))
+        download = Download(*opened) if opened else await in_worker(lambda: Download(*tree.open(path, start)))
         self.begin_transfer(download, "RETR")
 
     def ftp_REST(self, line: str) -> None:
@@ -71,12 +55,12 @@ class TransferCommands(Commands):
         if not (line.isascii() and line.isdigit() and len(line) < 20):
             self.respond("501 REST needs a number of bytes.")
             return
-        self._restart_position = int(line)
-        self.respond(f"350 The next transfer starts at byte {self._restart_position}.")
+        self.restart_position = int(line)
+        self.respond(f"350 The next transfer starts at byte {self.restart_position}.")
 
     def ftp_ABOR(self, line: str) -> None:
         if self.drop_awaited():
-            self._restart_position = 0
+            self.restart_position = 0
         super().ftp_ABOR(line)
 
     def ftp_QUIT(self, line: str) -> None:
@@ -111,30 +95,23 @@ class TransferCommands(Commands):
         self.services.loop.workers.run(moving.close)
         return True
 
-    @property
-    def awaits_data_connection(self) -> bool:
-        acceptor, connector = self._dtp_acceptor, self._dtp_connector
-        return (acceptor is not None and not acceptor._closed) or (connector is not None and not connector._closed)
-
-    def _on_dtp_connection(self) -> None:
-        self._dtp_connector = None  # its socket is the data channel's now
-        super()._on_dtp_connection()
+    def data_connected(self) -> None:
+        super().data_connected()
         if self._awaited is not None:
             awaited, self._awaited = self._awaited, None
             self.data_channel.begin(*awaited)
 
     def data_closed(self) -> None:
-        """Go on without the data connection: it was closed."""
-        self._on_dtp_close()
+        super().data_closed()
         self.last_active = time.monotonic()
 
     def flush_account(self) -> None:
         self.drop_awaited()
         super().flush_account()
 
-    def _shutdown_connecting_dtp(self) -> None:
+    def stop_connecting(self) -> None:
         self.drop_awaited()
-        super()._shutdown_connecting_dtp()
+        super().stop_connecting()
 
     def _make_way(self) -> None:
         """Before another data connection is made: end what there is, and say so."""
@@ -143,21 +120,19 @@ class TransferCommands(Commands):
         elif self.drop_awaited():
             self.respond("426 The transfer was ended: you asked for another data connection.")
 
-    def _make_epasv(self, extmode: bool = False) -> None:
-        if not extmode and ":" in plain_address(self.socket.getsockname()[0]):
+    def open_passive(self, *, extended: bool) -> None:
+        if not extended and ":" in plain_address(self.socket.getsockname()[0]):
             self.respond("425 PASV speaks IPv4 only. Send EPSV.")
             return
         self._make_way()
-        super()._make_epasv(extmode)
-        if self._dtp_acceptor is not None and self._dtp_acceptor._closed:
-            self._dtp_acceptor = None
+        super().open_passive(extended=extended)
 
-    def _make_eport(self, ip: str, port: int) -> None:
+    def open_active(self, ip: str, port: int) -> None:
         wanted, peer = plain_address(ip), plain_address(self.remote_ip)
         if wanted == peer:
             ip = self.remote_ip if ":" in peer else peer  # an IPv6 address may need its zone
         self._make_way()
-        super()._make_eport(ip, port)
+        super().open_active(ip, port)
 
     def peer_is_gone(self) -> bool:
         """Whether the client's side of the control connection is closed, as when the client was killed. Thread-safe."""

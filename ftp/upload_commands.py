@@ -9,7 +9,7 @@ from functools import partial
 
 from ftp import listing
 from ftp.listener import Listener
-from ftp.loop import Aside
+from ftp.loop import in_worker
 from ftp.replies import one_line
 from ftp.services import Services
 from ftp.transfer import Upload
@@ -27,8 +27,6 @@ class UploadCommands(TransferCommands):
     Attributes:
         principal: who is logged in.
     """
-
-    _rnfr: str | None
 
     def __init__(self, conn: socket.socket, listener: Listener, services: Services) -> None:
         self.principal: Principal | None = None
@@ -51,8 +49,8 @@ class UploadCommands(TransferCommands):
 
     async def ftp_STOR(self, path: str) -> None:
         expected_bytes, self._announced_bytes = self._announced_bytes, None
-        if self._restart_position:
-            self._restart_position = 0
+        if self.restart_position:
+            self.restart_position = 0
             self.respond(_FROM_THE_BEGINNING)
             return
         if not self.ready_for_data():
@@ -61,7 +59,7 @@ class UploadCommands(TransferCommands):
         # Of now: by the end of the upload somebody else may have logged in.
         box, arrived = self.box, partial(self.services.uploads.note_upload, self.principal)
         try:
-            upload = await Aside(lambda: Upload(box.store(path, arrived), expected_bytes, self.peer_is_gone))
+            upload = await in_worker(lambda: Upload(box.store(path, arrived), expected_bytes, self.peer_is_gone))
         except RecpipeError as error:
             self.note_refusal(error)
             raise
@@ -85,25 +83,25 @@ class UploadCommands(TransferCommands):
             return
         size_bytes = int(size[:20])
         self._announced_bytes = None
-        await Aside(lambda: self.box.require_room(size_bytes))
+        await in_worker(lambda: self.box.require_room(size_bytes))
         self._announced_bytes = size_bytes or None
         self.respond("200 There is room.")
 
     async def ftp_RNFR(self, path: str) -> None:
-        self._rnfr = None
+        self.rename_from = None
         self.box.require_own(path)
-        self._rnfr = path
+        self.rename_from = path
         self.respond("350 Send RNTO with the new name.")
 
     async def ftp_RNTO(self, path: str) -> None:
-        source, self._rnfr = self._rnfr, None
+        source, self.rename_from = self.rename_from, None
         if source is None:
             self.respond("503 Send RNFR first.")
             return
         assert self.principal is not None, "only who is logged in"
         box, arrived = self.box, partial(self.services.uploads.note_upload, self.principal)
         try:
-            await Aside(lambda: box.rename(source, path, arrived))
+            await in_worker(lambda: box.rename(source, path, arrived))
         except RecpipeError as error:
             self.note_refusal(error)
             raise
@@ -111,7 +109,7 @@ class UploadCommands(TransferCommands):
 
     async def ftp_DELE(self, path: str) -> None:
         box = self.box
-        await Aside(lambda: box.delete(path))
+        await in_worker(lambda: box.delete(path))
         self.respond("250 Deleted.")
 
     async def ftp_MKD(self, path: str) -> None:

@@ -37,7 +37,7 @@ HOMES = {
     "phonenumbers": ("recpipe/numbers",),
     "prometheus_client": ("recpipe/metrics", "recpipe/web/"),
     "pwdlib": ("recpipe/access/",),
-    "pyftpdlib": ("ftp/",),
+    "pyftpdlib": ("ftp/pyftpdlib_seam",),
     "rich": ("recpipe/cli/",),
     "segno": ("recpipe/web/",),
     "soundfile": ("recpipe/audio/",),
