@@ -312,6 +312,13 @@ class TooManySignIns(AccessError):
         self.retry_after_seconds = 5
 
 
+class SecondFactorRequired(AccessError):
+    """Somebody signed in with the password alone where the operator wants a second factor of everybody."""
+
+    def __init__(self) -> None:
+        super().__init__("This portal wants two-factor sign-in of everybody. Set it up under My Account first.")
+
+
 class Forbidden(AccessError):
     """Known, but not allowed to do this."""
 

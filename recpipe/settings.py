@@ -197,6 +197,9 @@ class Settings(BaseSettings):
     http_answer_seconds: float = Field(
         120.0, gt=0, description="an answer of which a client takes less than 1 KiB within this is broken off"
     )
+    http_second_factor: Literal["offered", "required"] = Field(
+        "offered", description="required: people without two-factor sign-in get no further than setting it up"
+    )
     trusted_proxies: tuple[str, ...] = Field((), description="addresses whose X-Forwarded-For is believed")
 
     ftp_listen: str = Field("127.0.0.1:2121", description="address:port of FTP and explicit FTPS")

@@ -97,6 +97,7 @@ def open_parts(
         trail, passwords = AuditTrail(catalogue, clock), Passwords() if passwords is None else passwords
         at_rest = AtRest(lambda: recovery_notes.recovery_key(settings))
         totp_secrets = TotpSecrets(at_rest)
+        two_factors = settings.http_second_factor == "required"
         mailer, outbox = Mailer.of(settings), Outbox()
         notices = Notices(mailer, outbox, portal_address(settings), clock)
         accounts = Accounts(catalogue, clock, passwords, trail, notices, totp_secrets)
@@ -107,7 +108,7 @@ def open_parts(
                 catalogue=catalogue,
                 store=store,
                 trail=trail,
-                access=Access(catalogue, clock, passwords, trail, totp_secrets),
+                access=Access(catalogue, clock, passwords, trail, totp_secrets, two_factors=two_factors),
                 reader=reader,
                 disposal=RecordingDeletion(catalogue, store, reader, clock),
                 keyring=Keyring(catalogue, clock, trail),

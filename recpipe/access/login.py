@@ -64,6 +64,8 @@ class Access:
         passwords: Passwords,
         trail: AuditTrail,
         totp_secrets: TotpSecrets,
+        *,
+        two_factors: bool,
     ) -> None:
         self._catalogue = catalogue
         self._totp_secrets = totp_secrets
@@ -75,7 +77,7 @@ class Access:
         self._tidied = SeenRecently(600)
         self._tokens: ExpiringCache[Principal] = ExpiringCache(clock, REVOKED_WITHIN_SECONDS)
         self._valid: ExpiringCache[bool] = ExpiringCache(clock, REVOKED_WITHIN_SECONDS)
-        self.sessions = Sessions(catalogue, clock)
+        self.sessions = Sessions(catalogue, clock, two_factors=two_factors)
 
     # --- people -------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from recpipe.access.expiring import SeenRecently
 from recpipe.access.principal import Kind, Principal
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
-from recpipe.errors import CredentialsRejected, NotFound
+from recpipe.errors import CredentialsRejected, NotFound, SecondFactorRequired
 from recpipe.model import UserStatus, WebSession
 from recpipe.times import Clock
 
@@ -22,11 +22,16 @@ LONGEST_USER_AGENT = 300  # characters
 
 
 class Sessions:
-    """The sessions of the dashboard. Thread-safe."""
+    """The sessions of the dashboard. Thread-safe.
 
-    def __init__(self, catalogue: Catalogue, clock: Clock) -> None:
+    Args:
+        two_factors: a session of somebody without a second factor opens nothing but where one is set up.
+    """
+
+    def __init__(self, catalogue: Catalogue, clock: Clock, *, two_factors: bool) -> None:
         self._catalogue = catalogue
         self._clock = clock
+        self._two_factors = two_factors
         self._tidied = SeenRecently(3600)
 
     def start(self, principal: Principal, address: str, user_agent: str) -> str:
@@ -52,10 +57,14 @@ class Sessions:
                 work.sessions.prune(now)
         return secret
 
-    def open(self, secret: str, address: str) -> Principal:
+    def open(self, secret: str, address: str, *, enrolling: bool = False) -> Principal:
         """The principal of a session; its role and grants are those of this moment.
 
+        Args:
+            enrolling: it is opened to set up a second factor, or to be ended.
+
         Raises:
+            SecondFactorRequired: there has to be one, and there is none.
             CredentialsRejected: there is no such session, it ended, was idle for 30 minutes or is 12 hours old, or
                 its user is not active.
         """
@@ -70,6 +79,8 @@ class Sessions:
         over = session.revoked_at is not None or session.expires_at <= now or session.last_seen_at + IDLE <= now
         if over or user.status is not UserStatus.ACTIVE:
             raise CredentialsRejected
+        if self._two_factors and not (enrolling or user.totp_secret):
+            raise SecondFactorRequired
         if now - session.last_seen_at >= SEEN_EVERY:
             with self._catalogue.begin() as work:
                 work.sessions.touch(session.id, now, address)

@@ -99,6 +99,7 @@ _TABLE: tuple[tuple[type[Exception], int, str, str], ...] = (
     (TooManyStreams, 429, "too-many-streams", "Too many downloads at once"),
     (ServerBusy, 503, "busy", "Too many downloads at once"),
     (errors.TooManySignIns, 503, "too-many-sign-ins", "Too many sign-ins at once"),
+    (errors.SecondFactorRequired, 403, "second-factor-required", "Two-factor sign-in is needed"),
     (errors.Forbidden, 403, "forbidden", "Not allowed"),
     (Misdirected, 421, "misdirected", "Not a name of this server"),
     (Ambiguous, 400, "bad-request", "Not understood"),

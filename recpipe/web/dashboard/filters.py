@@ -26,6 +26,7 @@ NOTES: Mapping[str, str] = {
     "email-kept": "The address that counts stays as it is.",
     "email-confirmed": "The address is confirmed: letters go there from now on.",
     "token-ended": "The token was ended. Programs that used it are refused.",
+    "second-factor-required": "This portal wants two-factor sign-in of everybody. Set it up here to go on.",
     "second-factor-off": "Two-factor sign-in is off.",
     "session-ended": "The session was ended.",
     "sessions-ended": "All other sessions were ended.",

@@ -49,6 +49,10 @@ _HEADERS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
 SIGN_IN = "/sign-in"
+# Where somebody gets who has to set up a second factor first.
+_WITHOUT_SECOND_FACTOR = frozenset(
+    {"/", SIGN_IN, "/sign-out", "/account", "/account/second-factor", "/account/second-factor/confirm"}
+)
 MOST_COUNTED = 50  # services whose pending changes are counted for the menu of every page
 
 
@@ -192,6 +196,8 @@ def error_page(request: Request, problem: Problem) -> Response:
         back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         wanted = f"?next={quote(back, safe='')}" if request.method == "GET" and back != "/" else ""
         return redirect(f"{SIGN_IN}{wanted}")
+    if problem.kind == "second-factor-required" and request.method == "GET" and not fragment:
+        return redirect("/account?done=second-factor-required")
     try:
         viewer = viewer_of(request)
     except Exception:  # whatever is wrong is being told already
@@ -215,12 +221,14 @@ def viewer_of(request: Request) -> Viewer:
 
     Raises:
         CredentialsRejected: nobody.
+        SecondFactorRequired: somebody who has to set one up first.
     """
     portal: Portal = request.app.state.portal
     secret = request.cookies.get(cookie_name(request, SESSION_COOKIE))
     if not secret:
         raise CredentialsRejected
-    principal = portal.parts.access.sessions.open(secret, address_of(request.scope))
+    enrolling = request.url.path in _WITHOUT_SECOND_FACTOR
+    principal = portal.parts.access.sessions.open(secret, address_of(request.scope), enrolling=enrolling)
     request.state.actor = principal.name
     with portal.parts.catalogue.read() as work:
         user = work.users.get(principal.id)

@@ -257,7 +257,7 @@ def _let_in(portal: Portal, request: Request, principal: Principal, wanted: str)
     """A session of its own for every sign-in: one that somebody planted before is worth nothing."""
     if old := request.cookies.get(cookie_name(request, SESSION_COOKIE)):
         with contextlib.suppress(CredentialsRejected):
-            portal.parts.access.sessions.end(portal.parts.access.sessions.open(old, principal.address))
+            portal.parts.access.sessions.end(portal.parts.access.sessions.open(old, principal.address, enrolling=True))
     agent = request.headers.get("user-agent", "")
     secret = portal.parts.access.sessions.start(principal, principal.address, agent)
     devices = portal.parts.access.trust(principal, _devices(request))

@@ -48,7 +48,7 @@ def ticket(access: Access, name: str = "ann") -> str:
 
 def with_another_key(world: World) -> Access:
     secrets = TotpSecrets(AtRest(lambda: b"k" * 32))
-    return Access(world.catalogue, world.clock, world.passwords, world.trail, secrets)
+    return Access(world.catalogue, world.clock, world.passwords, world.trail, secrets, two_factors=False)
 
 
 def test_the_database_holds_no_secret_that_makes_codes(any_world: World) -> None:
