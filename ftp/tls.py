@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import ipaddress
-import os
-import secrets
 import socket
 from collections import deque
 from datetime import UTC, datetime, timedelta
@@ -19,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 
-from recpipe import log
+from recpipe import durable, log
 from recpipe.errors import SettingsInvalid
 from recpipe.settings import Settings
 
@@ -143,13 +141,13 @@ def _make_pair(certificate: Path, key: Path, names: list[str]) -> None:
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .sign(private, hashes.SHA256())
     )
-    _write(
+    durable.replace(
         key,
         private.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         ),
     )
-    _write(certificate, made.public_bytes(serialization.Encoding.PEM))
+    durable.replace(certificate, made.public_bytes(serialization.Encoding.PEM))
 
 
 def _names(settings: Settings) -> list[str]:
@@ -162,20 +160,6 @@ def _general(name: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
         return x509.DNSName(name)
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(fd, "wb") as out:
-            out.write(content)
-            out.flush()
-            os.fsync(out.fileno())
-        temporary.replace(path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
 
 
 def why(error: Exception) -> str:

@@ -7,7 +7,6 @@ nothing, and they go when the object goes. Not kept are the waveform, and what a
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from collections.abc import Iterable
 from contextlib import suppress
@@ -18,6 +17,7 @@ from typing import Any
 
 from keys import note
 from keys.errors import NoteUnreadable
+from recpipe import durable
 from recpipe.errors import SettingsInvalid
 from recpipe.model import AudioFacts, CallFacts, Container, Direction, Envelope, Recording
 from recpipe.settings import Settings
@@ -44,21 +44,7 @@ def recovery_key(settings: Settings) -> bytes:
     path = settings.data_dir / KEY_FILE
     with suppress(FileNotFoundError):
         return _key(path.read_text("ascii", "replace"), str(path))
-    aside = path.with_name(f".{KEY_FILE}.{os.getpid()}")
-    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, note.new_key().hex().encode() + b"\n")
-        os.fsync(fd)
-        with suppress(FileExistsError):  # another process was quicker; its key is the one
-            os.link(aside, path)
-    finally:
-        os.close(fd)
-        aside.unlink()
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    durable.create(path, note.new_key().hex().encode() + b"\n")  # or another process was quicker: its key is the one
     return _key(path.read_text("ascii", "replace"), str(path))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import threading
@@ -12,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from recpipe import durable
 from recpipe.access.principal import Action, Principal
 from recpipe.errors import InputInvalid, StoreError
 from recpipe.model import DayEntry, Recording, RecordingQuery
@@ -21,7 +21,6 @@ SUMS = "SHA256SUMS"
 MOST_AT_ONCE = 8
 _PIECE_BYTES = 1 << 20
 # What file systems without hard links answer, such as those of USB sticks.
-_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _PAGE = 1000
 
 
@@ -143,7 +142,7 @@ def _give_name(partial: Path, target: Path) -> None:
     try:
         os.link(partial, target)  # never replaces what is there, unlike a rename
     except OSError as error:
-        if error.errno not in _NO_LINKS:
+        if error.errno not in durable.NO_LINKS:
             raise
         if target.exists():
             raise InputInvalid(
@@ -184,6 +183,5 @@ class _Sums:
     def write(self) -> None:
         if not self._lines:
             return
-        partial = self._file.with_name(f".{SUMS}.partial")
-        partial.write_text("".join(self._lines[path] for path in sorted(self._lines)), "utf-8", "surrogateescape")
-        partial.replace(self._file)
+        lines = "".join(self._lines[path] for path in sorted(self._lines))
+        durable.replace(self._file, lines.encode("utf-8", "surrogateescape"))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from recpipe import durable
 from recpipe.catalogue.walk import Key
 from recpipe.errors import SettingsInvalid
 from recpipe.model import StoredObject
@@ -38,11 +38,7 @@ def save(data_dir: Path, place: Place) -> None:
             [one.key, one.size_bytes, one.modified_at and one.modified_at.isoformat()] for one in place.orphans
         ],
     }
-    aside = data_dir / f".{FILE}"
-    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "w") as out:
-        json.dump(kept, out)
-    aside.replace(data_dir / FILE)
+    durable.replace(data_dir / FILE, json.dumps(kept).encode())
 
 
 def load(data_dir: Path) -> Place | None:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from recpipe.durable import sync_folder
 from recpipe.errors import SourceChanged
 from recpipe.model import FileIdentity
 from recpipe.pinned import path_to
@@ -214,15 +215,3 @@ def _has_openat2() -> bool:
         os.close(top)
         _openat2 = handle >= 0
     return _openat2
-
-
-def sync_folder(folder: Path) -> None:
-    """fsync a folder, so that names made in it survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EACCES):  # some network file systems have none
-            raise
-    finally:
-        os.close(handle)

@@ -13,10 +13,10 @@ import threading
 import weakref
 from pathlib import Path
 
+from recpipe.durable import make_folders, sync_folder
 from recpipe.errors import SpoolRefused
 from recpipe.pinned import path_to
-from recpipe.spool import safe_move, whole
-from recpipe.spool.beneath import sync_folder
+from recpipe.spool import whole
 
 FOLDERS = ("quarantine", "incoming", "scratch", "removing", "aside", whole.FOLDER)
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -74,7 +74,7 @@ class ControlFolder:
 
     def _open(self) -> None:
         try:
-            safe_move.make_folders(self.path.parent)
+            make_folders(self.path.parent)
             handle = _own(self.path, None, self.path)
         except OSError as error:
             raise _unusable(self.path, error) from error

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from recpipe import log as logs
 from recpipe import settings
+from recpipe.durable import make_folders
 from recpipe.errors import SourceChanged, SpoolRefused
 from recpipe.model import FileIdentity, Settled
 from recpipe.spool import orphans, safe_move, whole
@@ -190,7 +191,7 @@ class SpoolFolder:
         if self._spool.after == "archive":
             assert self._spool.archive is not None  # settings saw to it
             archive = self._spool.archive.absolute()
-            safe_move.make_folders(archive)
+            make_folders(archive)
             with Beneath(archive).parent(str(relative), make_mode=0o755) as wanted:
                 self._archive(path, expected, wanted)
         else:

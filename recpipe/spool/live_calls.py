@@ -23,10 +23,11 @@ from itertools import islice
 from pathlib import Path
 
 from recpipe import log as logs
+from recpipe.durable import sync_folder
 from recpipe.model import CallFacts
 from recpipe.settings import Spool
 from recpipe.spool import rtpengine_meta, rtpengine_names
-from recpipe.spool.beneath import Beneath, sync_folder
+from recpipe.spool.beneath import Beneath
 
 _log = logs.get(__name__)
 

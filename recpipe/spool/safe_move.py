@@ -15,11 +15,11 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
+from recpipe.durable import NO_LINKS, make_folders, sync_folder
 from recpipe.errors import SourceChanged
-from recpipe.spool.beneath import Beneath, sync_folder
+from recpipe.spool.beneath import Beneath
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
-_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -73,7 +73,7 @@ def transfer(source: Path, expected: Expected, target: Path, claims: Path) -> No
     except OSError as error:
         if error.errno == errno.EXDEV:
             _copy(source, target)
-        elif error.errno in _NO_LINKS:
+        elif error.errno in NO_LINKS:
             _rename_without_links(source, expected, target)
             return
         else:
@@ -143,7 +143,7 @@ def put_back(claim: Path, original: Path) -> Path:
         except FileExistsError:
             continue
         except OSError as error:
-            if error.errno not in _NO_LINKS:
+            if error.errno not in NO_LINKS:
                 raise
             _rename_to_free(claim, target)
             return target
@@ -166,16 +166,6 @@ def variants(path: Path) -> Iterator[Path]:
 def before_variant(path: Path) -> Path:
     """What `variants` made this path of; itself where it is none."""
     return path.with_name(re.sub(r"~[0-9]+(?=\.[^.]*$)", "", path.name))
-
-
-def make_folders(folder: Path, mode: int = 0o755) -> None:
-    """Like `mkdir -p`, and what was made survives a power cut."""
-    if folder.is_dir():
-        return
-    make_folders(folder.parent, mode)
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode)
-    sync_folder(folder.parent)
 
 
 def same_bytes(one: Path, other: Path) -> bool:
@@ -225,7 +215,7 @@ def _copy(source: Path, target: Path) -> None:
         try:
             os.link(temporary, target)
         except OSError as error:
-            if error.errno not in _NO_LINKS:
+            if error.errno not in NO_LINKS:
                 raise
             _rename_to_free(temporary, target)
     finally:

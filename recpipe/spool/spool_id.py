@@ -9,9 +9,9 @@ import secrets
 import socket
 from pathlib import Path
 
+from recpipe import durable
 from recpipe.errors import SpoolRefused
 from recpipe.spool import safe_move
-from recpipe.spool.beneath import sync_folder
 
 
 class SpoolId:
@@ -45,7 +45,8 @@ class SpoolId:
             return self._id
         try:
             if not path.exists():
-                _write(path, self._id or (self._derived() if after_crash else secrets.token_hex(4)))
+                spool_id = self._id or (self._derived() if after_crash else secrets.token_hex(4))
+                durable.create(path, spool_id.encode() + b"\n")
         except OSError as error:
             if error.errno not in safe_move.NO_ROOM:
                 raise
@@ -59,21 +60,3 @@ class SpoolId:
 
     def _derived(self) -> str:
         return hashlib.sha256(f"{socket.gethostname()}\0{os.path.realpath(self._root)}".encode()).hexdigest()[:8]
-
-
-def _write(path: Path, spool_id: str) -> None:
-    temporary = path.with_name(f"id-{secrets.token_hex(4)}")
-    try:
-        with temporary.open("x") as out:
-            out.write(spool_id + "\n")
-            out.flush()
-            os.fsync(out.fileno())
-        try:
-            os.link(temporary, path)  # whoever comes first wins
-        except FileExistsError:
-            return
-        except OSError:
-            temporary.rename(path)
-        sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from recpipe.durable import sync_folder
 from recpipe.errors import ObjectDamaged, ObjectExists, ObjectMissing, StoreError, StoreRejected, StoreUnavailable
 from recpipe.model import Readable, StoredObject
 from recpipe.store.base import Note
@@ -148,7 +149,7 @@ class DirectoryStore:
                 return  # the start of other keys, not an object
             else:
                 # Without it a power cut could bring back what was deleted for good reason.
-                _sync_folder(path.parent)
+                sync_folder(path.parent, required=True)
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         check_prefix(prefix)
@@ -216,7 +217,7 @@ class DirectoryStore:
         A folder seen here may have been made by another thread, or by a process that died, before its own name was
         forced to disk; only a folder whose whole path this process has forced is taken on trust.
         """
-        _sync_folder(folder)
+        sync_folder(folder, required=True)
         with self._durable_lock:
             known = folder in self._durable
         if known:
@@ -224,7 +225,7 @@ class DirectoryStore:
         for above in folder.parents:
             if not above.is_relative_to(self._root):
                 break
-            _sync_folder(above)
+            sync_folder(above, required=True)
         with self._durable_lock:
             if len(self._durable) >= 50_000:  # bounds the memory; forgetting costs a few more fsyncs
                 self._durable.clear()
@@ -374,14 +375,6 @@ def _make_folders(folder: Path) -> None:
         missing.pop()
     for path in reversed(missing):
         path.mkdir(mode=0o700, exist_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 @contextmanager

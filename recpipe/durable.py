@@ -1,0 +1,83 @@
+"""Small files and folders that survive a power cut: written aside, forced to disk, then named.
+
+Source: rename(2), link(2); fsync(2): a name is durable only when its folder was forced to disk too.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
+_NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES)  # of some network file systems
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file (0600) in place of the one that may be there: at any moment one of them is there, whole."""
+    with _aside(path, content) as aside:
+        aside.replace(path)
+    sync_folder(path.parent)
+
+
+def create(path: Path, content: bytes) -> bool:
+    """Write a file (0600) that is not there yet: of several writers the first wins.
+
+    Returns:
+        Whether it was this one; where the file system knows no hard links, the last wins.
+    """
+    with _aside(path, content) as aside:
+        try:
+            os.link(aside, path)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            aside.rename(path)
+    sync_folder(path.parent)
+    return True
+
+
+def make_folders(folder: Path, mode: int = 0o755) -> None:
+    """Like `mkdir -p`, and what was made survives a power cut."""
+    if folder.is_dir():
+        return
+    make_folders(folder.parent, mode)
+    with suppress(FileExistsError):
+        folder.mkdir(mode)
+    sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path, *, required: bool = False) -> None:
+    """Force the names in a folder to disk.
+
+    Args:
+        required: raise the error of a file system that cannot do it.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if required or error.errno not in _NO_FOLDER_SYNC:
+            raise
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _aside(path: Path, content: bytes) -> Iterator[Path]:
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        yield aside
+    finally:
+        with suppress(FileNotFoundError):
+            aside.unlink()

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import errno
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from recpipe import durable
+
+
+def refusing(number: int) -> object:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return refuse
+
+
+def test_what_is_there_is_replaced_whole_and_read_by_its_owner_alone(tmp_path: Path) -> None:
+    for content in (b"one", b"another"):
+        durable.replace(tmp_path / "file", content)
+        assert (tmp_path / "file").read_bytes() == content
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+@pytest.mark.parametrize("write", [durable.replace, durable.create])
+def test_a_disk_that_does_not_take_it_leaves_what_was_there_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: object
+) -> None:
+    assert callable(write)
+    (tmp_path / "file").write_bytes(b"before")
+    monkeypatch.setattr(os, "fsync", refusing(errno.ENOSPC))
+    with pytest.raises(OSError, match="No space"):
+        write(tmp_path / "file", b"after")
+    assert (tmp_path / "file").read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+def test_of_several_writers_the_first_wins(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(lambda number: durable.create(path, b"%d" % number), range(8)))
+    assert won.count(True) == 1
+    assert path.read_bytes() == b"%d" % won.index(True)
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+def test_a_file_is_created_where_there_are_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "link", refusing(errno.EPERM))
+    assert durable.create(tmp_path / "file", b"content")
+    assert (tmp_path / "file").read_bytes() == b"content"
+
+
+def test_a_folder_that_cannot_be_forced_to_disk_is_told_to_those_who_must_know(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", refusing(errno.EINVAL))
+    durable.make_folders(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    with pytest.raises(OSError, match="Invalid"):
+        durable.sync_folder(tmp_path, required=True)
