@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime
 
 from ftp.listing import Entry
 from recpipe.errors import SpoolRefused
-from recpipe.spool.upload import Upload
+from recpipe.intake import IncomingFile
 
 _REMEMBERED = 1000  # files of each kind
 
@@ -25,7 +25,7 @@ class OverQuota(SpoolRefused):
 class Held:
     """A file that has no recording's name, or none yet: it lies aside, durable, and is thrown away in time."""
 
-    upload: Upload
+    upload: IncomingFile
     entry: Entry
     is_working: bool  # its name says that it shall get another
     until: float  # monotonic seconds

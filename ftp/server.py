@@ -21,11 +21,11 @@ from ftp.session import Session
 from ftp.transfer import LatencyGauge
 from ftp.upload_accounts import UploadAccounts
 from recpipe import log, metrics
-from recpipe.access.audit import AuditTrail
 from recpipe.access.login import Access
 from recpipe.access.principal import Principal
 from recpipe.addresses import plain_address
 from recpipe.errors import CatalogueUnavailable
+from recpipe.intake import Intake
 from recpipe.recordings.reader import Reader
 from recpipe.settings import Settings
 
@@ -52,8 +52,8 @@ class FtpGateway:
     """Serves tenants' recordings over FTP, and takes what media servers send into spools. Thread-safe.
 
     Args:
-        settings: all the ftp_* settings, and the spools.
-        trail: where uploads are recorded.
+        settings: all the ftp_* settings.
+        intake: where uploads go.
 
     Attributes:
         services: what its sessions share; from the start on.
@@ -62,11 +62,11 @@ class FtpGateway:
 
     services: Services
 
-    def __init__(self, settings: Settings, access: Access, reader: Reader, trail: AuditTrail) -> None:
+    def __init__(self, settings: Settings, access: Access, reader: Reader, intake: Intake) -> None:
         self._settings = settings
         self._access = access
         self._reader = reader
-        self._uploads = UploadAccounts(settings, reader, trail)
+        self._uploads = UploadAccounts(settings, intake)
         self.census: Census[Session] = Census(settings, self._uploads.forget_received)
         self._listeners: list[Listener] = []
         self._plain: Listener | None = None

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime
+from functools import partial
 
 from ftp.account_uploads import AccountUploads
 from ftp.replies import reason_of
-from ftp.uploads import DropBox, UploadTarget
+from ftp.uploads import DropBox
 from recpipe import log, metrics
-from recpipe.access.audit import AuditTrail, event
 from recpipe.access.expiring import SeenRecently
 from recpipe.access.principal import Principal
-from recpipe.errors import RecpipeError
-from recpipe.recordings.reader import Reader
+from recpipe.errors import NotFound, RecpipeError
+from recpipe.intake import Intake
 from recpipe.settings import Settings
 
 _log = log.get(__name__)
@@ -25,15 +25,13 @@ class UploadAccounts:
     """Opens upload sessions and records what they sent. Thread-safe.
 
     Args:
-        settings: the spools and limits of uploads.
-        trail: where uploads are recorded.
+        settings: the limits of uploads.
+        intake: where they go.
     """
 
-    def __init__(self, settings: Settings, reader: Reader, trail: AuditTrail) -> None:
+    def __init__(self, settings: Settings, intake: Intake) -> None:
         self._settings = settings
-        self._reader = reader
-        self._trail = trail
-        self._targets = {spool.label: UploadTarget.of(spool) for spool in settings.spool}
+        self._intake = intake
         self._lock = threading.Lock()
         self._sent: dict[str, AccountUploads] = {}
         self._said_lately = SeenRecently(_REFUSALS_SAID_SECONDS)
@@ -42,36 +40,27 @@ class UploadAccounts:
         """Open the place where a media server's files go.
 
         Raises:
-            Forbidden: the spool belongs to another tenant.
-            RecpipeError: there is no such spool here.
+            RecpipeError: there is no such spool here, or it is not its tenant's.
         """
         label = next(iter(principal.spools))
-        target = self._targets.get(label)
-        if target is None or not principal.may_upload(label):
-            _log.error("upload account without a spool", account=principal.name, spool=label)
-            raise RecpipeError(f"There is no spool {label} on this server.")
-        tenant = next((self._reader.tenant(principal, each) for each in principal.grants), None)
+        try:
+            place = self._intake.destination(principal, label)
+        except NotFound:
+            _log.error(
+                "upload account without a spool",
+                account=principal.name,
+                spool=label,
+                advice="name a spool of this machine that is its tenant's, or that tells tenants by folder",
+            )
+            raise RecpipeError(f"There is no spool {label} for this account on this server.") from None
         settings = self._settings
         with self._lock:
             account = self._sent.setdefault(
                 principal.id, AccountUploads(principal.name, settings.ftp_upload_daily_bytes)
             )
-        return DropBox(
-            target,
-            target.prefix_for(tenant),
-            account,
-            settings.ftp_upload_max_bytes,
-            settings.upload_reserve_bytes,
-        )
-
-    def note_upload(self, principal: Principal, size_bytes: int) -> None:
-        """Record that a media server sent a file; an empty one counts as refused."""
-        if not size_bytes:
-            self._note_refused(principal.name, "empty")
-        tenant_id = next(iter(principal.grants), None)
-        spool = next(iter(principal.spools))
-        now = datetime.now(UTC)
-        self._trail.record(event(principal, "upload", now, tenant_id=tenant_id, spool=spool, bytes=size_bytes))
+        # An empty file counts as refused: it is a fault of somebody's.
+        note_empty = partial(self._note_refused, principal.name, "empty")
+        return DropBox(place, account, settings.ftp_upload_max_bytes, note_empty)
 
     def note_refusal(self, principal: Principal, error: BaseException) -> None:
         """Count and log that a file was not taken."""

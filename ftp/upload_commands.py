@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import socket
 from datetime import UTC, datetime
-from functools import partial
 
 from ftp import listing
 from ftp.listener import Listener
@@ -55,11 +54,9 @@ class UploadCommands(TransferCommands):
             return
         if not self.ready_for_data():
             return
-        assert self.principal is not None, "only who is logged in"
-        # Of now: by the end of the upload somebody else may have logged in.
-        box, arrived = self.box, partial(self.services.uploads.note_upload, self.principal)
+        box = self.box
         try:
-            upload = await in_worker(lambda: Upload(box.store(path, arrived), expected_bytes, self.peer_is_gone))
+            upload = await in_worker(lambda: Upload(box.store(path), expected_bytes, self.peer_is_gone))
         except RecpipeError as error:
             self.note_refusal(error)
             raise
@@ -98,10 +95,9 @@ class UploadCommands(TransferCommands):
         if source is None:
             self.respond("503 Send RNFR first.")
             return
-        assert self.principal is not None, "only who is logged in"
-        box, arrived = self.box, partial(self.services.uploads.note_upload, self.principal)
+        box = self.box
         try:
-            await in_worker(lambda: box.rename(source, path, arrived))
+            await in_worker(lambda: box.rename(source, path))
         except RecpipeError as error:
             self.note_refusal(error)
             raise

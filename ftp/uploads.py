@@ -6,22 +6,15 @@ import mimetypes
 import posixpath
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import BinaryIO
 
 from ftp.account_uploads import AccountUploads, Held
 from ftp.listing import Entry
 from recpipe.errors import Forbidden, NotFound, RecpipeError, SpoolRefused
-from recpipe.model import Tenant
-from recpipe.settings import Spool
+from recpipe.intake import Destination, IncomingFile
 from recpipe.spool.files import Kind, kind_of, safe_text
-from recpipe.spool.folder import DEEPEST_FOLDERS, SpoolFolder
-from recpipe.spool.upload import Upload
-
-Arrived = Callable[[int], None]
-
-FROM_PATH, FROM_FACTS = "from-path", "from-facts"
+from recpipe.spool.folder import DEEPEST_FOLDERS
 
 # How long a file is held that has no recording's name: long enough for a client that comes again after a night.
 _WORKING_SECONDS = 24 * 3600.0
@@ -54,50 +47,23 @@ class TooLarge(SpoolRefused):
         super().__init__(f"A file may have at most {most_bytes} bytes here: nothing was kept.")
 
 
-@dataclass(frozen=True, slots=True)
-class UploadTarget:
-    """A spool that media servers may upload into."""
-
-    folder: SpoolFolder
-    tenant: str  # as the spool's setting: a tenant's name, "from-path" or "from-facts"
-
-    @classmethod
-    def of(cls, spool: Spool) -> UploadTarget:
-        return cls(SpoolFolder(spool), spool.tenant)
-
-    def prefix_for(self, tenant: Tenant | None) -> str:
-        """The folder of the spool that is the root of an account.
-
-        Args:
-            tenant: the account's; None for a media server that serves all tenants of the spool.
-
-        Raises:
-            Forbidden: a tenant's own media server would write other tenants' recordings here.
-        """
-        if tenant is None:
-            return ""
-        if self.tenant == FROM_PATH:
-            return tenant.name + "/"
-        if self.tenant in (tenant.name, *tenant.aliases):
-            return ""
-        raise Forbidden("upload into a spool that is not its own tenant's")
-
-
 class DropBox:
     """One upload session. Folders are whatever is named: they appear in the spool with the first file in them.
 
     A file whose name is a recording's or a sidecar's goes into the spool. Others are held aside for a while: under a
     working name, until they are renamed; tests of the account, until they are deleted.
+
+    Args:
+        note_empty: called for each file that came empty.
     """
 
     def __init__(
-        self, target: UploadTarget, prefix: str, account: AccountUploads, most_bytes: int, reserve_bytes: int
+        self, place: Destination, account: AccountUploads, most_bytes: int, note_empty: Callable[[], None]
     ) -> None:
         self.account = account
-        self._target = target
-        self._prefix = prefix
+        self._place = place
         self._most_bytes = most_bytes
-        self._reserve_bytes = reserve_bytes
+        self._note_empty = note_empty
         self._folders: set[str] = set()
 
     def stat(self, path: str) -> Entry:
@@ -133,7 +99,7 @@ class DropBox:
         if size_bytes > self._most_bytes:
             raise TooLarge(self._most_bytes)
         self.account.require_left(size_bytes)
-        self._target.folder.require_room(self._reserve_bytes, size_bytes)
+        self._place.require_room(size_bytes)
 
     def make_folder(self, path: str) -> None:
         """Raises:
@@ -152,11 +118,8 @@ class DropBox:
             raise SpoolRefused("This folder is not empty.")
         self._folders.discard(path)
 
-    def store(self, path: str, arrived: Arrived) -> Receiving:
+    def store(self, path: str) -> Receiving:
         """Begin a file.
-
-        Args:
-            arrived: called with its size once it is durable in the spool, or came empty.
 
         Raises:
             SpoolRefused: the name cannot be taken, or there is no room.
@@ -164,14 +127,14 @@ class DropBox:
         name = posixpath.basename(path)
         self.require_room(0)
         if _is_final(name):
-            return self._store_final(path, arrived)
+            return self._store_final(path)
         is_working = _is_working_name(name)
         not_a_test = SpoolRefused(
             f"{safe_text(name)} is no recording: its name must end in .wav, .mp3, .gsm or as other audio does."
         )
         if not is_working and _is_audio(name):
             raise not_a_test
-        upload = self._target.folder.hold_upload(self._reserve_bytes)
+        upload = self._place.hold()
 
         def hold(size_bytes: int) -> None:
             upload.keep()
@@ -183,19 +146,16 @@ class DropBox:
             return Receiving(upload, self.account, hold, self._most_bytes, TooLarge(self._most_bytes))
         return Receiving(upload, self.account, hold, _TEST_BYTES, not_a_test)
 
-    def _store_final(self, path: str, arrived: Arrived) -> Receiving:
-        upload = self._target.folder.accept_upload(self._below(path), self._reserve_bytes)
+    def _store_final(self, path: str) -> Receiving:
+        upload = self._place.begin(path.lstrip("/"))
 
         def finish(size_bytes: int) -> None:
-            if size_bytes:
-                upload.commit()
-            else:
-                upload.abort()
-            self._note(path, size_bytes, arrived)
+            upload.commit()
+            self._note(path, size_bytes)
 
         return Receiving(upload, self.account, finish, self._most_bytes, TooLarge(self._most_bytes))
 
-    def rename(self, path: str, to: str, arrived: Arrived) -> None:
+    def rename(self, path: str, to: str) -> None:
         """Give a file that is held its name.
 
         Raises:
@@ -210,16 +170,12 @@ class DropBox:
                 self.account.hold(to, held)
                 return
             if held.entry.size_bytes:
-                self._target.folder.name_upload(held.upload, self._below(to))
-                held.upload.check()
+                held.upload.name(to.lstrip("/"))
         except RecpipeError:
             self.account.hold(path, held)
             raise
-        if held.entry.size_bytes:
-            held.upload.commit(held.stated_at)
-        else:
-            held.upload.abort()
-        self._note(to, held.entry.size_bytes, arrived, held.stated_at)
+        held.upload.commit(held.stated_at)
+        self._note(to, held.entry.size_bytes, held.stated_at)
 
     def delete(self, path: str) -> None:
         """Throw away a file that is held.
@@ -244,12 +200,10 @@ class DropBox:
             raise NotFound("file")  # somebody else has just had it
         return held
 
-    def _note(self, path: str, size_bytes: int, arrived: Arrived, at: datetime | None = None) -> None:
+    def _note(self, path: str, size_bytes: int, at: datetime | None = None) -> None:
         self.account.note_received(path, Entry(posixpath.basename(path), size_bytes, at or datetime.now(UTC), perm=""))
-        arrived(size_bytes)
-
-    def _below(self, path: str) -> str:
-        return self._prefix + path.lstrip("/")
+        if not size_bytes:
+            self._note_empty()
 
 
 class Receiving:
@@ -263,7 +217,7 @@ class Receiving:
 
     def __init__(
         self,
-        upload: Upload,
+        upload: IncomingFile,
         account: AccountUploads,
         finish: Callable[[int], None],
         most_bytes: int,

@@ -60,7 +60,7 @@ class Intake:
                 raise missing
             own = self._own_tenant(by)
             tenant = own if spool.tenant == FROM_PATH else self._tenant_of(spool, by)
-            if (own and not tenant) or not by.may_upload(label, tenant.id if tenant else None):
+            if not by.may_upload(label, tenant.id if tenant else None):
                 raise missing
         except NotFound:
             self._trail.denied(by, Action.UPLOAD, missing, tenant_id=tenant.id if tenant else None, subject=label)

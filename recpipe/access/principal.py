@@ -126,7 +126,7 @@ class Principal:
                 server or whoever may do everything uploads there.
         """
         if self.kind is Kind.FTP:
-            return spool in self.spools and (not self.grants or tenant_id is None or tenant_id in self.grants)
+            return spool in self.spools and (not self.grants or tenant_id in self.grants)
         if self.spools and spool not in self.spools:
             return False
         return self.may(Action.UPLOAD, tenant_id)

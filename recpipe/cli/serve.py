@@ -113,7 +113,7 @@ def started(settings: Settings, roles: Sequence[RoleName], running: Running) -> 
             # The roof alone knows the gateway; a process without the role does not load it.
             from ftp.server import FtpGateway
 
-            gateway = FtpGateway(parts.settings, parts.access, parts.reader, trail=parts.trail)
+            gateway = FtpGateway(parts.settings, parts.access, parts.reader, intake=parts.intake)
             gateway.start()
             stack.callback(gateway.stop)
             running.ftp_address, running.ftps_address = gateway.address, gateway.tls_address

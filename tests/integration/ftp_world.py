@@ -103,7 +103,7 @@ def ftp_world(
             acme = work.tenants.add(api.tenant("acme"))
             globex = work.tenants.add(api.tenant("globex", "America/New_York"))
         made = api.World(parts, WebContext.of(parts), acme, globex)
-        gateway = FtpGateway(parts.settings, parts.access, parts.reader, trail=parts.trail)
+        gateway = FtpGateway(parts.settings, parts.access, parts.reader, intake=parts.intake)
         world = FtpWorld(gateway, made, spool)
         _fill(world, key_pair)
         gateway.start()

@@ -127,6 +127,7 @@ def test_an_uploader_writes_into_its_own_spool_alone() -> None:
     assert uploader.may_upload("berlin", OWN)
     assert not uploader.may_upload("munich", OWN)
     assert not uploader.may_upload("berlin", FOREIGN)
+    assert not uploader.may_upload("berlin")  # a spool of several tenants
     assert replace(uploader, grants={}).may_upload("berlin")  # the media server of all of them
     assert not _ftp(FtpAccountKind.READER).may_upload("berlin", OWN)
 
