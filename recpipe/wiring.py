@@ -25,6 +25,7 @@ from recpipe.intake import Intake
 from recpipe.mail import Mailer, Outbox, portal_address
 from recpipe.quarantine import QuarantineDecisions
 from recpipe.recordings.deletion import RecordingDeletion
+from recpipe.recordings.overview import Overview
 from recpipe.recordings.reader import Reader
 from recpipe.settings import Settings, Spool
 from recpipe.store.base import Store
@@ -45,6 +46,7 @@ class Parts:
     trail: AuditTrail
     access: Access
     reader: Reader
+    overview: Overview
     disposal: RecordingDeletion
     keyring: Keyring
     tenants: Tenants
@@ -110,6 +112,7 @@ def open_parts(
                 trail=trail,
                 access=Access(catalogue, clock, passwords, trail, totp_secrets, two_factors=two_factors),
                 reader=reader,
+                overview=Overview(catalogue, trail, reader),
                 disposal=RecordingDeletion(catalogue, store, reader, clock),
                 keyring=Keyring(catalogue, clock, trail),
                 tenants=Tenants(catalogue, clock, trail),

@@ -106,6 +106,19 @@ class Accounts:
             self._require(by, account, username)
         return account
 
+    def administrators_for(self, letter: str) -> Sequence[User]:
+        """The active administrators with an address who want this kind of letter."""
+        with self._catalogue.read() as work:
+            every = work.users.every()
+        return [
+            user
+            for user in every
+            if user.role is Role.ADMINISTRATOR
+            and user.status is UserStatus.ACTIVE
+            and user.email
+            and user.wants(letter)
+        ]
+
     # --- making and changing ------------------------------------------------------------------------------
 
     def create(

@@ -12,7 +12,7 @@ from recpipe.access.expiring import SeenRecently
 from recpipe.access.principal import Action, Principal
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.errors import Forbidden, NotFound
-from recpipe.model import AuditEvent, Outcome
+from recpipe.model import AuditEvent, AuditQuery, Outcome, Page
 from recpipe.times import Clock
 
 Detail = str | int | bool | None
@@ -23,6 +23,7 @@ _log = log.get(__name__)
 _GATHERING_SECONDS = 0.02
 _IDLE_SECONDS = 2.0
 
+_EVERY_EVENT = AuditQuery()
 LONGEST_SUBJECT = 64  # characters; an id that was asked for may be anything
 
 
@@ -157,6 +158,26 @@ class AuditTrail:
         if tenants is not None and not tenants:
             self.require(by, Action.AUDIT)
         return tenants
+
+    def list(
+        self,
+        by: Principal,
+        tenant_id: str | None = None,
+        query: AuditQuery = _EVERY_EVENT,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[AuditEvent]:
+        """Events of the log that `readable` gives, newest first.
+
+        Raises:
+            NotFound, Forbidden: as `readable`.
+            QueryInvalid: the cursor is not of this list.
+            SearchTooLong: it was stopped; narrowed, by date above all, it may be answered.
+        """
+        tenant_ids = self.readable(by, tenant_id)
+        with self._catalogue.read(limited=True) as work:
+            log = work.audit if tenant_ids is None else work.audit_of(tenant_ids)
+            return log.list(query, cursor, limit)
 
     def denied(
         self,

@@ -118,6 +118,13 @@ class Principal:
         inside = self.only is None or tenant_id in self.only
         return inside and (self.everything or tenant_id in self.grants)
 
+    @property
+    def known_tenants(self) -> frozenset[str] | None:
+        """The tenants that `knows` is true of; None means every tenant there is."""
+        if self.everything:
+            return self.only
+        return frozenset(t for t in self.grants if self.knows(t))
+
     def may_upload(self, spool: str, tenant_id: str | None = None) -> bool:
         """Whether it may put files into a spool.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -60,13 +60,17 @@ class Tenants(Repository):
         means = select(tenant_alias.c.tenant_id).where(tenant_alias.c.alias == _key(name))
         return self._one(tenant.c.id == means.scalar_subquery(), name)
 
-    def list(self) -> Sequence[Tenant]:
-        """Every tenant, by name."""
+    def list(self, tenant_ids: Collection[str] | None = None) -> Sequence[Tenant]:
+        """These tenants, by name; without ids every tenant. Ids of no tenant are passed over."""
+        named = select(tenant_alias).where(tenant_alias.c.position > 0).order_by(tenant_alias.c.position)
+        wanted = select(tenant).order_by(tenant.c.name)
+        if tenant_ids is not None:
+            ids = sorted(tenant_ids)
+            named, wanted = named.where(tenant_alias.c.tenant_id.in_(ids)), wanted.where(tenant.c.id.in_(ids))
         aliases: dict[str, list[str]] = {}
-        for row in self._connection.execute(select(tenant_alias).order_by(tenant_alias.c.position)):
-            if row.position > 0:
-                aliases.setdefault(row.tenant_id, []).append(row.alias)
-        rows = self._connection.execute(select(tenant).order_by(tenant.c.name))
+        for row in self._connection.execute(named):
+            aliases.setdefault(row.tenant_id, []).append(row.alias)
+        rows = self._connection.execute(wanted)
         return [_tenant_of(row, tuple(aliases.get(row.id, ()))) for row in rows]
 
     def update(self, changed: Tenant) -> Tenant:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection
 
+from recpipe.catalogue.across import AcrossTenants
 from recpipe.catalogue.ftp_accounts import FtpAccounts, FtpLogins
 from recpipe.catalogue.history import Audit, AuditOfAll, Changes
 from recpipe.catalogue.job_runs import JobRuns
@@ -121,6 +122,10 @@ class Work:
             QueryInvalid, TooManyMatches: as for `search`.
         """
         return Search(self._connection, tenant_ids).count(query, cap)
+
+    def across(self, tenant_ids: Collection[str] | None) -> AcrossTenants:
+        """Sums over these tenants, or over every tenant where they are None."""
+        return AcrossTenants(self._connection, tenant_ids)
 
     def audit_of(self, tenant_ids: Collection[str]) -> Audit:
         """The audit log of these tenants and of nobody else."""

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from recpipe.access.principal import Action, operator
+from recpipe.access.principal import operator
 from recpipe.cli import frame
 from recpipe.cli.frame import AsJson
 from recpipe.cli.words import moment, tenant_named
@@ -53,15 +53,12 @@ def list_(
 
     with frame.opened(context) as parts:
         owner = tenant_named(parts, tenant) if tenant else None
-        parts.trail.require(operator(), Action.AUDIT, owner.id if owner else None)
         zone = owner.timezone if owner else "UTC"
         query = AuditQuery(
             moment("--from", start, zone), moment("--to", end, zone, whole_day=True), actor, action, outcome, subject
         )
-        with parts.catalogue.read(limited=True) as work:
-            log = work.of(owner.id).audit if owner else work.audit
-            page = log.list(query, cursor or None, limit)
-            names = {t.id: t.name for t in work.tenants.list()}
+        page = parts.trail.list(operator(), owner.id if owner else None, query, cursor or None, limit)
+        names = parts.tenants.names({happened.tenant_id for happened in page.items if happened.tenant_id})
     if json:
         items = [AuditResponse.of(happened).model_dump(mode="json") for happened in page.items]
         frame.print_json({"items": items, "next": page.next_cursor})

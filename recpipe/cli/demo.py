@@ -267,10 +267,10 @@ def wait_for(parts: wiring.Parts, count: int) -> list[Recording]:
     Raises:
         RecpipeError: they were not in time.
     """
+    tenant = parts.reader.tenant_named(operator(), TENANT)
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < deadline:
-        with parts.catalogue.read() as work:
-            page = work.of(work.tenants.named(TENANT).id).recordings.search(RecordingQuery())
+        page = parts.reader.search(operator(), [tenant.id], RecordingQuery())
         if len(page.items) >= count:
             return list(page.items)
         time.sleep(0.1)

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from recpipe import times
+from recpipe.access.principal import operator
 from recpipe.errors import InputInvalid, NotFound
 
 if TYPE_CHECKING:
@@ -39,14 +40,10 @@ def tenant_named(parts: Parts, word: str) -> Tenant:
     Raises:
         NotFound: there is none; the message proposes near ones.
     """
-    with parts.catalogue.read() as work:
-        try:
-            return work.tenants.named(word)
-        except NotFound:
-            every = work.tenants.list()
-    for tenant in every:
-        if tenant.id == word:
-            return tenant
+    try:
+        return parts.reader.tenant_named(operator(), word)
+    except NotFound:
+        every = parts.reader.tenants(operator())
     raise Unknown.of("tenant", word, [tenant.name for tenant in every])
 
 

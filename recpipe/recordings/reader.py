@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, BinaryIO
 from weakref import WeakValueDictionary
@@ -23,6 +25,7 @@ from recpipe.times import Clock
 SAME_READ_SECONDS = 60
 READING_ACTIONS = frozenset({Action.PLAY, Action.DOWNLOAD, Action.EXPORT})
 _ENTRIES_A_READ = 1000
+_TENANT_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Reader:
@@ -47,11 +50,30 @@ class Reader:
 
     # --- tenants ------------------------------------------------------------------------------------------
 
-    def tenants(self, principal: Principal, action: Action | None = None) -> list[Tenant]:
-        """The tenants this principal knows, or with which it may do `action`, by name."""
+    def tenants(
+        self, principal: Principal, action: Action | None = None, among: Collection[str] | None = None
+    ) -> list[Tenant]:
+        """The tenants this principal knows, or with which it may do `action`, by name.
+
+        Args:
+            among: ids of the only ones wanted; None: all of them.
+        """
+        mine = principal.known_tenants if action is None else principal.tenants(action)
+        chosen = mine if among is None else frozenset(among) if mine is None else mine.intersection(among)
         with self._catalogue.read() as work:
-            every = work.tenants.list()
-        return [t for t in every if (principal.knows(t.id) if action is None else principal.may(action, t.id))]
+            return list(work.tenants.list(chosen))
+
+    def tenant_named(self, principal: Principal, word: str) -> Tenant:
+        """The tenant that an id, a name or an alias means.
+
+        Raises:
+            NotFound: it means none, or the principal has no access to it: not told apart, and on the audit log.
+        """
+        tenant_id = word
+        if not _TENANT_ID.fullmatch(word):
+            with self._catalogue.read() as work, suppress(NotFound):
+                tenant_id = work.tenants.named(word).id
+        return self.tenant(principal, tenant_id)
 
     def tenant(self, principal: Principal, tenant_id: str) -> Tenant:
         """One tenant.

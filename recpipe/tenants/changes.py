@@ -88,10 +88,13 @@ class PendingChanges:
         with self._catalogue.read() as work:
             return work.of(tenant_id).changes.pending()
 
-    def waiting(self, by: Principal, tenant_ids: Collection[str]) -> int:
-        """Count the changes of these tenants that wait; those that `by` may not see are not counted."""
+    def waiting(self, by: Principal) -> int:
+        """Count the pending changes of every tenant whose keys and add-ons `by` may manage."""
+        tenant_ids = by.tenants(Action.KEYS)
+        if tenant_ids is not None and not tenant_ids:
+            return 0
         with self._catalogue.read() as work:
-            return sum(len(work.of(t).changes.pending()) for t in tenant_ids if by.may(Action.KEYS, t))
+            return work.across(tenant_ids).pending_changes()
 
     def discard(self, by: Principal, tenant_id: str, change_id: str) -> None:
         """Forget a pending change.

@@ -29,6 +29,11 @@ class Tenants:
         self._clock = clock
         self._trail = trail
 
+    def names(self, tenant_ids: Collection[str]) -> dict[str, str]:
+        """The short names of tenants whose ids the caller holds; those that are gone are left out."""
+        with self._catalogue.read() as work:
+            return {tenant.id: tenant.name for tenant in work.tenants.list(tenant_ids)}
+
     def create(
         self,
         by: Principal,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
@@ -15,9 +14,8 @@ from fastapi.security import HTTPBearer
 
 from recpipe import wiring
 from recpipe.access.principal import Principal
-from recpipe.catalogue import Catalogue
-from recpipe.errors import CredentialsRejected, NotFound
-from recpipe.model import Tenant
+from recpipe.errors import CredentialsRejected
+from recpipe.tenants.tenants import Tenants
 from recpipe.web.password_queue import PasswordQueue
 from recpipe.web.security import address_of
 from recpipe.web.streams import Streams
@@ -33,14 +31,13 @@ SESSION_COOKIE = "recpipe_session"
 _OF_HOST = "__Host-"
 
 _NAME_SECONDS = 10.0
-_TENANT_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class TenantNames:
     """Short names of tenants by id, kept for a few seconds: every recording in every answer shows one. Thread-safe."""
 
-    def __init__(self, catalogue: Catalogue, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._catalogue = catalogue
+    def __init__(self, tenants: Tenants, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._tenants = tenants
         self._monotonic = monotonic
         self._known: dict[str, tuple[float, str]] = {}
 
@@ -56,12 +53,7 @@ class TenantNames:
             else:
                 unknown.append(tenant_id)
         if unknown:
-            with self._catalogue.read() as work:
-                for tenant_id in unknown:
-                    try:
-                        names[tenant_id] = work.tenants.get(tenant_id).name
-                    except NotFound:
-                        names[tenant_id] = tenant_id
+            names |= {tenant_id: tenant_id for tenant_id in unknown} | self._tenants.names(unknown)
             self._known |= {tenant_id: (now + _NAME_SECONDS, names[tenant_id]) for tenant_id in unknown}
         return names
 
@@ -78,7 +70,7 @@ class WebContext:
     @classmethod
     def of(cls, parts: wiring.Parts, ingest: Ingest | None = None) -> WebContext:
         streams = Streams(parts.settings.http_max_streams, parts.settings.http_max_streams_per_user)
-        return cls(parts, TenantNames(parts.catalogue), streams, ingest)
+        return cls(parts, TenantNames(parts.tenants), streams, ingest)
 
 
 async def _context(request: Request) -> WebContext:
@@ -160,19 +152,3 @@ Caller = Annotated[Principal, Depends(caller_of)]
 # The last parameter of an endpoint that verifies or hashes a password: who is slow elsewhere holds no place.
 PasswordPlace = Annotated[None, Depends(password_place, scope="function")]
 AUTHENTICATED = [Depends(_declared)]
-
-
-def tenant_of(context: WebContext, principal: Principal, word: str) -> Tenant:
-    """The tenant that an id or a name means.
-
-    Raises:
-        NotFound: there is none, or it is nothing to this principal: not told apart, and on the audit log.
-    """
-    tenant_id = word
-    if not _TENANT_ID.fullmatch(word):
-        with context.parts.catalogue.read() as work:
-            try:
-                tenant_id = work.tenants.named(word).id
-            except NotFound:
-                tenant_id = word
-    return context.parts.reader.tenant(principal, tenant_id)

@@ -14,7 +14,7 @@ from recpipe.access.principal import Principal
 from recpipe.errors import QueryInvalid
 from recpipe.model import Direction, NumberMatch, RecordingQuery
 from recpipe.times import check_timezone
-from recpipe.web.deps import WebContext, tenant_of
+from recpipe.web.deps import WebContext
 from recpipe.web.schemas import SingleLine
 
 MOST_TENANTS = 50
@@ -93,7 +93,7 @@ def resolve(context: WebContext, principal: Principal, asked: SearchParams) -> t
         NotFound: a tenant does not exist, or is nothing to this principal.
         QueryInvalid: a time or zone cannot be read.
     """
-    tenants = [tenant_of(context, principal, word) for word in asked.tenant]
+    tenants = [context.parts.reader.tenant_named(principal, word) for word in asked.tenant]
     zone = _zone(asked.timezone or (tenants[0].timezone if len(tenants) == 1 else "UTC"))
     start = _moment("from", asked.started_from, zone, whole_day=False)
     end = _moment("to", asked.started_to, zone, whole_day=True)

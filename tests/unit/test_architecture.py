@@ -192,3 +192,17 @@ def test_git_ignores_key_material_in_keys() -> None:
     for name in ("keys/a.pem", "keys/sub/b.key", "keys/c.p12"):
         done = subprocess.run(["git", "check-ignore", "-q", name], cwd=ROOT, check=False)
         assert done.returncode == 0, f"{name} would be committed"
+
+
+@pytest.mark.parametrize("door", ["recpipe/web", "recpipe/cli", "ftp"])
+def test_doors_ask_services_and_begin_no_transaction(door: str) -> None:
+    begun = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sorted((ROOT / door).rglob("*.py"))
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Attribute)
+        and node.attr in ("begin", "read")
+        and isinstance(node.value, ast.Attribute)
+        and node.value.attr.strip("_") == "catalogue"
+    ]
+    assert begun == []

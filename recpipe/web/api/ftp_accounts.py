@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path
 from recpipe.access.principal import Principal
 from recpipe.web.api.openapi import declared
 from recpipe.web.api.tenants import TenantWord
-from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, PasswordPlace, WebContext, tenant_of
+from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, PasswordPlace, WebContext
 from recpipe.web.schemas import (
     FtpAccountChange,
     FtpAccountRequest,
@@ -27,7 +27,7 @@ AccountId = Annotated[str, Path(min_length=1, max_length=64)]
 
 
 def _owner(context: WebContext, principal: Principal, word: str) -> str | None:
-    return None if word == NO_TENANT else tenant_of(context, principal, word).id
+    return None if word == NO_TENANT else context.parts.reader.tenant_named(principal, word).id
 
 
 @router.get("", operation_id="list_ftp_accounts", responses=declared(404))

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query
 
 from recpipe.model import AuditQuery, Outcome
 from recpipe.web.api.openapi import declared
-from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, tenant_of
+from recpipe.web.deps import API, AUTHENTICATED, Caller, Context
 from recpipe.web.schemas import AuditResponse, Listed, Moment, QuarantinedResponse, RetriedResponse, SingleLine
 
 router = APIRouter(prefix=API, dependencies=AUTHENTICATED)
@@ -63,10 +63,7 @@ def audit(
     limit: Limit = 100,
 ) -> Listed[AuditResponse]:
     """Who did what, from where, when and how it ended; newest first."""
-    owner = tenant_of(context, principal, tenant).id if tenant else None
-    readable = context.parts.trail.readable(principal, owner)
+    owner = context.parts.reader.tenant_named(principal, tenant).id if tenant else None
     query = AuditQuery(from_, to, actor, action, outcome, subject)
-    with context.parts.catalogue.read(limited=True) as work:
-        log = work.audit if readable is None else work.audit_of(readable)
-        page = log.list(query, cursor, limit)
+    page = context.parts.trail.list(principal, owner, query, cursor, limit)
     return Listed(items=[AuditResponse.of(happened) for happened in page.items], next=page.next_cursor)

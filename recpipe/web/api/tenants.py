@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Response
 
 from keys.certificate import vet
 from recpipe.web.api.openapi import declared
-from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, tenant_of
+from recpipe.web.deps import API, AUTHENTICATED, Caller, Context
 from recpipe.web.schemas import (
     AddedResponse,
     Answer,
@@ -56,13 +56,13 @@ def create(context: Context, principal: Caller, wanted: TenantRequest) -> Tenant
 @router.get("/tenants/{tenant}", operation_id="get_tenant", tags=["tenants"], responses=declared(404))
 def get(context: Context, principal: Caller, tenant: TenantWord) -> TenantResponse:
     """One tenant."""
-    return TenantResponse.of(tenant_of(context, principal, tenant))
+    return TenantResponse.of(context.parts.reader.tenant_named(principal, tenant))
 
 
 @router.patch("/tenants/{tenant}", operation_id="change_tenant", tags=["tenants"], responses=declared(404, 409))
 def change(context: Context, principal: Caller, tenant: TenantWord, wanted: TenantChange) -> TenantResponse:
     """Change a tenant. Recordings already stored stay as they are."""
-    held = tenant_of(context, principal, tenant)
+    held = context.parts.reader.tenant_named(principal, tenant)
     changed = context.parts.tenants.change(
         principal,
         held.id,
@@ -78,14 +78,14 @@ def change(context: Context, principal: Caller, tenant: TenantWord, wanted: Tena
 @router.put("/tenants/{tenant}/recording", operation_id="set_recording", tags=["tenants"], responses=declared(404, 409))
 def set_recording(context: Context, principal: Caller, tenant: TenantWord, wanted: RecordingSwitch) -> TenantResponse:
     """Switch call recording on or off."""
-    held = tenant_of(context, principal, tenant)
+    held = context.parts.reader.tenant_named(principal, tenant)
     return TenantResponse.of(context.parts.tenants.set_recording(principal, held.id, wanted.on, agreed=wanted.agreed))
 
 
 @router.put("/tenants/{tenant}/encryption", operation_id="set_encryption", tags=["keys"], responses=declared(404, 409))
 def set_encryption(context: Context, principal: Caller, tenant: TenantWord, wanted: Switch) -> TenantResponse:
     """Seal new recordings, or stop sealing them. On needs a certificate that is proven and in date."""
-    held = tenant_of(context, principal, tenant)
+    held = context.parts.reader.tenant_named(principal, tenant)
     return TenantResponse.of(context.parts.keyring.set_encryption(principal, held.id, wanted.on))
 
 
@@ -98,7 +98,7 @@ def check(context: Context, _principal: Caller, wanted: Pasted) -> CheckedRespon
 @router.get("/tenants/{tenant}/certificates", operation_id="list_certificates", tags=["keys"], responses=declared(404))
 def certificates(context: Context, principal: Caller, tenant: TenantWord) -> Listed[CertificateResponse]:
     """All certificates of a tenant, retired ones too, oldest first."""
-    held = tenant_of(context, principal, tenant)
+    held = context.parts.reader.tenant_named(principal, tenant)
     return Listed(items=[CertificateResponse.of(one) for one in context.parts.keyring.list(principal, held.id)])
 
 
@@ -111,7 +111,7 @@ def certificates(context: Context, principal: Caller, tenant: TenantWord) -> Lis
 )
 def add(context: Context, principal: Caller, tenant: TenantWord, wanted: CertificateRequest) -> AddedResponse:
     """Add a certificate. It seals nothing before it is proven: decrypt `challenge` and send the code as the proof."""
-    held = tenant_of(context, principal, tenant)
+    held = context.parts.reader.tenant_named(principal, tenant)
     added = context.parts.keyring.add(principal, held.id, wanted.pasted, vouch=wanted.vouch, label=wanted.label)
     return AddedResponse(
         certificate=CertificateResponse.of(added.certificate),
@@ -135,7 +135,7 @@ def add(context: Context, principal: Caller, tenant: TenantWord, wanted: Certifi
 )
 def challenge(context: Context, principal: Caller, tenant: TenantWord, certificate_id: CertificateId) -> Response:
     """A fresh challenge.enc; the code of an earlier one is worth nothing from now on."""
-    held = tenant_of(context, principal, tenant)
+    held = context.parts.reader.tenant_named(principal, tenant)
     return Response(
         context.parts.keyring.challenge(principal, held.id, certificate_id),
         media_type="application/octet-stream",
@@ -153,7 +153,7 @@ def prove(
     context: Context, principal: Caller, tenant: TenantWord, certificate_id: CertificateId, wanted: Answer
 ) -> CertificateResponse:
     """Prove that somebody holds the private key: send the code that was inside challenge.enc."""
-    held = tenant_of(context, principal, tenant)
+    held = context.parts.reader.tenant_named(principal, tenant)
     return CertificateResponse.of(context.parts.keyring.verify(principal, held.id, certificate_id, wanted.answer))
 
 
@@ -167,5 +167,5 @@ def retire(
     context: Context, principal: Caller, tenant: TenantWord, certificate_id: CertificateId
 ) -> CertificateResponse:
     """Seal for it no more. What was sealed for it stays readable with its key."""
-    held = tenant_of(context, principal, tenant)
+    held = context.parts.reader.tenant_named(principal, tenant)
     return CertificateResponse.of(context.parts.keyring.retire(principal, held.id, certificate_id))

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path
 from recpipe.access.principal import Action, Kind, Principal
 from recpipe.errors import InputInvalid
 from recpipe.web.api.openapi import declared
-from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, PasswordPlace, WebContext, tenant_of
+from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, PasswordPlace, WebContext
 from recpipe.web.schemas import (
     Ended,
     GrantRequest,
@@ -167,5 +167,6 @@ def revoke(context: Context, principal: Caller, token_id: TokenId) -> TokenRespo
 
 def _grants(context: WebContext, principal: Principal, wanted: Iterable[GrantRequest]) -> dict[str, list[str]]:
     return {
-        tenant_of(context, principal, grant.tenant).id: [action.value for action in grant.actions] for grant in wanted
+        context.parts.reader.tenant_named(principal, grant.tenant).id: [action.value for action in grant.actions]
+        for grant in wanted
     }

@@ -162,8 +162,7 @@ def _page(
     request: Request, portal: Portal, viewer: Viewer, tenant: Tenant, refused: Exception | None = None
 ) -> Response:
     held = portal.parts.keyring.list(viewer.principal, tenant.id)
-    with portal.parts.catalogue.read() as work:
-        tenant = work.tenants.get(tenant.id)
+    tenant = portal.parts.reader.tenant(viewer.principal, tenant.id)
     pending: dict[str, Any] = {
         change.kind: change for change in portal.parts.changes.pending(viewer.principal, tenant.id)
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Generator, Iterator
 from datetime import datetime
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request, Response
 from recpipe import times
 from recpipe.access.principal import Action, Principal
 from recpipe.errors import NotFound, QueryInvalid
-from recpipe.model import AuditEvent, AuditQuery, Outcome, Page
+from recpipe.model import AuditEvent, AuditQuery, Outcome
 from recpipe.web.csv_stream import csv_stream
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer
 from recpipe.web.delivery import Generated, Streamed, disposition, still
@@ -28,8 +28,8 @@ router = APIRouter(include_in_schema=False)
 @router.get("/audit")
 def audit(request: Request, portal: ThePortal, viewer: SignedIn, cursor: str = "") -> Response:
     """The log, newest first."""
-    values, tenant_ids, query, zone = _asked(request, portal, viewer)
-    found = _page(portal, tenant_ids, query, cursor or None, _PAGE)
+    values, tenant_id, query, zone = _asked(request, portal, viewer)
+    found = portal.parts.trail.list(viewer.principal, tenant_id, query, cursor or None, _PAGE)
     return portal.page(
         request,
         "audit.html",
@@ -47,22 +47,25 @@ def audit(request: Request, portal: ThePortal, viewer: SignedIn, cursor: str = "
 @router.get("/audit/export.csv")
 def export(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
     """Every event of the filter."""
-    _, tenant_ids, query, _ = _asked(request, portal, viewer)
+    _, tenant_id, query, _ = _asked(request, portal, viewer)
     headers = {"content-type": "text/csv; charset=utf-8", "content-disposition": disposition("attachment", "audit.csv")}
     streams = portal.context.streams
-    pieces = Generated(_csv(portal, viewer.principal, tenant_ids, query))
+    pieces = Generated(_csv(portal, viewer.principal, tenant_id, query))
     return Streamed(pieces, streams, streams.place(viewer.principal), 200, headers)
 
 
-def _asked(
-    request: Request, portal: Portal, viewer: Viewer
-) -> tuple[dict[str, str], Collection[str] | None, AuditQuery, str]:
-    """The filter as typed, whose log it is (None: everything), the query, and the zone in which dates are meant."""
+def _asked(request: Request, portal: Portal, viewer: Viewer) -> tuple[dict[str, str], str | None, AuditQuery, str]:
+    """The filter as typed, whose log it is (None: every one the person may read), the query, and the zone of its dates.
+
+    Raises:
+        NotFound, Forbidden: the person may not read that log; before the first byte of an export.
+    """
     values = {name: value[:100] for name in _NAMES if (value := request.query_params.get(name, "").strip())}
     tenant = next((t for t in viewer.tenants if t.name == values.get("service")), None)
     if "service" in values and tenant is None:
         raise NotFound("service")
-    tenant_ids = portal.parts.trail.readable(viewer.principal, tenant.id if tenant else None)
+    tenant_id = tenant.id if tenant else None
+    portal.parts.trail.readable(viewer.principal, tenant_id)
     zones = {tenant.timezone} if tenant else {t.timezone for t in viewer.with_right(Action.AUDIT)}
     zone = zones.pop() if len(zones) == 1 else "UTC"
     outcome = values.get("outcome", "")
@@ -73,7 +76,7 @@ def _asked(
         action=values.get("action", ""),
         outcome=Outcome(outcome) if outcome in list(Outcome) else None,
     )
-    return values, tenant_ids, query, zone
+    return values, tenant_id, query, zone
 
 
 def _moment(typed: str | None, zone: ZoneInfo, *, whole_day: bool = False) -> datetime | None:
@@ -83,27 +86,15 @@ def _moment(typed: str | None, zone: ZoneInfo, *, whole_day: bool = False) -> da
         raise QueryInvalid("A date is written as 2025-03-27.") from None
 
 
-def _page(
-    portal: Portal, tenant_ids: Collection[str] | None, query: AuditQuery, cursor: str | None, limit: int
-) -> Page[AuditEvent]:
-    with portal.parts.catalogue.read(limited=True) as work:
-        log = work.audit if tenant_ids is None else work.audit_of(tenant_ids)
-        return log.list(query, cursor, limit)
+def _csv(portal: Portal, by: Principal, tenant_id: str | None, query: AuditQuery) -> Generator[bytes, None, None]:
+    return csv_stream(_COLUMNS, _rows(portal, by, tenant_id, query))
 
 
-def _csv(
-    portal: Portal, by: Principal, tenant_ids: Collection[str] | None, query: AuditQuery
-) -> Generator[bytes, None, None]:
-    return csv_stream(_COLUMNS, _rows(portal, by, tenant_ids, query))
-
-
-def _rows(
-    portal: Portal, by: Principal, tenant_ids: Collection[str] | None, query: AuditQuery
-) -> Iterator[list[tuple[str, ...]]]:
+def _rows(portal: Portal, by: Principal, tenant_id: str | None, query: AuditQuery) -> Iterator[list[tuple[str, ...]]]:
     check = still(portal.context, by)
     cursor: str | None = None
     while True:
-        page = _page(portal, tenant_ids, query, cursor, 1000)
+        page = portal.parts.trail.list(by, tenant_id, query, cursor, 1000)
         yield [_row(one) for one in page.items]
         cursor = page.next_cursor
         if cursor is None:

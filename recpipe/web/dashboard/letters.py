@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from recpipe.access.links import LinkFor
 from recpipe.mail import portal_address
-from recpipe.model import Role, UserStatus
 from recpipe.web.dashboard.pages import Portal
 
 
@@ -62,17 +61,9 @@ def prove_address(portal: Portal, email: str, secret: str) -> None:
 
 def registration(portal: Portal, username: str) -> None:
     """To the administrators who want to know of registrations."""
-    with portal.parts.catalogue.read() as work:
-        people = list(work.users.every())
     text = (
         f"{username} asks for an account, and reads letters at this address.\n\n"
         f"Approve or delete it under My Admin > Portal Users:\n\n    {portal_address(portal.parts.settings)}/users\n"
     )
-    for person in people:
-        if (
-            person.role is Role.ADMINISTRATOR
-            and person.status is UserStatus.ACTIVE
-            and person.email
-            and person.wants("registrations")
-        ):
-            portal.parts.mailer.try_to_send(person.email, "A registration waits for approval", text)
+    for person in portal.parts.accounts.administrators_for("registrations"):
+        portal.parts.mailer.try_to_send(person.email, "A registration waits for approval", text)

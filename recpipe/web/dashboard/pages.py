@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ from recpipe.access.checks import check_text
 from recpipe.access.principal import Action, Principal
 from recpipe.errors import CredentialsRejected, ReauthenticationRequired
 from recpipe.model import Tenant, User
+from recpipe.recordings.reader import Reader
 from recpipe.web.dashboard import assets, filters
 from recpipe.web.deps import SESSION_COOKIE, WebContext, cookie_name, over_https
 from recpipe.web.errors import Problem, problem_of
@@ -53,23 +55,27 @@ SIGN_IN = "/sign-in"
 _WITHOUT_SECOND_FACTOR = frozenset(
     {"/", SIGN_IN, "/sign-out", "/account", "/account/second-factor", "/account/second-factor/confirm"}
 )
-MOST_COUNTED = 50  # services whose pending changes are counted for the menu of every page
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Viewer:
-    """Who looks at a page, and the tenants that exist for them."""
+    """A person who looks at a page."""
 
     principal: Principal
     user: User
-    tenants: tuple[Tenant, ...]
+    reader: Reader
+
+    @cached_property
+    def tenants(self) -> Sequence[Tenant]:
+        """The tenants that exist for this person, by name; read when a page first needs them."""
+        return self.reader.tenants(self.principal)
 
     def may(self, action: str, tenant: Tenant | None = None) -> bool:
         """Whether it is allowed there; without a tenant: anywhere."""
         wanted = Action(action)
         if tenant is not None:
             return self.principal.may(wanted, tenant.id)
-        return self.principal.may(wanted) or any(self.principal.may(wanted, t.id) for t in self.tenants)
+        return self.principal.may(wanted) or bool(self.principal.tenants(wanted))
 
     def with_right(self, action: Action) -> list[Tenant]:
         """The tenants where it is allowed."""
@@ -127,9 +133,7 @@ class Portal:
             status: by default that of the problem, or 200.
         """
         problem = problem or (_told(refused) if refused else None)
-        waiting = 0
-        if viewer is not None and len(usable := viewer.with_right(Action.KEYS)) <= MOST_COUNTED:
-            waiting = self.parts.changes.waiting(viewer.principal, [t.id for t in usable])
+        waiting = 0 if viewer is None else self.parts.changes.waiting(viewer.principal)
         text = self.templates.get_template(template).render(
             {
                 "viewer": viewer,
@@ -230,10 +234,7 @@ def viewer_of(request: Request) -> Viewer:
     enrolling = request.url.path in _WITHOUT_SECOND_FACTOR
     principal = portal.parts.access.sessions.open(secret, address_of(request.scope), enrolling=enrolling)
     request.state.actor = principal.name
-    with portal.parts.catalogue.read() as work:
-        user = work.users.get(principal.id)
-        every = work.tenants.list()
-    return Viewer(principal, user, tuple(t for t in every if principal.knows(t.id)))
+    return Viewer(principal, portal.parts.accounts.get(principal, principal.id).user, portal.parts.reader)
 
 
 ThePortal = Annotated[Portal, Depends(_desk)]

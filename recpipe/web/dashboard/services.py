@@ -11,10 +11,9 @@ from fastapi import APIRouter, Request, Response
 
 from recpipe.access.principal import Action
 from recpipe.errors import RecpipeError
-from recpipe.model import CertificateState, RecordingQuery, StoreFormat, Tenant
+from recpipe.model import CertificateState, StoreFormat, Tenant
 from recpipe.web.dashboard.forms import Fields, Form
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
-from recpipe.web.deps import tenant_of
 
 EXPIRES_SOON_DAYS = 90
 MOST_SHOWN = 50
@@ -54,25 +53,21 @@ def services(request: Request, portal: ThePortal, viewer: SignedIn, find: str = 
 
 def glance(portal: Portal, viewer: Viewer, tenant: Tenant) -> Glance:
     """Its state now."""
-    context, now = portal.context, portal.parts.clock()
+    now = portal.parts.clock()
     today = now.astimezone(ZoneInfo(tenant.timezone)).date().isoformat()
-    sees = viewer.may("search", tenant)
-    totals = context.parts.reader.totals(viewer.principal, tenant.id, "", "9999-12-31") if sees else []
-    newest = context.parts.reader.search(viewer.principal, [tenant.id], RecordingQuery(), None, 1).items if sees else ()
-    with context.parts.catalogue.read() as work:
-        quarantined = work.of(tenant.id).quarantine.count()
-        held = work.of(tenant.id).certificates.list()
-    expires_at = max((c.not_after for c in held if c.state.trusted), default=None)
+    overview = portal.parts.overview.tenant(viewer.principal, tenant.id)
+    totals = overview.totals
+    expires_at = max((c.not_after for c in overview.certificates if c.state.trusted), default=None)
     return Glance(
         tenant=tenant,
-        today=sum(t.recordings for t in totals if t.day == today) if sees else None,
-        stored_bytes=sum(t.stored_bytes for t in totals) if sees else None,
-        recordings=sum(t.recordings for t in totals) if sees else None,
-        last_ingest_at=newest[0].ingested_at if newest else None,
-        quarantined=quarantined,
+        today=None if totals is None else sum(t.recordings for t in totals if t.day == today),
+        stored_bytes=None if totals is None else sum(t.stored_bytes for t in totals),
+        recordings=None if totals is None else sum(t.recordings for t in totals),
+        last_ingest_at=overview.last_ingest_at,
+        quarantined=overview.quarantined,
         expires_at=expires_at,
         expires_in_days=None if expires_at is None else (expires_at - now).days,
-        unproven=sum(c.state is CertificateState.UNPROVEN for c in held),
+        unproven=sum(c.state is CertificateState.UNPROVEN for c in overview.certificates),
     )
 
 
@@ -104,7 +99,7 @@ def create(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) ->
 @router.get("/services/{name}/edit")
 def edit(request: Request, portal: ThePortal, viewer: SignedIn, name: str) -> Response:
     """What an administrator may change of a service."""
-    tenant = tenant_of(portal.context, viewer.principal, name)
+    tenant = portal.parts.reader.tenant_named(viewer.principal, name)
     portal.parts.trail.require(viewer.principal, Action.TENANTS, tenant.id)
     values = {
         "name": tenant.name,
@@ -120,7 +115,7 @@ def edit(request: Request, portal: ThePortal, viewer: SignedIn, name: str) -> Re
 @router.post("/services/{name}/edit")
 def change(request: Request, portal: ThePortal, viewer: SignedIn, name: str, form: Form) -> Response:
     """Change it; what is stored stays as it is."""
-    tenant = tenant_of(portal.context, viewer.principal, name)
+    tenant = portal.parts.reader.tenant_named(viewer.principal, name)
     try:
         portal.parts.tenants.change(
             viewer.principal,

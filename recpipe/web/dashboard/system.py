@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from fastapi import APIRouter, Request, Response
 
 from recpipe import metrics
-from recpipe.access.principal import Action
 from recpipe.errors import InputInvalid, RecpipeError
 from recpipe.model import DayTotal
 from recpipe.store.base import Chooses, Store
@@ -65,39 +64,31 @@ def _page(
     request: Request, portal: Portal, viewer: Viewer, refused: RecpipeError | None = None, cursor: str = ""
 ) -> Response:
     context, who = portal.context, viewer.principal
-    context.parts.trail.require(who, Action.SYSTEM)
     now = context.parts.clock()
-    with context.parts.catalogue.read() as work:
-        nodes, job_runs = work.nodes.list(), work.job_runs.latest()
-        totals = [
-            total
-            for t in viewer.tenants
-            for total in work.of(t.id).recordings.totals(_day(now, DAYS - 1), _day(now, 0))
-        ]
-        waiting_in_quarantine = work.quarantine.count()
+    overview = context.parts.overview.system(who, _day(now, DAYS - 1), _day(now, 0))
     per_day = {_day(now, n): 0 for n in range(DAYS - 1, -1, -1)}
-    for total in totals:
-        if total.day in per_day:
-            per_day[total.day] += total.recordings
+    per_day |= {total.day: total.recordings for total in overview.totals}
+    page = context.parts.quarantine.list(who, cursor or None, 50) if viewer.may("quarantine") else None
+    waiting = {entry.tenant_id for entry in page.items if entry.tenant_id} if page else set()
     return portal.page(
         request,
         "system.html",
         viewer,
         refused=refused,
-        nodes=nodes,
-        job_runs=job_runs,
+        nodes=overview.nodes,
+        job_runs=overview.job_runs,
         alive_since=now - ALIVE_WITHIN,
         health=request.app.state.readiness.now(),
         troubles=[*(context.ingest.troubles().values() if context.ingest else ()), *_choices(context.parts.store)],
-        files_waiting=sum(node.files_waiting for node in nodes if node.seen_at > now - ALIVE_WITHIN),
+        files_waiting=sum(node.files_waiting for node in overview.nodes if node.seen_at > now - ALIVE_WITHIN),
         daily=bars(list(per_day.items())),
         today=per_day[_day(now, 0)],
         latency=latency(),
-        rate=_rate(totals, now),
+        rate=_rate(overview.totals, now),
         failures=failures(),
-        quarantined=waiting_in_quarantine,
-        page=context.parts.quarantine.list(who, cursor or None, 50) if viewer.may("quarantine") else None,
-        names={t.id: t.title for t in viewer.tenants},
+        quarantined=overview.quarantined,
+        page=page,
+        names={t.id: t.title for t in context.parts.reader.tenants(who, among=waiting)},
     )
 
 

@@ -28,7 +28,8 @@ router = APIRouter(include_in_schema=False)
 def users(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
     """Everybody this person may manage; who waits for approval comes first."""
     found = portal.parts.accounts.list(viewer.principal)
-    names = {t.id: t.title for t in viewer.tenants}
+    granted = {grant.tenant_id for account in found for grant in account.grants}
+    names = {t.id: t.title for t in portal.parts.reader.tenants(viewer.principal, among=granted)}
     order = sorted(found, key=lambda a: (a.user.status is not UserStatus.REGISTERED, a.user.username.casefold()))
     return portal.page(request, "users.html", viewer, accounts=order, names=names)
 

@@ -5,15 +5,17 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from recpipe.access.audit import AuditTrail, event
 from recpipe.access.expiring import SeenRecently
-from recpipe.access.principal import Action
+from recpipe.access.principal import Action, Principal
 from recpipe.catalogue import Catalogue, Work
-from recpipe.errors import CatalogueUnavailable, NotFound
+from recpipe.errors import CatalogueUnavailable, Forbidden, NotFound
+from recpipe.model import Role
 from tests.unit.access.world import World
 
 
@@ -116,3 +118,21 @@ def test_waiting_for_a_started_event_makes_it_durable_at_once(world: World) -> N
     started.wait()
 
     assert len(world.events("play")) == 1
+
+
+def test_a_log_is_that_of_the_tenants_whose_log_may_be_read(world: World) -> None:
+    acme, other = world.tenant(), world.tenant("other")
+    ann = world.principal(world.user("ann", Role.SERVICE, {acme.id: ["audit"], other.id: ["search"]}))
+
+    def of(by: Principal, tenant_id: str | None = None) -> set[str | None]:
+        return {one.tenant_id for one in world.trail.list(by, tenant_id).items}
+
+    assert of(ann) == of(ann, acme.id) == {acme.id}
+    assert of(world.root) >= {None, acme.id, other.id}
+    assert of(replace(world.root, only=frozenset({other.id}))) == {other.id}
+    with pytest.raises(Forbidden):
+        of(ann, other.id)
+    with pytest.raises(NotFound):
+        of(ann, "0" * 32)
+    with pytest.raises(Forbidden):
+        of(world.principal(world.user("bob", Role.SERVICE, {acme.id: ["search"]})))

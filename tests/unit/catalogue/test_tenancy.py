@@ -34,6 +34,7 @@ DOORS = {
     "Quarantine": "files of unknown tenants are nobody's; a scope narrows it to its own",
     "QuarantineOfAll": "written by the write path, read by administrators",
     "Audit": "a scope narrows it to its own",
+    "AcrossTenants": "sums over the tenants it is made for; an administrator's are all of them",
     "AuditOfAll": "written by everyone, read by administrators",
 }
 # Helpers that take the tenant's id, or conditions that end up beside it.

@@ -146,6 +146,37 @@ def test_tenants_are_listed_by_what_may_be_done_with_them(world: World) -> None:
         world.reader.tenant(ann, other.id)
 
 
+def test_a_choice_of_tenants_narrows_and_never_widens(world: World) -> None:
+    acme, other, third = world.tenant(), world.tenant("other"), world.tenant("third")
+    ann = _may(world, (acme, ["search"]), (third, ["play"]))
+
+    def names(by: Principal, *among: str, action: Action | None = None) -> list[str]:
+        return [t.name for t in world.reader.tenants(by, action, among)]
+
+    assert names(ann, acme.id, other.id, "0" * 32) == ["acme"]
+    assert names(ann, acme.id, third.id, action=Action.SEARCH) == ["acme"]
+    assert names(ann) == []
+    assert names(world.root, other.id, third.id) == ["other", "third"]
+    limited = replace(world.root, only=frozenset({acme.id}))
+    assert names(limited, acme.id, other.id) == ["acme"] == [t.name for t in world.reader.tenants(limited)]
+    both = replace(ann, only=frozenset({other.id, third.id}))
+    assert names(both, acme.id, other.id, third.id) == ["third"] == [t.name for t in world.reader.tenants(both)]
+
+
+def test_a_tenant_is_meant_by_id_name_and_alias_and_a_foreign_one_by_none(world: World) -> None:
+    acme, other = world.tenant(), world.tenants.create(world.root, "other", aliases=["other.example"])
+    ann = _may(world, (acme, ["search"]))
+
+    assert {world.reader.tenant_named(ann, word).id for word in (acme.id, "acme", "ACME")} == {acme.id}
+    assert world.reader.tenant_named(world.root, "other.example") == other
+    answers = set()
+    for word in (other.id, "other", "other.example", "nobody", "0" * 32):
+        with pytest.raises(NotFound) as refused:
+            world.reader.tenant_named(ann, word)
+        answers.add(str(refused.value).replace(word, "WORD").replace(other.id, "WORD"))
+    assert len(answers) == 1
+
+
 # --- bytes ------------------------------------------------------------------------------------------------
 
 

@@ -329,11 +329,13 @@ def test_the_audit_log_shows_times_of_the_zone_in_which_its_dates_are_meant(
     assert "When (UTC)" in every and "26 Mar 2025, 20:30:00" in every
 
 
-def test_an_export_of_the_audit_log_ends_with_the_session_that_asked_for_it(parts: wiring.Parts, bea: str) -> None:
+def test_an_export_of_the_audit_log_ends_with_the_session_that_asked_for_it(
+    parts: wiring.Parts, acme: Tenant, bea: str
+) -> None:
     user = parts.accounts.named(operator("test"), bea).user
     principal = parts.access.sessions.open(parts.access.sessions.start(of_user(user, [], ""), "", ""), "")
     with parts.catalogue.begin() as work:
-        work.audit.add(*(AuditEvent(user.created_at, "eve", "play", Outcome.OK, None, "") for _ in range(1001)))
+        work.audit.add(*(AuditEvent(user.created_at, "eve", "play", Outcome.OK, acme.id, "") for _ in range(1001)))
     pieces = audit._csv(Portal.of(WebContext.of(parts)), principal, None, AuditQuery(actor="eve"))
     assert next(pieces)
 
