@@ -56,7 +56,7 @@ class Commands(ControlConnection):
         """Whether a transfer can begin; answers when it cannot."""
         raise NotImplementedError
 
-    def begin_transfer(self, moving: Transfer, verb: str) -> None:
+    def begin_transfer(self, transfer: Transfer, verb: str) -> None:
         """Answer, and begin as soon as there is a data connection."""
         raise NotImplementedError
 

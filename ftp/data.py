@@ -13,7 +13,8 @@ from ftp.data_socket import DataSocket, HandshakeFailed
 from ftp.pyftpdlib_seam import Watched
 from ftp.replies import reply_to
 from ftp.services import Services
-from ftp.transfer import CutOff, DiskFailed, Download, Transfer, Upload
+from ftp.transfer import Download, Transfer
+from ftp.upload_transfer import CutOff, DiskFailed, UploadTransfer
 from recpipe import log, metrics
 from recpipe.errors import RecpipeError
 
@@ -49,7 +50,7 @@ class Control(Protocol):
         """Whether the account sends files; else it fetches them."""
         ...
 
-    def may_use(self, wire: DataSocket, verb: str) -> bool:
+    def may_use(self, data_socket: DataSocket, verb: str) -> bool:
         """Whether a data connection is certainly the client's own, as far as the settings require it."""
         ...
 
@@ -80,7 +81,7 @@ class DataChannel(Watched):
     What pyftpdlib asks of its own `DTPHandler` is here as far as a session uses it.
 
     Attributes:
-        moving: what is sent or received over it; None: nothing was asked for yet.
+        transfer: what is sent or received over it; None: nothing was asked for yet.
         moved_at: monotonic seconds: when bytes moved last.
     """
 
@@ -89,47 +90,47 @@ class DataChannel(Watched):
     def __init__(self, sock: socket.socket, cmd_channel: Control) -> None:
         super().__init__(sock.fileno())
         self.socket = sock
-        self.moving: Transfer | None = None
+        self.transfer: Transfer | None = None
         self.tot_bytes_sent = self.tot_bytes_received = 0
         self.began_at = self.moved_at = time.monotonic()
         self._control = cmd_channel
         self._services = cmd_channel.services
         self._loop = cmd_channel.services.loop
         self._verb = ""
-        self._wire: DataSocket | None = None
+        self._data_socket: DataSocket | None = None
         self._at_work = False  # a worker has the socket
-        self._moves = False  # and what is moved, which it closes
+        self._worker_closes = False  # and the transfer, which the worker closes
         self._shaken: bool | BaseException = False  # hands: not yet, well, or why not
         self._registered = self._closed = False
         sock.setblocking(False)
         if cmd_channel.private:
             # Some clients shake hands before they ask for anything, others when a transfer was answered.
-            self._wire = self._make_wire(cmd_channel.services.tls)
+            self._data_socket = self._make_data_socket(cmd_channel.services.tls)
             self._loop.register(self._fileno, self, self._loop.READ)
             self._registered = True
 
-    def begin(self, moving: Transfer, verb: str) -> None:
+    def begin(self, transfer: Transfer, verb: str) -> None:
         """Move something over this connection, answer on the other one, and close."""
-        self.moving, self._verb = moving, verb
+        self.transfer, self._verb = transfer, verb
         self.moved_at = time.monotonic()
-        if self._wire is None:
-            if isinstance(moving, Download) and moving.sendable and self._services.gauge.is_quick:
+        if self._data_socket is None:
+            if isinstance(transfer, Download) and transfer.sendable and self._services.gauge.is_quick:
                 self._send()
                 return
-            self._wire, self._shaken = self._make_wire(None), True
+            self._data_socket, self._shaken = self._make_data_socket(None), True
         if self._shaken:
             self._start()
         elif not self._at_work:
             self._shake_hands()
 
-    def _make_wire(self, context: SSL.Context | None) -> DataSocket:
+    def _make_data_socket(self, context: SSL.Context | None) -> DataSocket:
         idle_seconds = self._services.settings.ftp_idle_seconds
         return DataSocket(self.socket, context, idle_seconds, receives=self._control.uploads)
 
     # --- what pyftpdlib asks --------------------------------------------------------------------------------
 
     def transfer_in_progress(self) -> bool:
-        return self.moving is not None
+        return self.transfer is not None
 
     def get_elapsed_time(self) -> float:
         return time.monotonic() - self.began_at
@@ -141,16 +142,16 @@ class DataChannel(Watched):
     # --- by the kernel --------------------------------------------------------------------------------------
 
     def _send(self) -> None:
-        moving: Any = self.moving
+        transfer: Any = self.transfer
         try:
             for _ in range(_PIECES_A_TURN):
                 if self._closed:
                     return
-                if moving.waits(partial(self._loop.call_soon, self._send)):
+                if transfer.waits(partial(self._loop.call_soon, self._send)):
                     self._stay_out()
                     return
                 with self._services.gauge:
-                    sent = moving.send_to(self._fileno)
+                    sent = transfer.send_to(self._fileno)
                 if not sent:
                     self._end(None)
                     return
@@ -171,10 +172,10 @@ class DataChannel(Watched):
             self._registered = False
 
     def readable(self) -> bool:
-        return self._wire is not None and not self._at_work
+        return self._data_socket is not None and not self._at_work
 
     def writable(self) -> bool:
-        return self._wire is None
+        return self._data_socket is None
 
     def handle_read_event(self) -> None:
         self._shake_hands()  # the client began
@@ -192,38 +193,38 @@ class DataChannel(Watched):
     # --- by a worker ----------------------------------------------------------------------------------------
 
     def _shake_hands(self) -> None:
-        assert self._wire is not None, "there is TLS"
+        assert self._data_socket is not None, "there is TLS"
         self._stay_out()
         self._at_work = True
-        self._loop.run_in_worker(self._wire.shake_hands, self._have_shaken)
+        self._loop.run_in_worker(self._data_socket.shake_hands, self._have_shaken)
 
     def _have_shaken(self, _nothing: None, error: BaseException | None) -> None:
         self._at_work = False
         self._shaken = error or True
         if self._closed:
             self.socket.close()
-        elif self.moving is not None:
+        elif self.transfer is not None:
             self._start()
 
     def _start(self) -> None:
-        wire, moving = self._wire, self.moving
-        assert wire is not None and moving is not None, "something was asked for"
+        data_socket, transfer = self._data_socket, self.transfer
+        assert data_socket is not None and transfer is not None, "something was asked for"
         if isinstance(self._shaken, BaseException):
             self._end(self._shaken)
-        elif not self._control.may_use(wire, self._verb):
+        elif not self._control.may_use(data_socket, self._verb):
             self._end(NotResumed())
         else:
-            self._at_work = self._moves = True
-            self._loop.run_in_worker(partial(self._work, wire, moving), self._worked)
+            self._at_work = self._worker_closes = True
+            self._loop.run_in_worker(partial(self._work, data_socket, transfer), self._worked)
 
-    def _work(self, wire: DataSocket, moving: Transfer) -> None:
+    def _work(self, data_socket: DataSocket, transfer: Transfer) -> None:
         try:
-            moving.move(wire, self._count)
+            transfer.move(data_socket, self._count)
         finally:
-            moving.close()
+            transfer.close()
 
     def _count(self, moved_bytes: int) -> None:
-        if isinstance(self.moving, Upload):
+        if isinstance(self.transfer, UploadTransfer):
             self.tot_bytes_received += moved_bytes
         else:
             self.tot_bytes_sent += moved_bytes
@@ -240,7 +241,7 @@ class DataChannel(Watched):
     @property
     def stalled_for(self) -> float:
         """Seconds for which the kernel could send nothing; a worker looks after its own time."""
-        return 0.0 if self._at_work or self.moving is None else time.monotonic() - self.moved_at
+        return 0.0 if self._at_work or self.transfer is None else time.monotonic() - self.moved_at
 
     def give_up(self) -> None:
         """End a transfer whose client takes nothing."""
@@ -248,15 +249,15 @@ class DataChannel(Watched):
 
     def supersede(self) -> None:
         """Make way for another connection; the client is told of a transfer that this ends."""
-        if self.moving is not None:
+        if self.transfer is not None:
             self._end(Superseded())
         else:
             self.close()
 
     def _end(self, error: BaseException | None) -> None:
         if not self._closed:
-            assert self.moving is not None, "it ends when something was asked for"
-            self._finish(error, f"226 {self.moving.outcome}" if error is None else self._reply_to(error))
+            assert self.transfer is not None, "it ends when something was asked for"
+            self._finish(error, f"226 {self.transfer.outcome}" if error is None else self._reply_to(error))
             if isinstance(error, TimeoutError):
                 self._control.close_when_done()
 
@@ -266,19 +267,19 @@ class DataChannel(Watched):
         self._closed = True
         self._stay_out()
         if self._at_work:
-            assert self._wire is not None, "it is what is worked with"
-            self._wire.cut_off()  # the worker finds out, and the last to use the socket closes it
+            assert self._data_socket is not None, "it is what is worked with"
+            self._data_socket.cut_off()  # the worker finds out, and the last to use the socket closes it
         else:
             self.socket.close()
-        if self.moving is not None and not self._moves:
+        if self.transfer is not None and not self._worker_closes:
             if error is None:
-                self.moving.close()
+                self.transfer.close()
             else:  # what is given up half-way may wait for the audit log
-                self._loop.workers.run(self.moving.close)
-        if self.moving is not None:
+                self._loop.workers.run(self.transfer.close)
+        if self.transfer is not None:
             moved_bytes = self.tot_bytes_sent + self.tot_bytes_received
             metrics.count_transfer(self._verb, "complete" if error is None else "broken", moved_bytes)
-            if error is not None and isinstance(self.moving, Upload):
+            if error is not None and isinstance(self.transfer, UploadTransfer):
                 self._control.note_refusal(error)
         if reply:
             self._control.respond(reply)
@@ -288,7 +289,8 @@ class DataChannel(Watched):
         account = self._control.account
         match error:
             case RecpipeError():
-                say = _log.info if isinstance(self.moving, Upload) else _log.warning  # of uploads operators are told
+                # Operators are told of uploads by `note_refusal`.
+                say = _log.info if isinstance(self.transfer, UploadTransfer) else _log.warning
                 say("transfer failed", account=account, error=type(error).__name__)
                 return reply_to(error)
             case DiskFailed():

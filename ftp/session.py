@@ -147,13 +147,13 @@ class Session(UploadCommands):
         """Whether the account sends files; else it fetches them."""
         return self.fs is not None and isinstance(self.tree, DropBox)
 
-    def may_use(self, wire: DataSocket, verb: str) -> bool:
+    def may_use(self, data_socket: DataSocket, verb: str) -> bool:
         """Whether a data connection is certainly the client's own, as far as the settings want that for this verb."""
-        if not wire.secure:
+        if not data_socket.secure:
             return True
-        resumed = self._census.resumes_session_of(self, wire.secrets)
+        resumed = self._census.resumes_session_of(self, data_socket.secrets)
         if resumed:
-            self.tls_secrets.take_over(wire.secrets)
+            self.tls_secrets.take_over(data_socket.secrets)
         wanted = self.services.settings.ftp_tls_resumption
         return resumed or wanted == "off" or (wanted == "uploads" and verb != "STOR")
 

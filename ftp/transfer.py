@@ -1,23 +1,16 @@
-"""What moves through a data connection: files and listings out, uploads in."""
+"""Transfers out: files and listings; and what a data connection asks of a transfer, in or out."""
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Protocol
 
-from OpenSSL import SSL
-
 from ftp.data_socket import DataSocket
-from ftp.uploads import Receiving
-from recpipe.errors import RecpipeError
 from recpipe.model import is_sendable
 
 PIECE_BYTES = 512 * 1024  # asked of the store, and given to the kernel or to OpenSSL, at once
-
-_HEARD_OUT_BYTES = 8 * 1024 * 1024  # of an upload that is refused
 
 # A disk that took so long once is left to workers for so long.
 SLOW_SECONDS = 0.1
@@ -26,16 +19,8 @@ _SLOW_FOR_SECONDS = 60.0
 _own = threading.local()
 
 
-class DiskFailed(Exception):
-    """The spool does not take what was sent."""
-
-
-class CutOff(Exception):
-    """An upload ended before its end."""
-
-
 class Transfer(Protocol):
-    """What a data connection can be told to move.
+    """Something that a data connection moves.
 
     Attributes:
         outcome: what to tell the client when all of it has moved.
@@ -43,7 +28,7 @@ class Transfer(Protocol):
 
     outcome: str
 
-    def move(self, wire: DataSocket, moved: Callable[[int], None]) -> None:
+    def move(self, data_socket: DataSocket, moved: Callable[[int], None]) -> None:
         """Move everything; whoever calls it closes this afterwards. In a worker's thread.
 
         Args:
@@ -95,15 +80,15 @@ class Download:
         waits: bool = self._stream.waits(min(PIECE_BYTES, self._left), then)
         return waits
 
-    def move(self, wire: DataSocket, moved: Callable[[int], None]) -> None:
+    def move(self, data_socket: DataSocket, moved: Callable[[int], None]) -> None:
         """Send the rest.
 
         Raises:
             EOFError: the object ends before its size.
             RecpipeError, OSError, SSL.Error: as for every `Transfer`.
         """
-        if self.sendable and not wire.secure:
-            while sent := wire.send_file(self.send_to):
+        if self.sendable and not data_socket.secure:
+            while sent := data_socket.send_file(self.send_to):
                 moved(sent)
             return
         piece = _buffer()
@@ -112,9 +97,9 @@ class Download:
             if not count:
                 raise EOFError(self._left)
             self._left -= count
-            wire.send(piece[:count])
+            data_socket.send(piece[:count])
             moved(count)
-        wire.say_goodbye()
+        data_socket.say_goodbye()
 
     def close(self) -> None:
         self._stream.close()
@@ -128,76 +113,14 @@ class Listing:
     def __init__(self, blocks: Iterator[bytes]) -> None:
         self._blocks = blocks
 
-    def move(self, wire: DataSocket, moved: Callable[[int], None]) -> None:
+    def move(self, data_socket: DataSocket, moved: Callable[[int], None]) -> None:
         for block in self._blocks:
-            wire.send(block)
+            data_socket.send(block)
             moved(len(block))
-        wire.say_goodbye()
+        data_socket.say_goodbye()
 
     def close(self) -> None:
         """Nothing is open between two blocks."""
-
-
-class Upload:
-    """A file on its way in.
-
-    Args:
-        expected_bytes: what the client announced.
-        client_is_gone: asked at the end: whether the client was killed, so that the end was none.
-    """
-
-    outcome = "Transfer complete."
-
-    def __init__(self, received: Receiving, expected_bytes: int | None, client_is_gone: Callable[[], bool]) -> None:
-        self._received = received
-        self._expected_bytes = expected_bytes
-        self._client_is_gone = client_is_gone
-
-    def move(self, wire: DataSocket, moved: Callable[[int], None]) -> None:
-        """Take everything that comes, and keep it when it came whole.
-
-        Whole is what its sender ended: TLS with a goodbye, the control connection still there. Without, it is whole
-        where it says itself how long it is: by ALLO, or by its own header.
-
-        Raises:
-            DiskFailed: the disk does not take it.
-            CutOff: it did not come whole; nothing was kept.
-            SpoolRefused: as `Receiving.write` and `Receiving.commit`.
-            OSError, SSL.Error: from the connection.
-        """
-        received = self._received
-        try:
-            while piece := wire.receive():
-                try:
-                    received.write(piece)
-                except OSError as error:
-                    raise DiskFailed(str(error)) from error
-                except RecpipeError:
-                    self._hear_out(wire)
-                    raise
-                moved(len(piece))
-        except (ConnectionError, SSL.Error):
-            if not received.has_all(self._expected_bytes):
-                raise
-        else:
-            ended_well = wire.ended_well and not self._client_is_gone()
-            if not ended_well and not received.has_all(self._expected_bytes):
-                raise CutOff
-        wire.say_goodbye()
-        received.commit(self._expected_bytes)
-        if not received.size_bytes:
-            self.outcome = "The file was empty: nothing was kept."
-
-    def _hear_out(self, wire: DataSocket) -> None:
-        """Take what is under way of a file that is refused: closing on it would be a reset, and the reply be lost."""
-        left = _HEARD_OUT_BYTES
-        with contextlib.suppress(TimeoutError, OSError, SSL.Error):
-            while left > 0 and (piece := wire.receive()):
-                left -= len(piece)
-            wire.say_goodbye()
-
-    def close(self) -> None:
-        self._received.close()
 
 
 class LatencyGauge:

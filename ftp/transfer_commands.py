@@ -79,20 +79,20 @@ class TransferCommands(Commands):
             return False
         return True
 
-    def begin_transfer(self, moving: Transfer, verb: str) -> None:
+    def begin_transfer(self, transfer: Transfer, verb: str) -> None:
         if self.data_channel is not None:
             self.respond("125 The data connection is open. Here it comes.")
-            self.data_channel.begin(moving, verb)
+            self.data_channel.begin(transfer, verb)
         else:
             self.respond("150 Open the data connection.")
-            self._awaited = (moving, verb)
+            self._awaited = (transfer, verb)
 
     def drop_awaited(self) -> bool:
         """Let go of what waits for a data connection; whether anything did."""
         if self._awaited is None:
             return False
-        moving, self._awaited = self._awaited[0], None
-        self.services.loop.workers.run(moving.close)
+        transfer, self._awaited = self._awaited[0], None
+        self.services.loop.workers.run(transfer.close)
         return True
 
     def data_connected(self) -> None:

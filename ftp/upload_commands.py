@@ -11,7 +11,6 @@ from ftp.listener import Listener
 from ftp.loop import in_worker
 from ftp.replies import one_line
 from ftp.services import Services
-from ftp.transfer import Upload
 from ftp.transfer_commands import TransferCommands
 from ftp.uploads import DropBox, ReceivedAlready
 from recpipe.access.principal import Principal
@@ -56,7 +55,7 @@ class UploadCommands(TransferCommands):
             return
         box = self.box
         try:
-            upload = await in_worker(lambda: Upload(box.store(path), expected_bytes, self.peer_is_gone))
+            upload = await in_worker(lambda: box.store(path, expected_bytes, self.peer_is_gone))
         except RecpipeError as error:
             self.note_refusal(error)
             raise

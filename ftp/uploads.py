@@ -7,10 +7,12 @@ import posixpath
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import BinaryIO
 
 from ftp.account_uploads import AccountUploads, Held
 from ftp.listing import Entry
+from ftp.upload_transfer import UploadTransfer
 from recpipe.errors import Forbidden, NotFound, RecpipeError, SpoolRefused
 from recpipe.intake import Destination, IncomingFile
 from recpipe.spool.files import Kind, kind_of, safe_text
@@ -25,7 +27,6 @@ _REMEMBERED_FOLDERS = 1000
 _PACKED = frozenset(
     {".gz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".rar", ".enc", ".gpg", ".pgp", ".asc", ".p7m", ".age"}
 )
-_HEAD_BYTES = 12  # of a WAV file: RIFF, the size of what follows, WAVE
 _PERM = "elcm"  # enter, list, create files, make folders; RFC 3659 section 7.5.5
 
 
@@ -34,10 +35,6 @@ class ReceivedAlready(RecpipeError):
 
     def __init__(self) -> None:
         super().__init__("This account can only send new files: what was sent cannot be changed or taken back.")
-
-
-class WrongSize(SpoolRefused):
-    """Another number of bytes came than was announced."""
 
 
 class TooLarge(SpoolRefused):
@@ -118,16 +115,21 @@ class DropBox:
             raise SpoolRefused("This folder is not empty.")
         self._folders.discard(path)
 
-    def store(self, path: str) -> Receiving:
+    def store(self, path: str, expected_bytes: int | None, client_is_gone: Callable[[], bool]) -> UploadTransfer:
         """Begin a file.
+
+        Args:
+            expected_bytes, client_is_gone: as `UploadTransfer`.
 
         Raises:
             SpoolRefused: the name cannot be taken, or there is no room.
         """
         name = posixpath.basename(path)
         self.require_room(0)
+        transfer = partial(UploadTransfer, self.account, expected_bytes, client_is_gone)
         if _is_final(name):
-            return self._store_final(path)
+            upload, finish = self._begin_final(path)
+            return transfer(upload, finish, self._most_bytes, TooLarge(self._most_bytes))
         is_working = _is_working_name(name)
         not_a_test = SpoolRefused(
             f"{safe_text(name)} is no recording: its name must end in .wav, .mp3, .gsm or as other audio does."
@@ -143,17 +145,17 @@ class DropBox:
             self.account.hold(path, Held(upload, entry, is_working, until))
 
         if is_working:
-            return Receiving(upload, self.account, hold, self._most_bytes, TooLarge(self._most_bytes))
-        return Receiving(upload, self.account, hold, _TEST_BYTES, not_a_test)
+            return transfer(upload, hold, self._most_bytes, TooLarge(self._most_bytes))
+        return transfer(upload, hold, _TEST_BYTES, not_a_test)
 
-    def _store_final(self, path: str) -> Receiving:
+    def _begin_final(self, path: str) -> tuple[IncomingFile, Callable[[int], None]]:
         upload = self._place.begin(path.lstrip("/"))
 
         def finish(size_bytes: int) -> None:
             upload.commit()
             self._note(path, size_bytes)
 
-        return Receiving(upload, self.account, finish, self._most_bytes, TooLarge(self._most_bytes))
+        return upload, finish
 
     def rename(self, path: str, to: str) -> None:
         """Give a file that is held its name.
@@ -204,86 +206,6 @@ class DropBox:
         self.account.note_received(path, Entry(posixpath.basename(path), size_bytes, at or datetime.now(UTC), perm=""))
         if not size_bytes:
             self._note_empty()
-
-
-class Receiving:
-    """A file on its way in, as the data channel writes it. Closing it without `commit` throws it away.
-
-    Args:
-        finish: called with its size when all of it is there; what it raises is raised by `commit`.
-        most_bytes: it may have.
-        too_large: what to raise where it has more.
-    """
-
-    def __init__(
-        self,
-        upload: IncomingFile,
-        account: AccountUploads,
-        finish: Callable[[int], None],
-        most_bytes: int,
-        too_large: SpoolRefused,
-    ) -> None:
-        self._upload = upload
-        self._account = account
-        self._finish = finish
-        self._most_bytes = most_bytes
-        self._too_large = too_large
-        self._head = b""
-        self.size_bytes = 0
-        self._counted_bytes = 0  # of the account's day
-        self.closed = False
-
-    def write(self, data: bytes) -> int:
-        """Take the next bytes.
-
-        Raises:
-            TooLarge, OverQuota, SpoolFull: they are too many.
-            OSError: the disk does not take them.
-        """
-        if len(self._head) < _HEAD_BYTES:
-            self._head += data[: _HEAD_BYTES - len(self._head)]
-        self.size_bytes += len(data)
-        if self.size_bytes > self._most_bytes:
-            raise self._too_large
-        self._account.count(len(data))
-        self._counted_bytes += len(data)
-        return self._upload.write(data)
-
-    def has_all(self, expected_bytes: int | None) -> bool:
-        """Whether the size is the one that was announced, or, where none was, that in the header of a WAV file."""
-        if expected_bytes is None and self._head[:4] == b"RIFF" and self._head[8:] == b"WAVE":
-            expected_bytes = 8 + int.from_bytes(self._head[4:8], "little")
-        return expected_bytes == self.size_bytes
-
-    def commit(self, expected_bytes: int | None) -> None:
-        """Make it durable and give it its name.
-
-        Args:
-            expected_bytes: what the client announced with ALLO.
-
-        Raises:
-            WrongSize: not as many came.
-            SpoolRefused: another file has the name; the disk is full.
-        """
-        self.closed = True
-        try:
-            if expected_bytes is not None and expected_bytes != self.size_bytes:
-                raise WrongSize(
-                    f"{expected_bytes} bytes were announced, {self.size_bytes} came: nothing was kept. Send it again."
-                )
-            self._finish(self.size_bytes)
-        except BaseException:
-            self._abort()
-            raise
-
-    def close(self) -> None:
-        if not self.closed:
-            self.closed = True
-            self._abort()
-
-    def _abort(self) -> None:
-        self._upload.abort()
-        self._account.give_back(self._counted_bytes)
 
 
 def _is_final(name: str) -> bool:
