@@ -22,6 +22,7 @@ _MODULES = (
     "envelope-pkcs12.js",
     "envelope-key.js",
     "envelope.js",
+    "keybox.js",
     "offline.js",
 )  # each after what it imports
 _IMPORT = re.compile(r'^(?:import|export)\s*\{[^}]*\}\s*from\s*"\./[a-z0-9-]+\.js";\n', re.MULTILINE)

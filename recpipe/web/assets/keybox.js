@@ -15,19 +15,22 @@ export class KeyBox extends EventTarget {
   #waiting = null; // { name, bytes } of a protected file until its passphrase is typed
   #part;
 
-  /** @param {HTMLElement} box as in part-keybox.html */
-  constructor(box) {
+  /**
+   * @param {HTMLElement} box as in part-keybox.html
+   * @param {(file: File) => Promise<void>} [chosen] what to do with a file that is chosen; by default `take`
+   */
+  constructor(box, chosen) {
     super();
     this.#part = (selector) => box.querySelector(selector);
     this.#show(".key-choice");
     if (!globalThis.crypto?.subtle) {
-      this.#fail("This page was not loaded over https, so the browser does not decrypt here. Use https, or the offline page.");
+      this.fail("This page was not loaded over https, so the browser does not decrypt here. Use https, or the offline page.");
       return;
     }
     this.#part("#key-file").addEventListener("change", async (event) => {
-      const [file] = event.target.files;
-      if (file) await this.take(file);
+      const files = [...event.target.files];
       event.target.value = ""; // the same file may be chosen again
+      if (files.length) await (chosen ?? this.take.bind(this))(files[0]);
     });
     this.#part(".key-passphrase").addEventListener("submit", async (event) => {
       event.preventDefault();
@@ -40,7 +43,7 @@ export class KeyBox extends EventTarget {
   /** @param {File} file */
   async take(file) {
     if (file.size > LARGEST) {
-      this.#fail(`${file.name} is too large for a private key. Choose the .pfx, or the file that begins with BEGIN PRIVATE KEY.`);
+      this.fail(`${file.name} is too large for a private key. Choose the .pfx, or the file that begins with BEGIN PRIVATE KEY.`);
       return;
     }
     await this.#load(file.name, new Uint8Array(await file.arrayBuffer()));
@@ -50,7 +53,7 @@ export class KeyBox extends EventTarget {
     this.key = null;
     this.#waiting = null;
     this.#part("#key-passphrase").value = "";
-    this.#fail("");
+    this.fail("");
     this.#show(".key-choice");
     this.#part("#key-file").focus();
     this.dispatchEvent(new Event("change"));
@@ -63,7 +66,7 @@ export class KeyBox extends EventTarget {
   }
 
   async #load(name, bytes, passphrase) {
-    this.#fail("");
+    this.fail("");
     const unlock = this.#part(".key-passphrase button");
     unlock.disabled = true; // a password may take seconds
     try {
@@ -76,7 +79,7 @@ export class KeyBox extends EventTarget {
         this.#part("#key-passphrase").focus();
         return;
       }
-      this.#fail(`${name}: ${error instanceof EnvelopeError ? error.message : "this file cannot be read."}`);
+      this.fail(`${name}: ${error instanceof EnvelopeError ? error.message : "this file cannot be read."}`);
       if (error instanceof PassphraseWrong) this.#part("#key-passphrase").select();
       return;
     } finally {
@@ -94,7 +97,8 @@ export class KeyBox extends EventTarget {
     for (const state of [".key-choice", ".key-passphrase", ".key-loaded"]) this.#part(state).hidden = state !== wanted;
   }
 
-  #fail(text) {
+  /** Say what is wrong with what was given; an empty text takes it back. @param {string} text */
+  fail(text) {
     this.#part("#key-error").textContent = text;
     this.#part("#key-error").hidden = !text;
   }

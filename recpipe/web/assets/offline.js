@@ -2,10 +2,8 @@
  * The offline page: private key and sealed files in, audio out, nothing sent. See envelope.js for how opening works.
  */
 
-import {
-  EnvelopeError, PassphraseNeeded, PassphraseWrong, RangeDecryptor, WrongKeyError,
-  decryptAll, fetchHeader, loadPrivateKey, unwrapKey,
-} from "./envelope.js";
+import { EnvelopeError, RangeDecryptor, WrongKeyError, decryptAll, fetchHeader, unwrapKey } from "./envelope.js";
+import { KeyBox } from "./keybox.js";
 import { Sha256 } from "./sha256.js";
 
 const PIECE = 4 * 1024 * 1024; // decrypted at a time; a multiple of the AES block
@@ -20,8 +18,7 @@ const at = (id) => document.getElementById(id);
 const show = (element, visible = true) => { element.hidden = !visible; };
 const say = (element, text) => { element.textContent = text; show(element, Boolean(text)); };
 
-let privateKey = null;
-let waitingKey = null; // bytes of a protected key file until its passphrase is typed
+const box = new KeyBox(at("keybox"), (file) => take([file]));
 let working = Promise.resolve();
 const rows = new Set();
 const published = new Map(); // base name -> set of SHA-256, from SHA256SUMS files
@@ -29,7 +26,7 @@ const published = new Map(); // base name -> set of SHA-256, from SHA256SUMS fil
 // --- what was given: told apart by content, so that everything can be dropped anywhere --------------------------
 
 async function take(files) {
-  say(at("key-error"), "");
+  box.fail("");
   for (const file of [...files].sort((a, b) => (isSealed(a) ? 1 : 0) - (isSealed(b) ? 1 : 0))) {
     try {
       if (isSealed(file)) addRow(file);
@@ -37,7 +34,7 @@ async function take(files) {
       else if (file.size <= TEXT_LIMIT) await takeKeyOrSums(file);
       else addRow(file);
     } catch {
-      say(at("key-error"), `${file.name} cannot be read. If it is a folder, choose the files inside it.`);
+      box.fail(`${file.name} cannot be read. If it is a folder, choose the files inside it.`);
     }
   }
 }
@@ -48,52 +45,7 @@ const bytesOf = async (blob) => new Uint8Array(await blob.arrayBuffer());
 async function takeKeyOrSums(file) {
   const bytes = await bytesOf(file);
   if (sumsIn(new TextDecoder().decode(bytes)).length) return takeSums(file);
-  return takeKey(file.name, bytes);
-}
-
-async function takeKey(name, bytes, passphrase) {
-  const unlock = at("passphrase-form").querySelector("[type=submit]");
-  unlock.disabled = true; // a password may take seconds
-  try {
-    privateKey = await loadPrivateKey(bytes, passphrase);
-  } catch (error) {
-    if (error instanceof PassphraseNeeded) {
-      waitingKey = { name, bytes };
-      at("passphrase-for").textContent = name;
-      show(at("key-choice"), false);
-      show(at("key-loaded"), false);
-      show(at("passphrase-form"));
-      at("passphrase").focus();
-      return;
-    }
-    say(at("key-error"), `${name}: ${messageOf(error)}`);
-    if (error instanceof PassphraseWrong) at("passphrase").select();
-    return;
-  } finally {
-    unlock.disabled = false;
-  }
-  forgetPassphrase();
-  at("key-name").textContent = name;
-  at("key-size").textContent = privateKey.description;
-  show(at("key-choice"), false);
-  show(at("key-loaded"));
-  at("key-forget").focus();
-  for (const row of rows) if (row.waits || row.wrongKey) enqueue(row);
-  summarise();
-}
-
-function forgetPassphrase() {
-  waitingKey = null;
-  at("passphrase").value = "";
-  show(at("passphrase-form"), false);
-}
-
-function forgetKey() {
-  privateKey = null;
-  forgetPassphrase();
-  show(at("key-loaded"), false);
-  show(at("key-choice"));
-  at("key-file").focus();
+  return box.take(file);
 }
 
 async function takeSums(file) {
@@ -143,7 +95,7 @@ function addRow(file) {
   at("list").append(item);
   row.state.textContent = "Waiting for the private key.";
   show(at("results"));
-  if (privateKey) enqueue(row);
+  if (box.key) enqueue(row);
   summarise();
 }
 
@@ -176,7 +128,7 @@ function enqueue(row) {
 }
 
 async function open(row) {
-  const key = privateKey;
+  const { key } = box;
   if (!key) return;
   const { file } = row;
   row.waits = row.wrongKey = row.failed = false;
@@ -307,20 +259,19 @@ function sizeText(bytes) {
 
 // --- what the person does --------------------------------------------------------------------------------------
 
-for (const id of ["key-file", "recordings", "sums"]) {
+for (const id of ["recordings", "sums"]) {
   at(id).addEventListener("change", async (event) => {
     const files = [...event.target.files];
     event.target.value = ""; // the same file may be chosen again
     await take(files);
   });
 }
-at("passphrase-form").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  say(at("key-error"), "");
-  await takeKey(waitingKey.name, waitingKey.bytes, at("passphrase").value);
+box.addEventListener("change", () => {
+  if (!box.key) return;
+  at("keybox").querySelector(".key-forget").focus();
+  for (const row of rows) if (row.waits || row.wrongKey) enqueue(row);
+  summarise();
 });
-at("passphrase-cancel").addEventListener("click", forgetKey);
-at("key-forget").addEventListener("click", forgetKey);
 at("remove-all").addEventListener("click", () => [...rows].forEach(removeRow));
 at("save-all").addEventListener("click", () => {
   for (const row of rows) if (row.url && !row.differs) row.save.click();
@@ -341,6 +292,7 @@ addEventListener("drop", (event) => {
 });
 
 if (!globalThis.crypto?.subtle) {
+  box.fail(""); // it tells of https, which a saved page has not
   say(
     at("unable"),
     "This browser does not decrypt here. Save this page to a file, then open that file in a current browser.",
