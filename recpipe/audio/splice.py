@@ -8,7 +8,7 @@ from typing import Self
 
 from recpipe.audio.files import open_regular
 from recpipe.errors import SourceChanged
-from recpipe.model import Settled, Splice
+from recpipe.model import FileIdentity, Settled, Splice
 
 
 class SpliceReader:
@@ -96,8 +96,6 @@ class SpliceReader:
     def _check(self, status: os.stat_result) -> None:
         wanted = self._settled
         if status.st_size < self._splice.start + self._splice.length or (
-            wanted is not None
-            and (status.st_size, status.st_mtime_ns, status.st_ino)
-            != (wanted.size_bytes, wanted.mtime_ns, wanted.inode)
+            wanted is not None and FileIdentity.of(status) != wanted.identity
         ):
             raise SourceChanged(self._splice.path)

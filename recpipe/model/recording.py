@@ -5,7 +5,9 @@ Settled -> CallFacts, AudioFacts -> Splice -> (sealed stream) -> StoredObject ->
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -69,6 +71,19 @@ class FileIdentity:
     @classmethod
     def of(cls, status: os.stat_result) -> FileIdentity:
         return cls(status.st_size, status.st_mtime_ns, status.st_ino)
+
+    @classmethod
+    def at(cls, path: Path) -> FileIdentity:
+        """Look at a file.
+
+        Raises:
+            FileNotFoundError: there is none, or it is not a regular file (a symbolic link is not).
+            OSError: its folder cannot be read.
+        """
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode):
+            raise FileNotFoundError(errno.ENOENT, "not a regular file", str(path))
+        return cls.of(status)
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,7 +167,7 @@ class SpoolFolder:
             except (FileNotFoundError, NotADirectoryError):
                 return
             with self._below.parent(settled.relative) as source:
-                self._aside.put(source, Path(settled.relative), _expected(settled), only_sidecars_of(source))
+                self._aside.put(source, Path(settled.relative), settled.identity, only_sidecars_of(source))
             self.prune(settled.relative)
 
     def look_again(self) -> None:
@@ -187,7 +187,7 @@ class SpoolFolder:
 
     def _let_go(self, path: Path, relative: Path) -> None:
         """Delete or archive for good."""
-        expected = safe_move.Expected.of(path)
+        expected = FileIdentity.at(path)
         if self._spool.after == "archive":
             assert self._spool.archive is not None  # settings saw to it
             archive = self._spool.archive.absolute()
@@ -224,7 +224,7 @@ class SpoolFolder:
         with refusals(f"{safe_text(settled.relative)} cannot be put into quarantine for {reason}"):
             with self._below.parent(settled.relative) as source:
                 sidecars = only_sidecars_of(source)
-                target = self._move_aside(source, _expected(settled), self._ours("quarantine") / settled.relative)
+                target = self._move_aside(source, settled.identity, self._ours("quarantine") / settled.relative)
                 self._move_sidecars(source, sidecars, target)
             self.prune(settled.relative)
         return self._control.shown(target)
@@ -245,7 +245,7 @@ class SpoolFolder:
                     f"There already is a {safe_text(relative)} in the spool. Wait until it is ingested, then retry."
                 )
             source = self._ours(within)
-            expected = safe_move.Expected.of(source)
+            expected = FileIdentity.at(source)
             self._move_sidecars(source, only_sidecars_of(source), target)
             safe_move.transfer(source, expected, target, self._claims)
             self._prune_quarantine(source.parent)
@@ -278,7 +278,7 @@ class SpoolFolder:
     def _delete(self, source: Path) -> None:
         for victim in (*only_sidecars_of(source), source):
             with contextlib.suppress(FileNotFoundError):
-                safe_move.remove(victim, safe_move.Expected.of(victim), self._claims)
+                safe_move.remove(victim, FileIdentity.at(victim), self._claims)
 
     # --- new files ------------------------------------------------------------------------------------
 
@@ -356,7 +356,7 @@ class SpoolFolder:
             safe_move.put_back(claim, wanted)
         _log.warning("interrupted removal undone", spool=self._spool.label, where=str(original.parent))
 
-    def _archive(self, source: Path, expected: safe_move.Expected, wanted: Path) -> None:
+    def _archive(self, source: Path, expected: FileIdentity, wanted: Path) -> None:
         for target in safe_move.variants(wanted):
             try:
                 safe_move.transfer(source, expected, target, self._claims)
@@ -365,7 +365,7 @@ class SpoolFolder:
                 if self._is_done(source, expected, target):
                     return
 
-    def _move_aside(self, source: Path, expected: safe_move.Expected, wanted: Path) -> Path:
+    def _move_aside(self, source: Path, expected: FileIdentity, wanted: Path) -> Path:
         for target in safe_move.variants(wanted):
             try:
                 safe_move.transfer(source, expected, target, self._claims)
@@ -375,7 +375,7 @@ class SpoolFolder:
                     return target
         raise AssertionError("variants never end")
 
-    def _is_done(self, source: Path, expected: safe_move.Expected, target: Path) -> bool:
+    def _is_done(self, source: Path, expected: FileIdentity, target: Path) -> bool:
         """Whether a crash came after this very file was put there and before it was removed here; it is now."""
         if not safe_move.same_bytes(source, target):
             return False
@@ -387,7 +387,7 @@ class SpoolFolder:
             ending = sidecar.name.removeprefix(source.name if sidecar.name.startswith(source.name) else source.stem)
             base = target.name if sidecar.name.startswith(source.name) else target.stem
             with contextlib.suppress(FileNotFoundError, SourceChanged):
-                self._move_aside(sidecar, safe_move.Expected.of(sidecar), target.with_name(base + ending))
+                self._move_aside(sidecar, FileIdentity.at(sidecar), target.with_name(base + ending))
 
     def _prune_quarantine(self, folder: Path) -> None:
         top = self._ours("quarantine")
@@ -441,7 +441,3 @@ def _checked(relative: str) -> str:
 
 def _left_alone(path: Path, folder: Path) -> SpoolRefused:
     return SpoolRefused(f"{safe_text(str(path))} does not lie in {folder}; it was left alone.")
-
-
-def _expected(settled: Settled) -> safe_move.Expected:
-    return safe_move.Expected(settled.size_bytes, settled.mtime_ns, settled.inode)

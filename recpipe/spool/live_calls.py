@@ -24,7 +24,7 @@ from pathlib import Path
 
 from recpipe import log as logs
 from recpipe.durable import sync_folder
-from recpipe.model import CallFacts
+from recpipe.model import CallFacts, FileIdentity
 from recpipe.settings import Spool
 from recpipe.spool import rtpengine_meta, rtpengine_names
 from recpipe.spool.beneath import Beneath
@@ -62,7 +62,7 @@ class LiveCalls:
         self._meta_dir = spool.meta_dir
         self._control = control
         self._below = Beneath(control)
-        self._read: dict[str, tuple[int, int, int]] = {}  # by file name: how it looked when it was read
+        self._read: dict[str, FileIdentity] = {}  # by file name: how it looked when it was read
         self._unsaved: dict[str, Note] = {}
         self._tidied_at = time.monotonic()
         self._complaint = ""
@@ -116,7 +116,7 @@ class LiveCalls:
         except OSError:
             pass  # no call yet, or the spool is away
 
-    def _follow(self, entry: os.DirEntry[str]) -> tuple[int, int, int] | None:
+    def _follow(self, entry: os.DirEntry[str]) -> FileIdentity | None:
         """How the file looks that has been read; None where it has to be read again."""
         try:
             handle = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -125,7 +125,7 @@ class LiveCalls:
             return None  # or the call has ended, or it is a link
         try:
             status = os.fstat(handle)
-            state = (status.st_size, status.st_mtime_ns, status.st_ino)
+            state = FileIdentity.of(status)
             if not stat.S_ISREG(status.st_mode) or self._read.get(entry.name) == state:
                 return state
             call_id, metadata = rtpengine_meta.read(os.pread(handle, rtpengine_meta.LIMIT_BYTES, 0))

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from recpipe import log as logs
 from recpipe.errors import SourceChanged
+from recpipe.model import FileIdentity
 from recpipe.spool import safe_move
 from recpipe.spool.beneath import Beneath
 from recpipe.spool.files import Kind, kind_of
@@ -64,7 +65,7 @@ class Aside:
         self._due: list[tuple[float, str]] = []  # heap of (when by time.time(), entry)
         self._lock = threading.Lock()
 
-    def put(self, source: Path, relative: Path, expected: safe_move.Expected, sidecars: Sequence[Path]) -> None:
+    def put(self, source: Path, relative: Path, expected: FileIdentity, sidecars: Sequence[Path]) -> None:
         """Move a stored file aside and look at it.
 
         Args:

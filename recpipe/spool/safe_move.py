@@ -10,49 +10,32 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
 from recpipe.durable import NO_LINKS, make_folders, sync_folder
 from recpipe.errors import SourceChanged
+from recpipe.model import FileIdentity
 from recpipe.spool.beneath import Beneath
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """The file that is meant, and no other that may have taken its name."""
-
-    size_bytes: int
-    mtime_ns: int
-    inode: int
-
-    @classmethod
-    def of(cls, path: Path) -> Expected:
-        """Raises OSError when there is no regular file (a link to one is none)."""
-        status = path.lstat()
-        if not stat.S_ISREG(status.st_mode):
-            raise FileNotFoundError(errno.ENOENT, "not a regular file", str(path))
-        return cls(status.st_size, status.st_mtime_ns, status.st_ino)
-
-
-def check(path: Path, expected: Expected) -> None:
+def check(path: Path, expected: FileIdentity) -> None:
     """Raises:
     SourceChanged: something else is there by now, or nothing.
     """
     try:
-        same = Expected.of(path) == expected
+        same = FileIdentity.at(path) == expected
     except (FileNotFoundError, NotADirectoryError):
         same = False
     if not same:
         raise SourceChanged(path)
 
 
-def transfer(source: Path, expected: Expected, target: Path, claims: Path) -> None:
+def transfer(source: Path, expected: FileIdentity, target: Path, claims: Path) -> None:
     """Move a file, also to another file system; durable before the source goes.
 
     Args:
@@ -87,7 +70,7 @@ def transfer(source: Path, expected: Expected, target: Path, claims: Path) -> No
         raise
 
 
-def remove(path: Path, expected: Expected, claims: Path) -> None:
+def remove(path: Path, expected: FileIdentity, claims: Path) -> None:
     """Delete exactly this file.
 
     It is renamed away first and looked at under its new name, so a file that took its place in the last moment
@@ -222,7 +205,7 @@ def _copy(source: Path, target: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _rename_without_links(source: Path, expected: Expected, target: Path) -> None:
+def _rename_without_links(source: Path, expected: FileIdentity, target: Path) -> None:
     try:
         _rename_to_free(source, target)
     except FileNotFoundError:

@@ -37,7 +37,7 @@ class Upload:
         self._control = control  # kept: its descriptor is in the path below
         self._relative = ""
         self._below = below
-        self._in_place: safe_move.Expected | None = None  # what `commit` made
+        self._in_place: FileIdentity | None = None  # what `commit` made
         self._reserve_bytes = reserve_bytes
         self._unlooked_bytes = 0
         incoming = control.open() / "incoming"
@@ -93,10 +93,8 @@ class Upload:
                 control = self._control.open()
                 whole.vouch(control, FileIdentity.of(self._temporary.lstat()))
                 try:
-                    safe_move.transfer(
-                        self._temporary, safe_move.Expected.of(self._temporary), target, control / "removing"
-                    )
-                    self._in_place = safe_move.Expected.of(target)
+                    safe_move.transfer(self._temporary, FileIdentity.at(self._temporary), target, control / "removing")
+                    self._in_place = FileIdentity.at(target)
                 except FileExistsError:
                     self._compare(target)
             finally:

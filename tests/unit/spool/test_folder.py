@@ -18,11 +18,11 @@ from pathlib import Path
 import pytest
 
 from recpipe.errors import SourceChanged, SpoolLocked, SpoolRefused
-from recpipe.model import Settled
+from recpipe.model import FileIdentity, Settled
 from recpipe.settings import Spool
 from recpipe.spool import upload
 from recpipe.spool.folder import SpoolFolder
-from recpipe.spool.safe_move import Expected, claim_name, put_back, remove, transfer, variants
+from recpipe.spool.safe_move import claim_name, put_back, remove, transfer, variants
 
 NAME = "2020/03/27/call.wav"
 
@@ -272,7 +272,7 @@ def test_a_file_that_is_not_the_stored_one_is_left_alone(folder: SpoolFolder, ch
 def test_a_file_replaced_in_the_last_moment_is_put_back(folder: SpoolFolder) -> None:
     # Given what `remove` finds after its rename when another file took the name just before
     settled = drop(folder)
-    expected = Expected(settled.size_bytes, settled.mtime_ns, settled.inode)
+    expected = settled.identity
     claims = folder.control / "removing"
     claim = claims / f"0000~{claim_name(settled.path)}"
     settled.path.rename(claim)
@@ -597,7 +597,7 @@ def test_a_move_without_hard_links_overwrites_nothing_either(
     assert (first.read_bytes(), second.read_bytes()) == (b"1", b"2")
     settled = drop(folder)
     with pytest.raises(SourceChanged):
-        transfer(settled.path, Expected(1, 2, 3), folder.root / "z.wav", folder.control / "removing")
+        transfer(settled.path, FileIdentity(1, 2, 3), folder.root / "z.wav", folder.control / "removing")
     assert not (folder.root / "z.wav").exists()
 
 
