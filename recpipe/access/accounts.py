@@ -113,7 +113,7 @@ class Accounts:
         return [
             user
             for user in every
-            if user.role is Role.ADMINISTRATOR
+            if user.role.everything
             and user.status is UserStatus.ACTIVE
             and user.email
             and user.wants(letter)
@@ -223,7 +223,7 @@ class Accounts:
             contact=before.user.contact if contact is None else check_details("contact", contact),
             notifications=before.user.notifications if notifications is None else _choices(notifications),
         )
-        if after.role is Role.API:
+        if not after.role.has_password:
             after = replace(after, password_hash=None, totp_secret="", recovery_hashes=())
         wanted = before.grants if grants is None else grants_of(user_id, after.role, grants)
         if rights:
@@ -374,7 +374,7 @@ class Accounts:
         """The password to show once, if one was generated, and the hash to keep."""
         if password is None and not generate:
             return None, None
-        if user.role is Role.API:
+        if not user.role.has_password:
             raise InputInvalid("password", "An API user has no password. Make it a token instead.")
         if password is not None:
             with self._catalogue.read() as work:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from recpipe.addresses import parse_address
-from recpipe.model import Role, User, UserStatus
+from recpipe.model import User, UserStatus
 
 Known = TypeVar("Known")
 
@@ -37,7 +37,7 @@ def no_password_login(user: User, door: Door) -> str:
     """Why a password does not open this door for this user; "" where it does."""
     if user.status is not UserStatus.ACTIVE:
         return user.status.value
-    if user.role is Role.API:
+    if not user.role.has_password:
         return "token-only"
     if user.totp_secret and door is not Door.HTTP:
         return "second-factor-needed"

@@ -29,7 +29,7 @@ def covers(by: Principal, role: Role, grants: Collection[Grant]) -> bool:
     """
     if by.unlimited:
         return True
-    if role is Role.ADMINISTRATOR:
+    if role.everything:
         return False
     if not grants:
         return by.everything and by.may(Action.USERS)
@@ -52,7 +52,7 @@ def require_cover(by: Principal, user: User, grants: Collection[Grant], asked_fo
     """
     if covers(by, user.role, grants):
         return
-    if user.role is not Role.ADMINISTRATOR and any(by.may(Action.USERS, g.tenant_id) for g in grants):
+    if not user.role.everything and any(by.may(Action.USERS, g.tenant_id) for g in grants):
         raise Forbidden("manage a user who may do more than itself")
     raise NotFound("user", asked_for or user.id)
 
@@ -89,7 +89,7 @@ def grants_of(user_id: str, role: Role, wanted: Mapping[str, Collection[str]]) -
         for word in actions:
             if word not in known:
                 raise InputInvalid("grants", f"{word[:40]!r} is not an action. Choose of {', '.join(sorted(known))}.")
-        if role is Role.SERVICE and not actions:
+        if role.needs_actions and not actions:
             raise InputInvalid("grants", "A service user needs its actions named, such as search,play.")
     return [Grant(user_id, tenant_id, tuple(sorted(set(actions)))) for tenant_id, actions in sorted(wanted.items())]
 

@@ -22,7 +22,7 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 def of_user(user: User, grants: Iterable[Grant], address: str, session_id: str = "") -> Principal:
     """What a signed-in user may do."""
-    everything = user.role is Role.ADMINISTRATOR
+    everything = user.role.everything
     return Principal(
         kind=Kind.USER,
         id=user.id,
@@ -39,7 +39,7 @@ def of_user(user: User, grants: Iterable[Grant], address: str, session_id: str =
 def of_token(token: Token, user: User, grants: Iterable[Grant], address: str) -> Principal:
     """What a token may do: what its user may, within the token's scopes."""
     actions, only, spools = read_scopes(token.scopes)
-    everything = user.role is Role.ADMINISTRATOR
+    everything = user.role.everything
     return Principal(
         kind=Kind.TOKEN,
         id=user.id,

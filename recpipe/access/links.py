@@ -66,7 +66,7 @@ class Links:
             InputInvalid: also for an API user, which has tokens only.
             AlreadyExists, NotFound, Forbidden, ReauthenticationRequired, LockedOut: as `Accounts.create`.
         """
-        if role is Role.API:
+        if not role.has_password:
             raise InputInvalid("role", "An API user cannot be invited: it has no password. Make it a token instead.")
         pending = UserStatus.PENDING
         user = self._accounts.create(by, username, role, grants=grants, email=email, status=pending, proof=proof).user
@@ -84,7 +84,7 @@ class Links:
         user = account.user
         if user.status not in (UserStatus.PENDING, UserStatus.REGISTERED):
             raise InputInvalid("user", "Only a pending user can be invited. Send a recovery link instead.")
-        if user.role is Role.API:
+        if not user.role.has_password:
             raise InputInvalid("role", "An API user cannot be invited: it has no password. Make it a token instead.")
         self._accounts.reauthentication.require(by, proof)
         return self._invite(by, account)
@@ -240,4 +240,4 @@ def _meant(work: Work, name_or_email: str) -> list[User]:
         pass
     if "@" in name_or_email:
         found |= {user.id: user for user in work.users.by_email(name_or_email)}
-    return [u for u in found.values() if u.status is UserStatus.ACTIVE and u.email and u.role is not Role.API]
+    return [u for u in found.values() if u.status is UserStatus.ACTIVE and u.email and u.role.has_password]

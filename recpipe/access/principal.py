@@ -170,7 +170,7 @@ class Principal:
 def allowed(role: Role, granted: Iterable[str]) -> frozenset[Action]:
     """What a grant gives: nothing named means whatever the role allows; an unknown word gives nothing."""
     named = frozenset(granted) & frozenset(a.value for a in GRANTABLE_ACTIONS)
-    if named or role is Role.SERVICE:
+    if named or role.needs_actions:
         return frozenset(Action(word) for word in named)
     return frozenset() if tuple(granted) else TENANT_ACTIONS
 

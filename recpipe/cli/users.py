@@ -63,7 +63,7 @@ def create(
     [bold]recpipe user create exports --role api --grant acme:search,export[/]
     """
 
-    if role is Role.API and (ask_password or password_stdin):
+    if not role.has_password and (ask_password or password_stdin):
         raise InputInvalid("password", "An API user has no password. Make it a token: recpipe token create")
     password = chosen_password(ask=ask_password, stdin=password_stdin)
     me = operator()
@@ -74,7 +74,7 @@ def create(
             role,
             grants=_grants(parts, grant or ()),
             password=password,
-            generate=password is None and role is not Role.API,
+            generate=password is None and role.has_password,
             email=email or "",
             display_name=display_name or "",
         )
@@ -83,10 +83,10 @@ def create(
             frame.print_json({"user": _document(account), "password": made.password})
             return
         frame.say(f"Made user [bold]{frame.shown(account.user.username)}[/] ({account.user.role}).")
-        if role is Role.API:
+        if not role.has_password:
             frame.say(f"Make its token: [bold]recpipe token create {frame.shown(account.user.username)}[/]")
         show_password(made.password)
-        if not grant and role is not Role.ADMINISTRATOR:
+        if not grant and not role.everything:
             frame.err.print("It may do nothing yet: give it a tenant with recpipe user set --grant.", markup=False)
 
 
@@ -351,7 +351,7 @@ def _merged(parts: Parts, account: Account, add: Sequence[str], take: Sequence[s
 
 
 def _grants_in_words(account: Account, names: dict[str, str]) -> str:
-    if account.user.role is Role.ADMINISTRATOR:
+    if account.user.role.everything:
         return "everything"
     return " ".join(
         names.get(g.tenant_id, g.tenant_id) + (f":{','.join(g.actions)}" if g.actions else "") for g in account.grants

@@ -38,6 +38,21 @@ class Role(StrEnum):
     CLIENT = "client"  # the tenants granted to it
     SERVICE = "service"  # granted tenants and granted actions
 
+    @property
+    def has_password(self) -> bool:
+        """Whether a user of this role may have a password, and so sign in, be invited and recover it."""
+        return self is not Role.API
+
+    @property
+    def needs_actions(self) -> bool:
+        """Whether its grants have to name actions; with other roles a grant that names none means those of the role."""
+        return self is Role.SERVICE
+
+    @property
+    def everything(self) -> bool:
+        """Whether it may do anything with any tenant, without a grant."""
+        return self is Role.ADMINISTRATOR
+
 
 class UserStatus(StrEnum):
     ACTIVE = "active"

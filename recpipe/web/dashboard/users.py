@@ -50,7 +50,7 @@ def create(
     try:
         role = _role(form)
         grants = _grants(form, viewer, role)
-        if role is Role.API:
+        if not role.has_password:
             made = accounts.create(
                 by, form.text("username"), role, grants=grants, email=form.text("email"), proof=proof_of(form)
             )
@@ -190,12 +190,12 @@ def _grants(form: Fields, viewer: Viewer, role: Role) -> dict[str, list[str]]:
     Raises:
         InputInvalid: a service user lacks actions in one of them.
     """
-    if role is Role.ADMINISTRATOR:
+    if role.everything:
         return {}
     ticked = set(form.all("tenant"))
     grants = {t: form.all(f"action-{t.id}") for t in viewer.tenants if t.id in ticked}
     for tenant, actions in grants.items():
-        if role is Role.SERVICE and not actions:
+        if role.needs_actions and not actions:
             raise InputInvalid(
                 "grants", f"Tick what this Service User may do in {tenant.title}, such as Search and Play."
             )
@@ -245,7 +245,7 @@ def _form(
         values=values,
         granted=granted,
         actions=ACTIONS,  # also of tokens: the rights of their user still bound them
-        roles=[r for r in Role if r is not Role.ADMINISTRATOR or viewer.principal.unlimited],
+        roles=[r for r in Role if not r.everything or viewer.principal.unlimited],
         notifications=NOTIFICATIONS,
         tokens=tokens,
         live=[t for t in tokens if account and token_lives(t, account.user, portal.parts.clock())],
