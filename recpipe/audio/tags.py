@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,10 +15,13 @@ from recpipe.audio import id3, outer_tags, riff, wave_tags
 from recpipe.audio.files import Bytes, reading
 from recpipe.audio.probe import wave
 from recpipe.errors import SourceChanged
-from recpipe.model import AudioFacts, CallFacts, Container, Direction, Splice
+from recpipe.model import TEXT_FACTS, AudioFacts, CallFacts, Container, Direction, Splice
 
 TEXT_LIMIT = 250  # characters of one value
 _OURS = "recpipe:"
+# The same recording has the same bytes whenever it is tagged: what is first stays first, and the zone last.
+_FIRST = ("call_id", "linked_id", "direction", "caller", "caller_name", "callee", "callee_name")
+_IN_ORDER = (*_FIRST, *(name for name in TEXT_FACTS if name not in _FIRST), "timezone")
 # Marks that turn the text around them about, or hide in it: a caller name must not be able to redraw a listing.
 _INVISIBLE = frozenset(
     "\u061c\u200b\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
@@ -47,18 +51,8 @@ class Tags:
     album: str
     comment: str
     recording_id: str
+    facts: Mapping[str, str]  # by the name of their TXXX frame
     started_at: datetime | None = None  # aware, in the zone of the source
-    timezone: str = ""
-    direction: str = ""
-    caller: str = ""
-    caller_name: str = ""
-    callee: str = ""
-    callee_name: str = ""
-    extension: str = ""
-    route: str = ""
-    call_id: str = ""
-    linked_id: str = ""
-    channels: str = ""
     software: str = f"recpipe {__version__}"
 
     @classmethod
@@ -70,43 +64,31 @@ class Tags:
             tenant_title: becomes the album.
             recording_id: 32 hex digits.
         """
-        caller, callee = clean(facts.caller), clean(facts.callee)
-        caller_name, callee_name = clean(facts.caller_name), clean(facts.callee_name)
+        texts = {name: clean(getattr(facts, name)) for name in TEXT_FACTS}
+        caller, callee = texts["caller"], texts["callee"]
         local = _local(facts.started_at, facts.timezone)
-        parties = f"{_party(caller, caller_name)} to {_party(callee, callee_name)}"
+        parties = f"{_party(caller, texts['caller_name'])} to {_party(callee, texts['callee_name'])}"
         direction = "" if facts.direction is Direction.UNKNOWN else str(facts.direction)
         when = "" if local is None else f", {local:%Y-%m-%d %H:%M:%S} {clean(facts.timezone)}"
+        texts |= {"direction": direction, "timezone": clean(facts.timezone) if local else ""}
         return cls(
             title=clean(parties),
-            artist=caller_name or caller,
+            artist=texts["caller_name"] or caller,
             album=clean(tenant_title),
             comment=clean(f"{direction or 'recorded'} call, {parties}{when}"),
             recording_id=clean(recording_id),
+            facts={name: texts[name] for name in _IN_ORDER},
             started_at=local,
-            timezone=clean(facts.timezone) if local else "",
-            direction=direction,
-            caller=caller,
-            caller_name=caller_name,
-            callee=callee,
-            callee_name=callee_name,
-            extension=clean(facts.extension),
-            route=clean(facts.route),
-            call_id=clean(facts.call_id),
-            linked_id=clean(facts.linked_id),
-            channels=clean(facts.channels),
         )
 
     def id3_frames(self) -> id3.Frames:
         """The same for ID3v2.4: common frames, and one TXXX frame a call fact, `recpipe:caller` and so on."""
-        names = (
-            "recording_id", "call_id", "linked_id", "direction", "caller", "caller_name", "callee", "callee_name",
-            "extension", "route", "channels", "timezone", "software",
-        )  # fmt: skip
+        user = {"recording_id": self.recording_id, **self.facts, "software": self.software}
         started = "" if self.started_at is None else f"{self.started_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
         return id3.Frames(
             text={"TIT2": self.title, "TPE1": self.artist, "TALB": self.album, "TDRC": started},
             comment=self.comment,
-            user={_OURS + name: getattr(self, name) for name in names if getattr(self, name)},
+            user={_OURS + name: value for name, value in user.items() if value},
         )
 
     def info(self) -> dict[bytes, str]:

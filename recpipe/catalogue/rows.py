@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import field, fields, make_dataclass
+from itertools import zip_longest
+from operator import attrgetter, itemgetter
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Row
@@ -43,6 +45,30 @@ _CONTAINERS = {member.value: member for member in Container}
 WITHOUT_PEAKS = tuple(column for column in recording.columns if column.name != "peaks")
 OF_A_LISTING = tuple(recording.c[field] for field in DayEntry._fields)
 
+# Each fact is in the column of its own name, but for these three; the other two have none of their own.
+_RENAMED = {"started_at": "facts_started_at", "timezone": "facts_timezone", "duration_ms": "facts_duration_ms"}
+_FACT_FIELDS = tuple(field.name for field in fields(CallFacts))
+_FACTS = tuple(name for name in _FACT_FIELDS if name not in ("start_is_local", "more_extensions"))
+_FACT_COLUMNS = tuple(_RENAMED.get(name, name) for name in _FACTS)
+_FIELDS = tuple(field.name for field in fields(Recording))
+_OWN = tuple(name for name in _FIELDS if name not in ("facts", "audio", "envelope", "peaks"))
+_ENVELOPE = ("envelope_offset", "envelope_bytes", "envelope_iv", "envelope_fingerprints")
+_own_in, _facts_in, _audio_in = attrgetter(*_OWN), attrgetter(*_FACTS), attrgetter(*_AUDIO)
+
+# By place: looking 39 names up costs more than the rest of a search.
+_PLACES = {column.name: place for place, column in enumerate(recording.columns)}
+_AUDIO_PLACE, _PEAKS_PLACE = _PLACES["audio"], _PLACES["peaks"]
+_ANY = 0  # place of what is replaced afterwards
+_recording_in = itemgetter(*(_PLACES[name] if name in _OWN else _ANY for name in _FIELDS))
+_recorded_facts_in = itemgetter(
+    *(_PLACES[_RENAMED.get(name, name)] if name in _FACTS else _ANY for name in _FACT_FIELDS)
+)
+_envelope_in = itemgetter(*(_PLACES[name] for name in _ENVELOPE))
+_FACTS_AT, _AUDIO_AT, _ENVELOPE_AT, _PEAKS_AT = map(_FIELDS.index, ("facts", "audio", "envelope", "peaks"))
+_DIRECTION_AT, _EXTENSION_AT, _MORE_AT, _LOCAL_AT = map(
+    _FACT_FIELDS.index, ("direction", "extension", "more_extensions", "start_is_local")
+)
+
 
 def extensions_of(facts: CallFacts) -> tuple[str, ...]:
     """The extensions that a call is found by, each once, ours first: at most five of 100 characters."""
@@ -51,152 +77,39 @@ def extensions_of(facts: CallFacts) -> tuple[str, ...]:
 
 def values_of_facts(facts: CallFacts) -> dict[str, Any]:
     """The columns that call facts fill."""
-    return {
-        "facts_started_at": facts.started_at,
-        "facts_timezone": facts.timezone,
-        "facts_duration_ms": facts.duration_ms,
-        "direction": facts.direction.value,
-        "caller": facts.caller,
-        "callee": facts.callee,
-        "caller_name": facts.caller_name,
-        "callee_name": facts.callee_name,
-        "extension": "\n".join(extensions_of(facts)),
-        "route": facts.route,
-        "call_id": facts.call_id,
-        "linked_id": facts.linked_id,
-        "channels": facts.channels,
-        "tenant_hint": facts.tenant_hint,
-        "awaits_cdr": facts.awaits_cdr,
-    }
+    values = dict(zip(_FACT_COLUMNS, _facts_in(facts), strict=True))
+    values["direction"] = facts.direction.value
+    values["extension"] = "\n".join(extensions_of(facts))
+    return values
 
 
 def values_of(given: Recording) -> dict[str, Any]:
     """The whole row of a recording."""
     envelope = given.envelope
+    sealed = (envelope.content_offset, envelope.content_bytes, envelope.iv, envelope.fingerprints) if envelope else ()
     return {
-        "id": given.id,
-        "tenant_id": given.tenant_id,
-        "name": given.name,
-        "day": given.day,
-        "started_at": given.started_at,
-        "timezone": given.timezone,
-        "duration_ms": given.duration_ms,
+        **dict(zip(_OWN, _own_in(given), strict=True)),
         **values_of_facts(given.facts),
-        "audio": {name: getattr(given.audio, name) for name in _AUDIO},
-        "caller_e164": given.caller_e164,
-        "callee_e164": given.callee_e164,
-        "source_name": given.source_name,
-        "source_sha256": given.source_sha256,
-        "content_bytes": given.content_bytes,
-        "content_sha256": given.content_sha256,
-        "object_key": given.object_key,
-        "stored_bytes": given.stored_bytes,
-        "stored_sha256": given.stored_sha256,
-        "envelope_offset": envelope.content_offset if envelope else None,
-        "envelope_bytes": envelope.content_bytes if envelope else None,
-        "envelope_iv": envelope.iv if envelope else None,
-        "envelope_fingerprints": envelope.fingerprints if envelope else None,
-        "spool": given.spool,
-        "ingested_at": given.ingested_at,
-        "flags": given.flags,
+        "audio": dict(zip(_AUDIO, _audio_in(given.audio), strict=True)),
+        **dict(zip_longest(_ENVELOPE, sealed)),
         "peaks": given.peaks,
     }
 
 
 def recording_of(row: Row[Any] | Sequence[Any]) -> Recording:
     """The recording of a row selected with all columns of its table, or `WITHOUT_PEAKS`."""
-    values: Sequence[Any] = row
-    # By place: looking 39 names up costs more than the rest of a search.
-    (
-        recording_id,
-        tenant_id,
-        name,
-        day,
-        started_at,
-        timezone,
-        duration_ms,
-        facts_started_at,
-        facts_timezone,
-        facts_duration_ms,
-        direction,
-        caller,
-        callee,
-        caller_name,
-        callee_name,
-        extension,
-        route,
-        call_id,
-        linked_id,
-        channels,
-        tenant_hint,
-        awaits_cdr,
-        audio,
-        caller_e164,
-        callee_e164,
-        source_name,
-        source_sha256,
-        content_bytes,
-        content_sha256,
-        object_key,
-        stored_bytes,
-        stored_sha256,
-        envelope_offset,
-        envelope_bytes,
-        envelope_iv,
-        envelope_fingerprints,
-        spool,
-        ingested_at,
-        flags,
-        *peaks,
-    ) = values
-    more_extensions: tuple[str, ...] = ()
-    if "\n" in extension:
-        extension, *more = extension.split("\n")
-        more_extensions = tuple(more)
+    of_row: Sequence[Any] = row
+    facts = list(_recorded_facts_in(of_row))
+    facts[_DIRECTION_AT] = _DIRECTIONS.get(facts[_DIRECTION_AT]) or Direction(facts[_DIRECTION_AT])
+    facts[_EXTENSION_AT], *more = facts[_EXTENSION_AT].split("\n")
+    facts[_MORE_AT], facts[_LOCAL_AT] = tuple(more), False
     # The text was read for this row alone.
+    audio = of_row[_AUDIO_PLACE]
     audio["container"] = _CONTAINERS.get(audio["container"]) or Container(audio["container"])
     audio["flags"] = tuple(audio["flags"])
-    return _recording(
-        id=recording_id,
-        tenant_id=tenant_id,
-        name=name,
-        day=day,
-        started_at=started_at,
-        timezone=timezone,
-        duration_ms=duration_ms,
-        facts=_facts(
-            started_at=facts_started_at,
-            timezone=facts_timezone,
-            duration_ms=facts_duration_ms,
-            direction=_DIRECTIONS.get(direction) or Direction(direction),
-            caller=caller,
-            callee=callee,
-            caller_name=caller_name,
-            callee_name=callee_name,
-            extension=extension,
-            more_extensions=more_extensions,
-            route=route,
-            call_id=call_id,
-            linked_id=linked_id,
-            channels=channels,
-            tenant_hint=tenant_hint,
-            awaits_cdr=awaits_cdr,
-        ),
-        audio=_audio(**audio),
-        caller_e164=caller_e164,
-        callee_e164=callee_e164,
-        source_name=source_name,
-        source_sha256=source_sha256,
-        content_bytes=content_bytes,
-        content_sha256=content_sha256,
-        object_key=object_key,
-        stored_bytes=stored_bytes,
-        stored_sha256=stored_sha256,
-        envelope=None
-        if envelope_iv is None
-        else _envelope(envelope_offset, envelope_bytes, envelope_iv, envelope_fingerprints),
-        spool=spool,
-        ingested_at=ingested_at,
-        flags=flags,
-        peaks=peaks[0] if peaks else b"",
-    )
+    envelope = _envelope_in(of_row)
+    values = list(_recording_in(of_row))
+    values[_FACTS_AT], values[_AUDIO_AT] = _facts(*facts), _audio(**audio)
+    values[_ENVELOPE_AT] = None if envelope[2] is None else _envelope(*envelope)
+    values[_PEAKS_AT] = of_row[_PEAKS_PLACE] if len(of_row) > _PEAKS_PLACE else b""
+    return _recording(*values)

@@ -16,11 +16,16 @@ from recpipe.cli.frame import AsJson
 from recpipe.cli.search_options import NO_CRITERIA, SearchOptions, with_search_options
 from recpipe.cli.words import tenant_named
 from recpipe.errors import InputInvalid, NotFound
-from recpipe.model import Recording
+from recpipe.model import TEXT_FACTS, Recording
 
 if TYPE_CHECKING:
     from recpipe.model import Tenant
     from recpipe.wiring import Parts
+
+# Those that `show` gives a line each; the others stand with the parties and the extensions.
+_FURTHER_TEXTS = tuple(
+    name for name in TEXT_FACTS if name not in ("caller", "callee", "caller_name", "callee_name", "extension")
+)
 
 group = typer.Typer(no_args_is_help=True, help="Stored recordings: find, show, export and delete them.")
 
@@ -126,10 +131,7 @@ def show(
             ("From", _party(given.caller, given.caller_e164, given.caller_name)),
             ("To", _party(given.callee, given.callee_e164, given.callee_name)),
             ("Extension", ", ".join(filter(None, (given.extension, *given.more_extensions)))),
-            ("Route", given.route),
-            ("Call id", given.call_id),
-            ("Linked id", given.linked_id),
-            ("Channels", given.channels),
+            *((name.replace("_", " ").capitalize(), getattr(found.facts, name)) for name in _FURTHER_TEXTS),
             ("Audio", f"{found.audio.codec}, {found.audio.sample_rate_hz:,} Hz, {found.audio.channels} channel(s)"),
             ("Size", f"{found.stored_bytes:,} bytes"),
             ("SHA-256", found.stored_sha256),

@@ -41,6 +41,7 @@ from recpipe.model.people import (
     WebSession,
 )
 from recpipe.model.recording import (
+    TEXT_FACTS,
     AudioFacts,
     CallFacts,
     Direction,
@@ -59,6 +60,7 @@ from recpipe.model.tenant import CertificateState, StoreFormat, Tenant, TenantCe
 __all__ = [
     "AUDIO_ENDINGS",
     "FORMATS",
+    "TEXT_FACTS",
     "UNKNOWN_TYPE",
     "Added",
     "AudioFacts",

@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -112,7 +112,11 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CallFacts:
-    """What names, sidecars and call detail records say of a call. Hostile text: data, never markup or a path."""
+    """What names, sidecars and call detail records say of a call. Hostile text: data, never markup or a path.
+
+    A text is read from patterns, sidecars, metadata and upload queries, tagged, kept and given out under its name here:
+    `TEXT_FACTS` lists them.
+    """
 
     started_at: datetime | None = None  # aware, UTC
     timezone: str = "UTC"  # IANA name of the source's zone
@@ -132,6 +136,13 @@ class CallFacts:
     # Its start was read from a local time and nothing else, which the end of summer time makes twice. Not kept.
     start_is_local: bool = False
     awaits_cdr: bool = False  # the layout promises a call detail record that was not there yet
+
+
+# Texts of a call, under their names in `CallFacts`. Two are none of these: the zone is checked and has a default, and
+# the tenant's hint is called `tenant` outside and shown nowhere.
+TEXT_FACTS = tuple(
+    one.name for one in fields(CallFacts) if one.type == "str" and one.name not in ("timezone", "tenant_hint")
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from recpipe.errors import SettingsInvalid
-from recpipe.model import CallFacts
+from recpipe.model import TEXT_FACTS, CallFacts
 from recpipe.spool.files import plain
 from recpipe.spool.grammar import completed, direction_of, not_understood, number_in_name
 from recpipe.times import MONTHS, full_year, local_time, to_utc
 
 _NUMBERS = ("caller", "callee")
-_TEXTS = ("caller_name", "callee_name", "extension", "route", "call_id", "linked_id", "channels")
+_TEXTS = tuple(name for name in TEXT_FACTS if name not in _NUMBERS)
 _TIMES = ("datetime", "date", "time", "year", "month", "day", "hour", "minute", "second", "epoch", "duration")
 GROUPS = frozenset({*_NUMBERS, *_TEXTS, *_TIMES, "tenant", "direction"})
 

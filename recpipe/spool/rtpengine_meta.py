@@ -22,7 +22,7 @@ import re
 from datetime import UTC, datetime
 from urllib.parse import unquote
 
-from recpipe.model import CallFacts
+from recpipe.model import TEXT_FACTS, CallFacts
 from recpipe.spool.files import plain
 from recpipe.spool.grammar import direction_of
 from recpipe.times import is_credible
@@ -31,7 +31,7 @@ LIMIT_BYTES = 1024 * 1024  # each re-INVITE adds its SDP; what we want stands in
 _HEAD = re.compile(rb"([^\n]{1,200})\n([0-9]{1,7}):\n")
 _LONGEST_METADATA = 8 * 1024
 _MOST_PAIRS = 64
-_TEXTS = ("caller", "callee", "caller_name", "callee_name", "extension", "route", "linked_id", "channels")
+_TEXTS = tuple(name for name in TEXT_FACTS if name != "call_id")  # that is the section CALL-ID
 
 
 def read(data: bytes) -> tuple[str, str]:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from recpipe.errors import Held, InputInvalid, Unfit
-from recpipe.model import CallFacts, Direction
+from recpipe.model import TEXT_FACTS, CallFacts, Direction
 from recpipe.spool.files import plain, read_small, safe_text
 from recpipe.spool.grammar import direction_of
 from recpipe.times import check_timezone, to_utc
@@ -33,16 +33,11 @@ from recpipe.times import check_timezone, to_utc
 LIMIT_BYTES = 64 * 1024
 _YOUNG_SECONDS = 120  # a sidecar that does not parse and is younger than this may be half written
 _LONGEST_CALL_MS = 30 * 24 * 3600 * 1000
-_TEXTS = {
+_TEXTS = {name: (name,) for name in TEXT_FACTS} | {
     "caller": ("caller", "ani"),
     "callee": ("callee", "dnis"),
-    "caller_name": ("caller_name",),
-    "callee_name": ("callee_name",),
-    "extension": ("extension",),
-    "route": ("route",),
     "call_id": ("call_id", "recordingId"),
     "linked_id": ("linked_id", "conversationId"),
-    "channels": ("channels",),
     "tenant_hint": ("tenant", "organizationId"),
 }  # field of `CallFacts` -> its keys; the first is our own, which is written
 _WRITTEN_TEXTS = ("started_at", "timezone", "direction", *(keys[0] for keys in _TEXTS.values()))

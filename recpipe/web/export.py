@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from recpipe.access.audit import event
 from recpipe.access.principal import Action, Principal
-from recpipe.model import Page, Recording, RecordingQuery
+from recpipe.model import TEXT_FACTS, Page, Recording, RecordingQuery
 from recpipe.web.api.openapi import declared
 from recpipe.web.csv_stream import csv_stream
 from recpipe.web.delivery import Generated, Streamed, disposition, still
@@ -24,7 +24,7 @@ _PAGE = 500
 
 router = APIRouter(prefix=f"{API}/recordings", tags=["export"], dependencies=AUTHENTICATED)
 
-COLUMNS = (
+_COLUMNS = (
     "id",
     "tenant",
     "name",
@@ -48,6 +48,8 @@ COLUMNS = (
     "content_size_bytes",
     "content_sha256",
 )
+# A text that a call says and that has no place above stands last, so that no column moves. `channels` is left out.
+COLUMNS = (*_COLUMNS, *(name for name in TEXT_FACTS if name not in (*_COLUMNS, "channels")))
 
 
 class Format(StrEnum):

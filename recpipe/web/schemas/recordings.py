@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from recpipe.model import FORMATS, UNKNOWN_TYPE, Direction, Recording
+from recpipe.model import FORMATS, TEXT_FACTS, UNKNOWN_TYPE, Direction, Recording
 from recpipe.recordings.deletion import LONGEST_REASON
 from recpipe.web.schemas.base import RequestModel, ResponseModel, SingleLine
 
@@ -113,18 +113,9 @@ class RecordingResponse(ResponseModel):
             timezone=recording.timezone,
             duration_seconds=recording.duration_ms / 1000,
             direction=facts.direction,
-            caller=facts.caller,
-            callee=facts.callee,
             caller_e164=recording.caller_e164,
             callee_e164=recording.callee_e164,
-            caller_name=facts.caller_name,
-            callee_name=facts.callee_name,
-            extension=facts.extension,
             more_extensions=list(facts.more_extensions),
-            route=facts.route,
-            call_id=facts.call_id,
-            linked_id=facts.linked_id,
-            channels=facts.channels,
             sealed=recording.sealed,
             media_type=media_type(recording),
             size_bytes=recording.stored_bytes,
@@ -141,6 +132,7 @@ class RecordingResponse(ResponseModel):
                 fingerprints=list(envelope.fingerprints),
             ),
             flags=list(recording.flags),
+            **{name: getattr(facts, name) for name in TEXT_FACTS},
         )
 
 
