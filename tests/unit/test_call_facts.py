@@ -1,0 +1,72 @@
+"""A call fact is one line of `CallFacts`: its names outside follow from that, and published ones stay."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from recpipe.audio.tags import Tags
+from recpipe.catalogue.rows import values_of_facts
+from recpipe.catalogue.tables import recording
+from recpipe.model import TEXT_FACTS, CallFacts
+from recpipe.spool import rtpengine_meta, sidecar
+from recpipe.spool.generic_names import GROUPS
+from recpipe.times import utc_now
+from recpipe.web.api import uploads
+from recpipe.web.export import COLUMNS
+from recpipe.web.schemas import RecordingResponse
+
+ROOT = Path(__file__).parents[2]
+FACTS = CallFacts(**{name: f"the {name}" for name in TEXT_FACTS})  # type: ignore[arg-type]
+
+
+def test_the_columns_of_the_csv_stay_where_they_are() -> None:
+    assert COLUMNS[:22] == (
+        "id", "tenant", "name", "started_at", "timezone", "duration_seconds", "direction", "caller", "callee",
+        "caller_e164", "callee_e164", "caller_name", "callee_name", "extension", "route", "call_id", "linked_id",
+        "sealed", "size_bytes", "sha256", "content_size_bytes", "content_sha256",
+    )  # fmt: skip
+    assert set(TEXT_FACTS) - set(COLUMNS) == {"channels"}
+
+
+def test_each_text_is_a_tag_of_its_name_and_the_older_ones_keep_their_order() -> None:
+    names = list(Tags.from_call(FACTS, "Acme", "5" * 32).facts)
+    assert names[:10] == [
+        *("call_id", "linked_id", "direction", "caller", "caller_name", "callee", "callee_name", "extension", "route"),
+        "channels",
+    ]
+    assert set(names) == {*TEXT_FACTS, "direction", "timezone"}
+
+
+def test_each_text_is_a_column_and_a_field_of_the_answer() -> None:
+    assert {*TEXT_FACTS} <= values_of_facts(FACTS).keys() <= {column.name for column in recording.columns}
+    assert {*TEXT_FACTS} <= RecordingResponse.model_fields.keys()
+
+
+def test_each_text_can_be_stated_by_pattern_sidecar_and_metadata() -> None:
+    given = {name: f"the {name}" for name in TEXT_FACTS}
+    assert {*TEXT_FACTS} <= GROUPS
+    assert sidecar.facts_from_json(given, "UTC") == FACTS
+    assert sidecar.facts_from_json(json.loads(sidecar.write(given, "UTC")), "UTC") == FACTS
+    said = rtpengine_meta.facts_of("|".join(f"{name}:{text}" for name, text in given.items()), "UTC", utc_now())
+    assert all(getattr(said, name) == given[name] for name in TEXT_FACTS if name != "call_id")
+
+
+@pytest.mark.parametrize("document", ["docs/operators.md", "docs/api.md"])
+def test_the_documents_name_each_text(document: str) -> None:
+    text = (ROOT / document).read_text()
+    assert [name for name in TEXT_FACTS if f"`{name}`" not in text] == []
+
+
+def test_the_upload_says_which_texts_it_takes() -> None:
+    assert [name for name in TEXT_FACTS if name not in (uploads.raw.__doc__ or "")] == []
+
+
+def test_every_other_fact_is_one_that_is_no_plain_text() -> None:
+    assert {field.name for field in fields(CallFacts)} - {*TEXT_FACTS} == {
+        "started_at", "timezone", "duration_ms", "direction", "more_extensions", "tenant_hint", "start_is_local",
+        "awaits_cdr",
+    }  # fmt: skip
