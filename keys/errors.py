@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class KeysError(Exception):
-    """Base of all errors of this package."""
+    """Base of all errors of this package.
+
+    Attributes:
+        word: stable and kebab-case, for programs.
+    """
+
+    word: ClassVar[str] = "keys"
 
 
 class CertificateRejected(KeysError):
@@ -14,6 +22,8 @@ class CertificateRejected(KeysError):
         reason: a stable kebab-case word for programs and translations, such as `private-key`.
         advice: what the person should do next, a full sentence.
     """
+
+    word = "certificate-rejected"
 
     def __init__(self, reason: str, message: str, advice: str) -> None:
         super().__init__(f"{message} {advice}")
@@ -29,6 +39,8 @@ class MessageTooLarge(KeysError):
         size_bytes: length of the content that was to be sealed.
         limit_bytes: the largest content that may be sealed.
     """
+
+    word = "message-too-large"
 
     def __init__(self, size_bytes: int, limit_bytes: int) -> None:
         super().__init__(
@@ -47,6 +59,8 @@ class SourceSizeMismatch(KeysError):
         found_bytes: what had been read when the difference was noticed.
     """
 
+    word = "source-size-mismatch"
+
     def __init__(self, promised_bytes: int, found_bytes: int) -> None:
         super().__init__(
             f"The source promised {promised_bytes:,} bytes but held {found_bytes:,}. "
@@ -59,17 +73,25 @@ class SourceSizeMismatch(KeysError):
 class EnvelopeMalformed(KeysError):
     """These bytes are not an envelope we can read, or they are damaged; trying another key will not help."""
 
+    word = "envelope-malformed"
+
 
 class NoRecipientMatches(KeysError):
     """The envelope is sound, but none of the given keys opens it; try another key."""
+
+    word = "no-recipient-matches"
 
 
 class PrivateKeyUnusable(KeysError):
     """The private key file cannot be read: not a key, not RSA, or its passphrase is missing or wrong."""
 
+    word = "private-key-unusable"
+
 
 class ChallengeFailed(KeysError):
     """The proof of possession does not match; nothing was changed, the person may try again."""
+
+    word = "challenge-failed"
 
 
 class ContentDiffers(EnvelopeMalformed):
@@ -78,6 +100,8 @@ class ContentDiffers(EnvelopeMalformed):
     Attributes:
         expected_sha256, found_sha256: lower hex.
     """
+
+    word = "content-differs"
 
     def __init__(self, expected_sha256: str, found_sha256: str) -> None:
         super().__init__(
@@ -91,6 +115,10 @@ class ContentDiffers(EnvelopeMalformed):
 class OutputUnsafe(KeysError):
     """Writing there would destroy what is read, or cannot work; nothing was touched."""
 
+    word = "output-unsafe"
+
 
 class NoteUnreadable(KeysError):
     """A note beside an object cannot be opened; the message says why."""
+
+    word = "note-unreadable"

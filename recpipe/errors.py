@@ -7,10 +7,18 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
+from typing import ClassVar
 
 
 class RecpipeError(Exception):
-    """Base of all errors of this package. `str()` is one or two sentences a person can act on."""
+    """Base of all errors of this package. `str()` is one or two sentences a person can act on.
+
+    Attributes:
+        word: stable and kebab-case, for programs: the end of a problem's `type` in the API, and `type` of what a
+            command prints with --json. A class without one of its own has that of its base.
+    """
+
+    word: ClassVar[str] = "error"
 
 
 # --- settings ---------------------------------------------------------------------------------------------
@@ -19,12 +27,16 @@ class RecpipeError(Exception):
 class SettingsInvalid(RecpipeError):
     """The configuration cannot be used; nothing was started."""
 
+    word = "settings-invalid"
+
 
 # --- the write path ---------------------------------------------------------------------------------------
 
 
 class IngestError(RecpipeError):
     """Base of what can befall one spool file."""
+
+    word = "ingest"
 
 
 class Unfit(IngestError):
@@ -33,6 +45,8 @@ class Unfit(IngestError):
     Attributes:
         reason: a stable kebab-case word, such as `unknown-tenant`, `name-not-understood`, `empty-recording`.
     """
+
+    word = "unfit"
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -58,6 +72,8 @@ class Held(IngestError):
         tenant: whose it is, where it waits for that one.
     """
 
+    word = "held"
+
     def __init__(self, reason: str, message: str, waits: Waits = Waits.OTHER) -> None:
         super().__init__(message)
         self.reason = reason
@@ -68,12 +84,16 @@ class Held(IngestError):
 class NotARecording(IngestError):
     """The file is no recording, whatever its name: leave it where it is, and list it as ignored."""
 
+    word = "unfit"
+
     def __init__(self, name: str) -> None:
         super().__init__(f"{name} is no recording. It stays where it is; move it out of the spool if it is in the way.")
 
 
 class SourceChanged(IngestError):
     """The spool file moved under our hands; let it settle again. Nothing was committed."""
+
+    word = "conflict"
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"{path} changed while it was being read; it will be taken again when it is finished.")
@@ -82,6 +102,8 @@ class SourceChanged(IngestError):
 
 class SpoolLocked(RecpipeError):
     """Another live process owns this spool."""
+
+    word = "spool-refused"
 
     def __init__(self, path: Path, owner: str) -> None:
         super().__init__(
@@ -94,9 +116,13 @@ class SpoolLocked(RecpipeError):
 class SpoolRefused(RecpipeError):
     """The spool cannot do this: a path outside it, a name that is taken, a folder it may not write to."""
 
+    word = "spool-refused"
+
 
 class SpoolFull(SpoolRefused):
     """The spool's disk has no room for what is sent: the same may succeed later."""
+
+    word = "no-room"
 
 
 # --- the store --------------------------------------------------------------------------------------------
@@ -105,9 +131,13 @@ class SpoolFull(SpoolRefused):
 class StoreError(RecpipeError):
     """Base of what an object store can say."""
 
+    word = "store-refused"
+
 
 class StoreUnavailable(StoreError):
     """The store did not answer, or answered that it is busy: the same call may succeed later."""
+
+    word = "unavailable"
 
 
 class StoreRejected(StoreError):
@@ -120,6 +150,8 @@ class ObjectRefused(StoreRejected):
 
 class ObjectMissing(StoreError):
     """There is no object under this key."""
+
+    word = "object-missing"
 
     def __init__(self, key: str) -> None:
         super().__init__(f"The store has no object {key}. Run recpipe verify to see what else is missing.")
@@ -154,6 +186,8 @@ class VersionsRemain(StoreError):
 class ObjectDamaged(StoreError):
     """What the store holds is not what was sent: size or SHA-256 differ."""
 
+    word = "object-damaged"
+
     def __init__(self, key: str, detail: str) -> None:
         super().__init__(f"The stored object {key} is not what was sent: {detail}.")
         self.key = key
@@ -166,9 +200,13 @@ class ObjectDamaged(StoreError):
 class CatalogueError(RecpipeError):
     """Base of what the catalogue can say."""
 
+    word = "catalogue"
+
 
 class CatalogueUnavailable(CatalogueError):
     """The database did not answer or is locked: the same call may succeed later."""
+
+    word = "unavailable"
 
 
 class NotFound(CatalogueError):
@@ -178,6 +216,8 @@ class NotFound(CatalogueError):
         what: the kind of thing, such as `recording`.
     """
 
+    word = "not-found"
+
     def __init__(self, what: str, which: str = "") -> None:
         super().__init__(f"There is no {what} {which}".rstrip() + ".")
         self.what = what
@@ -186,6 +226,8 @@ class NotFound(CatalogueError):
 
 class AlreadyExists(CatalogueError):
     """The name is taken."""
+
+    word = "already-exists"
 
     def __init__(self, what: str, which: str) -> None:
         super().__init__(f"There already is a {what} {which}. Choose another name, or change the existing one.")
@@ -200,6 +242,8 @@ class Conflict(CatalogueError):
         reason: a stable kebab-case word.
     """
 
+    word = "conflict"
+
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
@@ -207,6 +251,8 @@ class Conflict(CatalogueError):
 
 class TooManyMatches(CatalogueError):
     """A number search is too broad to be answered without hiding newer calls."""
+
+    word = "too-many-matches"
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"More than {limit:,} different numbers match. Type more digits.")
@@ -220,6 +266,8 @@ class SearchTooLong(CatalogueError):
         seconds: the limit, the setting `search_seconds`.
     """
 
+    word = "search-too-long"
+
     def __init__(self, seconds: float) -> None:
         super().__init__(
             f"The search was stopped after {seconds:g} seconds. Narrow it by date, give more of the number or text, or "
@@ -231,6 +279,8 @@ class SearchTooLong(CatalogueError):
 class QueryInvalid(CatalogueError):
     """The search cannot be understood: a bad cursor, a reversed time range, too few digits."""
 
+    word = "query-invalid"
+
 
 class InputInvalid(RecpipeError):
     """What a person or program wants kept cannot be: a name, a password, a network. Nothing was changed.
@@ -238,6 +288,8 @@ class InputInvalid(RecpipeError):
     Attributes:
         field: which part of it, such as `username`.
     """
+
+    word = "input-invalid"
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
@@ -250,9 +302,13 @@ class InputInvalid(RecpipeError):
 class AccessError(RecpipeError):
     """Base of what a door can say to who knocks."""
 
+    word = "access"
+
 
 class CredentialsRejected(AccessError):
     """User name, password or token are wrong, disabled or expired: the one answer for all of these."""
+
+    word = "credentials-rejected"
 
     def __init__(self) -> None:
         super().__init__("The user name or password is not right.")
@@ -264,6 +320,8 @@ class SecretUnreadable(AccessError):
     Attributes:
         wanted, present: ids of the key it needs, "" where that cannot be told, and of the one that is here.
     """
+
+    word = "secret-unreadable"
 
     def __init__(self, wanted: str, present: str) -> None:
         why = f"was sealed under the recovery key {wanted}" if wanted not in ("", present) else "is damaged"
@@ -282,6 +340,8 @@ class ReauthenticationRequired(CredentialsRejected):
         reason: `missing` or `wrong`.
     """
 
+    word = "reauthentication-required"
+
     def __init__(self, reason: str = "missing") -> None:
         what = {"missing": "This takes your own password once more", "wrong": "The password or code is not yours"}
         AccessError.__init__(
@@ -299,6 +359,8 @@ class LockedOut(AccessError):
         retry_after_seconds: how long to wait.
     """
 
+    word = "locked-out"
+
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__(f"Too many failed logins. Wait {retry_after_seconds} seconds, then try again.")
         self.retry_after_seconds = retry_after_seconds
@@ -306,6 +368,8 @@ class LockedOut(AccessError):
 
 class TooManySignIns(AccessError):
     """As many passwords are waiting to be computed as may wait; nothing was begun or counted."""
+
+    word = "too-many-sign-ins"
 
     def __init__(self) -> None:
         super().__init__("Too many are signing in just now. Nothing was begun; try again in a few seconds.")
@@ -315,12 +379,16 @@ class TooManySignIns(AccessError):
 class SecondFactorRequired(AccessError):
     """Somebody signed in with the password alone where the operator wants a second factor of everybody."""
 
+    word = "second-factor-required"
+
     def __init__(self) -> None:
         super().__init__("This portal wants two-factor sign-in of everybody. Set it up under My Account first.")
 
 
 class Forbidden(AccessError):
     """Known, but not allowed to do this."""
+
+    word = "forbidden"
 
     def __init__(self, action: str) -> None:
         super().__init__(f"This account is not allowed to {action}. Ask an administrator for the permission.")

@@ -8,7 +8,6 @@ Exit codes: 0 done; 1 something was found or failed; 2 the command was used wron
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -232,9 +231,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
 class _FileTrouble(RecpipeError):
     """A file or folder that was named cannot be read or written."""
 
+    word = "file-trouble"
+
 
 class _Unforeseen(RecpipeError):
     """A fault of ours."""
+
+    word = "unforeseen"
 
 
 def code_of(error: Exception) -> int:
@@ -242,17 +245,11 @@ def code_of(error: Exception) -> int:
     return frame.USED_WRONGLY if isinstance(error, _MISUSE) else frame.FAILED
 
 
-def kind_of(error: RecpipeError | KeysError) -> str:
-    """A stable word for programs, such as `not-found`; the API uses the same where it tells the same."""
-    ours = next(c for c in type(error).__mro__ if c.__module__ in ("recpipe.errors", "keys.errors", __name__))
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", ours.__name__.strip("_")).lower()
-
-
 def _report(error: RecpipeError | KeysError, *, as_json: bool) -> int:
     code = code_of(error)
     reason = str(getattr(error, "reason", ""))
     if as_json:
-        _print_error(kind_of(error), str(error), code, reason)
+        _print_error(error.word, str(error), code, reason)
     frame.err.print(f"[bold red]Error:[/] {frame.shown_lines(str(error))}")
     if isinstance(error, CatalogueUnavailable):
         frame.err.print("Nothing was changed.")

@@ -32,7 +32,7 @@ class Problem:
     """One answer that is not what was asked for."""
 
     status: int
-    kind: str  # last part of `type`; programs decide on it
+    kind: str  # last part of `type`, `word` of an error; programs decide on it
     title: str  # the same for every problem of a kind
     detail: str = ""  # what happened here and what to do next
     more: Mapping[str, Any] = field(default_factory=dict)  # RFC 9457 extension members
@@ -51,12 +51,16 @@ class Problem:
 class CrossSite(errors.RecpipeError):
     """A browser sent this for another site's page; nothing was done."""
 
+    word = "cross-site"
+
     def __init__(self) -> None:
         super().__init__("This request came from another site. Open the page here and repeat what you were doing.")
 
 
 class Misdirected(errors.RecpipeError):
     """The request was for a host that this server is not known as; nothing was done."""
+
+    word = "misdirected"
 
     def __init__(self) -> None:
         super().__init__(
@@ -68,12 +72,16 @@ class Misdirected(errors.RecpipeError):
 class Ambiguous(errors.RecpipeError):
     """The length of the body can be understood in two ways; the connection is closed after the answer."""
 
+    word = "bad-request"
+
     def __init__(self) -> None:
         super().__init__("Send Content-Length or, in HTTP/1.1, Transfer-Encoding, and not both.")
 
 
 class TooManyStreams(errors.RecpipeError):
     """One user has as many files on their way as one may; nothing was begun."""
+
+    word = "too-many-streams"
 
     def __init__(self, most: int) -> None:
         super().__init__(f"You have {most} downloads under way, which is the most. Let one end, then try again.")
@@ -83,6 +91,8 @@ class TooManyStreams(errors.RecpipeError):
 class ServerBusy(errors.RecpipeError):
     """As many files are on their way as the server sends at once; nothing was begun."""
 
+    word = "busy"
+
     def __init__(self) -> None:
         super().__init__("The server sends as many files as it can. Nothing was begun; try again in a few seconds.")
         self.retry_after_seconds = 5
@@ -91,40 +101,40 @@ class ServerBusy(errors.RecpipeError):
 _401 = {"www-authenticate": 'Bearer realm="recpipe"'}
 
 # The first row whose class fits wins: subclasses stand before their bases.
-_TABLE: tuple[tuple[type[Exception], int, str, str], ...] = (
-    (errors.ReauthenticationRequired, 403, "reauthentication-required", "Your password is needed"),
-    (errors.CredentialsRejected, 401, "credentials-rejected", "Not signed in"),
-    (errors.SecretUnreadable, 503, "secret-unreadable", "The code cannot be checked"),
-    (errors.LockedOut, 429, "locked-out", "Too many failed logins"),
-    (TooManyStreams, 429, "too-many-streams", "Too many downloads at once"),
-    (ServerBusy, 503, "busy", "Too many downloads at once"),
-    (errors.TooManySignIns, 503, "too-many-sign-ins", "Too many sign-ins at once"),
-    (errors.SecondFactorRequired, 403, "second-factor-required", "Two-factor sign-in is needed"),
-    (errors.Forbidden, 403, "forbidden", "Not allowed"),
-    (Misdirected, 421, "misdirected", "Not a name of this server"),
-    (Ambiguous, 400, "bad-request", "Not understood"),
-    (CrossSite, 403, "cross-site", "Sent from another site"),
-    (errors.NotFound, 404, "not-found", "Not found"),
-    (errors.AlreadyExists, 409, "already-exists", "Already exists"),
-    (errors.Conflict, 409, "conflict", "Against a rule"),
-    (errors.TooManyMatches, 422, "too-many-matches", "Too many numbers match"),
-    (errors.SearchTooLong, 422, "search-too-long", "The search takes too long"),
-    (errors.QueryInvalid, 422, "query-invalid", "Search not understood"),
-    (errors.InputInvalid, 422, "input-invalid", "Cannot be kept"),
-    (errors.Unfit, 422, "unfit", "Cannot be ingested"),
-    (errors.NotARecording, 422, "unfit", "Cannot be ingested"),
-    (errors.SourceChanged, 409, "conflict", "Against a rule"),
-    (errors.SpoolFull, 503, "no-room", "No room on the spool's disk"),
-    (errors.SpoolRefused, 409, "spool-refused", "The spool does not take it"),
-    (errors.SpoolLocked, 409, "spool-refused", "The spool does not take it"),
-    (errors.CatalogueUnavailable, 503, "unavailable", "Not available just now"),
-    (errors.StoreUnavailable, 503, "unavailable", "Not available just now"),
-    (errors.ObjectMissing, 502, "object-missing", "The stored file is missing"),
-    (errors.ObjectDamaged, 502, "object-damaged", "The stored file is damaged"),
-    (errors.StoreError, 502, "store-refused", "The store refused"),
-    (keys_errors.CertificateRejected, 422, "certificate-rejected", "Not a usable certificate"),
-    (keys_errors.ChallengeFailed, 422, "challenge-failed", "The proof does not match"),
-    (keys_errors.KeysError, 422, "keys", "Cannot be sealed or opened"),
+_TABLE: tuple[tuple[type[errors.RecpipeError | keys_errors.KeysError], int, str], ...] = (
+    (errors.ReauthenticationRequired, 403, "Your password is needed"),
+    (errors.CredentialsRejected, 401, "Not signed in"),
+    (errors.SecretUnreadable, 503, "The code cannot be checked"),
+    (errors.LockedOut, 429, "Too many failed logins"),
+    (TooManyStreams, 429, "Too many downloads at once"),
+    (ServerBusy, 503, "Too many downloads at once"),
+    (errors.TooManySignIns, 503, "Too many sign-ins at once"),
+    (errors.SecondFactorRequired, 403, "Two-factor sign-in is needed"),
+    (errors.Forbidden, 403, "Not allowed"),
+    (Misdirected, 421, "Not a name of this server"),
+    (Ambiguous, 400, "Not understood"),
+    (CrossSite, 403, "Sent from another site"),
+    (errors.NotFound, 404, "Not found"),
+    (errors.AlreadyExists, 409, "Already exists"),
+    (errors.Conflict, 409, "Against a rule"),
+    (errors.TooManyMatches, 422, "Too many numbers match"),
+    (errors.SearchTooLong, 422, "The search takes too long"),
+    (errors.QueryInvalid, 422, "Search not understood"),
+    (errors.InputInvalid, 422, "Cannot be kept"),
+    (errors.Unfit, 422, "Cannot be ingested"),
+    (errors.NotARecording, 422, "Cannot be ingested"),
+    (errors.SourceChanged, 409, "Against a rule"),
+    (errors.SpoolFull, 503, "No room on the spool's disk"),
+    (errors.SpoolRefused, 409, "The spool does not take it"),
+    (errors.SpoolLocked, 409, "The spool does not take it"),
+    (errors.CatalogueUnavailable, 503, "Not available just now"),
+    (errors.StoreUnavailable, 503, "Not available just now"),
+    (errors.ObjectMissing, 502, "The stored file is missing"),
+    (errors.ObjectDamaged, 502, "The stored file is damaged"),
+    (errors.StoreError, 502, "The store refused"),
+    (keys_errors.CertificateRejected, 422, "Not a usable certificate"),
+    (keys_errors.ChallengeFailed, 422, "The proof does not match"),
+    (keys_errors.KeysError, 422, "Cannot be sealed or opened"),
 )
 
 # What a person is told where the error's own words name things inside (paths, keys) or what was asked for.
@@ -152,9 +162,9 @@ def problem_of(error: Exception) -> Problem:
         return _of_http(error)
     if isinstance(error, RequestValidationError):
         return _of_validation(error)
-    for kind_of_error, status, kind, title in _TABLE:
+    for kind_of_error, status, title in _TABLE:
         if isinstance(error, kind_of_error):
-            return Problem(status, kind, title, _detail(error, kind), _more(error), _headers(error))
+            return Problem(status, error.word, title, _detail(error, error.word), _more(error), _headers(error))
     return Problem(
         500, "internal", "Something went wrong", "This is a fault of the server; its log has it. Nothing more is known."
     )

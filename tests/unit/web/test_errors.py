@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 import pytest
 from fastapi.exceptions import RequestValidationError
@@ -10,6 +11,39 @@ from fastapi.exceptions import RequestValidationError
 from keys import errors as keys_errors
 from recpipe import errors
 from recpipe.web.errors import _TABLE, problem_of
+
+# What the API answers for each, since its first version.
+PUBLISHED = {
+    "ReauthenticationRequired": "reauthentication-required",
+    "CredentialsRejected": "credentials-rejected",
+    "SecretUnreadable": "secret-unreadable",
+    "LockedOut": "locked-out",
+    "TooManySignIns": "too-many-sign-ins",
+    "SecondFactorRequired": "second-factor-required",
+    "Forbidden": "forbidden",
+    "NotFound": "not-found",
+    "AlreadyExists": "already-exists",
+    "Conflict": "conflict",
+    "TooManyMatches": "too-many-matches",
+    "SearchTooLong": "search-too-long",
+    "QueryInvalid": "query-invalid",
+    "InputInvalid": "input-invalid",
+    "Unfit": "unfit",
+    "NotARecording": "unfit",
+    "SourceChanged": "conflict",
+    "SpoolFull": "no-room",
+    "SpoolRefused": "spool-refused",
+    "SpoolLocked": "spool-refused",
+    "CatalogueUnavailable": "unavailable",
+    "StoreUnavailable": "unavailable",
+    "ObjectMissing": "object-missing",
+    "ObjectDamaged": "object-damaged",
+    "StoreError": "store-refused",
+    "StoreRejected": "store-refused",
+    "ObjectRefused": "store-refused",
+    "ObjectExists": "store-refused",
+    "VersionsRemain": "store-refused",
+}
 
 
 def concrete(module: object) -> list[type[Exception]]:
@@ -26,6 +60,35 @@ def test_every_error_of_ours_has_a_row(kind: type[Exception]) -> None:
 def test_no_row_hides_behind_a_row_before_it() -> None:
     for place, (kind, *_) in enumerate(_TABLE):
         assert not any(issubclass(kind, earlier[0]) for earlier in _TABLE[:place]), kind
+
+
+def everything(module: object) -> list[type[Exception]]:
+    classes = [c for _, c in inspect.getmembers(module, inspect.isclass) if issubclass(c, Exception)]
+    return [c for c in classes if c.__module__ == module.__name__]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("kind", everything(errors) + everything(keys_errors))
+def test_a_problem_has_the_word_that_a_command_says(kind: type[errors.RecpipeError]) -> None:
+    assert re.fullmatch(r"[a-z]+(-[a-z]+)*", kind.word)
+    if any(issubclass(kind, row[0]) for row in _TABLE):
+        assert problem_of(made(kind)).kind == kind.word
+
+
+def made(kind: type[errors.RecpipeError]) -> errors.RecpipeError:
+    """One of its kind, with some text or number for each of its arguments."""
+    if "__init__" not in {name for base in kind.__mro__[:-3] for name in vars(base)}:
+        return kind("x")
+    wanted = [p for p in inspect.signature(kind).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    numbers = {"int", "float", "int | None"}
+    return kind(*(1 if p.annotation in numbers else "x" for p in wanted if p.default is p.empty))
+
+
+def test_words_that_were_published_stay() -> None:
+    assert {
+        kind.__name__: kind.word
+        for kind in everything(errors)
+        if issubclass(kind, errors.RecpipeError) and any(issubclass(kind, row[0]) for row in _TABLE)
+    } == PUBLISHED
 
 
 def test_what_is_missing_and_what_is_anothers_are_the_same_words() -> None:
