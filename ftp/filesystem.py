@@ -11,12 +11,12 @@ import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from ftp.listing import Entry
 from recpipe.access.principal import Action, Principal
 from recpipe.errors import InputInvalid, NotFound, RecpipeError
-from recpipe.model import DayEntry, Recording
+from recpipe.model import ByteStream, DayEntry, Recording
 from recpipe.recordings.reader import Reader, checksum_line
 
 CHECKSUMS = "SHA256SUMS"
@@ -55,11 +55,11 @@ class Tree(Protocol):
         """What is in a folder, read piece by piece; the folder is known to be there before the first is asked for."""
         ...
 
-    def open(self, path: str, start: int) -> tuple[BinaryIO, int]:
+    def open(self, path: str, start: int) -> tuple[ByteStream, int]:
         """A file from byte `start`, and how many bytes will come. Close the stream."""
         ...
 
-    def open_at_once(self, path: str, start: int) -> tuple[BinaryIO, int] | None:
+    def open_at_once(self, path: str, start: int) -> tuple[ByteStream, int] | None:
         """As `open`, where nothing has to be waited for; None where `open` has to be asked."""
         ...
 
@@ -98,7 +98,7 @@ class Recordings:
             found = self._reader.days(self._principal, "-".join(parts))
         return (_folder(each[-2:], each.split("-")) for each in found)
 
-    def open(self, path: str, start: int) -> tuple[BinaryIO, int]:
+    def open(self, path: str, start: int) -> tuple[ByteStream, int]:
         parts = _parts(path)
         if len(parts) != 4:
             self._require_folder(parts)
@@ -107,7 +107,7 @@ class Recordings:
             return self._open_checksums(_day(parts), start)
         return self._open(self._recording(path, parts), start)
 
-    def open_at_once(self, path: str, start: int) -> tuple[BinaryIO, int] | None:
+    def open_at_once(self, path: str, start: int) -> tuple[ByteStream, int] | None:
         parts = _parts(path)
         if not self._reader.opens_at_once or len(parts) != 4:
             return None
@@ -128,7 +128,7 @@ class Recordings:
 
     # --- inside -------------------------------------------------------------------------------------------
 
-    def _open(self, recording: Recording, start: int) -> tuple[BinaryIO, int]:
+    def _open(self, recording: Recording, start: int) -> tuple[ByteStream, int]:
         stream = self._reader.open(self._principal, recording, start, action=Action.DOWNLOAD)
         return stream, recording.stored_bytes - start
 
@@ -182,7 +182,7 @@ class Recordings:
             raise NotFound("folder")
         return total.entry(day)
 
-    def _open_checksums(self, day: str, start: int) -> tuple[BinaryIO, int]:
+    def _open_checksums(self, day: str, start: int) -> tuple[ByteStream, int]:
         size = self._checksums_entry(day).size_bytes
         if start > size:
             raise InputInvalid("offset", f"The file has {size} bytes; the offset is outside it.")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 from ftp.data_socket import DataSocket
-from recpipe.model import is_sendable
+from recpipe.model import ByteStream, is_sendable
 
 PIECE_BYTES = 512 * 1024  # asked of the store, and given to the kernel or to OpenSSL, at once
 
@@ -54,7 +54,7 @@ class Download:
 
     outcome = "Transfer complete."
 
-    def __init__(self, stream: BinaryIO, size_bytes: int) -> None:
+    def __init__(self, stream: ByteStream, size_bytes: int) -> None:
         self._stream: Any = stream
         self._left = size_bytes
         self.sendable = is_sendable(stream)

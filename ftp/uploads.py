@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
-from typing import BinaryIO
 
 from ftp.account_uploads import AccountUploads, Held
 from ftp.listing import Entry
 from ftp.upload_transfer import UploadTransfer
 from recpipe.errors import Forbidden, NotFound, RecpipeError, SpoolRefused
 from recpipe.intake import Destination, IncomingFile
+from recpipe.model import ByteStream
 from recpipe.spool.files import Kind, kind_of, safe_text
 from recpipe.spool.folder import DEEPEST_FOLDERS
 
@@ -76,10 +76,10 @@ class DropBox:
     def entries(self, path: str) -> Iterator[Entry]:
         return self.account.in_folder(path)
 
-    def open(self, path: str, start: int) -> tuple[BinaryIO, int]:
+    def open(self, path: str, start: int) -> tuple[ByteStream, int]:
         raise Forbidden("read: it can only upload")
 
-    def open_at_once(self, path: str, start: int) -> tuple[BinaryIO, int] | None:
+    def open_at_once(self, path: str, start: int) -> tuple[ByteStream, int] | None:
         return None
 
     def sha256(self, path: str) -> str:

@@ -12,7 +12,6 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -22,7 +21,7 @@ from recpipe import log
 from recpipe.audio import codecs, mpeg, ogg, riff, wave_format
 from recpipe.audio.files import Bytes, Part, open_regular
 from recpipe.errors import RecpipeError, SourceChanged
-from recpipe.model import AudioFacts, Container
+from recpipe.model import AudioFacts, ByteStream, Container
 
 Samples = NDArray[np.int16]
 BLOCK_FRAMES = 1 << 16
@@ -43,7 +42,7 @@ class Undecodable(RecpipeError):
         self.codec = codec
 
 
-def blocks(source: Path | BinaryIO, audio: AudioFacts) -> Iterator[Samples]:
+def blocks(source: Path | ByteStream, audio: AudioFacts) -> Iterator[Samples]:
     """Decode a recording.
 
     Args:
@@ -69,7 +68,7 @@ def blocks(source: Path | BinaryIO, audio: AudioFacts) -> Iterator[Samples]:
         yield from _decoded(source, audio, None)
 
 
-def _decoded(stream: BinaryIO | io.FileIO, audio: AudioFacts, path: Path | None) -> Iterator[Samples]:
+def _decoded(stream: ByteStream, audio: AudioFacts, path: Path | None) -> Iterator[Samples]:
     if not codecs.decoded(audio.container, audio.codec) or codecs.NO_WAVEFORM in audio.flags:
         raise Undecodable(audio.codec)
     body, form = _opened(stream, audio, path)
@@ -101,9 +100,7 @@ def _decoded(stream: BinaryIO | io.FileIO, audio: AudioFacts, path: Path | None)
         yield np.zeros((want, audio.channels), np.int16)
 
 
-def _opened(
-    stream: BinaryIO | io.FileIO, audio: AudioFacts, path: Path | None
-) -> tuple[_Virtual, dict[str, str | int]]:
+def _opened(stream: ByteStream, audio: AudioFacts, path: Path | None) -> tuple[_Virtual, dict[str, str | int]]:
     """What libsndfile is to read, and what it must be told since no header does."""
     if codecs.is_mpeg(audio.codec):
         return _Virtual(b"", _frames(stream, audio, path), stream, path), {}
@@ -127,9 +124,9 @@ def _opened(
     return _Virtual(header + early, [(begin + len(early), size - len(early))], stream, path), {}
 
 
-def _flac(stream: BinaryIO | io.FileIO, audio: AudioFacts, path: Path | None) -> tuple[bytes, int]:
+def _flac(stream: ByteStream, audio: AudioFacts, path: Path | None) -> tuple[bytes, int]:
     """The STREAMINFO block alone, and where the first frame is: covers and comments are not libsndfile's to read."""
-    if path is None:
+    if not isinstance(stream, io.FileIO):
         raise Undecodable(audio.codec)
     source = Bytes(stream.fileno(), os.fstat(stream.fileno()).st_size)
     info, begin = source.at(audio.data_offset + 4, 38), ogg.first_flac_frame(source, audio.data_offset)
@@ -139,9 +136,9 @@ def _flac(stream: BinaryIO | io.FileIO, audio: AudioFacts, path: Path | None) ->
     return b"fLaC" + bytes((0x80 | info[0],)) + info[1:], begin
 
 
-def _frames(stream: BinaryIO | io.FileIO, audio: AudioFacts, path: Path | None) -> list[tuple[int, int]]:
+def _frames(stream: ByteStream, audio: AudioFacts, path: Path | None) -> list[tuple[int, int]]:
     """Where the MPEG frames lie: libmpg123 gives up over what is between them, and says so on standard error."""
-    if path is None:
+    if path is None or not isinstance(stream, io.FileIO):
         return [(audio.data_offset, audio.data_bytes)]
     source = Part(Bytes(stream.fileno(), os.fstat(stream.fileno()).st_size), audio.data_offset, audio.data_bytes)
     try:
@@ -160,7 +157,7 @@ class _Forward(soundfile.SoundFile):  # type: ignore[misc]
         return False
 
 
-def _exactly(stream: BinaryIO | io.FileIO, size: int) -> bytes:
+def _exactly(stream: ByteStream, size: int) -> bytes:
     parts = []
     while size > 0 and (part := stream.read(size)):
         parts.append(part)
@@ -196,9 +193,7 @@ def _format(head: bytes, audio: AudioFacts, path: Path | None) -> wave_format.Wa
 class _Virtual:
     """A header and parts of the stream as the file libsndfile reads. Errors cannot pass through C: see `check`."""
 
-    def __init__(
-        self, header: bytes, parts: list[tuple[int, int]], stream: BinaryIO | io.FileIO, path: Path | None
-    ) -> None:
+    def __init__(self, header: bytes, parts: list[tuple[int, int]], stream: ByteStream, path: Path | None) -> None:
         self._header = header
         self._parts = parts  # (place in the stream, bytes), in order
         self._starts = list(accumulate((size for _, size in parts), initial=len(header)))
@@ -253,7 +248,7 @@ class _Virtual:
     def _go(self, target: int) -> None:
         if target == self._at:
             return
-        if self._path is not None:
+        if isinstance(self._stream, io.FileIO):
             self._stream.seek(target)
             self._at = target
         while self._at < target:

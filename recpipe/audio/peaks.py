@@ -9,9 +9,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
-from recpipe.model import AudioFacts
+from recpipe.model import AudioFacts, ByteStream
 
 _VERSION = 1
 _HEADER = struct.Struct("<BBH")
@@ -29,7 +28,7 @@ class Peaks:
     channels: tuple[tuple[tuple[int, int], ...], ...]
 
 
-def compute(source: Path | BinaryIO, audio: AudioFacts, points: int = 1000) -> bytes:
+def compute(source: Path | ByteStream, audio: AudioFacts, points: int = 1000) -> bytes:
     """Draw the waveform in constant memory.
 
     Args:

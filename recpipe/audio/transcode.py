@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from recpipe.audio import mpeg, wave_format
 from recpipe.audio.decode import Samples, blocks
-from recpipe.model import AudioFacts, Container
+from recpipe.model import AudioFacts, ByteStream, Container
 
 _RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 _QUALITY = 5  # 2 takes twice as long, and speech at 16 kbps does not show it
 
 
 def to_mp3(
-    source: Path | BinaryIO,
+    source: Path | ByteStream,
     audio: AudioFacts,
     out: BinaryIO,
     *,
@@ -72,7 +72,7 @@ def playback_bytes(audio: AudioFacts) -> int:
     return len(wave_format.canonical(form, data_bytes)) + data_bytes
 
 
-def playback(source: Path | BinaryIO, audio: AudioFacts) -> Iterator[bytes]:
+def playback(source: Path | ByteStream, audio: AudioFacts) -> Iterator[bytes]:
     """The recording as a PCM16 WAV of the same rate and channels, block by block.
 
     Raises:

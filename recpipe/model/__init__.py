@@ -43,6 +43,7 @@ from recpipe.model.people import (
 from recpipe.model.recording import (
     TEXT_FACTS,
     AudioFacts,
+    ByteStream,
     CallFacts,
     Direction,
     Envelope,
@@ -66,6 +67,7 @@ __all__ = [
     "AudioFacts",
     "AuditEvent",
     "AuditQuery",
+    "ByteStream",
     "CallFacts",
     "CappedCount",
     "CertificateState",

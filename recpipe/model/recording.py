@@ -13,7 +13,8 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from types import TracebackType
+from typing import Protocol, Self, TypeGuard, runtime_checkable
 
 from recpipe.model.formats import Container
 
@@ -24,6 +25,29 @@ class Readable(Protocol):
     def readinto(self, buffer: memoryview, /) -> int:
         """Fill `buffer` from the stream; fewer bytes than asked are normal, 0 means the end."""
         ...
+
+
+class ByteStream(Protocol):
+    """An open stream of bytes, read once and closed: what `Store.read` gives, and all that is made of it.
+
+    `typing.BinaryIO` has no `readinto`, and much that no stream of a store has.
+    """
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read up to `size` bytes, b"" at the end; all that is left where it is negative."""
+        ...
+
+    def readinto(self, buffer: memoryview | bytearray, /) -> int:
+        """As `Readable.readinto`."""
+        ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
 
 
 @runtime_checkable
@@ -55,7 +79,7 @@ class Sendable(Protocol):
         ...
 
 
-def is_sendable(stream: object) -> bool:
+def is_sendable(stream: object) -> TypeGuard[Sendable]:
     """Whether a stream is `Sendable`, ten times as fast as `isinstance` says so."""
     return hasattr(stream, "send_to")
 

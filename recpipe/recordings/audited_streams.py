@@ -6,11 +6,11 @@ import contextlib
 import hashlib
 import io
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import Any
 
 from recpipe.access.audit import PendingEvent
 from recpipe.errors import CatalogueError, ObjectDamaged
-from recpipe.model import Recording, is_sendable
+from recpipe.model import ByteStream, Recording, is_sendable
 
 
 class ReadEvent:
@@ -43,25 +43,23 @@ class ReadEvent:
             raise
 
 
-def recorded(stream: BinaryIO, size_bytes: int, noted: ReadEvent) -> BinaryIO:
+def recorded(stream: ByteStream, size_bytes: int, noted: ReadEvent) -> ByteStream:
     """`stream`, whose last byte is given out when the event of its reading is durable.
 
     Args:
         size_bytes: how many it will give.
     """
-    given: Any = (_RecordedFile if is_sendable(stream) else _Recorded)(stream, size_bytes, noted)
-    return given  # type: ignore[no-any-return]
+    return (_RecordedFile if is_sendable(stream) else _Recorded)(stream, size_bytes, noted)
 
 
-def verified(stream: BinaryIO, recording: Recording) -> BinaryIO:
+def verified(stream: ByteStream, recording: Recording) -> ByteStream:
     """`stream`, which holds the whole stored recording, raising ObjectDamaged at its end when it is another one."""
-    checked: Any = io.BufferedReader(_Verified(stream, recording), buffer_size=256 * 1024)
-    return checked  # type: ignore[no-any-return]
+    return io.BufferedReader(_Verified(stream, recording), buffer_size=256 * 1024)
 
 
 class _Recorded(io.RawIOBase):
-    def __init__(self, stream: BinaryIO, size_bytes: int, noted: ReadEvent) -> None:
-        self._stream: Any = stream
+    def __init__(self, stream: ByteStream, size_bytes: int, noted: ReadEvent) -> None:
+        self._stream: Any = stream  # in _RecordedFile, Sendable as well
         self._left = size_bytes
         self._noted: ReadEvent | None = noted
 
@@ -123,8 +121,8 @@ class _RecordedFile(_Recorded):
 
 
 class _Verified(io.RawIOBase):
-    def __init__(self, stream: BinaryIO, recording: Recording) -> None:
-        self._stream: Any = stream
+    def __init__(self, stream: ByteStream, recording: Recording) -> None:
+        self._stream = stream
         self._recording = recording
         self._sha256 = hashlib.sha256()
         self._seen = 0
@@ -137,7 +135,7 @@ class _Verified(io.RawIOBase):
         if count:
             self._sha256.update(memoryview(buffer)[:count])
             self._seen += count
-            return int(count)
+            return count
         expected = self._recording
         if len(buffer) and self._seen != expected.stored_bytes:
             raise ObjectDamaged(expected.object_key, f"{self._seen:,} bytes instead of {expected.stored_bytes:,}")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, BinaryIO
+from typing import Any
 from weakref import WeakValueDictionary
 
 from recpipe.access.audit import AuditTrail, event
@@ -15,7 +15,7 @@ from recpipe.access.principal import Action, Principal
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.work import Work
 from recpipe.errors import Forbidden, InputInvalid, NotFound, StoreError
-from recpipe.model import CappedCount, DayEntry, DayTotal, Outcome, Page, Recording, RecordingQuery, Tenant
+from recpipe.model import ByteStream, CappedCount, DayEntry, DayTotal, Outcome, Page, Recording, RecordingQuery, Tenant
 from recpipe.recordings.audited_streams import ReadEvent, recorded, verified
 from recpipe.recordings.lookahead import KNOWN_SECONDS, NameLookahead
 from recpipe.store.base import Store
@@ -197,7 +197,7 @@ class Reader:
         action: Action,
         address: str = "",
         verify: bool = False,
-    ) -> BinaryIO:
+    ) -> ByteStream:
         """Open (a range of) what is stored, as it is stored. Close the stream.
 
         One audit event a logical read: further ranges of it within a minute are part of the first. It is written while

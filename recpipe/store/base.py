@@ -6,9 +6,9 @@ A `put` may be repeated with the same key and bytes; every other call may be rep
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import BinaryIO, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-from recpipe.model import Readable, StoredObject
+from recpipe.model import ByteStream, Readable, StoredObject
 
 # What to keep beside an object, asked for when its bytes were read: of its SHA-256, or of "" where a store must say it
 # before it has read them all.
@@ -47,7 +47,7 @@ class Store(Protocol):
         """
         ...
 
-    def read(self, key: str, start: int = 0, length: int | None = None) -> BinaryIO:
+    def read(self, key: str, start: int = 0, length: int | None = None) -> ByteStream:
         """Open a range of an object as a stream (close it); one ranged GET, nothing buffered whole.
 
         Args:

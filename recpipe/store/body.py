@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, BinaryIO
 
 from recpipe.errors import ObjectRefused
-from recpipe.model import Readable
+from recpipe.model import ByteStream, Readable
+
+_PIECE_BYTES = 256 * 1024
 
 
 def fill(body: Readable, view: memoryview) -> int:
@@ -56,8 +57,11 @@ def check_range(start: int, length: int | None) -> None:
         raise ValueError(f"a range starts at 0 or later and has no negative length: start={start}, length={length}")
 
 
-def sha256_of(stream: BinaryIO) -> str:
+def sha256_of(stream: ByteStream) -> str:
     """SHA-256, in hex, of the rest of a stream; closes it."""
-    readable: Any = stream  # typing.BinaryIO does not know readinto, which every stream of a store has
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(_PIECE_BYTES))
     with stream:
-        return hashlib.file_digest(readable, "sha256").hexdigest()
+        while count := stream.readinto(buffer):
+            digest.update(buffer[:count])
+    return digest.hexdigest()

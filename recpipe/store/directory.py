@@ -20,11 +20,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING
 
 from recpipe.durable import sync_folder
 from recpipe.errors import ObjectDamaged, ObjectExists, ObjectMissing, StoreError, StoreRejected, StoreUnavailable
-from recpipe.model import Readable, StoredObject
+from recpipe.model import ByteStream, Readable, StoredObject
 from recpipe.store.base import Note
 from recpipe.store.body import check_range, expect_end, expect_length, fill, sha256_of
 from recpipe.store.layout import check_key, check_prefix
@@ -111,7 +111,7 @@ class DirectoryStore:
                 partial.unlink()
             os.close(fd)
 
-    def read(self, key: str, start: int = 0, length: int | None = None) -> BinaryIO:
+    def read(self, key: str, start: int = 0, length: int | None = None) -> ByteStream:
         path = f"{self._root}/{check_key(key)}"  # a Path takes longer to make than a file to open
         check_range(start, length)
         fd = self._open(key, path)
@@ -123,8 +123,7 @@ class DirectoryStore:
             raise
         end = size if length is None else min(size, start + length)
         # Not buffered: reads are large, and what sits in a buffer cannot be sent by the kernel.
-        stream: Any = _FileRange(fd, path, start, max(start, end))
-        return stream  # type: ignore[no-any-return]
+        return _FileRange(fd, path, start, max(start, end))
 
     def head(self, key: str) -> StoredObject:
         path = self._path(key)

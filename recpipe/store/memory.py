@@ -7,10 +7,9 @@ import io
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import BinaryIO
 
 from recpipe.errors import ObjectExists, ObjectMissing
-from recpipe.model import Readable, StoredObject
+from recpipe.model import ByteStream, Readable, StoredObject
 from recpipe.store.base import Note
 from recpipe.store.body import check_range, expect_end, expect_length, fill
 from recpipe.store.layout import check_key, check_prefix
@@ -39,7 +38,7 @@ class MemoryStore:
             raise ObjectExists(key)
         return known
 
-    def read(self, key: str, start: int = 0, length: int | None = None) -> BinaryIO:
+    def read(self, key: str, start: int = 0, length: int | None = None) -> ByteStream:
         check_key(key)
         check_range(start, length)
         content, _ = self._find(key)

@@ -27,12 +27,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from recpipe.errors import ObjectDamaged, ObjectExists, ObjectMissing, StoreError, StoreUnavailable, VersionsRemain
-from recpipe.model import Readable, StoredObject
+from recpipe.model import ByteStream, Readable, StoredObject
 from recpipe.settings import Settings
 from recpipe.store.base import Note
 from recpipe.store.body import check_range, expect_end, expect_length, fill, sha256_of
@@ -144,7 +144,7 @@ class S3Store:
             self._learn(send)
         return stored
 
-    def read(self, key: str, start: int = 0, length: int | None = None) -> BinaryIO:
+    def read(self, key: str, start: int = 0, length: int | None = None) -> ByteStream:
         check_key(key)
         check_range(start, length)
         if length == 0:

@@ -9,9 +9,10 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
+from recpipe.model import ByteStream
 from recpipe.store.s3_errors import translated
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class _Stream(io.RawIOBase):
         super().close()
 
 
-def stream(key: str, body: Any) -> BinaryIO:
+def stream(key: str, body: Any) -> ByteStream:
     return io.BufferedReader(_Stream(key, body), STREAM_BYTES)
 
 

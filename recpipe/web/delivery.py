@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from contextlib import ExitStack
-from typing import BinaryIO, Protocol
+from typing import Protocol
 from urllib.parse import quote
 
 import anyio
@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 from recpipe import log
 from recpipe.access.principal import Action, Principal
 from recpipe.errors import CredentialsRejected, ObjectDamaged, RecpipeError
-from recpipe.model import Recording
+from recpipe.model import ByteStream, Recording
 from recpipe.web import ranges
 from recpipe.web.deps import WebContext
 from recpipe.web.errors import Problem
@@ -135,7 +135,7 @@ def deliver(
         if url is not None:
             return Response(status_code=307, headers={"location": url, "cache-control": "no-store"})
 
-    def open_span(span: ranges.Span) -> BinaryIO:
+    def open_span(span: ranges.Span) -> ByteStream:
         return context.parts.reader.open(principal, recording, span.start, span.length, action=action, address=address)
 
     check = still(context, principal)
@@ -173,7 +173,7 @@ def still(context: WebContext, principal: Principal) -> Callable[[], None]:
 class _Span:
     """One open stream, closed with its last byte."""
 
-    def __init__(self, stream: BinaryIO, length: int, check: Callable[[], None]) -> None:
+    def __init__(self, stream: ByteStream, length: int, check: Callable[[], None]) -> None:
         self._stream = stream
         self._check = check
         self.left = length
@@ -203,14 +203,14 @@ class _Parts:
     """A multipart/byteranges body: each span is opened when its turn comes, the first one at once."""
 
     def __init__(
-        self, layout: ranges.Multipart, open_span: Callable[[ranges.Span], BinaryIO], check: Callable[[], None]
+        self, layout: ranges.Multipart, open_span: Callable[[ranges.Span], ByteStream], check: Callable[[], None]
     ) -> None:
         self._check = check
         self._open_span = open_span
         self._left = list(layout.parts)
         self._end = layout.end
         self._before, first = self._left.pop(0)
-        self._stream: BinaryIO | None = open_span(first)
+        self._stream: ByteStream | None = open_span(first)
 
     def read(self) -> bytes:
         self._check()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Generator
-from typing import BinaryIO
 
 from fastapi import Request
 from starlette.responses import Response
@@ -12,7 +11,7 @@ from starlette.responses import Response
 from recpipe.access.principal import Action, Principal
 from recpipe.audio import codecs
 from recpipe.errors import InputInvalid
-from recpipe.model import AudioFacts, Recording
+from recpipe.model import AudioFacts, ByteStream, Recording
 from recpipe.web import ranges
 from recpipe.web.delivery import CACHE, Generated, Streamed, disposition, still
 from recpipe.web.deps import WebContext
@@ -67,7 +66,7 @@ def deliver_playable(request: Request, context: WebContext, principal: Principal
 
 
 def _pieces(
-    stream: BinaryIO, audio: AudioFacts, span: ranges.Span, check: Callable[[], None]
+    stream: ByteStream, audio: AudioFacts, span: ranges.Span, check: Callable[[], None]
 ) -> Generator[bytes, None, None]:
     from recpipe.audio import transcode  # as above
 

@@ -9,10 +9,10 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import Any
 
 from recpipe.errors import ObjectMissing
-from recpipe.model import DayEntry, Recording
+from recpipe.model import ByteStream, DayEntry, Recording
 from recpipe.recordings.reader import checksum_line, path_of
 from recpipe.web.schemas import RecordingResponse
 
@@ -48,7 +48,7 @@ class _Sink:
 def archive(
     recordings: Sequence[Recording],
     tenants: Mapping[str, str],
-    open_one: Callable[[Recording], BinaryIO],
+    open_one: Callable[[Recording], ByteStream],
     still: Callable[[], None],
 ) -> Generator[bytes, None, None]:
     """The pieces of a ZIP: the files as stored, then manifest.json and SHA256SUMS.
