@@ -113,10 +113,7 @@ class Accounts:
         return [
             user
             for user in every
-            if user.role.everything
-            and user.status is UserStatus.ACTIVE
-            and user.email
-            and user.wants(letter)
+            if user.role.everything and user.status is UserStatus.ACTIVE and user.email and user.wants(letter)
         ]
 
     # --- making and changing ------------------------------------------------------------------------------
