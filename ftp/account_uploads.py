@@ -1,4 +1,4 @@
-"""What an upload account has sent lately: the same for all its sessions, since clients use several for one file."""
+"""The files an upload account has sent lately: shared by its sessions, since clients use several for one file."""
 
 from __future__ import annotations
 

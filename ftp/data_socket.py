@@ -1,4 +1,4 @@
-"""A data connection as a worker sees it: bytes that go and come, plain or TLS."""
+"""Blocking sends and receives over a data connection, plain or TLS, for workers."""
 
 from __future__ import annotations
 
@@ -66,33 +66,33 @@ class DataSocket:
         if self._tls is None:
             return
         try:
-            self._persist(self._tls.do_handshake, select.POLLIN, answering=True)
+            self._retry(self._tls.do_handshake, select.POLLIN, answering=True)
             if self._tls.get_protocol_version_name() != "TLSv1.3":
-                self._speak()  # its last flight; that of TLS 1.3 holds nothing but tickets
+                self._send_pending_tls()  # its last flight; that of TLS 1.3 holds nothing but tickets
         except SSL.SysCallError:
             raise
         except SSL.Error as error:
             with contextlib.suppress(OSError):
-                self._speak()  # the alert that says why
+                self._send_pending_tls()  # the alert that says why
             raise HandshakeFailed from error
 
     def send(self, data: Any) -> None:
         """Send all of it."""
         left = memoryview(data)
         while left:
-            left = left[self._persist(self._through.send, select.POLLOUT, left) :]
-            self._speak()
+            left = left[self._retry(self._through.send, select.POLLOUT, left) :]
+            self._send_pending_tls()
 
     def send_file(self, send_to: Callable[[int], int]) -> int:
         """Have the kernel send some of a file: `send_to` is given the socket's descriptor."""
-        sent: int = self._persist(send_to, select.POLLOUT, self.socket.fileno())
+        sent: int = self._retry(send_to, select.POLLOUT, self.socket.fileno())
         return sent
 
     def receive(self) -> bytes:
-        """What comes next; empty at the end."""
+        """Receive the next bytes; empty at the end."""
         try:
             most = _READ_BYTES if self._tls is None else _RECORD_BYTES
-            received: bytes = self._persist(self._through.recv, select.POLLIN, most)
+            received: bytes = self._retry(self._through.recv, select.POLLIN, most)
         except SSL.ZeroReturnError:
             return b""
         except SSL.SysCallError as error:
@@ -106,11 +106,11 @@ class DataSocket:
         if self._tls is not None:
             self._tls.set_shutdown(self._tls.get_shutdown() | SSL.RECEIVED_SHUTDOWN)
             with contextlib.suppress(SSL.Error, OSError):
-                self._persist(self._tls.shutdown, select.POLLOUT)
-                self._speak()
+                self._retry(self._tls.shutdown, select.POLLOUT)
+                self._send_pending_tls()
 
     def cut_off(self) -> None:
-        """Have whoever waits on this wire find it broken. From another thread."""
+        """Break the connection under the worker that waits on it. From another thread."""
         self._cut_off = True
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
@@ -120,13 +120,13 @@ class DataSocket:
         """Whether the other side ended it, TLS with a goodbye; without, the last bytes may have been taken away."""
         return not self._cut_off and (self._tls is None or bool(self._tls.get_shutdown() & SSL.RECEIVED_SHUTDOWN))
 
-    def _persist(self, call: Callable[..., Any], ready: int, *arguments: Any, answering: bool = False) -> Any:
+    def _retry(self, call: Callable[..., Any], ready: int, *arguments: Any, answering: bool = False) -> Any:
         while True:
             try:
                 return call(*arguments)
             except SSL.WantReadError:
                 if self._in_memory:
-                    self._listen(answering)
+                    self._feed_tls(answering)
                 else:
                     self._wait(select.POLLIN)
             except SSL.WantWriteError:
@@ -134,26 +134,26 @@ class DataSocket:
             except BlockingIOError:
                 self._wait(ready)
 
-    def _listen(self, answering: bool) -> None:
-        """Carry what comes next to OpenSSL, and before that, where `answering`, what OpenSSL has to say."""
+    def _feed_tls(self, answering: bool) -> None:
+        """Feed received bytes to OpenSSL; where `answering`, send first the bytes that it has ready."""
         assert self._tls is not None, "only TLS is done in memory"
         if answering:
-            self._speak()
-        piece: bytes = self._persist(self.socket.recv, select.POLLIN, _READ_BYTES)
+            self._send_pending_tls()
+        piece: bytes = self._retry(self.socket.recv, select.POLLIN, _READ_BYTES)
         if piece:
             self._tls.bio_write(piece)
         else:
             self._tls.bio_shutdown()
 
-    def _speak(self) -> None:
-        """Carry what OpenSSL has to say to the other side."""
+    def _send_pending_tls(self) -> None:
+        """Send the bytes that OpenSSL has ready for the other side."""
         while self._in_memory and self._tls is not None:
             try:
                 left = memoryview(self._tls.bio_read(_READ_BYTES))
             except SSL.WantReadError:
                 return
             while left:
-                left = left[self._persist(self.socket.send, select.POLLOUT, left) :]
+                left = left[self._retry(self.socket.send, select.POLLOUT, left) :]
 
     def _wait(self, ready: int) -> None:
         if self._poll is None:

@@ -1,4 +1,4 @@
-"""What a tenant sees: `/YYYY/MM/DD/NAME`, built from the catalogue through the reader. Nothing here touches a disk."""
+"""The tree a tenant sees: `/YYYY/MM/DD/NAME`, read from the catalogue. Nothing here touches a disk."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class IsFolder(RecpipeError):
 
 
 class Tree(Protocol):
-    """What the commands need of a tree. Paths are absolute and normal: see `absolute`.
+    """A tree of files and folders, as the commands ask for it. Paths are absolute and normal: see `absolute`.
 
     Raises:
         NotFound: there is no such thing, or it is somebody else's: the same answer.
@@ -52,7 +52,7 @@ class Tree(Protocol):
         ...
 
     def entries(self, path: str) -> Iterator[Entry]:
-        """What is in a folder, read piece by piece; the folder is known to be there before the first is asked for."""
+        """The entries of a folder, read piece by piece; the folder is known to be there before the first is read."""
         ...
 
     def open(self, path: str, start: int) -> tuple[ByteStream, int]:
@@ -241,7 +241,7 @@ def absolute(working: str, path: str) -> str:
 
 
 def matching(tree: Tree, path: str) -> tuple[str, Iterator[Entry]]:
-    """What LIST or NLST of a path shows: a folder's entries, one file, or those that fit a shell pattern.
+    """The entries that LIST or NLST of a path shows: a folder's entries, one file, or those that fit a shell pattern.
 
     Returns:
         What to put before each name in NLST, and the entries.

@@ -40,7 +40,7 @@ class Watched:
 
 
 class Server:
-    """What a control connection asks of its server."""
+    """The attributes that a control connection asks of its server."""
 
     backlog = 5
     ip_map: tuple[str, ...] = ()

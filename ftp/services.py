@@ -1,4 +1,4 @@
-"""What the sessions of a gateway share; put together once, at its start."""
+"""The parts that the sessions of a gateway share; put together once, at its start."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recpipe.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts that a session and its data connections use."""
+    """Settings, services and limits, as a session and its data connections use them."""
 
     settings: Settings
     access: Access

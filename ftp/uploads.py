@@ -1,4 +1,4 @@
-"""What a media server sees: a place to put files into one spool, and of the files there only those it just sent."""
+"""The tree a media server sees: a place to put files into one spool, and of the files there only those it just sent."""
 
 from __future__ import annotations
 
