@@ -245,8 +245,9 @@ class World:
         """Do what `recpipe verify --repair` does, an hour from now: what it cannot mend is wrong."""
         in_an_hour = lambda: parts.clock() + timedelta(hours=1)  # noqa: E731 - nothing is in work any more by then
         keys = [recovery_notes.recovery_key(parts.settings)]
-        report = verify(parts.catalogue, parts.store, operator(), clock=in_an_hour)
-        done = repair(parts.catalogue, parts.store, keys, operator(), report.problems, clock=in_an_hour)
+        report = verify(parts.catalogue, parts.store, operator(), clock=in_an_hour, trail=parts.trail)
+        by = operator()
+        done = repair(parts.catalogue, parts.store, keys, by, report.problems, clock=in_an_hour, trail=parts.trail)
         row.came_mended(len(done.mended))
         for problem in done.left:
             lost = problem.kind in (ProblemKind.OBJECT_MISSING, ProblemKind.OBJECT_DAMAGED)

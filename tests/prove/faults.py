@@ -53,7 +53,7 @@ def each(
     with contextlib.ExitStack() as stack:
         worlds = Worlds.of(run.folder, forks or stack.enter_context(shared_nursery()), backend)
         for turn in range(run.times):
-            if run.is_over:
+            if turn and run.is_over:
                 break
             dice = random.Random(f"{run.name} {run.seed} {turn}")
             with worlds.one() as world:

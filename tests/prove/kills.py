@@ -92,7 +92,7 @@ def kill(run: Run, story: Story, backend: Backend | None = None, row: Row | None
             while True:
                 with lock:
                     turn = next(turns, None)
-                if turn is None or row.injected >= run.times or run.is_over:
+                if turn is None or row.injected >= run.times or (row.injected and run.is_over):
                     return
                 _one(run, row, worlds, story, first, again, random.Random(f"{run.name} {run.seed} {turn}"))
 
