@@ -16,6 +16,7 @@ import hashlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, text
@@ -23,7 +24,7 @@ from sqlalchemy import Connection, bindparam, select, text
 from recpipe.catalogue.phone import matching_numbers
 from recpipe.catalogue.repository import check_limit, list_size, listed, read_cursor, write_cursor
 from recpipe.catalogue.rows import recording_of
-from recpipe.catalogue.tables import recording, recording_text
+from recpipe.catalogue.tables import recording, recording_text, tenant
 from recpipe.catalogue.types import folded, micros
 from recpipe.catalogue.walk import (
     Key,
@@ -46,23 +47,32 @@ FEW = 1000  # calls with a text, for which its trigrams are worth asking
 _MOST_TO_COUNT = 100_000
 _TRIGRAM = 3
 
-_ONE = select(recording).where(
-    recording.c.id == bindparam("id"), recording.c.tenant_id.in_(bindparam("tenant_ids", expanding=True))
-)
+_ANY = select(recording).where(recording.c.id == bindparam("id"))
+_ONE = _ANY.where(recording.c.tenant_id.in_(bindparam("tenant_ids", expanding=True)))
+_EVERY_TENANT = select(tenant.c.id).order_by(tenant.c.id)
 
 
 class Search:
-    """Searches within the tenants it is made for, and no others."""
+    """Searches within the tenants it is made for, and no others; None is every tenant."""
 
-    def __init__(self, connection: Connection, tenant_ids: Iterable[str]) -> None:
+    def __init__(self, connection: Connection, tenant_ids: Iterable[str] | None) -> None:
         self._connection = connection
-        self._tenant_ids = sorted(set(tenant_ids))
-        if not self._tenant_ids:
+        self._asked = None if tenant_ids is None else sorted(set(tenant_ids))
+        if self._asked is not None and not self._asked:
             raise ValueError("a search needs the tenants it is for")
+
+    @cached_property
+    def _tenant_ids(self) -> list[str]:
+        if self._asked is not None:
+            return self._asked
+        return list(self._connection.execute(_EVERY_TENANT).scalars())
 
     def get(self, recording_id: str) -> Recording:
         """See `Work.recording`."""
-        row = self._connection.execute(_ONE, {"id": recording_id, "tenant_ids": self._tenant_ids}).first()
+        if self._asked is None:
+            row = self._connection.execute(_ANY, {"id": recording_id}).first()
+        else:
+            row = self._connection.execute(_ONE, {"id": recording_id, "tenant_ids": self._asked}).first()
         if row is None:
             raise NotFound("recording", recording_id)
         return recording_of(row)
@@ -113,7 +123,9 @@ class Search:
         return CappedCount(count)
 
     def _walk(self, query: RecordingQuery) -> _Walk | None:
-        """The walk for a query; None where no number is what is looked for."""
+        """The walk for a query; None where no number is what is looked for, or there is no tenant."""
+        if not self._tenant_ids:
+            return None
         numbers: list[int] = []
         if query.number:
             numbers = matching_numbers(self._connection, self._tenant_ids, query.number, query.number_match)
@@ -141,7 +153,7 @@ class Search:
         return write_cursor(self._fingerprint(query), micros(key.started_at), key.id)
 
     def _fingerprint(self, query: RecordingQuery) -> str:
-        asked = repr((self._tenant_ids, query))
+        asked = repr((self._asked, query))
         return hashlib.sha256(asked.encode("utf-8", "replace")).hexdigest()[:16]
 
     def _place(self, query: RecordingQuery, cursor: str) -> Key:

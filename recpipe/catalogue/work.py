@@ -91,8 +91,8 @@ class Work:
                 outcome[added.recording.id] = added
         return [outcome[given.id] for given in batch]
 
-    def recording(self, tenant_ids: Collection[str], recording_id: str) -> Recording:
-        """One recording of any of these tenants, peaks included.
+    def recording(self, tenant_ids: Collection[str] | None, recording_id: str) -> Recording:
+        """One recording of any of these tenants, or where they are None of every tenant; peaks included.
 
         Raises:
             NotFound: there is none, it was deleted, or it is another tenant's.
@@ -100,12 +100,12 @@ class Work:
         return Search(self._connection, tenant_ids).get(recording_id)
 
     def search(
-        self, tenant_ids: Collection[str], query: RecordingQuery, cursor: str | None = None, limit: int = 50
+        self, tenant_ids: Collection[str] | None, query: RecordingQuery, cursor: str | None = None, limit: int = 50
     ) -> Page[Recording]:
         """Find recordings of several tenants, newest first unless the query says otherwise, peaks left out.
 
         Args:
-            tenant_ids: whose; never empty.
+            tenant_ids: whose, never empty; None: every tenant's.
             cursor: `next_cursor` of the page before.
             limit: 1 to 1,000 a page.
 
@@ -115,7 +115,7 @@ class Work:
         """
         return Search(self._connection, tenant_ids).page(query, cursor, limit)
 
-    def count(self, tenant_ids: Collection[str], query: RecordingQuery, cap: int = 1000) -> CappedCount:
+    def count(self, tenant_ids: Collection[str] | None, query: RecordingQuery, cap: int = 1000) -> CappedCount:
         """How many recordings a query finds, counting no further than `cap`.
 
         Raises:

@@ -116,7 +116,7 @@ class Reader:
         self._require_each(principal, action, tenant_ids)
         with self._catalogue.read(limited=True) as work:
             chosen = self._tenant_ids(work, principal, tenant_ids, action)
-            if narrowed is None or not chosen:
+            if narrowed is None or (chosen is not None and not chosen):
                 return Page(())
             return work.search(chosen, narrowed, cursor, limit)
 
@@ -128,7 +128,7 @@ class Reader:
         self._require_each(principal, Action.SEARCH, tenant_ids)
         with self._catalogue.read(limited=True) as work:
             chosen = self._tenant_ids(work, principal, tenant_ids, Action.SEARCH)
-            if narrowed is None or not chosen:
+            if narrowed is None or (chosen is not None and not chosen):
                 return CappedCount(0)
             return work.count(chosen, narrowed, cap)
 
@@ -342,10 +342,9 @@ class Reader:
 
     def _tenant_ids(
         self, work: Work, principal: Principal, asked: Collection[str] | None, action: Action
-    ) -> frozenset[str]:
+    ) -> frozenset[str] | None:
         if asked is None:
-            allowed = principal.tenants(action)
-            return frozenset(t.id for t in work.tenants.list()) if allowed is None else allowed
+            return principal.tenants(action)
         for tenant_id in asked if principal.everything else ():
             work.tenants.get(tenant_id)
         return frozenset(asked)
@@ -390,10 +389,11 @@ def checksum_line(entry: DayEntry) -> str:
 
 
 def _find(work: Work, principal: Principal, recording_id: str) -> Recording | None:
-    known = principal.only if principal.everything else frozenset(principal.grants)
-    everywhere = [t.id for t in work.tenants.list()] if known is None else [t for t in known if principal.knows(t)]
+    known = principal.known_tenants
+    if known is not None and not known:
+        return None
     try:
-        return work.recording(everywhere, recording_id) if everywhere else None
+        return work.recording(known, recording_id)
     except NotFound:
         return None
 

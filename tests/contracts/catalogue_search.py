@@ -13,7 +13,7 @@ import pytest
 
 from recpipe.catalogue import Catalogue, phone, search
 from recpipe.catalogue.repository import read_cursor, write_cursor
-from recpipe.errors import QueryInvalid, TooManyMatches
+from recpipe.errors import NotFound, QueryInvalid, TooManyMatches
 from recpipe.model import Direction, NumberMatch, Recording, RecordingQuery, Tenant
 from recpipe.numbers import digits, e164
 from tests.contracts.catalogue_samples import NOW, a_recording, keep, kept_tenant
@@ -349,6 +349,27 @@ class SearchContract:
                 work.search(set(), RecordingQuery())
             with pytest.raises(ValueError, match="tenant"):
                 work.of("")
+
+    def test_a_search_of_every_tenant_goes_on_when_another_tenant_comes(self, catalogue: Catalogue) -> None:
+        one, two = kept_tenant(catalogue), kept_tenant(catalogue)
+        mine, theirs = keep(catalogue, *(a_recording(tenant, minutes=n) for n, tenant in enumerate((one, two))))
+        with catalogue.read() as work:
+            assert work.recording(None, mine.id) == work.recording([one.id], mine.id)
+            with pytest.raises(NotFound):
+                work.recording([one.id], theirs.id)
+            with pytest.raises(NotFound):
+                work.recording(None, "0" * 32)
+            first = work.search(None, RecordingQuery(), limit=1)
+            with pytest.raises(QueryInvalid):
+                work.search([one.id, two.id], RecordingQuery(), first.next_cursor)
+        kept_tenant(catalogue)
+        with catalogue.read() as work:
+            every, cursor = [one.id for one in first.items], first.next_cursor
+            while cursor is not None:
+                page = work.search(None, RecordingQuery(), cursor, limit=1)
+                every, cursor = [*every, *(one.id for one in page.items)], page.next_cursor
+            assert {mine.id, theirs.id} <= set(every) and len(every) == len(set(every))
+            assert work.count(None, RecordingQuery()).count == len(every)
 
     def test_a_cursor_is_good_for_its_own_search_alone(self, catalogue: Catalogue) -> None:
         one, two = kept_tenant(catalogue), kept_tenant(catalogue)

@@ -97,6 +97,26 @@ def test_a_principal_without_tenants_finds_nothing(world: World) -> None:
     assert world.reader.tenants(nobody) == []
 
 
+def test_an_administrator_without_tenants_finds_nothing_and_one_limited_to_a_tenant_its_calls_alone(
+    world: World,
+) -> None:
+    assert world.reader.search(world.root, None, RecordingQuery()).items == ()
+    assert world.reader.count(world.root, None, RecordingQuery(number="201")).count == 0
+    mine, foreign = _stored(world, world.tenant()), _stored(world, world.tenant("other"))
+    limited = replace(world.root, only=frozenset({mine.tenant_id}))
+    nowhere = replace(world.root, only=frozenset())
+
+    assert [one.id for one in world.reader.search(limited, None, RecordingQuery()).items] == [mine.id]
+    assert world.reader.search(nowhere, None, RecordingQuery()).items == ()
+    for by, recording in ((limited, foreign), (nowhere, mine), (nowhere, foreign)):
+        with pytest.raises(NotFound):
+            world.reader.get(by, recording.id)
+    scoped = replace(world.root, scopes=frozenset({Action.PLAY}))  # a token that may not search
+    assert world.reader.search(scoped, None, RecordingQuery()).items == ()
+    with pytest.raises(Forbidden):
+        world.reader.get(scoped, mine.id)
+
+
 def test_a_recording_is_got_from_whichever_granted_tenant_has_it(world: World) -> None:
     acme, other = world.tenant(), world.tenant("other")
     first, second = _stored(world, acme, peaks=b"waves"), _stored(world, other)
