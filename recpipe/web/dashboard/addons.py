@@ -57,8 +57,8 @@ def check(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) -> 
     try:
         vetted = vet(_given(form), now=portal.parts.clock())
     except CertificateRejected as refused:
-        return portal.page(request, "part-checked.html", vetted=None, refused=refused)
-    return portal.page(request, "part-checked.html", vetted=vetted, refused=None)
+        return portal.page(request, "part-checked.html", vetted=None, rejected=refused)
+    return portal.page(request, "part-checked.html", vetted=vetted, rejected=None)
 
 
 @router.post("/addons/certificates")
