@@ -20,7 +20,10 @@ from recpipe.model import TEXT_FACTS, AudioFacts, CallFacts, Container, Directio
 TEXT_LIMIT = 250  # characters of one value
 _OURS = "recpipe:"
 # The same recording has the same bytes whenever it is tagged: what is first stays first, and the zone last.
-_FIRST = ("call_id", "linked_id", "direction", "caller", "caller_name", "callee", "callee_name")
+_FIRST = (
+    *("call_id", "linked_id", "direction", "caller", "caller_name", "callee", "callee_name"),
+    *("extension", "route", "channels"),
+)
 _IN_ORDER = (*_FIRST, *(name for name in TEXT_FACTS if name not in _FIRST), "timezone")
 # Marks that turn the text around them about, or hide in it: a caller name must not be able to redraw a listing.
 _INVISIBLE = frozenset(
