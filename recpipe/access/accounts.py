@@ -109,12 +109,11 @@ class Accounts:
     def administrators_for(self, letter: str) -> Sequence[User]:
         """The active administrators with an address who want this kind of letter."""
         with self._catalogue.read() as work:
-            every = work.users.every()
-        return [
-            user
-            for user in every
-            if user.role.everything and user.status is UserStatus.ACTIVE and user.email and user.wants(letter)
-        ]
+            return [
+                user
+                for user in work.users.every()
+                if user.role.everything and user.status is UserStatus.ACTIVE and user.email and user.wants(letter)
+            ]
 
     # --- making and changing ------------------------------------------------------------------------------
 
