@@ -120,6 +120,7 @@ def started(settings: Settings, roles: Sequence[RoleName], running: Running) -> 
             _log.info("ftp started", address=gateway.address, implicit_tls=gateway.tls_address)
         if RoleName.JOBS in roles:
             stack.enter_context(_jobs(parts))
+        allocator.collect_as_usual()
         yield parts
 
 

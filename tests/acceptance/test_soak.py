@@ -29,10 +29,9 @@ LARGE_BYTES = 96_000_000
 TAKEN_BYTES = 1_000_000
 READERS = 20  # at each door
 PASSWORD = "three quiet lamps"
-# What a reader that has stopped may cost while it is there (a piece, the buffers of its socket), and what may be left:
-# 10 to 40 on machines that have more or less to do; before memory was bounded it was 220.
+# What a reader that has stopped may cost while it is there (a piece, the buffers of its socket), and what may be left.
 MB_OF_A_READER = 1.5
-MB_LEFT = 60
+MB_LEFT = 40
 
 
 @dataclass
