@@ -1,11 +1,12 @@
-"""Small files and folders that survive a power cut: written aside, forced to disk, then named.
+"""Files and folders that survive a power cut: written aside, forced to disk, then named.
 
-Source: rename(2), link(2); fsync(2): a name is durable only when its folder was forced to disk too.
+Source: rename(2), link(2), flock(2); fsync(2): a name is durable only when its folder was forced to disk too.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import secrets
 from collections.abc import Iterator
@@ -66,6 +67,37 @@ def sync_folder(folder: Path, *, required: bool = False) -> None:
             raise
     finally:
         os.close(handle)
+
+
+def open_held(folder: Path) -> tuple[Path, int]:
+    """Make a temporary file (0600) to write to; its lock tells `sweep` of any process that its writer lives.
+
+    Returns:
+        Its path and descriptor. The lock goes when the last descriptor of it is closed, or with the process.
+    """
+    while True:
+        path = folder / secrets.token_hex(16)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if os.fstat(handle).st_nlink:
+                return path, handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)  # swept between open(2) and flock(2)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the files of `open_held` that killed processes left."""
+    for leftover in folder.iterdir():
+        with suppress(OSError):  # held by its writer, or for the next sweep
+            handle = os.open(leftover, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                leftover.unlink()
+            finally:
+                os.close(handle)
 
 
 @contextmanager

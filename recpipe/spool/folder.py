@@ -15,9 +15,8 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+from recpipe import durable, settings
 from recpipe import log as logs
-from recpipe import settings
-from recpipe.durable import make_folders
 from recpipe.errors import SourceChanged, SpoolRefused
 from recpipe.model import FileIdentity, Settled
 from recpipe.spool import orphans, safe_move, whole
@@ -35,7 +34,7 @@ from recpipe.spool.files import (
 from recpipe.spool.lock import SpoolLock
 from recpipe.spool.removal import Aside
 from recpipe.spool.spool_id import SpoolId
-from recpipe.spool.upload import Upload, refusals, require_room, sweep
+from recpipe.spool.upload import Upload, refusals, require_room
 from recpipe.spool.writers import Writers
 
 _log = logs.get(__name__)
@@ -179,7 +178,7 @@ class SpoolFolder:
     def _sweep(self) -> None:
         """Remove what killed processes left of uploads, theirs or ours."""
         self._swept_at = time.monotonic()
-        sweep(self._ours("incoming"))
+        durable.sweep(self._ours("incoming"))
         for mark in self._ours(whole.FOLDER).iterdir():
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - mark.lstat().st_mtime > _STALE_SECONDS:
@@ -191,7 +190,7 @@ class SpoolFolder:
         if self._spool.after == "archive":
             assert self._spool.archive is not None  # settings saw to it
             archive = self._spool.archive.absolute()
-            make_folders(archive)
+            durable.make_folders(archive)
             with Beneath(archive).parent(str(relative), make_mode=0o755) as wanted:
                 self._archive(path, expected, wanted)
         else:

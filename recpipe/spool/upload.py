@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import secrets
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 
+from recpipe import durable
 from recpipe.errors import SourceChanged, SpoolFull, SpoolRefused
 from recpipe.model import FileIdentity
 from recpipe.spool import safe_move, whole
@@ -42,9 +41,9 @@ class Upload:
         self._unlooked_bytes = 0
         incoming = control.open() / "incoming"
         require_room(incoming, reserve_bytes)
-        self._temporary, handle = _new_file(incoming)
+        self._temporary, handle = durable.open_held(incoming)
         self._stream = os.fdopen(handle, "wb")
-        self._lock = os.dup(handle)  # tells `sweep` of other processes that somebody still sends, or will `commit`
+        self._lock = os.dup(handle)  # tells `durable.sweep` that somebody still sends, or will `commit`
 
     def name(self, relative: str) -> None:
         """Say where it goes, below the spool; `SpoolFolder` has vetted that."""
@@ -154,32 +153,6 @@ class Upload:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.abort()
-
-
-def _new_file(incoming: Path) -> tuple[Path, int]:
-    while True:
-        path = incoming / secrets.token_hex(16)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            if os.fstat(handle).st_nlink:
-                return path, handle
-        except BaseException:
-            os.close(handle)
-            raise
-        os.close(handle)  # swept between open(2) and flock(2)
-
-
-def sweep(incoming: Path) -> None:
-    """Remove what killed processes left of uploads; one that a living process has is locked."""
-    for leftover in incoming.iterdir():
-        with contextlib.suppress(OSError):
-            handle = os.open(leftover, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                leftover.unlink()
-            finally:
-                os.close(handle)
 
 
 def require_room(folder: Path, reserve_bytes: int, wanted_bytes: int = 0) -> None:

@@ -3,17 +3,15 @@
 A new object is written to a temporary file in `.partial`, forced to disk, then hard-linked to its name. A link never
 replaces what is there, so a name shows either nothing or one whole object, and two writers cannot both win.
 
-Source: link(2), fsync(2) (a new name is durable only when its folder was forced to disk too), flock(2).
+Source: link(2), fsync(2) (a new name is durable only when its folder was forced to disk too).
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import io
 import os
-import secrets
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -22,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recpipe.durable import sync_folder
+from recpipe import durable
 from recpipe.errors import ObjectDamaged, ObjectExists, ObjectMissing, StoreError, StoreRejected, StoreUnavailable
 from recpipe.model import ByteStream, Readable, StoredObject
 from recpipe.store.base import Note
@@ -82,13 +80,13 @@ class DirectoryStore:
         self._durable_lock = threading.Lock()
         with _translated(self._root):
             _make_folders(self._partial)
-            self._sweep()
+            durable.sweep(self._partial)
 
     def put(self, key: str, body: Readable, size_bytes: int, note: Note | None = None) -> StoredObject:
         """As `Store.put`. The SHA-256 is of what the kernel was given; fsync(2) vouches that it is on the disk."""
         target = self._path(key)
         with _translated(self._partial):
-            partial, fd = self._new_partial()
+            partial, fd = durable.open_held(self._partial)
         try:
             sha256 = _copy(body, fd, size_bytes, partial)
             with _translated(partial):
@@ -148,7 +146,7 @@ class DirectoryStore:
                 return  # the start of other keys, not an object
             else:
                 # Without it a power cut could bring back what was deleted for good reason.
-                sync_folder(path.parent, required=True)
+                durable.sync_folder(path.parent, required=True)
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         check_prefix(prefix)
@@ -216,7 +214,7 @@ class DirectoryStore:
         A folder seen here may have been made by another thread, or by a process that died, before its own name was
         forced to disk; only a folder whose whole path this process has forced is taken on trust.
         """
-        sync_folder(folder, required=True)
+        durable.sync_folder(folder, required=True)
         with self._durable_lock:
             known = folder in self._durable
         if known:
@@ -224,7 +222,7 @@ class DirectoryStore:
         for above in folder.parents:
             if not above.is_relative_to(self._root):
                 break
-            sync_folder(above, required=True)
+            durable.sync_folder(above, required=True)
         with self._durable_lock:
             if len(self._durable) >= 50_000:  # bounds the memory; forgetting costs a few more fsyncs
                 self._durable.clear()
@@ -253,31 +251,6 @@ class DirectoryStore:
                         continue
                 if stat.S_ISREG(status.st_mode):
                     yield StoredObject(key, status.st_size, "", _when(status))
-
-    def _new_partial(self) -> tuple[Path, int]:
-        """A temporary file, held: the lock tells `_sweep` of other processes that its writer lives."""
-        while True:
-            partial = self._partial / secrets.token_hex(16)
-            fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX)
-                if os.fstat(fd).st_nlink:
-                    return partial, fd
-            except BaseException:
-                os.close(fd)
-                raise
-            os.close(fd)  # swept between open(2) and flock(2)
-
-    def _sweep(self) -> None:
-        """Remove temporary files that no living process writes: a writer holds a lock on its own."""
-        for leftover in self._partial.iterdir():
-            with suppress(OSError):
-                fd = os.open(leftover, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-                try:
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    leftover.unlink()
-                finally:
-                    os.close(fd)
 
 
 class _FileRange(io.RawIOBase):

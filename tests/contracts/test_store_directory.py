@@ -73,21 +73,6 @@ def test_what_a_killed_writer_left_is_cleared_away_and_a_living_one_is_left_alon
     assert alive.exists()
 
 
-def test_a_writer_swept_before_it_could_lock_its_file_begins_anew(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, lock, swept = DirectoryStore(root), fcntl.flock, []
-
-    def sweep_first(fd: int, how: int) -> None:
-        monkeypatch.setattr(fcntl, "flock", lock)
-        DirectoryStore(root)
-        swept.append(os.fstat(fd).st_nlink)
-        lock(fd, how)
-
-    monkeypatch.setattr(fcntl, "flock", sweep_first)
-    put(store, "t/r-1", b"whole")
-    assert swept == [0] and everything(root) == [root / "t/r-1"]
-    assert store.read("t/r-1").read() == b"whole"
-
-
 def test_a_note_for_which_the_disk_had_no_room_is_written_when_the_object_comes_again(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

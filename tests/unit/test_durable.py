@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -61,3 +62,30 @@ def test_a_folder_that_cannot_be_forced_to_disk_is_told_to_those_who_must_know(
     assert (tmp_path / "a" / "b").is_dir()
     with pytest.raises(OSError, match="Invalid"):
         durable.sync_folder(tmp_path, required=True)
+
+
+def test_a_sweep_removes_what_a_killed_writer_left_and_leaves_a_living_one_alone(tmp_path: Path) -> None:
+    (tmp_path / "of-a-killed-writer").write_bytes(b"half")
+    os.mkfifo(tmp_path / "a-pipe")  # which nobody writes to: opening it may not wait
+    held, handle = durable.open_held(tmp_path)
+    durable.sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == [held]
+    assert held.stat().st_mode & 0o777 == 0o600
+    os.close(handle)
+    durable.sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_swept_before_it_could_be_held_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, swept = fcntl.flock, []
+
+    def sweep_first(fd: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        durable.sweep(tmp_path)
+        swept.append(os.fstat(fd).st_nlink)
+        lock(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", sweep_first)
+    held, handle = durable.open_held(tmp_path)
+    os.close(handle)
+    assert swept == [0] and list(tmp_path.iterdir()) == [held]

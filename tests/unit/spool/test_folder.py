@@ -20,7 +20,6 @@ import pytest
 from recpipe.errors import SourceChanged, SpoolLocked, SpoolRefused
 from recpipe.model import FileIdentity, Settled
 from recpipe.settings import Spool
-from recpipe.spool import upload
 from recpipe.spool.folder import SpoolFolder
 from recpipe.spool.safe_move import claim_name, put_back, remove, transfer, variants
 
@@ -565,24 +564,6 @@ def test_an_owner_clears_what_other_processes_left_when_they_were_killed(
     monkeypatch.setattr("recpipe.spool.folder._SWEEP_SECONDS", -1)
     folder.look_again()
     assert not leftover.exists()
-
-
-def test_an_upload_swept_before_its_file_could_be_locked_begins_anew(
-    folder: SpoolFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lock, swept = fcntl.flock, []
-
-    def sweep_first(fd: int, how: int) -> None:
-        monkeypatch.setattr(fcntl, "flock", lock)
-        upload.sweep(folder.control / "incoming")
-        swept.append(os.fstat(fd).st_nlink)
-        lock(fd, how)
-
-    monkeypatch.setattr(fcntl, "flock", sweep_first)
-    with folder.accept_upload("sent.wav") as sending:
-        sending.write(b"whole")
-        assert sending.commit().read_bytes() == b"whole"
-    assert swept == [0]
 
 
 def test_a_move_without_hard_links_overwrites_nothing_either(
