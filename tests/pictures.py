@@ -117,7 +117,7 @@ def _phone(browser: Browser, running: Portal) -> None:
     page = browser.new_page(viewport=PHONE)
     sign_in(page, running, BEA)
     page.get_by_label("Number", exact=True).fill("0958")
-    expect(page.locator("#results tbody tr")).to_have_count(1)
+    expect(page.locator("#results tr[data-recording]")).to_have_count(1)
     page.locator("#results").scroll_into_view_if_needed()
     page.evaluate("scrollTo(0, document.getElementById('keybox').offsetTop - 60)")
     _shoot(page, "phone")

@@ -98,7 +98,7 @@ def _playback(page: Page, running: Portal, rounds: int) -> list[bool]:
 
 def _play(page: Page, digits: str) -> float:
     began = time.perf_counter()
-    page.locator("#results tbody tr").filter(has_text=digits).get_by_role("button", name="Play").click()
+    page.locator("#results tr[data-recording]").filter(has_text=digits).get_by_role("button", name="Play").click()
     until(page, "!document.getElementById('audio').paused && document.getElementById('audio').currentTime > 0.05")
     return time.perf_counter() - began
 

@@ -62,7 +62,9 @@ export class KeyBox extends EventTarget {
   /** Point at the place, for somebody who pressed Play first. */
   ask() {
     this.#part("#key-file").focus();
-    this.#part("#key-file").closest("section").scrollIntoView({ block: "center", behavior: "smooth" });
+    // Style sheets do not govern what a script scrolls.
+    const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
+    this.#part("#key-file").closest("section").scrollIntoView({ block: "center", behavior });
   }
 
   async #load(name, bytes, passphrase) {

@@ -39,7 +39,7 @@ async function play(row) {
   at("player").hidden = false;
   document.body.classList.add("playing");
   const parties = [...row.querySelectorAll(".party bdi:first-child")].map((party) => party.textContent);
-  at("player-title").textContent = `${parties.join(" → ")} · ${row.querySelector(".when time").textContent}`;
+  at("player-title").textContent = `${parties.join(" → ")} · ${row.dataset.started}`;
   at("total").textContent = clock(facts.seconds);
   at("save").hidden = !facts.sealed;
   current = { facts, sealed: null, row };
@@ -125,7 +125,9 @@ ready();
 
 results.addEventListener("click", (event) => {
   const button = event.target.closest(".play");
-  if (button) play(button.closest("tr"));
+  const narrow = matchMedia("(max-width: 62rem)").matches && !event.target.closest("a, button, input, label, .selecting");
+  const row = button || narrow ? event.target.closest("tr[data-recording]") : null;
+  if (row?.querySelector(".play")) play(row);
 });
 keyBox?.addEventListener("change", () => {
   if (keyBox.key) {

@@ -131,5 +131,12 @@ results.addEventListener("change", (event) => {
   }
   reflectSelection();
 });
+results.addEventListener("click", (event) => {
+  const select = event.target.closest("#select");
+  if (!select) return;
+  const on = document.getElementById("selection").classList.toggle("selecting");
+  select.setAttribute("aria-pressed", String(on));
+  select.textContent = on ? "Done" : "Select";
+});
 addEventListener("resultschange", reflectSelection);
 reflectSelection();

@@ -83,6 +83,17 @@ def local(moment: datetime | None, zone: str = "UTC", form: str = "%-d %b %Y, %H
     return "" if moment is None else moment.astimezone(ZoneInfo(zone)).strftime(form)
 
 
+def offset(moment: datetime, zone: str) -> str:
+    """How far the clock of a zone is from UTC at a moment, as +02:00."""
+    return moment.astimezone(ZoneInfo(zone)).isoformat()[-6:]
+
+
+def repeated(moment: datetime, zone: str) -> bool:
+    """Whether the clock of a zone shows this time twice, as in the night in which clocks are set back."""
+    local = moment.astimezone(ZoneInfo(zone))
+    return local.utcoffset() != local.replace(fold=1 - local.fold).utcoffset()
+
+
 def machine(moment: datetime | None) -> str:
     """For the `datetime` attribute."""
     return "" if moment is None else moment.astimezone(UTC).isoformat(timespec="seconds")
@@ -157,6 +168,8 @@ def by_service(grants: str, names: Mapping[str, str]) -> str:
 FILTERS: dict[str, Callable[..., Any]] = {
     "local": local,
     "machine": machine,
+    "offset": offset,
+    "repeated": repeated,
     "clock": length,
     "size": size,
     "number": number,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from enum import StrEnum
+from itertools import groupby
 from typing import TypeVar
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -163,7 +164,7 @@ def _answer(request: Request, portal: Portal, viewer: Viewer, template: str) -> 
         status=200,
         wanted=wanted,
         found=found,
-        rows=list(_rows(found.items, viewer)),
+        days=_days(found, wanted, viewer),
         count=count,
         searchable=viewer.with_right(Action.SEARCH),
         sizes=PAGE_SIZES,
@@ -289,6 +290,11 @@ class Row:
     may_delete: bool
 
     @property
+    def on(self) -> date:
+        """The day of the call on the clock of its service."""
+        return self.recording.started_at.astimezone(ZoneInfo(self.tenant.timezone)).date()
+
+    @property
     def source(self) -> str:
         """What the player plays."""
         what = "playable" if needs_conversion(self.recording) else "media"
@@ -307,6 +313,31 @@ def _rows(found: Iterable[Recording], viewer: Viewer) -> Iterable[Row]:
         kind = FORMATS[recording.audio.container].media_type
         may_play, may_download, may_delete = (viewer.may(action, tenant) for action in ("play", "download", "delete"))
         yield Row(recording, tenant, kind, may_play, may_download, may_delete)
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """The calls of one day, as far as they are on this page."""
+
+    date: date
+    rows: list[Row]
+    whole: bool  # no call of that day is on another page
+
+    @property
+    def label(self) -> str:
+        return f"{self.date:%a %-d %b %Y}"
+
+
+def _days(found: Page[Recording], wanted: Wanted, viewer: Viewer) -> list[Day]:
+    """The page by days on the clock that its dates are of."""
+    zone = ZoneInfo(wanted.zone)
+    by_day = groupby(_rows(found.items, viewer), lambda row: row.recording.started_at.astimezone(zone).date())
+    days = [(day, list(rows)) for day, rows in by_day]
+    first_may_be_cut, last_may_be_cut = bool(wanted.cursor), found.next_cursor is not None
+    return [
+        Day(day, rows, not (first_may_be_cut and n == 0) and not (last_may_be_cut and n == len(days) - 1))
+        for n, (day, rows) in enumerate(days)
+    ]
 
 
 def _presets(portal: Portal, zone: str) -> list[tuple[str, str, str]]:

@@ -97,6 +97,19 @@ def test_a_time_is_told_on_the_clock_of_its_zone() -> None:
     assert filters.local(datetime(2026, 7, 1, 23, 30, tzinfo=UTC), "Europe/Berlin") == "2 Jul 2026, 01:30:00"
 
 
+def test_a_time_that_a_clock_shows_twice_is_known_for_it_and_told_with_its_offset() -> None:
+    first, second = (datetime(2026, 10, 25, hour, 30, tzinfo=UTC) for hour in (0, 1))
+    assert filters.local(first, "Europe/Berlin") == filters.local(second, "Europe/Berlin")
+    assert [filters.repeated(first + timedelta(hours=h), "Europe/Berlin") for h in (-1, 0, 1, 2)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+    assert [filters.offset(moment, "Europe/Berlin") for moment in (first, second)] == ["+02:00", "+01:00"]
+    assert not filters.repeated(datetime(2026, 3, 29, 1, 30, tzinfo=UTC), "Europe/Berlin")
+
+
 def raster(svg: str, scale: int) -> str:
     """The dark modules of a QR code in SVG as a portable bitmap."""
     width = int(re.search(r'viewBox="0 0 (\d+) ', svg)[1])  # type: ignore[index]
