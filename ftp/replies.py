@@ -23,6 +23,7 @@ from recpipe.errors import (
     SpoolRefused,
     StoreError,
     StoreUnavailable,
+    TooManySidecars,
     TooManySignIns,
 )
 
@@ -49,6 +50,7 @@ _TABLE: tuple[tuple[type[RecpipeError], str], ...] = (
     (InputInvalid, "554 {}"),
     (TooLarge, "552 {}"),
     (OverQuota, "552 {}"),
+    (TooManySidecars, "552 {}"),
     (SpoolFull, "452 {}"),
     (SpoolRefused, "550 {}"),
     (ReceivedAlready, "550 {}"),
@@ -58,6 +60,7 @@ _TABLE: tuple[tuple[type[RecpipeError], str], ...] = (
 _REASONS: tuple[tuple[str, str], ...] = (
     ("TooLarge", "size-limit"),
     ("OverQuota", "quota"),
+    ("TooManySidecars", "sidecars-alone"),
     ("SpoolFull", "no-room"),
     ("DiskFailed", "no-room"),
     ("WrongSize", "wrong-size"),

@@ -125,6 +125,10 @@ class SpoolFull(SpoolRefused):
     word = "no-room"
 
 
+class TooManySidecars(SpoolRefused):
+    """So many sidecars of one sender lie in the spool without a recording that it may send no more of them."""
+
+
 # --- the store --------------------------------------------------------------------------------------------
 
 

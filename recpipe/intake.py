@@ -5,14 +5,18 @@ A file appears in the spool whole and durable or not at all, the sidecar with th
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from recpipe import log
 from recpipe.access.audit import AuditTrail, event
 from recpipe.access.principal import Action, Kind, Principal
 from recpipe.catalogue.catalogue import Catalogue
-from recpipe.errors import NotFound, RecpipeError, SpoolRefused
+from recpipe.errors import NotFound, RecpipeError, SpoolRefused, TooManySidecars
 from recpipe.model import Tenant
 from recpipe.settings import Spool
 from recpipe.spool import files
@@ -23,7 +27,22 @@ from recpipe.times import Clock
 
 _log = log.get(__name__)
 
+MOST_ALONE, MOST_ALONE_BYTES = 10_000, 100_000_000  # sidecars of one sender that may lie in a spool without a recording
+_COUNT_AGAIN_SECONDS = 60.0  # of one that has as many
 FROM_PATH, FROM_FACTS = "from-path", "from-facts"  # what a spool of several tenants has as its tenant
+
+
+@dataclass(slots=True)
+class _Alone:
+    """At most so many sidecars of a sender lie in a spool without a recording: those counted, and all sent since."""
+
+    files: int = MOST_ALONE  # at first: to be counted
+    size_bytes: int = 0
+    full_until: float = 0.0  # monotonic seconds
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def has_room(self, size_bytes: int) -> bool:
+        return self.files < MOST_ALONE and self.size_bytes + size_bytes <= MOST_ALONE_BYTES
 
 
 class Intake:
@@ -42,6 +61,8 @@ class Intake:
         self._trail = trail
         self._clock = clock
         self._reserve_bytes = reserve_bytes
+        self._lock = threading.Lock()
+        self._alone: dict[tuple[str, str], _Alone] = {}
 
     def destination(self, by: Principal, label: str) -> Destination:
         """Find the place where the files of a sender go.
@@ -91,6 +112,27 @@ class Intake:
                 return None
             raise
 
+    def _count_sidecar(self, place: Destination, size_bytes: int) -> None:
+        """Count one that is about to be put into the spool.
+
+        Raises:
+            TooManySidecars: its sender has as many there without a recording as it may.
+        """
+        with self._lock:
+            known = self._alone.setdefault((place.spool.label, place.by.name), _Alone())
+        with known.lock:
+            now = time.monotonic()
+            if not known.has_room(size_bytes) and now >= known.full_until:
+                there = place._folder.sent.without_recording(place.by.name)
+                known.files, known.size_bytes = len(there), sum(one.size_bytes for one in there)
+                known.full_until = 0.0 if known.has_room(size_bytes) else now + _COUNT_AGAIN_SECONDS
+            if known.has_room(size_bytes):
+                known.files, known.size_bytes = known.files + 1, known.size_bytes + size_bytes
+                return
+        raise TooManySidecars(
+            "Too many descriptions of this sender lie here without a recording: send their recordings first."
+        )
+
     def _note(self, place: Destination, size_bytes: int) -> None:
         self._trail.record(
             event(
@@ -139,7 +181,7 @@ class Destination:
             SpoolFull: the disk has no more than the reserve.
         """
         below = self._vetted(name)
-        upload = self._folder.accept_upload(below, self._intake._reserve_bytes)
+        upload = self._folder.accept_upload(below, self._intake._reserve_bytes, self._sender_of(below))
         return IncomingFile(self, self._intake, self._folder, upload, below, facts)
 
     def hold(self) -> IncomingFile:
@@ -150,6 +192,15 @@ class Destination:
         """
         upload = self._folder.hold_upload(self._intake._reserve_bytes)
         return IncomingFile(self, self._intake, self._folder, upload, "", b"")
+
+    def _sender_of(self, below: str) -> str:
+        """Who is to be counted for a sidecar; "" for a recording, and for a call detail record that the spool reads."""
+        if kind_of(below.rpartition("/")[2]) is not files.Kind.SIDECAR:
+            return ""
+        path = os.path.realpath(self.spool.path / below)
+        tables = [os.path.realpath(one) for one in (self.spool.cdr_csv, self.spool.cdr_dir) if one is not None]
+        is_table = any(path == table or path.startswith(f"{table}/") for table in tables)
+        return "" if is_table else self.by.name
 
     def _vetted(self, name: str) -> str:
         """The path below the spool.
@@ -186,7 +237,7 @@ class IncomingFile:
             SpoolRefused: the name cannot be taken, or another file has it.
         """
         self._below = self._place._vetted(name)
-        self._folder.name_upload(self._upload, self._below)
+        self._folder.name_upload(self._upload, self._below, self._place._sender_of(self._below))
         self._upload.check()
 
     def write(self, data: bytes) -> int:
@@ -217,6 +268,7 @@ class IncomingFile:
 
         Raises:
             SpoolRefused: another file has the name, or the file system said no; nothing of it was kept.
+            TooManySidecars: it is one, and its sender has as many without a recording as it may; nothing was kept.
             CatalogueUnavailable: it is in the spool, but not on the audit log.
         """
         if not self.size_bytes:
@@ -224,7 +276,8 @@ class IncomingFile:
         elif self._facts:
             # First: the recording must not be found without what is known of it, nor another get what is known of this.
             self._upload.check()
-            with self._folder.accept_upload(f"{self._below}.json", self._intake._reserve_bytes) as beside:
+            reserve_bytes = self._intake._reserve_bytes
+            with self._folder.accept_upload(f"{self._below}.json", reserve_bytes, self._place.by.name) as beside:
                 beside.write(self._facts)
                 beside.commit()
                 try:
@@ -233,6 +286,12 @@ class IncomingFile:
                     self._take_back(beside)
                     raise
         else:
+            if self._place._sender_of(self._below):
+                try:
+                    self._intake._count_sidecar(self._place, self.size_bytes)
+                except SpoolRefused:
+                    self.abort()
+                    raise
             self._upload.commit(modified_at)
         self._intake._note(self._place, self.size_bytes)
 

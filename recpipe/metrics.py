@@ -34,6 +34,12 @@ IGNORED = Gauge(
     ["spool", "reason"],
     registry=REGISTRY,
 )
+SIDECARS_ALONE = Gauge(
+    "recpipe_spool_sidecars_alone",
+    "Sidecars that were sent and have lain for an hour without a recording",
+    ["spool"],
+    registry=REGISTRY,
+)
 JOB_RUNS = Counter(
     "recpipe_job_runs", "Runs of background jobs that ended: done or failed", ["job", "outcome"], registry=REGISTRY
 )

@@ -175,6 +175,7 @@ class Ingest:
             reasons = Counter(one.reason for one in files)
             for reason in Reason:
                 metrics.IGNORED.labels(label, reason).set(reasons[reason])
+            metrics.SIDECARS_ALONE.labels(label).set(len(self._served[label].line.folder.sent.alone))
         return found
 
     def troubles(self) -> dict[str, str]:

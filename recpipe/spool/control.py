@@ -16,9 +16,9 @@ from pathlib import Path
 from recpipe.durable import make_folders, sync_folder
 from recpipe.errors import SpoolRefused
 from recpipe.pinned import path_to
-from recpipe.spool import whole
+from recpipe.spool import sent_sidecars, whole
 
-FOLDERS = ("quarantine", "incoming", "scratch", "removing", "aside", whole.FOLDER)
+FOLDERS = ("quarantine", "incoming", "scratch", "removing", "aside", whole.FOLDER, sent_sidecars.FOLDER)
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 

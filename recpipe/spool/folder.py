@@ -33,6 +33,7 @@ from recpipe.spool.files import (
 )
 from recpipe.spool.lock import SpoolLock
 from recpipe.spool.removal import Aside
+from recpipe.spool.sent_sidecars import SentSidecars, forgotten
 from recpipe.spool.spool_id import SpoolId
 from recpipe.spool.upload import Upload, refusals, require_room
 from recpipe.spool.writers import Writers
@@ -40,7 +41,6 @@ from recpipe.spool.writers import Writers
 _log = logs.get(__name__)
 
 DEEPEST_FOLDERS = 16  # folders below the spool that an upload may name
-_STALE_SECONDS = 24 * 3600  # a mark of a file that did not come for so long is given up
 _SWEEP_SECONDS = 3600  # between two looks for what killed processes left, which may be other ones than the owner
 
 
@@ -51,6 +51,9 @@ class SpoolFolder:
         spool: the folder and what becomes of stored files.
         state_dir: use this control folder instead of `.recpipe` in the spool, for importing a foreign folder that is
             to stay as it is.
+
+    Attributes:
+        sent: the sidecars that were sent into it.
     """
 
     def __init__(self, spool: settings.Spool, state_dir: Path | None = None) -> None:
@@ -66,6 +69,7 @@ class SpoolFolder:
         self._locked_at_ns = 0
         self._crashed = False
         self._swept_at = time.monotonic()
+        self.sent = SentSidecars(self._control.open, self._below, self.prune, spool.label)
         self._spool_id = SpoolId(self.root, self._control.path / "id")
 
     @property
@@ -166,7 +170,9 @@ class SpoolFolder:
             except (FileNotFoundError, NotADirectoryError):
                 return
             with self._below.parent(settled.relative) as source:
-                self._aside.put(source, Path(settled.relative), settled.identity, only_sidecars_of(source))
+                sidecars = only_sidecars_of(source)
+                with forgotten(self._control.open(), sidecars):
+                    self._aside.put(source, Path(settled.relative), settled.identity, sidecars)
             self.prune(settled.relative)
 
     def look_again(self) -> None:
@@ -176,13 +182,11 @@ class SpoolFolder:
             self._sweep()
 
     def _sweep(self) -> None:
-        """Remove what killed processes left of uploads, theirs or ours."""
+        """Remove what killed processes left of uploads, theirs or ours, and sidecars that lay alone for too long."""
         self._swept_at = time.monotonic()
         durable.sweep(self._ours("incoming"))
-        for mark in self._ours(whole.FOLDER).iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                if time.time() - mark.lstat().st_mtime > _STALE_SECONDS:
-                    mark.unlink()
+        whole.sweep(self._control.open())
+        self.sent.sweep()
 
     def _let_go(self, path: Path, relative: Path) -> None:
         """Delete or archive for good."""
@@ -281,12 +285,13 @@ class SpoolFolder:
 
     # --- new files ------------------------------------------------------------------------------------
 
-    def accept_upload(self, name: str, reserve_bytes: int = 0) -> Upload:
+    def accept_upload(self, name: str, reserve_bytes: int = 0, sender: str = "") -> Upload:
         """Begin a file that somebody sends: written aside, put into place whole by `commit`.
 
         Args:
             name: path below the spool that it shall get.
             reserve_bytes: of the disk, left free for others.
+            sender: of a sidecar: who is told of where its recording does not come; "": nobody.
 
         Raises:
             SpoolRefused: no plain path below the spool, too deep, or neither a recording nor a sidecar by its ending.
@@ -294,7 +299,7 @@ class SpoolFolder:
         """
         relative = self._upload_name(name)
         upload = self.hold_upload(reserve_bytes)
-        upload.name(relative)
+        upload.name(relative, sender)
         return upload
 
     def hold_upload(self, reserve_bytes: int = 0) -> Upload:
@@ -311,13 +316,13 @@ class SpoolFolder:
         """
         require_room(self._ours("incoming"), reserve_bytes, wanted_bytes)
 
-    def name_upload(self, upload: Upload, name: str) -> None:
-        """Say where `commit` shall put it.
+    def name_upload(self, upload: Upload, name: str, sender: str = "") -> None:
+        """Say where `commit` shall put it, and who is told as `accept_upload`.
 
         Raises:
             SpoolRefused: as `accept_upload`.
         """
-        upload.name(self._upload_name(name))
+        upload.name(self._upload_name(name), sender)
 
     def scratch(self) -> Path:
         """A new path for a temporary file of the pipeline, inside the spool; whoever uses it deletes it."""

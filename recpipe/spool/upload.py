@@ -12,7 +12,7 @@ from types import TracebackType
 from recpipe import durable
 from recpipe.errors import SourceChanged, SpoolFull, SpoolRefused
 from recpipe.model import FileIdentity
-from recpipe.spool import safe_move, whole
+from recpipe.spool import safe_move, sent_sidecars, whole
 from recpipe.spool.beneath import Beneath
 from recpipe.spool.control import ControlFolder
 from recpipe.spool.files import safe_text
@@ -35,6 +35,7 @@ class Upload:
     def __init__(self, control: ControlFolder, below: Beneath, reserve_bytes: int) -> None:
         self._control = control  # kept: its descriptor is in the path below
         self._relative = ""
+        self._sender = ""
         self._below = below
         self._in_place: FileIdentity | None = None  # what `commit` made
         self._reserve_bytes = reserve_bytes
@@ -45,9 +46,14 @@ class Upload:
         self._stream = os.fdopen(handle, "wb")
         self._lock = os.dup(handle)  # tells `durable.sweep` that somebody still sends, or will `commit`
 
-    def name(self, relative: str) -> None:
-        """Say where it goes, below the spool; `SpoolFolder` has vetted that."""
+    def name(self, relative: str, sender: str = "") -> None:
+        """Say where it goes, below the spool; `SpoolFolder` has vetted that.
+
+        Args:
+            sender: whose sidecar it is; "": of nobody who is to be counted.
+        """
         self._relative = relative
+        self._sender = sender
 
     def write(self, data: bytes | memoryview) -> int:
         """Append bytes; returns how many.
@@ -90,11 +96,15 @@ class Upload:
             try:
                 self.keep(modified_at)
                 control = self._control.open()
-                whole.vouch(control, FileIdentity.of(self._temporary.lstat()))
+                made = FileIdentity.of(self._temporary.lstat())
+                whole.vouch(control, made)
+                if self._sender:
+                    sent_sidecars.note(control, made, self._relative, self._sender)
                 try:
                     safe_move.transfer(self._temporary, FileIdentity.at(self._temporary), target, control / "removing")
                     self._in_place = FileIdentity.at(target)
                 except FileExistsError:
+                    sent_sidecars.forget(control, made)  # that of the file which is there stays
                     self._compare(target)
             finally:
                 self.abort()

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from pathlib import Path
 
 from recpipe.model import FileIdentity
 
 FOLDER = "whole"
+_STALE_SECONDS = 24 * 3600  # a mark of a file that did not come for so long is given up
 
 
 def vouch(control: Path, file: FileIdentity) -> None:
@@ -30,6 +32,18 @@ def forget(control: Path, file: FileIdentity) -> None:
     """The file is done."""
     with contextlib.suppress(OSError):
         _mark(control, file).unlink()
+
+
+def sweep(control: Path) -> None:
+    """Remove the marks of files that did not come, or went without us.
+
+    Raises:
+        OSError: they cannot be read or removed.
+    """
+    for mark in (control / FOLDER).iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - mark.lstat().st_mtime > _STALE_SECONDS:
+                mark.unlink()
 
 
 def _mark(control: Path, file: FileIdentity) -> Path:

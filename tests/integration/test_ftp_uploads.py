@@ -5,6 +5,7 @@ from __future__ import annotations
 import ftplib
 import io
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -386,3 +387,30 @@ def _calls(tmp_path: Path) -> Path:
 def _assert_arrived(world: FtpWorld, source: Path, folder: str) -> None:
     found = {each.name: each.read_bytes() for each in (world.spool / folder).iterdir()}
     assert found == {each.name: each.read_bytes() for each in source.iterdir()}
+
+
+# --- descriptions without a recording ----------------------------------------------------------------------------
+
+
+def test_descriptions_that_get_no_recording_are_bounded_and_nothing_else_is(
+    world: FtpWorld, client: ftplib.FTP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = client.pwd()[1:]
+    notes = world.spool / ".recpipe/sidecars"
+    before, counted = len(list(notes.glob("*"))), refused("sidecars-alone")
+    for name in (f"{NAME}.json", "alone.json"):
+        assert put(client, name, b"{}").startswith("226")
+    monkeypatch.setattr("recpipe.intake.MOST_ALONE", 0)
+    for name in ("more.json", "more.XML", "more.csv"):
+        with pytest.raises(ftplib.error_perm, match=r"552 Too many descriptions .* without a recording"):
+            put(client, name, b"{}")
+    put(client, "renamed.tmp", b"{}")
+    with pytest.raises(ftplib.error_perm, match="552"):
+        client.rename("renamed.tmp", "renamed.json")
+    # Its recording comes, and others
+    assert put(client, NAME).startswith("226")
+    assert spooled(world, client) == ["alone.json", NAME, f"{NAME}.json"]
+    assert refused("sidecars-alone") == counted + 4
+    said = [json.loads(note.read_text()) for note in notes.iterdir()]
+    assert len(said) == before + 2
+    assert {"sender": "ftp:pbx", "path": f"{folder}/alone.json"} in said

@@ -9,7 +9,7 @@ import pytest
 
 from recpipe.access import identity
 from recpipe.access.principal import Principal
-from recpipe.errors import NotFound, SpoolRefused
+from recpipe.errors import NotFound, SpoolRefused, TooManySidecars
 from recpipe.intake import Destination, Intake
 from recpipe.model import FtpAccount, FtpAccountKind, Outcome, Role
 from recpipe.settings import Spool
@@ -219,3 +219,63 @@ def test_a_file_that_is_held_is_named_later_and_vetted_as_any_other(site: Site) 
     held.commit(site.world.now)
     assert site.files() == {NAME: AUDIO, "other.wav": AUDIO[::-1]}
     assert (site.folder / "acme/other.wav").stat().st_mtime == site.world.now.timestamp()
+
+
+def test_so_many_sidecars_of_one_sender_may_lie_without_a_recording(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given: an account may have three of them, of a hundred bytes together
+    monkeypatch.setattr("recpipe.intake.MOST_ALONE", 3)
+    monkeypatch.setattr("recpipe.intake.MOST_ALONE_BYTES", 100)
+    now = [1000.0]
+    monkeypatch.setattr("recpipe.intake.time.monotonic", lambda: now[0])
+    place = site.intake.destination(site.ftp("acme"), "acme")
+
+    def send(name: str, body: bytes = b"{}", to: Destination = place) -> None:
+        incoming = to.begin(name)
+        incoming.write(body)
+        incoming.commit()
+
+    for number in range(3):
+        send(f"{number}.json")
+    # Then: no more of them, under any name, also by a process that is new; everything else goes on
+    for name in ("3.json", "3.xml", "3.csv", "d/0.json"):
+        with pytest.raises(TooManySidecars, match="without a recording"):
+            send(name)
+    held = place.hold()
+    held.write(b"{}")
+    held.name("4.json")
+    with pytest.raises(TooManySidecars):
+        held.commit()
+    held.abort()
+    assert set(site.files()) == {"0.json", "1.json", "2.json"} and site.aside() == []
+    send("7.wav", AUDIO)
+    with_facts = _place(site).begin("8.wav", FACTS)
+    with_facts.write(AUDIO)
+    with_facts.commit()
+    # When: recordings come, the next are taken, within a minute of the last count; their own do not count
+    send("0.wav", AUDIO)
+    now[0] += 61
+    send("7.json")
+    for number in range(10, 20):
+        send(f"{number}.wav", AUDIO)
+        send(f"{number}.json")
+    # and their bytes are bounded as well
+    with pytest.raises(TooManySidecars):
+        send("9.json", bytes(101))
+
+
+@pytest.mark.parametrize("name", ["Master.csv", "cdr/2026/03/one.cdr.xml", "cdr/one.json"])
+def test_call_detail_records_that_the_spool_reads_are_no_ones_sidecars(site: Site, name: str) -> None:
+    spool = Spool(
+        path=site.folder / "acme",
+        tenant="acme",
+        cdr_csv=site.folder / "acme" / "Master.csv",
+        cdr_dir=site.folder / "acme" / "cdr",
+    )
+    intake = Intake([spool], site.world.catalogue, site.world.trail, site.world.clock, 0)
+    incoming = intake.destination(site.ftp("acme"), "acme").begin(name)
+    incoming.write(b"{}")
+    incoming.commit()
+    assert set(site.files()) == {name}
+    assert list((site.folder / "acme/.recpipe/sidecars").iterdir()) == []

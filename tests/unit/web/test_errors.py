@@ -32,6 +32,7 @@ PUBLISHED = {
     "NotARecording": "unfit",
     "SourceChanged": "conflict",
     "SpoolFull": "no-room",
+    "TooManySidecars": "spool-refused",
     "SpoolRefused": "spool-refused",
     "SpoolLocked": "spool-refused",
     "CatalogueUnavailable": "unavailable",
