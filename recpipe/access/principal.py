@@ -21,6 +21,7 @@ class Action(StrEnum):
     EXPORT = "export"
     DELETE = "delete"
     KEYS = "keys"
+    POLICY = "policy"
     FTP = "ftp"
     USERS = "users"
     UPLOAD = "upload"
@@ -38,6 +39,7 @@ TENANT_ACTIONS = frozenset(
         Action.EXPORT,
         Action.DELETE,
         Action.KEYS,
+        Action.POLICY,
         Action.FTP,
         Action.USERS,
         Action.AUDIT,
@@ -54,6 +56,7 @@ _IN_WORDS = {
     Action.EXPORT: "export recordings",
     Action.DELETE: "delete recordings",
     Action.KEYS: "manage encryption keys",
+    Action.POLICY: "change which calls are recorded",
     Action.FTP: "manage FTP accounts",
     Action.USERS: "manage users",
     Action.UPLOAD: "upload recordings",

@@ -28,10 +28,11 @@ class AcrossTenants(Repository):
         rows = self._connection.execute(wanted.where(c.recordings > 0).group_by(c.day).order_by(c.day))
         return [DayTotal(day, *map(int, sums)) for day, *sums in rows]
 
-    def pending_changes(self) -> int:
-        """How many changes of settings wait to be applied."""
+    def pending_changes(self, kinds: Collection[str]) -> int:
+        """How many changes of settings of these kinds wait to be applied."""
         counted = select(func.count()).select_from(change)
-        wanted = counted.where(*self._mine(change.c.tenant_id), change.c.applied_at.is_(None))
+        of_kinds = change.c.kind.in_(sorted(kinds))
+        wanted = counted.where(*self._mine(change.c.tenant_id), change.c.applied_at.is_(None), of_kinds)
         return self._connection.execute(wanted).scalar_one()
 
     def _mine(self, tenant_id: Column[str]) -> list[ColumnElement[bool]]:

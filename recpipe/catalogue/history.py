@@ -6,14 +6,26 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, literal, select, tuple_, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Row,
+    bindparam,
+    delete,
+    literal,
+    select,
+    true,
+    tuple_,
+    update,
+)
 
 from recpipe.catalogue.repository import (
     Insertion,
     Repository,
     Scoped,
     check_limit,
-    inserted,
+    insert_new,
     new_id,
     read_cursor,
     write_cursor,
@@ -25,6 +37,8 @@ from recpipe.model import AuditEvent, AuditQuery, Change, Outcome, Page
 
 _EVERYTHING = AuditQuery()
 _ADD = Insertion(audit)
+_AT_ONCE = 500  # ids in one statement
+_FEW = 20
 
 
 class Audit(Repository):
@@ -106,47 +120,84 @@ class Changes(Scoped):
         Returns:
             The pending change; None when nothing is left to change.
         """
-        pending = self._pending(kind, subject)
-        if pending is None:
-            if dict(old) == dict(new):
-                return None
-            made = {
+        found = self.save_all(kind, {subject: (old, new)}, at, by)
+        return found[0] if found else None
+
+    def save_all(
+        self,
+        kind: str,
+        wanted: Mapping[str, tuple[Mapping[str, object], Mapping[str, object]]],
+        at: datetime,
+        by: str,
+    ) -> Sequence[Change]:
+        """`save` for many things of one kind, in as many statements as for one.
+
+        Args:
+            wanted: subject -> what is old, and what is to be.
+
+        Returns:
+            The pending changes of these subjects, those with nothing left to change left out.
+        """
+        pending = self._pending(kind, wanted)
+        new = [
+            {
                 "id": new_id(),
                 "tenant_id": self._tenant_id,
                 "kind": kind,
                 "subject": subject,
                 "old": dict(old),
-                "new": dict(new),
+                "new": dict(to_be),
                 "created_at": at,
                 "created_by": by,
                 "applied_by": "",
             }
-            if inserted(self._connection, change, made):
-                return self._pending(kind, subject)
-            pending = self._pending(kind, subject)  # somebody else's came in between
-        if pending is None:
-            raise Conflict("changed-meanwhile", "Somebody applied or discarded this change just now. Look again.")
-        if dict(pending.old) == dict(new):
-            self.discard(pending.id)
-            return None
-        amended = update(change).where(self._is_pending(pending.id))
-        self._connection.execute(amended.values(new=dict(new), created_at=at, created_by=by))
-        return self._pending(kind, subject)
+            for subject, (old, to_be) in wanted.items()
+            if subject not in pending and dict(old) != dict(to_be)
+        ]
+        if new:
+            self._connection.execute(insert_new(self._connection.dialect.name, change), new)
+            made, there = {row["id"] for row in new}, self._pending(kind, wanted)
+            if any(row["subject"] not in there for row in new):
+                raise Conflict("changed-meanwhile", "Somebody applied or discarded this change just now. Look again.")
+            pending |= {subject: one for subject, one in there.items() if one.id not in made}  # came in between
+        amended, gone = [], []
+        for subject, one in pending.items():
+            to_be = dict(wanted[subject][1])
+            if dict(one.old) == to_be:
+                gone.append(one.id)
+            else:
+                amended.append({"which": one.id, "to_be": to_be})
+        if gone:
+            self._connection.execute(
+                delete(change).where(self._is_pending(bindparam("which"))), [{"which": one} for one in gone]
+            )
+        if amended:
+            values = {"new": bindparam("to_be"), "created_at": at, "created_by": by}
+            self._connection.execute(update(change).where(self._is_pending(bindparam("which"))).values(values), amended)
+        return list(self._pending(kind, wanted).values())
 
-    def pending(self) -> Sequence[Change]:
-        """What waits for "apply", oldest first."""
+    def pending(self, kinds: Collection[str] | None = None) -> Sequence[Change]:
+        """What waits for "apply", oldest first.
+
+        Args:
+            kinds: of these kinds alone; None: of all.
+        """
         c = change.c
-        waiting = select(change).where(c.tenant_id == self._tenant_id, c.applied_at.is_(None))
+        waiting = select(change).where(c.tenant_id == self._tenant_id, c.applied_at.is_(None), *_of_kinds(kinds))
         rows = self._connection.execute(waiting.order_by(c.created_at, c.id))
         return [Change(**row._asdict()) for row in rows]
 
-    def discard(self, change_id: str) -> None:
+    def discard(self, change_id: str, kinds: Collection[str] | None = None) -> None:
         """Forget a pending change.
+
+        Args:
+            kinds: as of `pending`.
 
         Raises:
             NotFound: there is none, it was applied, or it is another tenant's.
         """
-        if self._connection.execute(delete(change).where(self._is_pending(change_id))).rowcount != 1:
+        mine = delete(change).where(self._is_pending(change_id), *_of_kinds(kinds))
+        if self._connection.execute(mine).rowcount != 1:
             raise NotFound("pending change", change_id)
 
     def mark_applied(self, change_ids: Iterable[str], at: datetime, by: str) -> None:
@@ -155,19 +206,30 @@ class Changes(Scoped):
         Raises:
             Conflict: `changed-meanwhile`: one of them is not pending any more; leave the transaction by this error.
         """
-        for change_id in change_ids:
-            marked = update(change).where(self._is_pending(change_id)).values(applied_at=at, applied_by=by)
-            if self._connection.execute(marked).rowcount != 1:
-                raise Conflict("changed-meanwhile", "Somebody applied or discarded a change just now. Look again.")
+        ids = list(dict.fromkeys(change_ids))
+        marked = 0
+        for start in range(0, len(ids), _AT_ONCE):
+            some = ids[start : start + _AT_ONCE]
+            c = change.c
+            mine = (c.tenant_id == self._tenant_id) & c.applied_at.is_(None) & c.id.in_(some)
+            statement = update(change).where(mine).values(applied_at=at, applied_by=by)
+            marked += self._connection.execute(statement).rowcount
+        if marked != len(ids):
+            raise Conflict("changed-meanwhile", "Somebody applied or discarded a change just now. Look again.")
 
-    def history(self, cursor: str | None = None, limit: int = 100) -> Page[Change]:
+    def history(
+        self, cursor: str | None = None, limit: int = 100, kinds: Collection[str] | None = None
+    ) -> Page[Change]:
         """Applied changes, newest first.
+
+        Args:
+            kinds: as of `pending`.
 
         Raises:
             QueryInvalid: the cursor is not of this list.
         """
         c = change.c
-        wanted = select(change).where(c.tenant_id == self._tenant_id, c.applied_at.is_not(None))
+        wanted = select(change).where(c.tenant_id == self._tenant_id, c.applied_at.is_not(None), *_of_kinds(kinds))
         if cursor is not None:
             at, last = read_cursor(cursor, datetime, str)
             place = tuple_(literal(at, Utc()), literal(last))
@@ -179,15 +241,21 @@ class Changes(Scoped):
             return Page(items)
         return Page(items, write_cursor(micros(rows[limit - 1].applied_at), items[-1].id))
 
-    def _pending(self, kind: str, subject: str) -> Change | None:
+    def _pending(self, kind: str, subjects: Collection[str]) -> dict[str, Change]:
         c = change.c
-        mine = (c.tenant_id == self._tenant_id) & c.applied_at.is_(None)
-        row = self._connection.execute(select(change).where(mine, c.kind == kind, c.subject == subject)).first()
-        return None if row is None else Change(**row._asdict())
+        mine = (c.tenant_id == self._tenant_id) & c.applied_at.is_(None) & (c.kind == kind)
+        # Few are asked for by name; of many, all of the kind are read.
+        few = c.subject.in_(sorted(subjects)) if len(subjects) <= _FEW else true()
+        rows = self._connection.execute(select(change).where(mine, few))
+        return {row.subject: Change(**row._asdict()) for row in rows if row.subject in subjects}
 
-    def _is_pending(self, change_id: str) -> ColumnElement[bool]:
+    def _is_pending(self, change_id: str | BindParameter[str]) -> ColumnElement[bool]:
         c = change.c
         return (c.id == change_id) & (c.tenant_id == self._tenant_id) & c.applied_at.is_(None)
+
+
+def _of_kinds(kinds: Collection[str] | None) -> Sequence[ColumnElement[bool]]:
+    return () if kinds is None else (change.c.kind.in_(sorted(kinds)),)
 
 
 def _event_of(row: Row[Any]) -> AuditEvent:

@@ -13,6 +13,7 @@ from recpipe.catalogue.job_runs import JobRuns
 from recpipe.catalogue.logins import Failures, KnownNetworks, Links, Sessions
 from recpipe.catalogue.operation import Nodes, Quarantine, QuarantineOfAll
 from recpipe.catalogue.people import Tokens, Users
+from recpipe.catalogue.policy import Decisions, DecisionsOfAll, PoliciesOfAll, Policy
 from recpipe.catalogue.recordings import Recordings
 from recpipe.catalogue.search import Search
 from recpipe.catalogue.tenants import Certificates, Tenants
@@ -45,6 +46,14 @@ class TenantScope:
     @property
     def changes(self) -> Changes:
         return Changes(self._connection, self.tenant_id)
+
+    @property
+    def policy(self) -> Policy:
+        return Policy(self._connection, self.tenant_id)
+
+    @property
+    def decisions(self) -> Decisions:
+        return Decisions(self._connection, self.tenant_id)
 
     @property
     def audit(self) -> Audit:
@@ -168,6 +177,14 @@ class Work:
     @property
     def quarantine(self) -> QuarantineOfAll:
         return QuarantineOfAll(self._connection)
+
+    @property
+    def policies(self) -> PoliciesOfAll:
+        return PoliciesOfAll(self._connection)
+
+    @property
+    def decisions(self) -> DecisionsOfAll:
+        return DecisionsOfAll(self._connection)
 
     @property
     def audit(self) -> AuditOfAll:

@@ -1,6 +1,7 @@
 """Settings that are saved first and take effect when somebody applies them: pending changes and their history.
 
-Each kind of change is a row of `_KINDS`: how the setting is read, when it may be changed, and the change itself.
+Each kind of change is a row of `_KINDS`: who may change it, how its settings are read, when they may be changed, and
+the changes themselves. Each takes many settings at once: a thousand extensions are one transaction of few statements.
 """
 
 from __future__ import annotations
@@ -9,17 +10,18 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from recpipe.access.audit import AuditTrail, event
 from recpipe.access.principal import Action, Principal
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.work import Work
-from recpipe.errors import Conflict
-from recpipe.model import Change, Page, Tenant
+from recpipe.errors import Conflict, InputInvalid
+from recpipe.model import Change, Page, SeenKind, Tenant
+from recpipe.policy import values
+from recpipe.policy.values import Values
 from recpipe.tenants import switches
 from recpipe.times import Clock
-
-Values = Mapping[str, object]
 
 
 class Kind(StrEnum):
@@ -27,18 +29,26 @@ class Kind(StrEnum):
 
     RECORDING = "call-recording"
     ENCRYPTION = "encryption"
+    SERVICE_POLICY = "service-policy"
+    ROUTE = "inbound-route"
+    EXTENSION = "extension"
+
+
+Wanted = Mapping[str, Values]  # by subject; "" where there is one of a kind
 
 
 @dataclass(frozen=True, slots=True)
 class _Handling:
-    read: Callable[[Work, Tenant, str], Values]
-    check: Callable[[Work, Tenant, str, Values, datetime], None]
-    make_true: Callable[[Work, Tenant, str, Values, datetime], object]  # checks once more
+    action: Action
+    read: Callable[[Work, Tenant, Collection[str]], Wanted]
+    check: Callable[[Work, Tenant, Wanted, datetime], None]
+    make_true: Callable[[Work, Tenant, Wanted, datetime], object]  # checks once more
     audited_as: str
+    decides: bool = False  # a rule of which PBXs ask: the version of the policy grows with it
 
 
 class PendingChanges:
-    """Changes of tenants' add-ons: saved, looked at, applied in one transaction, kept. Thread-safe."""
+    """Changes of tenants' settings: saved, looked at, applied in one transaction, kept. Thread-safe."""
 
     def __init__(self, catalogue: Catalogue, clock: Clock, trail: AuditTrail) -> None:
         self._catalogue = catalogue
@@ -50,23 +60,38 @@ class PendingChanges:
 
         Raises:
             Conflict: `disclaimer-not-agreed`, `no-proven-key`: it could not be applied.
-            NotFound, Forbidden: `by` may not change this tenant's add-ons.
+            InputInvalid: it cannot be kept.
+            NotFound, Forbidden: `by` may not change these settings of this tenant.
         """
-        self._trail.require(by, Action.KEYS, tenant_id)
+        found = self.save_all(by, tenant_id, kind, {subject: wanted})
+        return found[0] if found else None
+
+    def save_all(self, by: Principal, tenant_id: str, kind: Kind, wanted: Wanted) -> Sequence[Change]:
+        """Make changes of one kind pending, all of them or none; where nothing is left to change there is none.
+
+        Args:
+            wanted: subject -> how it is to be; no values: it is to be removed.
+
+        Raises:
+            Conflict, InputInvalid, NotFound, Forbidden: as `save`.
+        """
         handling, now = _KINDS[kind], self._clock()
+        self._trail.require(by, handling.action, tenant_id)
         with self._catalogue.begin() as work:
             tenant = work.tenants.get(tenant_id)
-            old = handling.read(work, tenant, subject)
-            handling.check(work, tenant, subject, wanted, now)
-            change = work.of(tenant_id).changes.save(kind.value, subject, old, wanted, now, by.name)
-            work.audit.add(event(by, "change.save", now, tenant_id=tenant_id, subject=tenant_id, kind=kind.value))
-        return change
+            old = handling.read(work, tenant, wanted)
+            handling.check(work, tenant, wanted, now)
+            changed = {subject: (old.get(subject, values.NONE), to_be) for subject, to_be in wanted.items()}
+            found = work.of(tenant_id).changes.save_all(kind.value, changed, now, by.name)
+            detail: dict[str, Any] = {"kind": kind.value} | ({"changes": len(wanted)} if len(wanted) != 1 else {})
+            work.audit.add(event(by, "change.save", now, tenant_id=tenant_id, subject=tenant_id, **detail))
+        return found
 
     def agree(self, by: Principal, tenant_id: str) -> Tenant:
         """Keep who agreed to the disclaimer of call recording, and when. It is not undone by discarding a change.
 
         Raises:
-            NotFound, Forbidden: as `save`.
+            NotFound, Forbidden: `by` may not change this tenant's add-ons.
         """
         self._trail.require(by, Action.KEYS, tenant_id)
         now = self._clock()
@@ -79,33 +104,37 @@ class PendingChanges:
         return agreed
 
     def pending(self, by: Principal, tenant_id: str) -> Sequence[Change]:
-        """List the changes that wait for `apply`, oldest first.
+        """List the changes that wait for `apply`, of the kinds that `by` may change, oldest first.
 
         Raises:
-            NotFound, Forbidden: as `save`.
+            NotFound, Forbidden: `by` may change no settings of this tenant.
         """
-        self._trail.require(by, Action.KEYS, tenant_id)
+        kinds = self._kinds(by, tenant_id)
         with self._catalogue.read() as work:
-            return work.of(tenant_id).changes.pending()
+            return work.of(tenant_id).changes.pending(kinds)
 
     def waiting(self, by: Principal) -> int:
-        """Count the pending changes of every tenant whose keys and add-ons `by` may manage."""
-        tenant_ids = by.tenants(Action.KEYS)
-        if tenant_ids is not None and not tenant_ids:
+        """Count the pending changes of every tenant, of the kinds that `by` may change there."""
+        kinds: dict[frozenset[str] | None, list[str]] = {}
+        for kind, handling in _KINDS.items():
+            tenant_ids = by.tenants(handling.action)
+            if tenant_ids is None or tenant_ids:
+                kinds.setdefault(tenant_ids, []).append(kind.value)
+        if not kinds:
             return 0
         with self._catalogue.read() as work:
-            return work.across(tenant_ids).pending_changes()
+            return sum(work.across(tenant_ids).pending_changes(some) for tenant_ids, some in kinds.items())
 
     def discard(self, by: Principal, tenant_id: str, change_id: str) -> None:
         """Forget a pending change.
 
         Raises:
-            NotFound: there is none; or as `save`.
-            Forbidden: as `save`.
+            NotFound: there is none; or as `pending`.
+            Forbidden: as `pending`.
         """
-        self._trail.require(by, Action.KEYS, tenant_id)
+        kinds = self._kinds(by, tenant_id)
         with self._catalogue.begin() as work:
-            work.of(tenant_id).changes.discard(change_id)
+            work.of(tenant_id).changes.discard(change_id, kinds)
             work.audit.add(event(by, "change.discard", self._clock(), tenant_id=tenant_id, subject=change_id))
 
     def apply(self, by: Principal, tenant_id: str, change_ids: Collection[str]) -> int:
@@ -117,85 +146,175 @@ class PendingChanges:
         Raises:
             Conflict: one is not pending any more, what it changes is not as it was when it was saved, or it lacks
                 something (`no-proven-key`, `disclaimer-not-agreed`). Nothing was changed.
-            NotFound, Forbidden: as `save`.
+            NotFound, Forbidden: as `pending`.
         """
-        self._trail.require(by, Action.KEYS, tenant_id)
-        now = self._clock()
+        kinds, now = self._kinds(by, tenant_id), self._clock()
+        wanted_ids = frozenset(change_ids)
         with self._catalogue.begin() as work:
             changes = work.of(tenant_id).changes
-            chosen = [c for c in changes.pending() if c.id in set(change_ids)]
-            for change in chosen:
-                handling = _KINDS[Kind(change.kind)]
-                tenant = work.tenants.to_change(tenant_id)
-                found = dict(handling.read(work, tenant, change.subject))
-                if found not in (dict(change.old), dict(change.new)):
-                    raise Conflict(
-                        "changed-meanwhile",
-                        "This setting was changed elsewhere since the change was saved. Discard it and save it again.",
-                    )
-                handling.make_true(work, tenant, change.subject, change.new, now)
-                work.audit.add(
-                    event(
-                        by,
-                        handling.audited_as,
-                        now,
-                        tenant_id=tenant_id,
-                        subject=tenant_id,
-                        old=_in_words(change.old),
-                        new=_in_words(change.new),
-                        saved_by=change.created_by,
-                    )
-                )
-            changes.mark_applied(change_ids, now, by.name)
+            chosen = [c for c in changes.pending(kinds) if c.id in wanted_ids]
+            if len(chosen) != len(wanted_ids):
+                raise Conflict("changed-meanwhile", "Somebody applied or discarded a change just now. Look again.")
+            work.tenants.to_change(tenant_id)
+            for kind in Kind:  # the switches first, as they stand above
+                some = [c for c in chosen if c.kind == kind.value]
+                if some:
+                    self._make_true(work, by, tenant_id, kind, some, now)
+            if any(_KINDS[Kind(c.kind)].decides for c in chosen):
+                work.of(tenant_id).policy.grow(now)
+            changes.mark_applied(wanted_ids, now, by.name)
         return len(chosen)
 
+    @staticmethod
+    def _make_true(
+        work: Work, by: Principal, tenant_id: str, kind: Kind, chosen: Sequence[Change], now: datetime
+    ) -> None:
+        handling = _KINDS[kind]
+        tenant = work.tenants.get(tenant_id)
+        found = handling.read(work, tenant, [c.subject for c in chosen])
+        for change in chosen:
+            if dict(found.get(change.subject, values.NONE)) not in (dict(change.old), dict(change.new)):
+                raise Conflict(
+                    "changed-meanwhile",
+                    "This setting was changed elsewhere since the change was saved. Discard it and save it again.",
+                )
+        handling.make_true(work, tenant, {c.subject: c.new for c in chosen}, now)
+        work.audit.add(
+            *(
+                event(
+                    by,
+                    handling.audited_as,
+                    now,
+                    tenant_id=tenant_id,
+                    # A route is called by a number, and none of those is on the audit log.
+                    subject=change.id if change.subject else tenant_id,
+                    old=_in_words(change.old),
+                    new=_in_words(change.new),
+                    saved_by=change.created_by,
+                )
+                for change in chosen
+            )
+        )
+
     def history(self, by: Principal, tenant_id: str, cursor: str | None = None, limit: int = 50) -> Page[Change]:
-        """Applied changes, newest first.
+        """Applied changes of the kinds that `by` may change, newest first.
 
         Raises:
             QueryInvalid: the cursor is not of this list.
-            NotFound, Forbidden: as `save`.
+            NotFound, Forbidden: as `pending`.
         """
-        self._trail.require(by, Action.KEYS, tenant_id)
+        kinds = self._kinds(by, tenant_id)
         with self._catalogue.read() as work:
-            return work.of(tenant_id).changes.history(cursor, limit)
+            return work.of(tenant_id).changes.history(cursor, limit, kinds)
+
+    def _kinds(self, by: Principal, tenant_id: str) -> Collection[str] | None:
+        """The kinds that `by` may change; None: all of them."""
+        kinds = [kind.value for kind, handling in _KINDS.items() if by.may(handling.action, tenant_id)]
+        if not kinds:
+            self._trail.require(by, Action.KEYS, tenant_id)
+        return None if len(kinds) == len(_KINDS) else kinds
 
 
-def _in_words(values: Values) -> str:
-    return ", ".join(f"{name}: {value}" for name, value in sorted(values.items()))
+def _in_words(given: Values) -> str:
+    return ", ".join(f"{name}: {value}" for name, value in sorted(given.items()))
 
 
 # --- call recording -----------------------------------------------------------------------------------------------
 
 
-def _recording(_work: Work, tenant: Tenant, _subject: str) -> Values:
-    return {"recording": tenant.recording_enabled}
+def _recording(_work: Work, tenant: Tenant, _subjects: Collection[str]) -> Wanted:
+    return {"": {"recording": tenant.recording_enabled}}
 
 
-def _recording_can(_work: Work, tenant: Tenant, _subject: str, wanted: Values, _now: datetime) -> None:
-    switches.check_recording(tenant, bool(wanted["recording"]))
+def _recording_can(_work: Work, tenant: Tenant, wanted: Wanted, _now: datetime) -> None:
+    switches.check_recording(tenant, bool(wanted[""]["recording"]))
 
 
-def _switch_recording(work: Work, tenant: Tenant, _subject: str, wanted: Values, _now: datetime) -> Tenant:
-    return switches.set_recording(work, tenant, bool(wanted["recording"]))
+def _switch_recording(work: Work, tenant: Tenant, wanted: Wanted, now: datetime) -> Tenant:
+    return switches.set_recording(work, tenant, bool(wanted[""]["recording"]), now)
 
 
 # --- encryption ---------------------------------------------------------------------------------------------------
 
 
-def _encryption(_work: Work, tenant: Tenant, _subject: str) -> Values:
-    return {"encryption": tenant.encryption}
+def _encryption(_work: Work, tenant: Tenant, _subjects: Collection[str]) -> Wanted:
+    return {"": {"encryption": tenant.encryption}}
 
 
-def _encryption_can(work: Work, tenant: Tenant, _subject: str, wanted: Values, now: datetime) -> None:
-    switches.check_encryption(work, tenant, bool(wanted["encryption"]), now)
+def _encryption_can(work: Work, tenant: Tenant, wanted: Wanted, now: datetime) -> None:
+    switches.check_encryption(work, tenant, bool(wanted[""]["encryption"]), now)
 
 
-def _switch_encryption(work: Work, tenant: Tenant, _subject: str, wanted: Values, now: datetime) -> Tenant:
-    return switches.set_encryption(work, tenant, bool(wanted["encryption"]), now)
+def _switch_encryption(work: Work, tenant: Tenant, wanted: Wanted, now: datetime) -> Tenant:
+    return switches.set_encryption(work, tenant, bool(wanted[""]["encryption"]), now)
+
+
+# --- which calls are recorded -------------------------------------------------------------------------------------
+
+
+def _service(work: Work, tenant: Tenant, _subjects: Collection[str]) -> Wanted:
+    return {"": values.of_service(work.of(tenant.id).policy.service())}
+
+
+def _service_can(_work: Work, _tenant: Tenant, wanted: Wanted, _now: datetime) -> None:
+    values.service(wanted[""])
+
+
+def _set_service(work: Work, tenant: Tenant, wanted: Wanted, _now: datetime) -> None:
+    work.of(tenant.id).policy.set_service(values.service(wanted[""]))
+
+
+def _routes(work: Work, tenant: Tenant, _subjects: Collection[str]) -> Wanted:
+    return {route.number: values.of_route(route) for route in work.of(tenant.id).policy.routes()}
+
+
+def _routes_can(_work: Work, _tenant: Tenant, wanted: Wanted, _now: datetime) -> None:
+    for number, to_be in wanted.items():
+        if to_be:
+            values.route(values.check_subject("number", number), to_be)
+    _check_room(len(wanted), "numbers")
+
+
+def _set_routes(work: Work, tenant: Tenant, wanted: Wanted, now: datetime) -> None:
+    _routes_can(work, tenant, wanted, now)
+    policy = work.of(tenant.id).policy
+    policy.set_routes([values.route(number, to_be) for number, to_be in wanted.items() if to_be])
+    policy.remove_routes([number for number, to_be in wanted.items() if not to_be])
+    policy.forget_seen(SeenKind.ROUTE, [number for number, to_be in wanted.items() if to_be])
+    _check_room(len(policy.routes()), "numbers")
+
+
+def _extensions(work: Work, tenant: Tenant, _subjects: Collection[str]) -> Wanted:
+    return {one.extension: values.of_extension(one) for one in work.of(tenant.id).policy.extensions()}
+
+
+def _extensions_can(_work: Work, _tenant: Tenant, wanted: Wanted, _now: datetime) -> None:
+    for name, to_be in wanted.items():
+        if to_be:
+            values.extension(values.check_subject("extension", name), to_be)
+    _check_room(len(wanted), "extensions")
+
+
+def _set_extensions(work: Work, tenant: Tenant, wanted: Wanted, now: datetime) -> None:
+    _extensions_can(work, tenant, wanted, now)
+    policy = work.of(tenant.id).policy
+    policy.set_extensions([values.extension(name, to_be) for name, to_be in wanted.items() if to_be])
+    policy.remove_extensions([name for name, to_be in wanted.items() if not to_be])
+    policy.forget_seen(SeenKind.EXTENSION, [name for name, to_be in wanted.items() if to_be])
+    _check_room(len(policy.extensions()), "extensions")
+
+
+def _check_room(count: int, what: str) -> None:
+    if count > values.MOST_RULES:
+        raise InputInvalid(what, f"A service has at most {values.MOST_RULES:,} {what}; these would be {count:,}.")
 
 
 _KINDS: Mapping[Kind, _Handling] = {
-    Kind.RECORDING: _Handling(_recording, _recording_can, _switch_recording, "tenant.recording"),
-    Kind.ENCRYPTION: _Handling(_encryption, _encryption_can, _switch_encryption, "tenant.encryption"),
+    Kind.RECORDING: _Handling(Action.KEYS, _recording, _recording_can, _switch_recording, "tenant.recording"),
+    Kind.ENCRYPTION: _Handling(Action.KEYS, _encryption, _encryption_can, _switch_encryption, "tenant.encryption"),
+    Kind.SERVICE_POLICY: _Handling(Action.POLICY, _service, _service_can, _set_service, "policy.service", decides=True),
+    Kind.ROUTE: _Handling(Action.POLICY, _routes, _routes_can, _set_routes, "policy.route", decides=True),
+    Kind.EXTENSION: _Handling(
+        Action.POLICY, _extensions, _extensions_can, _set_extensions, "policy.extension", decides=True
+    ),
 }

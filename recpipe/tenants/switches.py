@@ -57,14 +57,17 @@ def check_recording(tenant: Tenant, on: bool) -> None:
         raise Conflict("disclaimer-not-agreed", "Call recording starts once the disclaimer is agreed to.")
 
 
-def set_recording(work: Work, tenant: Tenant, on: bool) -> Tenant:
-    """Switch the call recording add-on of a tenant read with `to_change`.
+def set_recording(work: Work, tenant: Tenant, on: bool, now: datetime) -> Tenant:
+    """Switch the call recording add-on of a tenant read with `to_change`; what its PBXs are told changes with it.
 
     Raises:
         Conflict: as `check_recording`.
     """
     check_recording(tenant, on)
-    return tenant if tenant.recording_enabled is on else work.tenants.update(replace(tenant, recording_enabled=on))
+    if tenant.recording_enabled is on:
+        return tenant
+    work.of(tenant.id).policy.grow(now)
+    return work.tenants.update(replace(tenant, recording_enabled=on))
 
 
 def agree(work: Work, tenant: Tenant, by: str, now: datetime) -> Tenant:

@@ -125,7 +125,7 @@ class Tenants:
         with self._catalogue.begin() as work:
             before = work.tenants.to_change(tenant_id)
             agreed_to = switches.agree(work, before, by.name, now) if on and agreed else before
-            kept = switches.set_recording(work, agreed_to, on)
+            kept = switches.set_recording(work, agreed_to, on, now)
             if kept == before:
                 return kept
             work.audit.add(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.contracts.catalogue_jobs import JobRunContract
 from tests.contracts.catalogue_people import PeopleContract
+from tests.contracts.catalogue_policy import PolicyContract
 from tests.contracts.catalogue_recordings import RecordingContract
 from tests.contracts.catalogue_running import RunningContract
 from tests.contracts.catalogue_search import SearchContract
@@ -11,6 +12,12 @@ from tests.contracts.catalogue_tenants import TenantContract
 
 
 class CatalogueContract(
-    TenantContract, RecordingContract, SearchContract, PeopleContract, RunningContract, JobRunContract
+    TenantContract,
+    RecordingContract,
+    SearchContract,
+    PeopleContract,
+    PolicyContract,
+    RunningContract,
+    JobRunContract,
 ):
     """All of it."""

@@ -168,11 +168,6 @@ def test_tokens_and_people_of_before_have_no_addresses_of_either_kind(empty_url:
     catalogue.close()
 
 
-def _without_0007(connection: Any) -> None:
-    for table, column in (("token", "created_from"), ("token", "last_used_from"), ("portal_user", "email_pending")):
-        connection.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))
-
-
 _OPEN = """
 import sys
 from recpipe.catalogue import Catalogue
@@ -186,9 +181,13 @@ print("ready")
 
 
 def test_a_call_between_two_extensions_is_found_by_both_after_a_migration(empty_url: str) -> None:
-    Catalogue.open(empty_url).close()
-    engine = create_engine(parse(empty_url))
+    url = parse(empty_url)
+    if url.get_backend_name() == "sqlite":
+        create_file(url)
+    engine = create_engine(url)
     with engine.begin() as connection:
+        command.upgrade(config(connection), "0002")
+        columns = {column["name"] for column in inspect(connection).get_columns("recording")}
         tenant = a_tenant()
         parties = [("202", "internal"), ("600", "queue 600"), ("020 7", "internal")]
         calls = []
@@ -196,14 +195,8 @@ def test_a_call_between_two_extensions_is_found_by_both_after_a_migration(empty_
             call = a_recording(tenant, caller="201", callee=callee, facts={"extension": "201", "route": route})
             calls.append(replace(call, facts=replace(call.facts, direction=Direction.INTERNAL)))
         connection.execute(insert(tables.tenant).values(row_of(tables.tenant, tenant)))
-        connection.execute(insert(tables.recording), [values_of(call) for call in calls])
-        _without_0007(connection)
-        connection.execute(text("DROP TABLE known_network"))
-        connection.execute(text("DROP TABLE job_run"))
-        connection.execute(text("DROP TABLE recording_extension"))
-        connection.execute(text("DROP INDEX ix_recording_source_sha256"))
-        connection.execute(text("CREATE INDEX ix_recording_extension ON recording (tenant_id, extension, started_at)"))
-        connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
+        rows = [{name: value for name, value in values_of(call).items() if name in columns} for call in calls]
+        connection.execute(insert(tables.recording), rows)
     engine.dispose()
     catalogue = Catalogue.open(empty_url)
     with catalogue.read() as work:

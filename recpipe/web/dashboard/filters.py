@@ -68,6 +68,7 @@ WORDS: Mapping[str, str] = {
     "export": "Export (ZIP, CSV)",
     "delete": "Delete",
     "keys": "Add-ons and keys",
+    "policy": "Call routing and extensions",
     "ftp": "FTP accounts",
     "users": "Portal users",
     "upload": "Upload",

@@ -24,6 +24,8 @@ SCOPED = {
     "_Accounts",
     "Recordings",
     "Changes",
+    "Policy",
+    "Decisions",
     "Search",  # made from the tenants it is for, never from none
     "Branches",
 }
@@ -35,6 +37,8 @@ DOORS = {
     "QuarantineOfAll": "written by the write path, read by administrators",
     "Audit": "a scope narrows it to its own",
     "AcrossTenants": "sums over the tenants it is made for; an administrator's are all of them",
+    "PoliciesOfAll": "who answers the PBXs of all tenants reads the rules of all",
+    "DecisionsOfAll": "written by who answers the PBXs, forgotten by age",
     "AuditOfAll": "written by everyone, read by administrators",
 }
 # Helpers that take the tenant's id, or conditions that end up beside it.
@@ -61,6 +65,7 @@ HELPERS = {
     "by_trigrams",
     "_account_of",
     "_held",
+    "_of_kinds",
     "_add",
     "_add_number",
     "_add_total",
