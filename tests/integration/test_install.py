@@ -31,6 +31,7 @@ from tests.services import need
 
 ROOT = Path(__file__).parents[2]
 TO_RUN, TO_DEVELOP, TO_BUILD = "requirements.lock", "requirements-dev.lock", "requirements-build.lock"
+TO_INSTALL = "requirements-uv.lock"
 OLDEST_PIP = "22.3"  # README, CONTRIBUTING: the one that came with Python 3.11.0
 NEWER = "9999.1"
 
@@ -97,6 +98,12 @@ def test_what_is_locked_to_run_and_to_build_is_locked_alike_to_develop() -> None
     versions = {one.name: one.version for one in entries(TO_DEVELOP)}
     assert set(entries(TO_RUN)) <= set(entries(TO_DEVELOP))
     assert [one for one in entries(TO_BUILD) if versions.get(one.name, one.version) != one.version] == []
+
+
+def test_the_locked_uv_is_one_that_pyproject_asks_for() -> None:
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["uv"]
+    [uv] = entries(TO_INSTALL)
+    assert [one.specifier.contains(uv.version) for one in map(Requirement, wanted) if one.name == uv.name] == [True]
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +188,18 @@ def pip_of(which: str, folder: Path) -> Path:
     return _unpacked(next(folder.glob("pip-*.whl")), folder)
 
 
+def uv_alone(folder: Path) -> Path:
+    """A folder for PATH that holds uv and nothing else."""
+    where = folder / "uv"
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "-q", "--no-deps"]
+    subprocess.run(
+        [*command, "--require-hashes", "--target", str(where), "-r", str(ROOT / TO_INSTALL)],
+        capture_output=True,
+        check=True,
+    )
+    return where / "bin"
+
+
 def _unpacked(wheel: Path, folder: Path) -> Path:
     with zipfile.ZipFile(wheel) as packed:
         packed.extractall(folder)
@@ -222,20 +241,25 @@ def test_every_pip_installs_what_is_locked_whatever_was_published_since(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("installer", ["pip", "uv"])
+@pytest.mark.parametrize("installer", ["uv of this machine", "uv by pip", "pip"])
 @pytest.mark.parametrize("lock", [TO_RUN, TO_DEVELOP])
 def test_a_fresh_clone_installs_and_runs(tmp_path: Path, lock: str, installer: str) -> None:
-    if installer == "uv" and shutil.which("uv") is None:
-        pytest.skip("uv is not installed; scripts/setup takes pip then")
     subprocess.run(["git", "clone", "-q", ROOT, "clone"], cwd=tmp_path, check=True)
     clone = tmp_path / "clone"
-    path = os.environ["PATH"]
-    if installer == "pip":
-        path = os.pathsep.join(one for one in path.split(os.pathsep) if not Path(one, "uv").exists())
-    environment = {**os.environ, "PATH": path, "PYTHON": getattr(sys, "_base_executable", sys.executable)}
+    folders = [one for one in os.environ["PATH"].split(os.pathsep) if not Path(one, "uv").exists()]
+    if installer == "uv of this machine":
+        folders.append(str(uv_alone(tmp_path)))
+    environment = {
+        **os.environ,
+        "PATH": os.pathsep.join(folders),
+        "PYTHON": getattr(sys, "_base_executable", sys.executable),
+    }
+    if installer == "pip":  # uv is had and reaches nothing
+        environment |= {"UV_OFFLINE": "1", "UV_NO_CACHE": "1"}
     command = ["bash", "-euc", 'source scripts/lib.sh; ensure_venv "$1"', "setup", lock]
     done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, timeout=280, check=False)
     if "Could not find a version" in done.stderr:
         need.missing(f"the packages cannot be had from this machine's registry: {done.stderr[-300:]}")
     assert done.returncode == 0, done.stderr
+    assert ("pip installs them" in done.stderr) == (installer == "pip"), done.stderr
     subprocess.run([clone / ".venv" / "bin" / "recpipe", "--help"], check=True, capture_output=True)
