@@ -52,7 +52,7 @@ ensure_venv() {
       "$python" -m venv .venv || { say "python3 -m venv failed; on Debian: apt-get install python3-venv"; exit 2; }
     fi
     if ! why=$(install_with_own_uv "$lock" 2>&1); then
-      say "pip installs them, which takes about a minute: uv cannot here ($(tail -n 1 <<<"$why"))"
+      say "pip installs them, which takes about a minute: uv cannot here ($(grep -im 1 ^error <<<"$why" || tail -n 1 <<<"$why"))"
       # Most of what the tests bring is never loaded: Python compiles what is. uv does not compile at all.
       [ "$lock" = requirements.lock ] || compile=(--no-compile)
       install_packages .venv/bin/python -m pip --disable-pip-version-check install "${compile[@]}" "$lock"
