@@ -23,6 +23,12 @@ def parse_address(text: str) -> Address | None:
     return address
 
 
+def is_loopback(text: str) -> bool:
+    """Whether this is an address that only this machine itself has."""
+    address = parse_address(text)
+    return address is not None and address.is_loopback
+
+
 @functools.lru_cache(1024)
 def plain_address(text: str) -> str:
     """Normalise an address as `parse_address` does; text that is no address stays as it is."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import ipaddress
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
+from recpipe.addresses import is_loopback
 from recpipe.model import ByteStream
 from recpipe.store.s3_errors import translated
 
@@ -86,12 +86,10 @@ def attachment(name: str) -> str:
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
-def is_loopback(endpoint: str) -> bool:
+def is_here(endpoint: str) -> bool:
+    """Whether an endpoint is on this machine."""
     host = urlsplit(endpoint).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return host == "localhost" or is_loopback(host)
 
 
 def note_in(answer: Mapping[str, Any]) -> bytes:

@@ -17,7 +17,7 @@ from botocore.httpsession import get_cert_path
 
 from recpipe import __version__, log
 from recpipe.settings import Settings
-from recpipe.store.s3_answers import is_loopback
+from recpipe.store.s3_answers import is_here
 from recpipe.store.s3_connections import Connections
 from recpipe.store.s3_direct import Direct
 from recpipe.store.s3_errors import may_be_about_checksums
@@ -148,7 +148,7 @@ class Clients:
     def _made(self, checksums: bool, read_seconds: float) -> tuple[S3Client, Any]:
         settings = self.settings
         # No proxy could reach our own loopback.
-        options: dict[str, Any] = {"proxies": {}} if is_loopback(settings.s3_endpoint) else {}
+        options: dict[str, Any] = {"proxies": {}} if is_here(settings.s3_endpoint) else {}
         client = self._session.client(
             "s3",
             region_name=settings.s3_region,

@@ -22,7 +22,7 @@ from botocore.httpsession import ProxyConfiguration
 from botocore.response import StreamingBody
 from botocore.utils import get_environ_proxies
 
-from recpipe.store.s3_answers import is_loopback
+from recpipe.store.s3_answers import is_here
 from recpipe.store.s3_connections import Answer, Connections
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class Direct:
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
         # No proxy could reach our own loopback.
-        proxies = {} if is_loopback(origin) else get_environ_proxies(origin)
+        proxies = {} if is_here(origin) else get_environ_proxies(origin)
         proxy = ProxyConfiguration(proxies).proxy_url_for(origin) or ""
         if proxy.startswith("https:"):
             self._closed = True  # the client knows how to ask it

@@ -21,6 +21,7 @@ from uvicorn.server import ServerState
 
 from recpipe import log, metrics
 from recpipe.access.lockout import normal_network
+from recpipe.addresses import parse_address, plain_address
 from recpipe.settings import Settings
 
 _log = log.get(__name__)
@@ -145,11 +146,8 @@ class Census:
         return False
 
     def _is_proxy(self, address: str) -> bool:
-        try:
-            parsed = ipaddress.ip_address(address.partition("%")[0])
-        except ValueError:
-            return self._everybody
-        return self._everybody or any(parsed in network for network in self._proxies)
+        parsed = parse_address(address)
+        return self._everybody or (parsed is not None and any(parsed in network for network in self._proxies))
 
 
 class Config(uvicorn.Config):
@@ -228,6 +226,8 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if self.client is not None:  # as `trusted_proxies` and the audit log write it
+            self.client = (plain_address(self.client[0]), self.client[1])
         with suppress(AttributeError, OSError):  # Linux and macOS have it
             transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
         self._note_taken()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import threading
 import time
@@ -17,6 +16,7 @@ from starlette.responses import JSONResponse
 
 from recpipe import log, metrics
 from recpipe.access.principal import Action
+from recpipe.addresses import is_loopback
 from recpipe.errors import ObjectMissing, RecpipeError, SpoolRefused, StoreUnavailable
 from recpipe.settings import Spool
 from recpipe.web.deps import WebContext, caller_of
@@ -71,10 +71,7 @@ def _on_this_machine(request: Request) -> bool:
     """Whether the client itself is here. What a proxy on this machine passes on is not."""
     if any(name in request.headers for name in ("forwarded", "x-forwarded-for", "x-real-ip", "via")):
         return False
-    try:
-        return ipaddress.ip_address(address_of(request.scope)).is_loopback
-    except ValueError:
-        return False
+    return is_loopback(address_of(request.scope))
 
 
 @dataclass(slots=True)

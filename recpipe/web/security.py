@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recpipe import log, metrics
 from recpipe.access.expiring import SeenRecently
+from recpipe.addresses import plain_address
 from recpipe.web.errors import Ambiguous, CrossSite, Misdirected, respond
 from recpipe.web.hosts import Hosts, with_target
 
@@ -205,7 +206,7 @@ def is_cross_site(method: str, scheme: str, headers: Mapping[str, str], origins:
 def address_of(scope: Scope) -> str:
     """Of the client. Whether a proxy's word for it counts was decided by the server (`trusted_proxies`)."""
     client = scope.get("client")
-    return str(client[0]) if client else ""
+    return plain_address(str(client[0])) if client else ""
 
 
 def origin_of(url: str) -> str:

@@ -22,6 +22,7 @@ import pytest
 from recpipe import descriptors, metrics
 from recpipe.settings import Settings
 from recpipe.web.connections import Config, Server
+from recpipe.web.security import address_of
 
 HALF_A_HEAD = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-a: "
 
@@ -42,10 +43,10 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 
 
 @contextmanager
-def listening(app: Any = echo, **settings: Any) -> Iterator[tuple[str, int]]:
+def listening(app: Any = echo, on: socket.socket | None = None, **settings: Any) -> Iterator[tuple[str, int]]:
     """A server as `recpipe serve` starts it, around a small application; its address."""
     server = Server(Config(app, Settings(**settings), host="127.0.0.1", port=0, lifespan="off"))
-    thread = threading.Thread(target=server.run, daemon=True)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": on and [on]}, daemon=True)
     thread.start()
     while not server.started:
         assert thread.is_alive()
@@ -108,6 +109,29 @@ def test_a_client_at_work_is_not_dropped_for_another() -> None:
             client.settimeout(10)
             assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
         assert get(address) == 200  # the two that have their answers make room
+
+
+def test_a_client_has_its_ipv4_address_where_a_server_listens_for_both() -> None:
+    seen = []
+
+    async def see(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope["client"][0])
+        await echo(scope, receive, send)
+
+    with (
+        socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as both,
+        listening(see, both, http_max_per_address=2, trusted_proxies=["127.0.0.0/8"]) as address,
+        ExitStack() as stack,
+    ):
+        there = ("127.0.0.1", address[1])
+        said = b"GET / HTTP/1.1\r\nHost: x\r\n"
+        assert whole_answer(stack.enter_context(knock(there, said + b"Connection: close\r\n\r\n")))
+        forwarded = b"X-Forwarded-For: ::ffff:192.0.2.7\r\nConnection: close\r\n\r\n"
+        assert whole_answer(stack.enter_context(knock(there, said + forwarded)))
+        held = [stack.enter_context(knock(there)) for _ in range(5)]
+        assert get(there) == 200
+        assert all(map(is_open, held))
+    assert [address_of({"client": (client, 1)}) for client in seen[:2]] == ["127.0.0.1", "192.0.2.7"]
 
 
 def test_a_proxy_speaks_for_many_clients() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from recpipe.access.candidates import is_inside
 from recpipe.access.lockout import normal_network
-from recpipe.addresses import parse_address, plain_address
+from recpipe.addresses import is_loopback, parse_address, plain_address
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,14 @@ def test_an_address_is_the_same_however_a_socket_writes_it(written: str, plain: 
     assert str(parse_address(written)) == plain
     assert normal_network(written) == normal_network(plain)
     assert is_inside(written, [plain])
+
+
+@pytest.mark.parametrize(
+    ("written", "is_here"),
+    [("127.3.2.1", True), ("::1", True), ("::ffff:127.0.0.1", True), ("192.0.2.7", False), ("localhost", False)],
+)
+def test_an_address_of_this_machine_alone_is_known(written: str, is_here: bool) -> None:
+    assert is_loopback(written) is is_here
 
 
 @pytest.mark.parametrize(
