@@ -13,20 +13,21 @@ from ftp.account_uploads import AccountUploads, Held
 from ftp.listing import Entry
 from ftp.upload_transfer import UploadTransfer
 from recpipe.errors import Forbidden, NotFound, RecpipeError, SpoolRefused
-from recpipe.intake import Destination, IncomingFile
+from recpipe.intake import (
+    DEEPEST_FOLDERS,
+    Destination,
+    IncomingFile,
+    is_final_name,
+    is_working_name,
+    no_recording,
+)
 from recpipe.model import ByteStream
-from recpipe.spool.files import Kind, kind_of, safe_text
-from recpipe.spool.folder import DEEPEST_FOLDERS
 
 # How long a file is held that has no recording's name: long enough for a client that comes again after a night.
 _WORKING_SECONDS = 24 * 3600.0
 _TEST_SECONDS = 3600.0
 _TEST_BYTES = 1024  # what a client writes to see that it can; no recording is as small
 _REMEMBERED_FOLDERS = 1000
-# NAME.wav.gz is a finished file that nobody will rename, and that cannot be read.
-_PACKED = frozenset(
-    {".gz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".rar", ".enc", ".gpg", ".pgp", ".asc", ".p7m", ".age"}
-)
 _PERM = "elcm"  # enter, list, create files, make folders; RFC 3659 section 7.5.5
 
 
@@ -127,15 +128,12 @@ class DropBox:
         name = posixpath.basename(path)
         self.require_room(0)
         transfer = partial(UploadTransfer, self.account, expected_bytes, client_is_gone)
-        if _is_final(name):
+        if is_final_name(name):
             upload, finish = self._begin_final(path)
             return transfer(upload, finish, self._most_bytes, TooLarge(self._most_bytes))
-        is_working = _is_working_name(name)
-        not_a_test = SpoolRefused(
-            f"{safe_text(name)} is no recording: its name must end in .wav, .mp3, .gsm or as other audio does."
-        )
+        is_working = is_working_name(name)
         if not is_working and _is_audio(name):
-            raise not_a_test
+            raise no_recording(name)
         upload = self._place.hold()
 
         def hold(size_bytes: int) -> None:
@@ -146,7 +144,7 @@ class DropBox:
 
         if is_working:
             return transfer(upload, hold, self._most_bytes, TooLarge(self._most_bytes))
-        return transfer(upload, hold, _TEST_BYTES, not_a_test)
+        return transfer(upload, hold, _TEST_BYTES, no_recording(name))
 
     def _begin_final(self, path: str) -> tuple[IncomingFile, Callable[[int], None]]:
         upload = self._place.begin(path.lstrip("/"))
@@ -167,7 +165,7 @@ class DropBox:
         """
         held = self._take(path)
         try:
-            if not _is_final(posixpath.basename(to)):
+            if not is_final_name(posixpath.basename(to)):
                 held.entry = held.entry._replace(name=posixpath.basename(to))
                 self.account.hold(to, held)
                 return
@@ -206,18 +204,6 @@ class DropBox:
         self.account.note_received(path, Entry(posixpath.basename(path), size_bytes, at or datetime.now(UTC), perm=""))
         if not size_bytes:
             self._note_empty()
-
-
-def _is_final(name: str) -> bool:
-    return kind_of(name) in (Kind.RECORDING, Kind.SIDECAR)
-
-
-def _is_working_name(name: str) -> bool:
-    """Whether clients name so what they will rename: `.in.NAME`, `NAME.wav.1a2b.partial`, `NAME.wav_`."""
-    if kind_of(name) in (Kind.TEMPORARY, Kind.HIDDEN) or _is_final(name.rstrip("_-$!#")):
-        return True
-    stem, suffix = posixpath.splitext(name)
-    return kind_of(stem) is Kind.RECORDING and suffix.lower() not in _PACKED
 
 
 def _is_audio(name: str) -> bool:

@@ -6,6 +6,7 @@ A file appears in the spool whole and durable or not at all, the sidecar with th
 from __future__ import annotations
 
 import os
+import posixpath
 import threading
 import time
 from collections.abc import Iterable
@@ -20,13 +21,29 @@ from recpipe.errors import NotFound, RecpipeError, SpoolRefused, TooManySidecars
 from recpipe.model import Tenant
 from recpipe.settings import Spool
 from recpipe.spool import files
-from recpipe.spool.files import kind_of
-from recpipe.spool.folder import SpoolFolder
+from recpipe.spool.files import kind_of, no_recording
+from recpipe.spool.folder import DEEPEST_FOLDERS, SpoolFolder
 from recpipe.spool.upload import Upload
 from recpipe.times import Clock
 
+__all__ = [
+    "DEEPEST_FOLDERS",
+    "FROM_FACTS",
+    "FROM_PATH",
+    "Destination",
+    "IncomingFile",
+    "Intake",
+    "is_final_name",
+    "is_working_name",
+    "no_recording",
+]
+
 _log = log.get(__name__)
 
+# NAME.wav.gz is a finished file that nobody will rename, and that cannot be read.
+_PACKED = frozenset(
+    {".gz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".rar", ".enc", ".gpg", ".pgp", ".asc", ".p7m", ".age"}
+)
 MOST_ALONE, MOST_ALONE_BYTES = 10_000, 100_000_000  # sidecars of one sender that may lie in a spool without a recording
 _COUNT_AGAIN_SECONDS = 60.0  # of one that has as many
 FROM_PATH, FROM_FACTS = "from-path", "from-facts"  # what a spool of several tenants has as its tenant
@@ -43,6 +60,19 @@ class _Alone:
 
     def has_room(self, size_bytes: int) -> bool:
         return self.files < MOST_ALONE and self.size_bytes + size_bytes <= MOST_ALONE_BYTES
+
+
+def is_final_name(name: str) -> bool:
+    """Whether this file name (no folders) is a recording's or a sidecar's, so that `Destination.begin` takes it."""
+    return kind_of(name) in (files.Kind.RECORDING, files.Kind.SIDECAR)
+
+
+def is_working_name(name: str) -> bool:
+    """Whether clients name so what they will rename: `.in.NAME`, `NAME.wav.1a2b.partial`, `NAME.wav_`."""
+    if kind_of(name) in (files.Kind.TEMPORARY, files.Kind.HIDDEN) or is_final_name(name.rstrip("_-$!#")):
+        return True
+    stem, suffix = posixpath.splitext(name)
+    return kind_of(stem) is files.Kind.RECORDING and suffix.lower() not in _PACKED
 
 
 class Intake:

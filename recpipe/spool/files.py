@@ -12,7 +12,7 @@ import stat
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
-from recpipe.errors import Unfit
+from recpipe.errors import SpoolRefused, Unfit
 from recpipe.model import AUDIO_ENDINGS
 
 CONTROL_FOLDER = ".recpipe"  # ours, in the root of each spool: lock, id, quarantine, incoming
@@ -138,6 +138,13 @@ def safe_text(name: str) -> str:
     is doubled; every other name stays as it is. `from_safe_text` is the exact inverse.
     """
     return _UNSAFE.sub(_escape, name)
+
+
+def no_recording(name: str) -> SpoolRefused:
+    """What whoever sends a file of this name is told, where only recordings are taken."""
+    return SpoolRefused(
+        f"{safe_text(name)} is no recording: its name must end in .wav, .mp3, .gsm or as other audio does."
+    )
 
 
 def from_safe_text(text: str) -> str:

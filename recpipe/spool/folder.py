@@ -28,6 +28,7 @@ from recpipe.spool.files import (
     check_relative,
     kind_of,
     may_be_recording,
+    no_recording,
     only_sidecars_of,
     safe_text,
 )
@@ -403,9 +404,7 @@ class SpoolFolder:
     def _upload_name(self, name: str) -> str:
         relative = _checked(name)
         if kind_of(relative.rpartition("/")[2]) not in (Kind.RECORDING, Kind.SIDECAR):
-            raise SpoolRefused(
-                f"{safe_text(name)} is no recording: its name must end in .wav, .mp3, .gsm or as other audio does."
-            )
+            raise no_recording(name)
         if relative.count("/") > DEEPEST_FOLDERS:
             raise SpoolRefused(f"Files lie at most {DEEPEST_FOLDERS} folders deep. Send it with a shorter path.")
         try:
