@@ -33,7 +33,7 @@ from recpipe.spool.files import safe_text
 from recpipe.spool.live_calls import LOOK_SECONDS
 from recpipe.spool.tree import Ignored, Reason
 from recpipe.store.base import Store
-from recpipe.times import Clock, utc_now
+from recpipe.times import Clock
 
 _log = log.get(__name__)
 
@@ -59,10 +59,10 @@ class Ingest:
         catalogue: Catalogue,
         store: Store,
         *,
+        clock: Clock,
         spools: Sequence[Spool] | None = None,
         keep_source: bool = False,
         state_dir: Path | None = None,
-        clock: Clock = utc_now,
         on_outcome: Callable[[str, int], None] = lambda outcome, size_bytes: None,
     ) -> None:
         self._settings = settings
@@ -80,7 +80,7 @@ class Ingest:
         self._served: dict[str, Served] = {}
         for spool in settings.spool if spools is None else spools:
             state = state_dir and state_dir / hashlib.sha256(os.fsencode(spool.path.absolute())).hexdigest()[:16]
-            self._served[spool.label] = Served.of(spool, settings.data_dir, state, keep_source=keep_source)
+            self._served[spool.label] = Served.of(spool, settings.data_dir, state, clock, keep_source=keep_source)
         self._gate = Gate(lambda: sum(self.waiting().values()))
         self._outcomes = Outcomes(
             self._order,

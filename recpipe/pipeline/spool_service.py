@@ -14,6 +14,7 @@ from recpipe.spool.describe import Describer
 from recpipe.spool.folder import SpoolFolder
 from recpipe.spool.place import Place, mount_of
 from recpipe.spool.watch import Watcher
+from recpipe.times import Clock
 
 _log = log.get(__name__)
 
@@ -36,7 +37,7 @@ class Served:
     _mount: Path = field(default=Path("/"), init=False)
 
     @classmethod
-    def of(cls, spool: Spool, data_dir: Path, state: Path | None, *, keep_source: bool) -> Served:
+    def of(cls, spool: Spool, data_dir: Path, state: Path | None, clock: Clock, *, keep_source: bool) -> Served:
         """Nothing is opened yet.
 
         Args:
@@ -45,7 +46,7 @@ class Served:
         folder = SpoolFolder(spool, state)
         place = Place(folder.root, folder.control / "id", data_dir / "spools")
         return cls(
-            ServedSpool(spool, folder, Describer(spool, control=folder.control), keep_source),
+            ServedSpool(spool, folder, Describer(spool, clock, folder.control), keep_source),
             Watcher(spool, state),
             place,
         )

@@ -23,7 +23,7 @@ from recpipe.spool.freeswitch_cdr import FreeswitchCdr
 from recpipe.spool.grammar import completed
 from recpipe.spool.json_cdr import JsonCdr
 from recpipe.spool.live_calls import LiveCalls
-from recpipe.times import Clock, from_ns, is_credible, utc_now
+from recpipe.times import Clock, from_ns, is_credible
 
 # PBXs write the record when the last leg ends; a day covers calls on hold overnight and a spool that was behind.
 RECORD_COMES_WITHIN = timedelta(days=1)
@@ -43,7 +43,7 @@ class Describer:
     def __init__(
         self,
         spool: Spool,
-        clock: Clock = utc_now,
+        clock: Clock,
         control: Path | None = None,
     ) -> None:
         if spool.layout == "generic":

@@ -38,6 +38,7 @@ from recpipe.model import CertificateState, StoreFormat, Tenant, TenantCertifica
 from recpipe.pipeline.ingest import Ingest
 from recpipe.settings import Settings, Spool
 from recpipe.store.opening import open_store
+from recpipe.times import utc_now
 from tests.services.s3 import S3Server, rclone_s3, seaweedfs
 
 FILE_BYTES = 600_000
@@ -158,7 +159,7 @@ class Bench:
         for index in range(files):
             name = f"out-0301234{index % 10000:04}-201-20260901-092517-{1_790_000_000 + index}.{number}.wav"
             _recording(self._spool.path / name)
-        ingest = Ingest(self._settings, self._catalogue, self._store)
+        ingest = Ingest(self._settings, self._catalogue, self._store, clock=utc_now)
         before = time.process_time()
         began = time.perf_counter()
         complete = ingest.drain()

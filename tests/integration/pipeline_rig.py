@@ -28,6 +28,7 @@ from recpipe.pipeline.ingest import Ingest
 from recpipe.settings import Settings, Spool
 from recpipe.store.base import Note
 from recpipe.store.memory import MemoryStore
+from recpipe.times import utc_now
 from tests.services.sqlite import new_catalogue
 
 TENANT_ID = "7" * 32
@@ -118,6 +119,7 @@ class Rig:
         return target
 
     def ingest(self, **options: object) -> Ingest:
+        options = {"clock": utc_now} | options
         return Ingest(self.settings, self.catalogue, self.store, **options)  # type: ignore[arg-type]
 
     def drain(self) -> Ingest:

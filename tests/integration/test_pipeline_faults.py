@@ -249,7 +249,7 @@ def test_a_file_that_may_not_be_read_is_held(tmp_path: Path) -> None:
     status = path.stat()
     settled = Settled(path, path.name, status.st_size, status.st_mtime_ns, status.st_ino)
     spool = Spool(path=tmp_path, tenant="acme")
-    job = Job(ServedSpool(spool, SpoolFolder(spool), Describer(spool)), settled)
+    job = Job(ServedSpool(spool, SpoolFolder(spool), Describer(spool, utc_now)), settled)
     user = os.geteuid()
     if user == 0:
         os.seteuid(65534)  # root reads everything

@@ -15,6 +15,7 @@ from recpipe.pipeline.late_cdr import _BATCH, LateRecords
 from recpipe.pipeline.stages import ServedSpool
 from recpipe.spool.describe import RECORD_COMES_WITHIN, Describer
 from recpipe.spool.folder import SpoolFolder
+from recpipe.times import utc_now
 from tests.integration.pipeline_rig import TENANT_ID, Rig, until
 
 UUID = "b7a1c0de-1111-4222-8333-0123456789ab"
@@ -33,7 +34,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 @pytest.fixture
 def records(rig: Rig) -> LateRecords:
-    return LateRecords(rig.catalogue, ServedSpool(rig.spool, SpoolFolder(rig.spool), Describer(rig.spool)))
+    return LateRecords(rig.catalogue, ServedSpool(rig.spool, SpoolFolder(rig.spool), Describer(rig.spool, utc_now)))
 
 
 def write_record(rig: Rig, start: str = f"{int(STARTED.timestamp())}000000", tenant: str = "") -> None:

@@ -14,6 +14,7 @@ from recpipe.pipeline.stages import Job, ServedSpool
 from recpipe.settings import Spool
 from recpipe.spool.describe import Describer
 from recpipe.spool.folder import SpoolFolder
+from recpipe.times import utc_now
 
 
 def test_a_worker_is_stuck_when_the_size_of_its_file_no_longer_explains_it(
@@ -21,7 +22,7 @@ def test_a_worker_is_stuck_when_the_size_of_its_file_no_longer_explains_it(
 ) -> None:
     spool, now = Spool(path=tmp_path, name="pbx", tenant="acme"), 1000.0
     monkeypatch.setattr(in_hand.time, "monotonic", lambda: now)
-    line = ServedSpool(spool, SpoolFolder(spool), Describer(spool))
+    line = ServedSpool(spool, SpoolFolder(spool), Describer(spool, utc_now))
     held = InHand()
     assert not held and held.trouble() == ""
     with held.taken(Job(line, Settled(tmp_path / "a.wav", "a.wav", 25_000_000, 0, 1))):

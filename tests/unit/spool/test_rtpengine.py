@@ -24,6 +24,7 @@ from recpipe.spool.live_calls import FOLDER, KEPT_SECONDS, LiveCalls
 from recpipe.spool.naming import parse
 from recpipe.spool.rtpengine_names import is_single_stream
 from recpipe.spool.tree import Ignored, Reason, Tree
+from recpipe.times import utc_now
 
 TAG, OTHER_TAG = "e5b7e6aeaec22d38", "00ff00ff00ff00ff"
 NOW = datetime(2026, 11, 28, 6, 20, tzinfo=UTC)
@@ -59,7 +60,7 @@ class Rtpengine:
         self.control.mkdir(parents=True)
         (root / "meta").mkdir()
         self.meta_dir = root / "meta"
-        self.describer = Describer(self.spool)
+        self.describer = Describer(self.spool, utc_now)
 
     def says(self, name: str, data: bytes) -> Path:
         path = self.meta_dir / name
@@ -202,7 +203,7 @@ def test_a_recording_knows_its_parties_after_its_meta_file_is_gone_and_recpipe_w
     rtpengine.describer.follow_calls()
     path.unlink()
     rtpengine.describer.follow_calls()
-    facts = rtpengine.describe(f"abc%4010.0.0.1-{TAG}-mix.wav", Describer(rtpengine.spool))
+    facts = rtpengine.describe(f"abc%4010.0.0.1-{TAG}-mix.wav", Describer(rtpengine.spool, utc_now))
     assert (facts.caller, facts.callee, facts.extension) == ("+4930123456", "201", "201")
     assert (facts.direction, facts.started_at, facts.linked_id) == (Direction.INBOUND, STARTED_AT, "abc@10.0.0.1")
 

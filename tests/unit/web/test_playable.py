@@ -41,7 +41,7 @@ def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Cli
     )
     with wiring.open_parts(settings) as parts:
         acme = parts.tenants.create(operator("test"), "acme", title="Acme")
-        assert Ingest(settings, parts.catalogue, parts.store).drain(patience_seconds=10)
+        assert Ingest(settings, parts.catalogue, parts.store, clock=parts.clock).drain(patience_seconds=10)
         parts.accounts.create(operator("test"), "bea@example.com", Role.CLIENT, password=PASSWORD, grants={acme.id: []})
         with parts.catalogue.read() as work:
             found = work.of(acme.id).recordings.search(RecordingQuery()).items
