@@ -130,8 +130,7 @@ def _jobs(parts: wiring.Parts) -> Iterator[None]:
     from recpipe.jobs import upkeep
     from recpipe.jobs.engine import Engine
 
-    work = upkeep.jobs(parts.settings, parts.catalogue, parts.store, parts.trail, parts.clock)
-    engine = Engine(parts.catalogue, work)
+    engine = Engine(parts.catalogue, upkeep.jobs(parts))
     engine.start()
     _log.info("jobs started", node=engine.node)
     try:

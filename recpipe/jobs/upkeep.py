@@ -12,13 +12,13 @@ from recpipe.access.principal import Kind, Principal
 from recpipe.catalogue import Catalogue
 from recpipe.jobs import quarantine, reminders
 from recpipe.jobs.job import DAY, HOUR, Job, Summary, Tick
-from recpipe.mail import Mailer, portal_address
+from recpipe.mail import portal_address
 from recpipe.recordings.looks import ProblemKind
 from recpipe.recordings.repair import Mended, repair
 from recpipe.recordings.verify import verify
-from recpipe.settings import Settings
 from recpipe.store.base import Store
 from recpipe.times import Clock
+from recpipe.wiring import Parts
 
 _log = log.get(__name__)
 
@@ -29,15 +29,15 @@ _MOST_LOGGED = 20
 _MENDED = (ProblemKind.OBJECT_OF_DELETED, ProblemKind.WAVEFORM_MISSING)
 
 
-def jobs(settings: Settings, catalogue: Catalogue, store: Store, trail: AuditTrail, clock: Clock) -> tuple[Job, ...]:
+def jobs(parts: Parts) -> tuple[Job, ...]:
     """Everything that is due by the clock."""
+    catalogue, clock, mailer = parts.catalogue, parts.clock, parts.mailer
+    address = portal_address(parts.settings)
 
     def remind(_tick: Tick) -> Summary:
-        mailer, address = Mailer.of(settings), portal_address(settings)
         return {"reminders": reminders.send_due(catalogue, mailer, address, clock())}
 
     def tell_of_quarantine(_tick: Tick) -> Summary:
-        mailer, address = Mailer.of(settings), portal_address(settings)
         return {"letters": quarantine.send_due(catalogue, mailer, address, clock())}
 
     return (
@@ -48,7 +48,7 @@ def jobs(settings: Settings, catalogue: Catalogue, store: Store, trail: AuditTra
             "integrity-sample",
             DAY,
             timedelta(hours=3, minutes=23),
-            lambda tick: look(catalogue, store, trail, clock, tick),
+            lambda tick: look(catalogue, parts.store, parts.trail, clock, tick),
         ),
     )
 

@@ -16,7 +16,6 @@ from recpipe.jobs import upkeep
 from recpipe.jobs.job import Interrupted, Job, Tick
 from recpipe.model import AuditQuery, LinkPurpose, OneTimeLink, Outcome, Recording, Tenant, User, WebSession
 from recpipe.recordings.verify import IN_WORK
-from recpipe.settings import Settings
 from recpipe.store.layout import new_object_key
 from recpipe.store.memory import MemoryStore
 from tests.contracts.catalogue_samples import a_recording
@@ -146,5 +145,5 @@ def a_user(world: World) -> User:
 
 
 def test_every_job_has_a_name_and_a_time_of_its_own(world: World) -> None:
-    jobs: tuple[Job, ...] = upkeep.jobs(Settings(), world.catalogue, world.store, world.trail, later)
+    jobs: tuple[Job, ...] = upkeep.jobs(world.parts)
     assert len({job.name for job in jobs}) == len({(job.every, job.at) for job in jobs}) == len(jobs)
