@@ -21,8 +21,9 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, text
 
+from recpipe.catalogue.anything import alternatives
 from recpipe.catalogue.phone import matching_numbers
-from recpipe.catalogue.repository import check_limit, list_size, listed, read_cursor, write_cursor
+from recpipe.catalogue.repository import MOST_A_PAGE, check_limit, list_size, listed, read_cursor, write_cursor
 from recpipe.catalogue.rows import recording_of
 from recpipe.catalogue.tables import recording, recording_text, tenant
 from recpipe.catalogue.types import folded, micros
@@ -37,9 +38,10 @@ from recpipe.catalogue.walk import (
     number_of,
     page_of,
     values_of,
+    weight_of,
 )
 from recpipe.errors import NotFound, QueryInvalid
-from recpipe.model import CappedCount, Page, Recording, RecordingQuery
+from recpipe.model import CappedCount, FoundTotal, Page, Recording, RecordingQuery
 
 LOOK_SECONDS = 0.2  # no further step is begun after these; the last one may take as long again, or a little longer
 FIRST_STEP = 5000  # calls
@@ -82,10 +84,23 @@ class Search:
         _check(query)
         limit = check_limit(limit)
         place = None if cursor is None else self._place(query, cursor)
+        found, searched_to = (
+            self._found_by_any(query, place, limit) if query.anything else self._found(query, place, limit)
+        )
+        if len(found) > limit:
+            return Page(
+                tuple(found[:limit]), self._cursor(query, Key(found[limit - 1].started_at, found[limit - 1].id))
+            )
+        if searched_to is None:
+            return Page(tuple(found))
+        return Page(tuple(found), self._cursor(query, behind(searched_to, query)), searched_to)
+
+    def _found(self, query: RecordingQuery, place: Key | None, limit: int) -> tuple[list[Recording], datetime | None]:
+        """One recording more than a page has, if there are as many, and how far was looked if not to the end."""
+        found: list[Recording] = []
         walk = self._walk(query)
         if walk is None:
-            return Page(())
-        found: list[Recording] = []
+            return found, None
         searched_to: datetime | None = None
         for stretch, last in walk.stretches(place):
             found += walk.recordings(stretch, limit + 1 - len(found))
@@ -97,19 +112,35 @@ class Search:
                 break
             if last:
                 searched_to = stretch.until
-        if len(found) > limit:
-            return Page(
-                tuple(found[:limit]), self._cursor(query, Key(found[limit - 1].started_at, found[limit - 1].id))
-            )
-        if searched_to is None:
-            return Page(tuple(found))
-        return Page(tuple(found), self._cursor(query, behind(searched_to, query)), searched_to)
+        return found, searched_to
+
+    def _found_by_any(
+        self, query: RecordingQuery, place: Key | None, limit: int
+    ) -> tuple[list[Recording], datetime | None]:
+        """As `_found`, of what any of the alternatives finds."""
+        parts = [self._found(one, place, limit) for one in alternatives(query)]
+        every = {one.id: one for found, _ in parts for one in found}.values()
+        merged = sorted(every, key=lambda one: (one.started_at, one.id), reverse=not query.oldest_first)
+        looked = [searched_to for _, searched_to in parts if searched_to is not None]
+        if not looked:
+            return merged[: limit + 1], None
+        # Behind the nearest of them, what is found is not all there is.
+        if query.oldest_first:
+            searched_to = min(looked)
+            merged = [one for one in merged if one.started_at <= searched_to]
+        else:
+            searched_to = max(looked)
+            merged = [one for one in merged if one.started_at >= searched_to]
+        return merged[: limit + 1], searched_to
 
     def count(self, query: RecordingQuery, cap: int) -> CappedCount:
         """See `Work.count`."""
         _check(query)
         if not 1 <= cap <= _MOST_TO_COUNT:
             raise QueryInvalid(f"A count is capped between 1 and {_MOST_TO_COUNT:,}, not {cap}.")
+        if query.anything:
+            total = self._total_any(query, cap)
+            return CappedCount(total.count, total.capped)
         walk = self._walk(query)
         if walk is None:
             return CappedCount(0)
@@ -121,6 +152,39 @@ class Search:
             if last and stretch.until is not None:
                 return CappedCount(count, capped=True)
         return CappedCount(count)
+
+    def total(self, query: RecordingQuery, cap: int) -> FoundTotal:
+        """See `Work.total`."""
+        _check(query)
+        if not 1 <= cap <= _MOST_TO_COUNT:
+            raise QueryInvalid(f"A count is capped between 1 and {_MOST_TO_COUNT:,}, not {cap}.")
+        if query.anything:
+            return self._total_any(query, cap)
+        walk = self._walk(query)
+        count = stored_bytes = 0
+        if walk is None:
+            return FoundTotal(0, 0)
+        for stretch, last in walk.stretches(None):
+            more, their_bytes = walk.weight(stretch, cap + 1 - count)
+            count, stored_bytes = count + more, stored_bytes + their_bytes
+            if count > cap:
+                return FoundTotal(cap, stored_bytes, capped=True)
+            if last and stretch.until is not None:
+                return FoundTotal(count, stored_bytes, capped=True)
+        return FoundTotal(count, stored_bytes)
+
+    def _total_any(self, query: RecordingQuery, cap: int) -> FoundTotal:
+        """Alternatives overlap, so their calls are gone through."""
+        count = stored_bytes = 0
+        cursor = None
+        while True:
+            page = self.page(query, cursor, min(MOST_A_PAGE, cap + 1 - count))
+            count, stored_bytes = count + len(page.items), stored_bytes + sum(one.stored_bytes for one in page.items)
+            if count > cap:
+                return FoundTotal(cap, stored_bytes, capped=True)
+            if page.next_cursor is None or page.searched_to is not None:
+                return FoundTotal(count, stored_bytes, capped=page.searched_to is not None)
+            cursor = page.next_cursor
 
     def _walk(self, query: RecordingQuery) -> _Walk | None:
         """The walk for a query; None where no number is what is looked for, or there is no tenant."""
@@ -217,6 +281,12 @@ class _Walk:
         number: int = number_of(self._shape_of(stretch)).value(self._connection, self._asked(stretch, count=most))
         return number
 
+    def weight(self, stretch: Stretch, most: int) -> tuple[int, int]:
+        """As `number`, and their stored bytes."""
+        weighed = weight_of(self._shape_of(stretch)).rows(self._connection, self._asked(stretch, count=most))
+        count, stored_bytes = next(weighed)
+        return int(count), int(stored_bytes)
+
     def _edge(self, place: Key | None, step: int) -> datetime | None:
         """When the call began that a walk of so many calls a branch comes to first; None where it comes to no such."""
         walked = Stretch(place)
@@ -233,6 +303,8 @@ class _Walk:
 
 
 def _check(query: RecordingQuery) -> None:
+    if query.anything and (query.number or query.text or query.extension or query.call_id):
+        raise QueryInvalid("What is looked for is typed into one box, or into its own fields; not into both.")
     if query.started_from and query.started_before and query.started_from >= query.started_before:
         raise QueryInvalid("The time range ends before it begins. Swap its two ends.")
     for bound in (query.started_from, query.started_before):

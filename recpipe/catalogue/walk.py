@@ -235,6 +235,18 @@ def number_of(shape: Shape) -> Selection:
     return Selection(select(func.count()).select_from(found.limit(_count()).subquery()))
 
 
+@lru_cache(maxsize=256)
+def weight_of(shape: Shape) -> Selection:
+    """As `number_of`, and the bytes that are stored of them."""
+    branches, c = branches_of(shape), recording.c
+    found = branches.rows().where(branches.mine()).with_only_columns(branches.id.label("id"))
+    if branches.owner is phone_number:
+        found = found.distinct()
+    some = found.limit(_count()).subquery()
+    weighed = select(func.count(), func.coalesce(func.sum(c.stored_bytes), 0))
+    return Selection(weighed.select_from(some).join(recording, c.id == some.c.id))
+
+
 def _count() -> ColumnElement[int]:
     return bindparam("count", type_=Integer())
 

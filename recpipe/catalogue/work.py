@@ -17,7 +17,7 @@ from recpipe.catalogue.policy import Decisions, DecisionsOfAll, PoliciesOfAll, P
 from recpipe.catalogue.recordings import Recordings
 from recpipe.catalogue.search import Search
 from recpipe.catalogue.tenants import Certificates, Tenants
-from recpipe.model import Added, CappedCount, Page, Recording, RecordingQuery
+from recpipe.model import Added, CappedCount, FoundTotal, Page, Recording, RecordingQuery
 
 # Repositories are made where they are asked for: keeping them takes longer than making them.
 
@@ -131,6 +131,14 @@ class Work:
             QueryInvalid, TooManyMatches: as for `search`.
         """
         return Search(self._connection, tenant_ids).count(query, cap)
+
+    def total(self, tenant_ids: Collection[str] | None, query: RecordingQuery, cap: int) -> FoundTotal:
+        """How many recordings a query finds and what is stored of them, counting no further than `cap`.
+
+        Raises:
+            QueryInvalid, TooManyMatches: as for `search`.
+        """
+        return Search(self._connection, tenant_ids).total(query, cap)
 
     def across(self, tenant_ids: Collection[str] | None) -> AcrossTenants:
         """Sums over these tenants, or over every tenant where they are None."""

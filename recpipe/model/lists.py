@@ -38,6 +38,8 @@ class RecordingQuery:
     started_before: datetime | None = None  # exclusive
     number: str = ""  # caller or callee, as a person types it
     number_match: NumberMatch = NumberMatch.EXACT
+    # A number, name, extension or call id, or a name and a number: see `catalogue.anything`.
+    anything: str = ""
     direction: Direction | None = None
     extension: str = ""
     duration_min_ms: int | None = None  # inclusive
@@ -52,6 +54,15 @@ class RecordingQuery:
 class CappedCount:
     count: int
     capped: bool = False  # True: there are more than `count`, or there may be: not everything was looked at
+
+
+@dataclass(frozen=True, slots=True)
+class FoundTotal:
+    """What a search finds in all."""
+
+    count: int
+    stored_bytes: int  # of those counted
+    capped: bool = False  # as in `CappedCount`
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,18 @@ from recpipe.access.principal import Action, Principal
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.work import Work
 from recpipe.errors import Forbidden, InputInvalid, NotFound, StoreError
-from recpipe.model import ByteStream, CappedCount, DayEntry, DayTotal, Outcome, Page, Recording, RecordingQuery, Tenant
+from recpipe.model import (
+    ByteStream,
+    CappedCount,
+    DayEntry,
+    DayTotal,
+    FoundTotal,
+    Outcome,
+    Page,
+    Recording,
+    RecordingQuery,
+    Tenant,
+)
 from recpipe.recordings.audited_streams import ReadEvent, recorded, verified
 from recpipe.recordings.lookahead import KNOWN_SECONDS, NameLookahead
 from recpipe.store.base import Store
@@ -131,6 +142,24 @@ class Reader:
             if narrowed is None or (chosen is not None and not chosen):
                 return CappedCount(0)
             return work.count(chosen, narrowed, cap)
+
+    def total(
+        self,
+        principal: Principal,
+        tenant_ids: Collection[str] | None,
+        query: RecordingQuery,
+        cap: int,
+        *,
+        action: Action = Action.SEARCH,
+    ) -> FoundTotal:
+        """How many a search finds and how large they are, counting no further than `cap`; raises as `search`."""
+        narrowed = _narrowed(principal, query)
+        self._require_each(principal, action, tenant_ids)
+        with self._catalogue.read(limited=True) as work:
+            chosen = self._tenant_ids(work, principal, tenant_ids, action)
+            if narrowed is None or (chosen is not None and not chosen):
+                return FoundTotal(0, 0)
+            return work.total(chosen, narrowed, cap)
 
     def counted(
         self,

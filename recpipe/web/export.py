@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from datetime import UTC
 from enum import StrEnum
 from typing import Annotated
@@ -11,7 +11,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from recpipe.access.audit import event
 from recpipe.access.principal import Action, Principal
-from recpipe.model import TEXT_FACTS, Page, Recording, RecordingQuery
+from recpipe.errors import QueryInvalid
+from recpipe.model import TEXT_FACTS, ByteStream, Page, Recording, RecordingQuery
 from recpipe.web.api.openapi import declared
 from recpipe.web.csv_stream import csv_stream
 from recpipe.web.delivery import Generated, Streamed, disposition, still
@@ -21,6 +22,7 @@ from recpipe.web.search_params import SearchParams, asked, resolve
 from recpipe.web.zip_archive import archive
 
 _PAGE = 500
+MOST_IN_A_ZIP = 10_000  # recordings: what is told of each is in memory until the end
 
 router = APIRouter(prefix=f"{API}/recordings", tags=["export"], dependencies=AUTHENTICATED)
 
@@ -124,8 +126,40 @@ def zipped(request: Request, context: Context, principal: Caller, wanted: Select
     ids = list(dict.fromkeys(wanted.ids))
     chosen = [context.parts.reader.get(principal, recording_id, Action.EXPORT) for recording_id in ids]
     names = context.names.of(recording.tenant_id for recording in chosen)
-    alive = still(context, principal)
-    pieces = archive(chosen, names, lambda one: context.parts.reader.open(principal, one, action=Action.EXPORT), alive)
+    return _zip(context, principal, [(one, names[one.tenant_id]) for one in chosen], folders=len(names) > 1)
+
+
+def zipped_search(context: WebContext, principal: Principal, what: SearchParams) -> Response:
+    """The stored files of a whole search, however it is paged.
+
+    Raises:
+        QueryInvalid: it finds more than `MOST_IN_A_ZIP`, or cannot be understood.
+    """
+    tenants, query = resolve(context, principal, what)
+    reader = context.parts.reader
+    if reader.total(principal, tenants, query, MOST_IN_A_ZIP, action=Action.EXPORT).capped:
+        raise QueryInvalid(f"A ZIP holds {MOST_IN_A_ZIP:,} calls at most, and more match. Narrow the search by date.")
+    mine = principal.tenants(Action.EXPORT) if tenants is None else tenants
+
+    def found() -> Iterator[tuple[Recording, str]]:
+        cursor: str | None = None
+        while True:
+            page = reader.search(principal, tenants, query, cursor, _PAGE, action=Action.EXPORT)
+            names = context.names.of(recording.tenant_id for recording in page.items)
+            yield from ((one, names[one.tenant_id]) for one in page.items)
+            if (cursor := page.next_cursor) is None:
+                return
+
+    return _zip(context, principal, found(), folders=mine is None or len(mine) > 1)
+
+
+def _zip(
+    context: WebContext, principal: Principal, chosen: Iterable[tuple[Recording, str]], *, folders: bool
+) -> Response:
+    def open_one(recording: Recording) -> ByteStream:
+        return context.parts.reader.open(principal, recording, action=Action.EXPORT)
+
+    pieces = archive(chosen, open_one, still(context, principal), folders=folders)
     headers = {
         "content-type": "application/zip",
         "content-disposition": disposition(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 from recpipe.errors import ObjectMissing
@@ -46,28 +46,28 @@ class _Sink:
 
 
 def archive(
-    recordings: Sequence[Recording],
-    tenants: Mapping[str, str],
+    recordings: Iterable[tuple[Recording, str]],
     open_one: Callable[[Recording], ByteStream],
     still: Callable[[], None],
+    *,
+    folders: bool,
 ) -> Generator[bytes, None, None]:
     """The pieces of a ZIP: the files as stored, then manifest.json and SHA256SUMS.
 
     A file that is missing or damaged is named as such in the manifest; the others are there all the same.
 
     Args:
-        tenants: short name by id; becomes a folder when there are several.
+        recordings: each with the short name of its tenant.
+        folders: whether that name becomes a folder, as where there are several.
         still: called before each file; raises when the answer must end.
     """
     sink = _Sink()
-    several = len({recording.tenant_id for recording in recordings}) > 1
     manifest: list[dict[str, Any]] = []
     sums: list[str] = []
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED, allowZip64=True) as out:  # type: ignore[call-overload]
-        for recording in recordings:
+        for recording, tenant in recordings:
             still()
-            tenant = tenants[recording.tenant_id]
-            path = f"{tenant}/{path_of(recording)}" if several else path_of(recording)
+            path = f"{tenant}/{path_of(recording)}" if folders else path_of(recording)
             row = json.loads(RecordingResponse.of(recording, tenant).model_dump_json()) | {
                 "path": path,
                 "problem": None,

@@ -50,7 +50,7 @@ def rows(page: Page) -> object:
 
 def test_chosen_calls_are_named_explained_and_deleted(running: Portal, calls: list[str], page: Page) -> None:
     enter(page, running, "carl")
-    page.goto(f"{running.url}/recordings?number=0207946&match=containing")
+    page.goto(f"{running.url}/recordings?find=0207946&match=containing")
     expect(page.get_by_role("button", name="Delete …")).to_be_disabled()
     page.get_by_label("Select the call of").nth(0).check()
     page.get_by_label("Select the call of").nth(1).check()
@@ -71,7 +71,7 @@ def test_chosen_calls_are_named_explained_and_deleted(running: Portal, calls: li
     page.get_by_role("button", name="Delete for good").click()
     expect(page.get_by_text("Deleted for good.")).to_be_visible()
     # Back in the search it came from
-    expect(page.get_by_label("Number", exact=True)).to_have_value("0207946")
+    expect(page.get_by_label("Find", exact=True)).to_have_value("0207946")
     assert rows(page) == [calls[2]]
     assert reasons(running) | dict.fromkeys(calls[:2], "erasure request 4711") == reasons(running)
 

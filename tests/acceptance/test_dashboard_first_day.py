@@ -115,9 +115,9 @@ def test_a_tenant_goes_from_registering_to_a_call_opened_with_openssl(
     # Then she finds one by its last four digits, as she types
     bea.get_by_role("navigation", name="Main").get_by_role("link", name="Call Recordings").first.click()
     expect(bea.locator("#results tr[data-recording]")).to_have_count(3)
-    bea.get_by_label("Number", exact=True).press_sequentially("0958", delay=30)
+    bea.get_by_label("Find", exact=True).press_sequentially("0958", delay=30)
     expect(bea.locator("#results tr[data-recording]")).to_have_count(1)
-    expect(bea).to_have_url(f"{running.url}/recordings?number=0958")
+    expect(bea).to_have_url(f"{running.url}/recordings?find=0958")
 
     # And plays it with her key, seeks in it, and saves it as it was
     play_seek_and_save(bea, key, running, sound)

@@ -23,7 +23,7 @@ HOSTILE = "<img src=x onerror=\"document.title='owned'\"> \u202egnirts \u05e9\u0
 LONG = "Ünendlich " * 1000  # ten thousand characters
 
 EVERYBODY = ("/services", "/account")
-SEARCHING = ("/recordings", "/recordings?number=0958", "/recordings?number=9&match=containing", "/recordings?number=77")
+SEARCHING = ("/recordings", "/recordings?find=0958", "/recordings?number=9&match=containing", "/recordings?number=77")
 MANAGING = ("/addons", "/ftp", "/changes", "/history", "/users", "/users/new")
 AUDITING = ("/audit", "/audit?service=northwind")
 RUNNING = ("/system", "/services/new", "/services/northwind/edit")
@@ -205,7 +205,7 @@ def too_wide_at(page: Page) -> Iterator[tuple[int, object]]:
 
 def deletion_of(running: Portal) -> str:
     """Where all the recordings of northwind could be deleted."""
-    return "/recordings/delete?number=9&" + "&".join(f"id={found.id}" for found in running.recordings(5))
+    return "/recordings/delete?find=9&" + "&".join(f"id={found.id}" for found in running.recordings(5))
 
 
 def user_id(running: Portal, name: str) -> str:
@@ -259,18 +259,24 @@ def test_search_works_as_one_types_and_its_address_can_be_shared(running: Portal
     page.get_by_label("Direction").select_option("Outbound")
     expect(page.locator("#results tr[data-recording]")).to_have_count(1)
     expect(page.locator("#announcement")).not_to_be_empty()
-    page.get_by_label("Number", exact=True).fill("0842")
-    expect(page).to_have_url(f"{running.url}/recordings?number=0842&direction=outbound")
+    page.get_by_label("Find", exact=True).fill("0842")
+    expect(page).to_have_url(f"{running.url}/recordings?find=0842&direction=outbound")
     # The address shows the same to whoever opens it
     other = as_role(running, new_page, "carl")
     other.goto(page.url)
     expect(other.locator("#results tr[data-recording]")).to_have_count(1)
-    expect(other.get_by_label("Number", exact=True)).to_have_value("0842")
-    # Too few digits are explained, not refused
-    page.get_by_label("How the number matches").select_option("contains")
-    page.get_by_label("Number", exact=True).fill("08")
-    expect(page.locator("#results")).to_contain_text("digits")
-    page.get_by_label("Number", exact=True).fill("0811111")
+    expect(other.get_by_label("Find", exact=True)).to_have_value("0842")
+    # A filter that makes no sense is told at its field, and takes no list away
+    page.get_by_text("More filters").click()
+    page.get_by_label("At least").fill("a while")
+    expect(page.get_by_role("alert")).to_contain_text("This is no length")
+    expect(page.get_by_label("At least")).to_have_attribute("aria-invalid", "true")
+    expect(page.locator("#results tr[data-recording]")).to_have_count(1)
+    page.get_by_label("At least").fill("0:01")
+    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(page.locator("[aria-invalid]")).to_have_count(0)
+    # Names and numbers are typed into one box
+    page.get_by_label("Find", exact=True).fill("nobody of this name")
     expect(page.get_by_role("heading", name="No call matches")).to_be_visible()
     page.locator("#clear").click()
     expect(page.locator("#results tr[data-recording]")).to_have_count(5)
@@ -308,7 +314,7 @@ def test_chosen_calls_come_as_one_zip_and_the_search_as_csv(running: Portal, new
     import zipfile
 
     page = as_role(running, new_page, "carl", accept_downloads=True)
-    page.goto(f"{running.url}/recordings?number=0958")
+    page.goto(f"{running.url}/recordings?find=0958")
     page.get_by_label("Select the call of").first.check()
     with page.expect_download() as download:
         page.get_by_role("button", name="Download 1 as ZIP").click()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from recpipe.catalogue import Catalogue, phone, search
+from recpipe.catalogue.anything import alternatives
 from recpipe.catalogue.repository import read_cursor, write_cursor
 from recpipe.errors import NotFound, QueryInvalid, TooManyMatches
 from recpipe.model import Direction, NumberMatch, Recording, RecordingQuery, Tenant
@@ -182,6 +183,8 @@ class SearchContract:
                 assert all_pages(work.search, ids, query, limit=limit) == expected, query
                 count = work.count(ids, query, cap=10)
                 assert (count.count, count.capped) == (min(10, len(expected)), len(expected) > 10), query
+                total = work.total(ids, query, cap=500)
+                assert (total.count, total.stored_bytes) == (len(expected), sum(one.stored_bytes for one in expected))
 
     def test_a_search_that_stops_early_says_where_and_its_cursor_finds_the_rest(
         self, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
@@ -221,6 +224,64 @@ class SearchContract:
             elif not count.capped:
                 assert count.count == len(expected)
         assert stopped > 5
+
+    def test_one_box_finds_names_numbers_extensions_and_call_ids_as_a_filter_in_python_does(
+        self, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        random_ = random.Random(11)
+        tenant = kept_tenant(catalogue, region="GB")
+        erin = {"caller_name": "Erin Doyle", "extension": "203", "call_id": "1743067517.4711", "route": ""}
+        kept = keep(
+            catalogue,
+            *some_recordings(random_, tenant, 60),
+            a_recording(tenant, caller="+442079460958", minutes=3, facts=erin),
+            a_recording(tenant, caller="+442079464711", callee="203", minutes=2),
+            a_recording(tenant, minutes=1, facts={"callee_name": "erin", "call_id": "ab4711@198.51.100.7"}),
+        )
+        typed = (
+            "201",
+            "erin",
+            "Erin 0958",
+            "0958 doyle",
+            "+44 20 7946",
+            "1743067517.4711",
+            "ab4711@198.51.100.7",
+            "203",
+        )
+        for step, seconds in ((5000, 1.0), (7, -1.0)):
+            monkeypatch.setattr(search, "FIRST_STEP", step)
+            monkeypatch.setattr(search, "LOOK_SECONDS", seconds)
+            for words in typed:
+                for oldest_first in (False, True):
+                    query = RecordingQuery(
+                        anything=words, number_match=NumberMatch.CONTAINING, oldest_first=oldest_first
+                    )
+                    expected = sorted(
+                        (one for one in kept if any(matches(one, part, tenant) for part in alternatives(query))),
+                        key=lambda one: (one.started_at, one.id),
+                        reverse=not oldest_first,
+                    )
+                    with catalogue.read() as work:
+                        assert expected, words
+                        assert all_pages(work.search, {tenant.id}, query, limit=3) == expected, words
+                        count, total = work.count({tenant.id}, query), work.total({tenant.id}, query, 500)
+                    assert (total.count, total.capped) == (count.count, count.capped)
+                    assert count.count == len(expected) or (count.capped and seconds < 0), words
+        with catalogue.read() as work:
+            found = {
+                w: len(work.search({tenant.id}, RecordingQuery(anything=w)).items) for w in ("Erin 4711", "erin 77")
+            }
+        assert found == {"Erin 4711": 0, "erin 77": 0}, "of a name and a number both must hold"
+
+    def test_of_one_digit_there_are_extensions_alone(self, catalogue: Catalogue) -> None:
+        tenant = kept_tenant(catalogue)
+        [five] = keep(catalogue, a_recording(tenant, facts={"extension": "5"}))
+        keep(catalogue, a_recording(tenant, caller="030901825"))
+        query = RecordingQuery(anything="5", number_match=NumberMatch.ENDING)
+        with catalogue.read() as work:
+            assert work.search({tenant.id}, query).items == (five,)
+            with pytest.raises(QueryInvalid, match="one box"):
+                work.search({tenant.id}, replace(query, number="30"))
 
     def test_a_rare_text_is_found_however_far_back(self, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
         tenant = kept_tenant(catalogue)

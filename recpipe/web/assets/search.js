@@ -15,7 +15,6 @@ function address(path) {
   for (const [name, value] of new FormData(form)) {
     if (value.trim() && !(name === "match" && value === "ending")) query.set(name, value.trim());
   }
-  if (!query.has("number")) query.delete("match");
   return query.size ? `${path}?${query}` : path;
 }
 
@@ -37,8 +36,12 @@ async function show(url, { push = false, focus = false } = {}) {
   }
   if (running !== mine) return;
   running = null;
-  results.innerHTML = policy.createHTML(text);
   results.setAttribute("aria-busy", "false");
+  const refusal = refused(text);
+  refuse(refusal);
+  // What cannot be understood takes no list away: the one before stays until the field makes sense.
+  if (refusal && results.querySelector("tr[data-recording]")) return;
+  results.innerHTML = policy.createHTML(text);
   history[push ? "pushState" : "replaceState"](null, "", url);
   announcement.textContent = results.querySelector("#summary, .notice")?.textContent ?? "";
   reflectPresets();
@@ -47,6 +50,30 @@ async function show(url, { push = false, focus = false } = {}) {
     form.scrollIntoView({ block: "start" });
     results.querySelector("#summary")?.focus();
   }
+}
+
+// --- what is refused ------------------------------------------------------------------------------------------
+
+/** The notice of an answer that a field was refused in; null of any other. */
+function refused(text) {
+  const part = document.createElement("template");
+  part.innerHTML = policy.createHTML(text);
+  return part.content.querySelector("#refusal[data-field]");
+}
+
+/** Say it below its field, in place of what was said before. */
+function refuse(notice) {
+  document.getElementById("refusal")?.remove();
+  for (const field of form.querySelectorAll("[aria-invalid]")) {
+    field.removeAttribute("aria-invalid");
+    field.removeAttribute("aria-describedby");
+  }
+  const field = notice && form.elements[notice.dataset.field];
+  if (!field) return;
+  field.setAttribute("aria-invalid", "true");
+  field.setAttribute("aria-describedby", "refusal");
+  notice.classList.add("beside");
+  form.append(notice);
 }
 
 const now = () => {
@@ -61,6 +88,33 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   now();
 });
+
+// --- how many in all ------------------------------------------------------------------------------------------
+
+let weighing = null;
+
+/** What the list itself does not know is asked for once it is there, and only of a search that stays. */
+function weigh() {
+  weighing?.abort();
+  const all = results.querySelector("#zip-all[data-total]");
+  if (!all) return;
+  const mine = (weighing = new AbortController());
+  setTimeout(async () => {
+    if (mine.signal.aborted) return;
+    try {
+      const answer = await fetch(all.dataset.total, { signal: mine.signal });
+      if (!answer.ok) return;
+      const { count, size } = await answer.json();
+      all.lastElementChild.textContent = size ? `All ${count} as ZIP, ${size}` : "All as ZIP";
+      const counted = results.querySelector("[data-count]");
+      if (counted) counted.textContent = `${count} calls`;
+    } catch {
+      // It is worth knowing, and nothing waits for it.
+    }
+  }, WAIT_MS);
+}
+addEventListener("resultschange", weigh);
+weigh();
 
 // --- date presets ---------------------------------------------------------------------------------------------
 
@@ -80,6 +134,20 @@ function reflectPresets() {
   }
 }
 
+// --- on a phone -----------------------------------------------------------------------------------------------
+
+const fold = document.getElementById("fold");
+fold.addEventListener("click", () => {
+  fold.setAttribute("aria-expanded", String(form.classList.toggle("unfolded")));
+});
+
+function reflectFold() {
+  const set = [...new FormData(form)].filter(([name, value]) => value && !["find", "match", "size"].includes(name));
+  fold.textContent = set.length ? `Filters (${set.length})` : "Filters";
+}
+addEventListener("resultschange", reflectFold);
+reflectFold();
+
 // --- pages, back and forth ------------------------------------------------------------------------------------
 
 /** Make the form say what an address says; what that leaves out is as it was in the beginning. */
@@ -89,18 +157,20 @@ function fill(query) {
   }
 }
 
+/** Everything but the service: whoever works in one of many stays there. */
 document.getElementById("clear").addEventListener("click", (event) => {
   event.preventDefault();
-  fill(new URLSearchParams());
+  const service = form.elements.service?.value;
+  fill(new URLSearchParams(service ? { service } : {}));
   now();
-  form.elements.number.focus();
+  form.elements.find.focus();
 });
 
 results.addEventListener("click", (event) => {
-  const link = event.target.closest(".paging a, .empty a[href='/recordings']");
+  const link = event.target.closest(".paging a, .empty a.clear, .empty a[rel=next]");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
-  if (link.closest(".empty")) document.getElementById("clear").click();
+  if (link.matches(".clear")) document.getElementById("clear").click();
   else show(link.getAttribute("href"), { push: true, focus: true });
 });
 
@@ -118,9 +188,12 @@ function reflectSelection() {
   const chosen = boxes.filter((box) => box.checked).length;
   for (const button of results.querySelectorAll("[data-needs-selection]")) {
     button.disabled = chosen === 0;
+    if (button.id === "zip") button.hidden = chosen === 0; // all of them are offered then
     const label = button.querySelector("[data-some]");
     label.textContent = chosen ? label.dataset.some.replace("#", chosen) : label.dataset.none;
   }
+  const every = document.getElementById("zip-all");
+  if (every) every.hidden = chosen > 0;
   all.checked = chosen === boxes.length;
   all.indeterminate = chosen > 0 && chosen < boxes.length;
 }

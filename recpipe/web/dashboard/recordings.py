@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -15,12 +16,14 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse
 
+from recpipe import times
 from recpipe.access.principal import Action
 from recpipe.audio.peaks import PeaksMalformed, decode
 from recpipe.errors import InputInvalid, QueryInvalid, SearchTooLong, TooManyMatches
 from recpipe.model import FORMATS, Direction, NumberMatch, Page, Recording, RecordingQuery, Tenant
 from recpipe.recordings.deletion import LONGEST_REASON
 from recpipe.web import export
+from recpipe.web.dashboard.filters import size
 from recpipe.web.dashboard.forms import Form
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
 from recpipe.web.delivery import deliver
@@ -31,11 +34,24 @@ from recpipe.web.search_params import SearchParams, resolve
 
 PAGE_SIZES = (25, 50, 100)
 MOST_COUNTED = 1000
+MOST_WEIGHED = export.MOST_IN_A_ZIP
 _LONGEST = 200  # characters of anything that is typed into the search
-_NAMES = ("service", "from", "to", "number", "match", "direction", "extension", "shortest", "longest", "sealed", "size")
+_NAMES = ("service", "from", "to", "find", "match", "direction", "extension", "shortest", "longest", "sealed", "size")
 
 router = APIRouter(include_in_schema=False)
 Word = TypeVar("Word", bound=StrEnum)
+
+
+class FieldRefused(QueryInvalid):
+    """What stands in one field of the search cannot be understood.
+
+    Attributes:
+        field: its name in the form.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +90,29 @@ def results(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
 @router.get("/recordings/export.csv")
 def as_csv(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
     """Every call of the search, as the API gives it."""
-    wanted = _wanted(request, portal, viewer)
-    names = {t.id: t.name for t in viewer.tenants}
-    asked = SearchParams([names[t] for t in wanted.tenant_ids or ()], *_dates(wanted), wanted.zone, wanted.query)
+    asked = _params(_wanted(request, portal, viewer), viewer)
     return export.export(request, portal.context, viewer.principal, asked, export.Format.CSV)
+
+
+@router.get("/recordings/export.zip")
+def all_as_zip(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
+    """The stored files of every call of the search."""
+    wanted = _wanted(request, portal, viewer)
+    return export.zipped_search(portal.context, viewer.principal, _params(wanted, viewer))
+
+
+@router.get("/recordings/total")
+def total(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
+    """How many calls a search finds and how large they are; the page asks once its list is there."""
+    wanted = _wanted(request, portal, viewer)
+    found = portal.parts.reader.total(viewer.principal, wanted.tenant_ids, wanted.query, MOST_WEIGHED)
+    return JSONResponse(
+        {
+            "count": f"{found.count:,}{'+' if found.capped else ''}",
+            "size": "" if found.capped else size(found.stored_bytes),
+        },
+        headers={"cache-control": "no-store"},
+    )
 
 
 @router.post("/recordings/zip")
@@ -144,27 +179,33 @@ def _answer(request: Request, portal: Portal, viewer: Viewer, template: str) -> 
     reader, who = portal.parts.reader, viewer.principal
     found: Page[Recording] = Page(())
     count = problem = None
+    wrong = ""
     try:
         wanted = _wanted(request, portal, viewer)
     except QueryInvalid as refused:
         wanted, problem = _as_typed(request, portal, viewer), problem_of(refused)
+        wrong = refused.field if isinstance(refused, FieldRefused) else ""
     else:
         try:
             found = reader.search(who, wanted.tenant_ids, wanted.query, wanted.cursor or None, wanted.size)
             with suppress(SearchTooLong):  # the list is worth showing without it
-                if found.searched_to is None and _cheap(wanted):
+                if found.searched_to is None and not wanted.cursor and (found.next_cursor is None or _cheap(wanted)):
                     count = reader.counted(who, wanted.tenant_ids, wanted.query, found, None, MOST_COUNTED)
         except (QueryInvalid, TooManyMatches, SearchTooLong) as refused:
             problem = problem_of(refused)
+            wrong = "" if wanted.cursor or isinstance(refused, SearchTooLong) else "find"
     return portal.page(
         request,
         template,
         viewer,
         problem=problem,
+        wrong=wrong,
         status=200,
         wanted=wanted,
         found=found,
         days=_days(found, wanted, viewer),
+        # Where the page has them all, how large they are is known.
+        all_bytes=sum(one.stored_bytes for one in found.items) if not (wanted.cursor or found.next_cursor) else None,
         count=count,
         searchable=viewer.with_right(Action.SEARCH),
         sizes=PAGE_SIZES,
@@ -183,6 +224,8 @@ def _as_typed(request: Request, portal: Portal, viewer: Viewer) -> Wanted:
         for name in _NAMES
         if (value := request.query_params.get(name, "")).strip() and value.isprintable()
     }
+    if "find" not in values and (number := request.query_params.get("number", "").strip()[:_LONGEST]):
+        values["find"] = number  # as addresses had it before there was one box
     searchable = viewer.with_right(Action.SEARCH)
     viewer.principal.require(Action.SEARCH, searchable[0].id if searchable else None)
     tenant = next((t for t in searchable if t.name == values.get("service")), None)
@@ -199,16 +242,19 @@ def _wanted(request: Request, portal: Portal, viewer: Viewer) -> Wanted:
     typed = _as_typed(request, portal, viewer)
     values, tenant, zone = typed.values, typed.tenant, typed.zone
     if "service" in values and tenant is None:
-        raise QueryInvalid("There is no such service. Choose one of the list.")
+        raise FieldRefused("service", "There is no such service. Choose one of the list.")
+    _check_dates(values, zone)
     query = RecordingQuery(
-        number=values.get("number", ""),
+        anything=values.get("find", ""),
         number_match=_one_of(NumberMatch, values.get("match"), "match") or NumberMatch.ENDING,
         direction=_one_of(Direction, values.get("direction"), "direction"),
         extension=values.get("extension", ""),
-        duration_min_ms=_seconds(values.get("shortest"), "shortest"),
-        duration_max_ms=_seconds(values.get("longest"), "longest"),
+        duration_min_ms=_length(values, "shortest"),
+        duration_max_ms=_length(values, "longest"),
         sealed={"yes": True, "no": False}.get(values.get("sealed", "")),
     )
+    if None not in (low := query.duration_min_ms, high := query.duration_max_ms) and low > high:  # type: ignore[operator]
+        raise FieldRefused("longest", "The longest call is shorter than the shortest. Swap the two lengths.")
     asked = SearchParams([tenant.name] if tenant else [], values.get("from", ""), values.get("to", ""), zone, query)
     tenant_ids, understood_query = resolve(portal.context, viewer.principal, asked)
     return Wanted(values, request.query_params.get("cursor", "")[:500], tenant, zone, understood_query, tenant_ids)
@@ -246,8 +292,11 @@ def _deletion(
     )
 
 
-def _dates(wanted: Wanted) -> tuple[str, str]:
-    return wanted.values.get("from", ""), wanted.values.get("to", "")
+def _params(wanted: Wanted, viewer: Viewer) -> SearchParams:
+    """The search as exports take it."""
+    names = {t.id: t.name for t in viewer.tenants}
+    first, last = wanted.values.get("from", ""), wanted.values.get("to", "")
+    return SearchParams([names[t] for t in wanted.tenant_ids or ()], first, last, wanted.zone, wanted.query)
 
 
 def _one_of(kind: type[Word], word: str | None, field: str) -> Word | None:
@@ -256,26 +305,46 @@ def _one_of(kind: type[Word], word: str | None, field: str) -> Word | None:
     try:
         return kind(word)
     except ValueError:
-        raise QueryInvalid(f"{word[:20]!r} is no {field}. Choose one of the list.") from None
+        raise FieldRefused(field, f"{word[:20]!r} is no {field}. Choose one of the list.") from None
 
 
-def _seconds(typed: str | None, field: str) -> int | None:
+def _check_dates(values: Mapping[str, str], zone: str) -> None:
+    moments = {}
+    for field, whole_day in (("from", False), ("to", True)):
+        if typed := values.get(field):
+            try:
+                moments[field] = times.from_iso(typed, ZoneInfo(zone), whole_day=whole_day)
+            except ValueError:
+                raise FieldRefused(field, "This is no date. Write one such as 2025-03-27.") from None
+    if len(moments) == 2 and moments["from"] >= moments["to"]:
+        raise FieldRefused("to", "The last day is before the first. Swap the two dates.")
+
+
+_LENGTH = re.compile(
+    r"(?:(?P<h>\d+):)?(?P<m>\d+):(?P<s>\d{1,2})|(?:(?P<hours>\d+)\s*h)?\s*(?:(?P<minutes>\d+)\s*m(?:in)?)?\s*"
+    r"(?:(?P<seconds>\d+(?:[.,]\d+)?)\s*(?:s(?:ec)?)?)?",
+    re.IGNORECASE,
+)
+
+
+def _length(values: Mapping[str, str], field: str) -> int | None:
+    """Milliseconds of a length as people write it: 90, 1:30, 1:02:03, 2 min, 1 h 5 m."""
+    typed = values.get(field)
     if not typed:
         return None
-    try:
-        seconds = float(typed.replace(",", "."))
-    except ValueError:
-        seconds = -1
-    if not 0 <= seconds <= 10**7:
-        raise QueryInvalid(f"The {field} call is a number of seconds, such as 30.")
-    return round(seconds * 1000)
+    read = _LENGTH.fullmatch(typed) if typed.isascii() else None
+    if read is None:
+        raise FieldRefused(field, "This is no length. Write minutes and seconds such as 1:30, or seconds such as 90.")
+    part = {name: float((found or "0").replace(",", ".")) for name, found in read.groupdict().items()}
+    hours, minutes, seconds = (part[a] + part[b] for a, b in (("h", "hours"), ("m", "minutes"), ("s", "seconds")))
+    return min(round((hours * 3600 + minutes * 60 + seconds) * 1000), 10**10)
 
 
 def _cheap(wanted: Wanted) -> bool:
     """Whether counting reads an index only: rows that must be looked at one by one are not counted."""
     query = wanted.query
     looked_at = (query.direction, query.sealed, query.duration_min_ms, query.duration_max_ms, query.extension or None)
-    return not wanted.cursor and all(part is None for part in looked_at)
+    return not query.anything and all(part is None for part in looked_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,12 +412,14 @@ def _days(found: Page[Recording], wanted: Wanted, viewer: Viewer) -> list[Day]:
 def _presets(portal: Portal, zone: str) -> list[tuple[str, str, str]]:
     """Label, first and last day."""
     today = portal.parts.clock().astimezone(ZoneInfo(zone)).date()
+    monday = today - timedelta(days=today.weekday())
     month = today.replace(day=1)
     before = month - timedelta(days=1)
     ranges = (
         ("Today", today, today),
         ("Yesterday", today - timedelta(days=1), today - timedelta(days=1)),
-        ("Last 7 days", today - timedelta(days=6), today),
+        ("This week", monday, today),
+        ("Last week", monday - timedelta(days=7), monday - timedelta(days=1)),
         ("Last 30 days", today - timedelta(days=29), today),
         ("This month", month, today),
         ("Last month", before.replace(day=1), before),

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import html
+import io
+import json
 import re
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,8 +17,9 @@ import pytest
 
 from recpipe import wiring
 from recpipe.access.principal import operator
-from recpipe.model import Recording, Role, Tenant
+from recpipe.model import AuditQuery, Recording, Role, Tenant
 from recpipe.settings import Settings
+from recpipe.web import export
 from recpipe.web.deps import WebContext
 from tests.contracts.catalogue_samples import a_recording, keep
 from tests.integration.api import served
@@ -117,3 +123,130 @@ def test_every_time_outside_a_list_of_one_zone_names_its_zone(site: Site) -> Non
 def test_what_is_said_at_the_door_is_said_inside_its_card(site: Site) -> None:
     page = httpx.get(f"{site.url}/sign-in?done=registered", trust_env=False).text
     assert 0 < page.index('class="door card"') < page.index("A letter is on its way") < page.index("<form")
+
+
+@pytest.fixture(scope="module")
+def spoken(site: Site) -> Site:
+    """Three calls of the first of June, whose parts are told apart."""
+    at = datetime(2026, 6, 1, 10, 0, tzinfo=UTC)
+    erin = {"caller_name": "Erin Doyle", "extension": "201", "call_id": "1743067517.4711"}
+    keep(
+        site.parts.catalogue,
+        call(site.berlin, "erin", at, caller="+442079464711", facts=erin, duration_ms=90_000),
+        call(site.berlin, "ravi", at.replace(hour=11), caller="02079460777", callee="201", duration_ms=20_000),
+        call(site.berlin, "long", at.replace(hour=12), caller="030901820", callee="202", duration_ms=3_700_000),
+    )
+    return site
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("Erin", ["erin"]),
+        ("erin 4711", ["erin"]),
+        ("4711", ["erin"]),
+        ("201", ["ravi", "erin"]),
+        ("0044 20 7946 4711", ["erin"]),
+        ("+44 (0)20 7946 4711", ["erin"]),
+        ("1743067517.4711", ["erin"]),
+        ("1820", ["long"]),
+        ("Erin 0777", []),
+    ],
+)
+def test_one_box_finds_names_numbers_extensions_and_call_ids(spoken: Site, typed: str, found: list[str]) -> None:
+    day = {"from": "2026-06-01", "to": "2026-06-01"}
+    assert spoken.calls(find=typed, **day) == [f"{name}.wav" for name in found]
+    exported = spoken.get("/recordings/export.csv", find=typed, **day)
+    assert [name for name in ("erin", "ravi", "long") if f'"{name}.wav"' in exported] == sorted(found)
+
+
+def test_an_address_from_before_there_was_one_box_finds_the_same(spoken: Site) -> None:
+    assert spoken.calls(number="4711", **{"from": "2026-06-01", "to": "2026-06-01"}) == ["erin.wav"]
+
+
+@pytest.mark.parametrize(
+    ("shortest", "longest", "found"),
+    [
+        ("1:00", "", ["long", "erin"]),
+        ("90", "90", ["erin"]),
+        ("1:30", "1:02:00", ["long", "erin"]),
+        ("1 h", "", ["long"]),
+        ("1 min", "2m", ["erin"]),
+        ("", "1m 30s", ["ravi", "erin"]),
+        ("19,5", "0:20", ["ravi"]),
+    ],
+)
+def test_lengths_are_typed_as_people_write_them(spoken: Site, shortest: str, longest: str, found: list[str]) -> None:
+    query = {"from": "2026-06-01", "to": "2026-06-01", "shortest": shortest, "longest": longest}
+    assert spoken.calls(**{name: value for name, value in query.items() if value}) == [f"{name}.wav" for name in found]
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "words"),
+    [
+        ({"from": "2026-06-02", "to": "2026-06-01"}, "to", "The last day is before the first."),
+        ({"from": "yesterday"}, "from", "This is no date."),
+        ({"shortest": "a while"}, "shortest", "This is no length."),
+        ({"shortest": "2:00", "longest": "1:00"}, "longest", "The longest call is shorter than the shortest."),
+        ({"find": "+1", "match": "containing"}, "find", "needs at least 3 digits"),
+        ({"service": "globex"}, "service", "There is no such service."),
+        ({"direction": "sideways"}, "direction", "is no direction"),
+    ],
+)
+def test_a_refused_filter_is_told_in_words_of_the_page_and_marks_its_field(
+    spoken: Site, query: dict[str, str], field: str, words: str
+) -> None:
+    page = spoken.get("/recordings", "ivy", **query)
+    assert words in page and "`" not in page
+    assert f'role="alert" data-field="{field}"' in page
+    assert re.search(rf'<(?:input|select) id="{field}"[^>]*aria-invalid="true" aria-describedby="refusal"', page)
+    assert page.count("aria-invalid") == 1
+
+
+def test_clearing_the_filters_keeps_the_service(spoken: Site) -> None:
+    page = spoken.get("/recordings", "ivy", service="kiwi", find="4711")
+    assert page.count('href="/recordings?service=kiwi"') == 2, "beside the filters, and where nothing was found"
+
+
+def test_a_whole_search_comes_as_one_zip_however_it_is_paged(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
+    body = b"RIFF" + bytes(40)
+    sha256 = hashlib.sha256(body).hexdigest()
+    site.parts.store.put("kept/first", io.BytesIO(body), len(body))  # type: ignore[arg-type]
+    stored = {"object_key": "kept/first", "stored_bytes": len(body), "stored_sha256": sha256}
+    keep(site.parts.catalogue, call(site.berlin, "first", at, **stored))
+    keep(site.parts.catalogue, *(call(site.berlin, f"r{n}", at.replace(minute=n + 1)) for n in range(30)))
+    keep(site.parts.catalogue, call(site.auckland, "foreign", at.replace(hour=5)))
+    search = {"from": "2026-04-01", "to": "2026-04-01", "size": "25"}
+    monkeypatch.setattr(export, "_PAGE", 7)
+
+    # The page offers it, and says how much it is once it was asked
+    page = site.get("/recordings", **search)
+    address = html.unescape(re.search(r'id="zip-all" href="([^"]+)"', page)[1])  # type: ignore[index]
+    asked = html.unescape(re.search(r'data-total="([^"]+)"', page)[1])  # type: ignore[index]
+    total = site.browsers["bea"].get(asked).json()
+    assert total == {"count": "31", "size": "14.4 MB"}
+
+    archive = zipfile.ZipFile(io.BytesIO(site.browsers["bea"].get(address).content))
+    told = {one["name"]: one["problem"] for one in json.loads(archive.read("manifest.json"))["recordings"]}
+    assert told == {"first.wav": None} | {f"r{n}.wav": "missing" for n in range(30)}
+    assert archive.read(archive.namelist()[0]) == body and sha256 in archive.read("SHA256SUMS").decode()
+    assert (
+        len(site.parts.trail.list(operator("test"), site.berlin.id, AuditQuery(action="export"), None, 100).items) > 30
+    )
+
+    # Somebody else's search is of their own services, whatever they ask for
+    theirs = zipfile.ZipFile(io.BytesIO(site.browsers["kim"].get("/recordings/export.zip", params=search).content))
+    names = [one["name"] for one in json.loads(theirs.read("manifest.json"))["recordings"]]
+    assert names == ["foreign.wav"]
+    refused = site.browsers["kim"].get("/recordings/export.zip", params=search | {"service": "berlin"})
+    assert refused.status_code == 422 and "There is no such service" in refused.text
+
+    monkeypatch.setattr(export, "MOST_IN_A_ZIP", 30)
+    refused = site.browsers["bea"].get(address)
+    assert refused.status_code == 422 and "Narrow the search by date" in refused.text
+
+
+def test_what_is_larger_than_a_page_of_one_box_is_still_counted(spoken: Site) -> None:
+    page = spoken.get("/recordings", find="4711", **{"from": "2026-06-01", "to": "2026-06-01"})
+    assert re.search(r"<b>1</b> call", page) and "All 1 as ZIP, 480 kB" in page
