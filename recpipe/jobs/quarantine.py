@@ -1,7 +1,6 @@
 """Letters about files that wait in quarantine, to whoever asked for them: how many, since when, where to look.
 
-Names of files may hold telephone numbers, so no letter has any. What was sent is known by its audit event, as with
-reminders of certificates: of two processes one sends, and what the mail server refused is tried at the next run.
+Names of files may hold telephone numbers, so no letter has any.
 """
 
 from __future__ import annotations
@@ -16,7 +15,8 @@ from recpipe.access import identity
 from recpipe.access.principal import Action
 from recpipe.catalogue import Catalogue
 from recpipe.catalogue.work import Work
-from recpipe.jobs.reminders import ACTOR
+from recpipe.jobs import letters
+from recpipe.jobs.letters import ACTOR
 from recpipe.mail import Mailer
 from recpipe.model import AuditEvent, AuditQuery, Outcome, QuarantineTotal, Tenant, User, UserStatus
 
@@ -35,6 +35,22 @@ class Letter:
     to: User
     waiting: Sequence[tuple[Tenant | None, QuarantineTotal]]  # oldest first; None: of no known service
     may_decide: bool  # to retry and discard them
+
+    @property
+    def recipients(self) -> Sequence[User]:
+        return (self.to,)
+
+    def was_sent(self, work: Work, now: datetime) -> bool:
+        return _was_sent(work, self.to, now)
+
+    def text(self, address: str) -> tuple[str, str]:
+        return text_of(self, address)
+
+    def event(self, outcome: Outcome, now: datetime) -> AuditEvent:
+        files = sum(total.files for _, total in self.waiting)
+        return AuditEvent(
+            at=now, actor=ACTOR, action=EVENT, outcome=outcome, subject=self.to.id, detail={"files": files}
+        )
 
 
 def due(work: Work, now: datetime) -> list[Letter]:
@@ -70,11 +86,11 @@ def send_due(catalogue: Catalogue, mailer: Mailer, address: str, now: datetime) 
         CatalogueUnavailable: the database does not answer; nothing is lost, the next run does it.
     """
     with catalogue.read() as work:
-        letters = due(work, now)
-    if letters and not mailer.able:
-        _log.warning("files wait in quarantine and no mail can be sent", letters=len(letters))
+        waiting = due(work, now)
+    if waiting and not mailer.able:
+        _log.warning("files wait in quarantine and no mail can be sent", letters=len(waiting))
         return 0
-    return sum(_send(catalogue, mailer, address, letter, now) for letter in letters)
+    return sum(letters.send(catalogue, mailer, address, letter, now) for letter in waiting)
 
 
 def text_of(letter: Letter, address: str) -> tuple[str, str]:
@@ -105,25 +121,7 @@ def _line(tenant: Tenant | None, total: QuarantineTotal) -> str:
     return f"    {title}: {_files(total.files)}, since {since:%-d %b %Y, %H:%M} ({zone})\n"
 
 
-def _send(catalogue: Catalogue, mailer: Mailer, address: str, letter: Letter, now: datetime) -> bool:
-    # Claimed before it is sent: of two processes one gets it.
-    with catalogue.begin() as work:
-        if _was_sent(work, letter.to, now):
-            return False
-        work.audit.add(_event(letter, Outcome.OK, now))
-    sent = mailer.try_to_send(letter.to.email, *text_of(letter, address))
-    if not sent:
-        with catalogue.begin() as work:
-            work.audit.add(_event(letter, Outcome.FAILED, now))
-    return sent
-
-
 def _was_sent(work: Work, person: User, now: datetime) -> bool:
     """Whether one went out within the last day; the latest word counts, so a failure means again."""
     latest = work.audit.list(AuditQuery(action=EVENT, subject=person.id, at_from=now - AGAIN_AFTER), limit=1).items
     return bool(latest) and latest[0].outcome is Outcome.OK
-
-
-def _event(letter: Letter, outcome: Outcome, now: datetime) -> AuditEvent:
-    files = sum(total.files for _, total in letter.waiting)
-    return AuditEvent(at=now, actor=ACTOR, action=EVENT, outcome=outcome, subject=letter.to.id, detail={"files": files})

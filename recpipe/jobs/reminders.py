@@ -1,8 +1,4 @@
-"""Letters about certificates that expire: 90, 30 and 7 days before, each once.
-
-What was sent is known by its audit event, so running this twice, or in two processes, sends nothing twice; a letter
-that the mail server refused is tried again at the next run.
-"""
+"""Letters about certificates that expire: 90, 30 and 7 days before, each once."""
 
 from __future__ import annotations
 
@@ -15,6 +11,8 @@ from recpipe.access import identity
 from recpipe.access.principal import Action
 from recpipe.catalogue import Catalogue
 from recpipe.catalogue.work import Work
+from recpipe.jobs import letters
+from recpipe.jobs.letters import ACTOR
 from recpipe.mail import Mailer
 from recpipe.model import AuditEvent, AuditQuery, Outcome, Tenant, TenantCertificate, User, UserStatus
 
@@ -22,7 +20,6 @@ _log = log.get(__name__)
 
 DAYS_BEFORE = (90, 30, 7)
 EVENT = "certificate.reminded"
-ACTOR = "system"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +31,23 @@ class Reminder:
     days_before: int  # which of DAYS_BEFORE
     days_left: int  # whole days; negative when it expired
     recipients: tuple[User, ...]
+
+    def was_sent(self, work: Work, now: datetime) -> bool:
+        return _was_sent(work, self.certificate, self.days_before)
+
+    def text(self, address: str) -> tuple[str, str]:
+        return text_of(self, address)
+
+    def event(self, outcome: Outcome, now: datetime) -> AuditEvent:
+        return AuditEvent(
+            at=now,
+            actor=ACTOR,
+            action=EVENT,
+            outcome=outcome,
+            tenant_id=self.tenant.id,
+            subject=self.certificate.id,
+            detail={"days_before": self.days_before, "letters": len(self.recipients)},
+        )
 
 
 def due(work: Work, now: datetime) -> list[Reminder]:
@@ -76,27 +90,14 @@ def send_due(catalogue: Catalogue, mailer: Mailer, address: str, now: datetime) 
     if waiting and not mailer.able:
         _log.warning("certificates expire and no mail can be sent", certificates=len(waiting))
         return 0
-    return sum(_send(catalogue, mailer, address, reminder, now) for reminder in waiting)
+    sent = [reminder for reminder in waiting if letters.send(catalogue, mailer, address, reminder, now)]
+    for reminder in sent:
+        if not reminder.recipients:
+            _log.warning("nobody to write to about a certificate that expires", tenant=reminder.tenant.name)
+    return len(sent)
 
 
-def _send(catalogue: Catalogue, mailer: Mailer, address: str, reminder: Reminder, now: datetime) -> bool:
-    # Claimed before it is sent: of two processes one gets it.
-    with catalogue.begin() as work:
-        if _was_sent(work, reminder.certificate, reminder.days_before):
-            return False
-        work.audit.add(_event(reminder, Outcome.OK, now))
-    subject, text = letter(reminder, address)
-    delivered = [mailer.try_to_send(person.email, subject, text) for person in reminder.recipients]
-    if reminder.recipients and not any(delivered):
-        with catalogue.begin() as work:
-            work.audit.add(_event(reminder, Outcome.FAILED, now))
-        return False
-    if not reminder.recipients:
-        _log.warning("nobody to write to about a certificate that expires", tenant=reminder.tenant.name)
-    return True
-
-
-def letter(reminder: Reminder, address: str) -> tuple[str, str]:
+def text_of(reminder: Reminder, address: str) -> tuple[str, str]:
     """Subject and text."""
     tenant, certificate, left = reminder.tenant, reminder.certificate, reminder.days_left
     when = "has expired" if left < 0 else f"expires in {left} {'day' if left == 1 else 'days'}"
@@ -132,16 +133,4 @@ def _recipients(work: Work, tenant: Tenant, people: Sequence[User]) -> tuple[Use
         and person.email
         and person.wants("certificates")
         and identity.of_user(person, work.users.grants(person.id), "").may(Action.KEYS, tenant.id)
-    )
-
-
-def _event(reminder: Reminder, outcome: Outcome, now: datetime) -> AuditEvent:
-    return AuditEvent(
-        at=now,
-        actor=ACTOR,
-        action=EVENT,
-        outcome=outcome,
-        tenant_id=reminder.tenant.id,
-        subject=reminder.certificate.id,
-        detail={"days_before": reminder.days_before, "letters": len(reminder.recipients)},
     )

@@ -12,6 +12,7 @@ from recpipe.access.principal import Kind, Principal
 from recpipe.catalogue import Catalogue
 from recpipe.jobs import quarantine, reminders
 from recpipe.jobs.job import DAY, HOUR, Job, Summary, Tick
+from recpipe.jobs.letters import ACTOR
 from recpipe.mail import portal_address
 from recpipe.recordings.looks import ProblemKind
 from recpipe.recordings.repair import Mended, repair
@@ -76,7 +77,7 @@ def look(
         Interrupted: the process stops.
         StoreUnavailable, StoreRejected, CatalogueUnavailable: nothing can be said.
     """
-    by = Principal(kind=Kind.OPERATOR, id="", name=reminders.ACTOR, everything=True)
+    by = Principal(kind=Kind.OPERATOR, id="", name=ACTOR, everything=True)
     report = verify(
         catalogue,
         store,

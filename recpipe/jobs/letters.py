@@ -1,0 +1,67 @@
+"""Letters that are due by the clock, each sent once.
+
+What was sent is known by its audit event, so sending twice, or in two processes, sends nothing twice; a letter that
+the mail server refused is tried again at the next run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from recpipe.catalogue import Catalogue
+from recpipe.catalogue.work import Work
+from recpipe.mail import Mailer
+from recpipe.model import AuditEvent, Outcome, User
+
+ACTOR = "system"
+
+
+class Letter(Protocol):
+    """One letter that is due, to everybody whom it concerns."""
+
+    @property
+    def recipients(self) -> Sequence[User]: ...
+
+    def was_sent(self, work: Work, now: datetime) -> bool:
+        """Whether it went out already; the latest word counts, so a failure means again."""
+        ...
+
+    def text(self, address: str) -> tuple[str, str]:
+        """Subject and text.
+
+        Args:
+            address: where people reach the portal.
+        """
+        ...
+
+    def event(self, outcome: Outcome, now: datetime) -> AuditEvent:
+        """What the audit log keeps of its sending."""
+        ...
+
+
+def send(catalogue: Catalogue, mailer: Mailer, address: str, letter: Letter, now: datetime) -> bool:
+    """Send a letter, unless another process has done so.
+
+    Args:
+        address: where people reach the portal.
+
+    Returns:
+        Whether it was sent from here to anybody, or there was nobody to send it to.
+
+    Raises:
+        CatalogueUnavailable: the database does not answer; nothing is lost, the next run does it.
+    """
+    # Claimed before it is sent: of two processes one gets it.
+    with catalogue.begin() as work:
+        if letter.was_sent(work, now):
+            return False
+        work.audit.add(letter.event(Outcome.OK, now))
+    subject, text = letter.text(address)
+    delivered = [mailer.try_to_send(person.email, subject, text) for person in letter.recipients]
+    if delivered and not any(delivered):
+        with catalogue.begin() as work:
+            work.audit.add(letter.event(Outcome.FAILED, now))
+        return False
+    return True
