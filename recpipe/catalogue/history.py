@@ -13,10 +13,8 @@ from sqlalchemy import (
     Row,
     bindparam,
     delete,
-    literal,
     select,
     true,
-    tuple_,
     update,
 )
 
@@ -24,14 +22,11 @@ from recpipe.catalogue.repository import (
     Insertion,
     Repository,
     Scoped,
-    check_limit,
     insert_new,
     new_id,
-    read_cursor,
-    write_cursor,
+    page_by_time,
 )
 from recpipe.catalogue.tables import audit, change
-from recpipe.catalogue.types import Utc, micros
 from recpipe.errors import Conflict, NotFound
 from recpipe.model import AuditEvent, AuditQuery, Change, Outcome, Page
 
@@ -58,16 +53,7 @@ class Audit(Repository):
         """
         c = audit.c
         wanted = select(audit).where(*self._conditions(query))
-        if cursor is not None:
-            at, last = read_cursor(cursor, datetime, int)
-            place = tuple_(literal(at, Utc()), literal(last))
-            wanted = wanted.where(tuple_(c.at, c.id) < place)
-        wanted = wanted.order_by(c.at.desc(), c.id.desc()).limit(check_limit(limit) + 1)
-        rows = self._connection.execute(wanted).all()
-        items = tuple(_event_of(row) for row in rows[:limit])
-        if len(rows) <= limit:
-            return Page(items)
-        return Page(items, write_cursor(micros(rows[limit - 1].at), rows[limit - 1].id))
+        return page_by_time(self._connection, wanted, c.at, c.id, _event_of, cursor, limit, newest_first=True)
 
     def _conditions(self, query: AuditQuery) -> Sequence[ColumnElement[bool]]:
         c = audit.c
@@ -185,7 +171,7 @@ class Changes(Scoped):
         c = change.c
         waiting = select(change).where(c.tenant_id == self._tenant_id, c.applied_at.is_(None), *_of_kinds(kinds))
         rows = self._connection.execute(waiting.order_by(c.created_at, c.id))
-        return [Change(**row._asdict()) for row in rows]
+        return [_change_of(row) for row in rows]
 
     def discard(self, change_id: str, kinds: Collection[str] | None = None) -> None:
         """Forget a pending change.
@@ -230,16 +216,7 @@ class Changes(Scoped):
         """
         c = change.c
         wanted = select(change).where(c.tenant_id == self._tenant_id, c.applied_at.is_not(None), *_of_kinds(kinds))
-        if cursor is not None:
-            at, last = read_cursor(cursor, datetime, str)
-            place = tuple_(literal(at, Utc()), literal(last))
-            wanted = wanted.where(tuple_(c.applied_at, c.id) < place)
-        wanted = wanted.order_by(c.applied_at.desc(), c.id.desc()).limit(check_limit(limit) + 1)
-        rows = self._connection.execute(wanted).all()
-        items = tuple(Change(**row._asdict()) for row in rows[:limit])
-        if len(rows) <= limit:
-            return Page(items)
-        return Page(items, write_cursor(micros(rows[limit - 1].applied_at), items[-1].id))
+        return page_by_time(self._connection, wanted, c.applied_at, c.id, _change_of, cursor, limit, newest_first=True)
 
     def _pending(self, kind: str, subjects: Collection[str]) -> dict[str, Change]:
         c = change.c
@@ -247,7 +224,7 @@ class Changes(Scoped):
         # Few are asked for by name; of many, all of the kind are read.
         few = c.subject.in_(sorted(subjects)) if len(subjects) <= _FEW else true()
         rows = self._connection.execute(select(change).where(mine, few))
-        return {row.subject: Change(**row._asdict()) for row in rows if row.subject in subjects}
+        return {row.subject: _change_of(row) for row in rows if row.subject in subjects}
 
     def _is_pending(self, change_id: str | BindParameter[str]) -> ColumnElement[bool]:
         c = change.c
@@ -256,6 +233,10 @@ class Changes(Scoped):
 
 def _of_kinds(kinds: Collection[str] | None) -> Sequence[ColumnElement[bool]]:
     return () if kinds is None else (change.c.kind.in_(sorted(kinds)),)
+
+
+def _change_of(row: Row[Any]) -> Change:
+    return Change(**row._asdict())
 
 
 def _event_of(row: Row[Any]) -> AuditEvent:

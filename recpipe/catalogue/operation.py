@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, select
 
-from recpipe.catalogue.repository import Repository, check_limit, new_id, read_cursor, row_of, upsert, write_cursor
+from recpipe.catalogue.repository import Repository, new_id, page_by_time, row_of, upsert
 from recpipe.catalogue.tables import node, quarantine
-from recpipe.catalogue.types import Utc, micros
 from recpipe.errors import NotFound
 from recpipe.model import Node, Page, Quarantined, QuarantineTotal
 
@@ -32,17 +31,7 @@ class Quarantine(Repository):
             QueryInvalid: the cursor is not of this list.
         """
         c = quarantine.c
-        wanted = self._wanted()
-        if cursor is not None:
-            at, last = read_cursor(cursor, datetime, str)
-            place = tuple_(literal(at, Utc()), literal(last))
-            wanted = wanted.where(tuple_(c.first_seen_at, c.id) > place)
-        wanted = wanted.order_by(c.first_seen_at, c.id).limit(check_limit(limit) + 1)
-        found = [_quarantined_of(row) for row in self._connection.execute(wanted)]
-        if len(found) <= limit:
-            return Page(tuple(found))
-        last_one = found[limit - 1]
-        return Page(tuple(found[:limit]), write_cursor(micros(last_one.first_seen_at), last_one.id))
+        return page_by_time(self._connection, self._wanted(), c.first_seen_at, c.id, _quarantined_of, cursor, limit)
 
     def get(self, entry_id: str) -> Quarantined:
         """One file.

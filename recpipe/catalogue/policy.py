@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Table, bindparam, delete, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Row, Table, bindparam, delete, func, or_, select
 
 from recpipe.catalogue.policy_tables import (
     decision,
@@ -20,15 +20,12 @@ from recpipe.catalogue.policy_tables import (
 from recpipe.catalogue.repository import (
     Repository,
     Scoped,
-    check_limit,
     insert_new,
-    read_cursor,
+    page_by_time,
     row_of,
     upsert,
-    write_cursor,
 )
 from recpipe.catalogue.tables import tenant, tenant_alias
-from recpipe.catalogue.types import Utc, micros
 from recpipe.model import (
     Asker,
     CallPolicy,
@@ -212,14 +209,7 @@ class Decisions(Scoped):
         """
         c = decision.c
         wanted = select(decision).where(c.tenant_id == self._tenant_id, c.at >= at_from, c.at < at_before)
-        if cursor is not None:
-            at, last = read_cursor(cursor, datetime, str)
-            wanted = wanted.where(tuple_(c.at, c.id) > tuple_(literal(at, Utc()), literal(last)))
-        rows = self._connection.execute(wanted.order_by(c.at, c.id).limit(check_limit(limit) + 1)).all()
-        items = tuple(_decision_of(row) for row in rows[:limit])
-        if len(rows) <= limit:
-            return Page(items)
-        return Page(items, write_cursor(micros(items[-1].at), items[-1].id))
+        return page_by_time(self._connection, wanted, c.at, c.id, _decision_of, cursor, limit)
 
     def of_calls(self, ids: Collection[str]) -> Sequence[Decision]:
         """What was told of calls with one of these ids, as their own or as their linked id; oldest first."""

@@ -9,13 +9,30 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Dialect, Insert, Select, Table, bindparam, false, insert
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Insert,
+    Row,
+    Select,
+    Table,
+    bindparam,
+    false,
+    insert,
+    literal,
+    tuple_,
+)
 from sqlalchemy.exc import StatementError
 
-from recpipe.catalogue.types import moment
+from recpipe.catalogue.types import micros, moment
 from recpipe.errors import QueryInvalid
+from recpipe.model import Page
+
+Item = TypeVar("Item")
 
 MOST_A_PAGE = 1000
 
@@ -213,6 +230,39 @@ def check_limit(limit: int) -> int:
     if not 1 <= limit <= MOST_A_PAGE:
         raise QueryInvalid(f"A page holds 1 to {MOST_A_PAGE:,} items, not {limit}.")
     return limit
+
+
+def page_by_time(
+    connection: Connection,
+    wanted: Select[*tuple[Any, ...]],
+    at: Column[Any],
+    key: Column[Any],
+    item_of: Callable[[Row[Any]], Item],
+    cursor: str | None,
+    limit: int,
+    *,
+    newest_first: bool = False,
+) -> Page[Item]:
+    """One page of rows in the order of a time, and of a key among those of one time.
+
+    Args:
+        wanted: the rows, with both columns; in any order.
+
+    Raises:
+        QueryInvalid: the cursor is not of such a list.
+    """
+    if cursor is not None:
+        place = tuple_(at, key)
+        since, last = read_cursor(cursor, datetime, key.type.python_type)
+        there = tuple_(literal(since, at.type), literal(last))
+        wanted = wanted.where(place < there if newest_first else place > there)
+    order = (at.desc(), key.desc()) if newest_first else (at, key)
+    rows = connection.execute(wanted.order_by(*order).limit(check_limit(limit) + 1)).all()
+    items = tuple(item_of(row) for row in rows[:limit])
+    if len(rows) <= limit:
+        return Page(items)
+    end = rows[limit - 1]._mapping
+    return Page(items, write_cursor(micros(end[at]), end[key]))
 
 
 LONGEST_CURSOR = 4000  # characters; a text of 200 that JSON escapes fits twice
