@@ -10,7 +10,7 @@ import typer
 from recpipe.access.principal import operator
 from recpipe.cli import frame
 from recpipe.cli.frame import AsJson
-from recpipe.cli.words import moment, tenant_named
+from recpipe.cli.words import Cursor, Limit, moment, tenant_named
 from recpipe.model import AuditQuery, Outcome
 
 group = typer.Typer(no_args_is_help=True, help="Who did what, from where, when, and how it ended.")
@@ -38,10 +38,8 @@ def list_(
     ] = "",
     outcome: Annotated[Outcome | None, typer.Option(help="How it ended.", show_default=False)] = None,
     subject: Annotated[str, typer.Option(metavar="ID", help="Id of what it was done to.", show_default=False)] = "",
-    limit: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="At most so many.")] = 100,
-    cursor: Annotated[
-        str, typer.Option(metavar="CURSOR", help='Go on: "next" of the page before.', show_default=False)
-    ] = "",
+    limit: Limit = 100,
+    cursor: Cursor = "",
     json: AsJson = False,
 ) -> None:
     """The audit log, newest first. Times are UTC, or with --tenant those of its zone.

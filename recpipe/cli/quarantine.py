@@ -9,6 +9,7 @@ import typer
 from recpipe.access.principal import operator
 from recpipe.cli import frame
 from recpipe.cli.frame import AsJson
+from recpipe.cli.words import Cursor, Limit
 from recpipe.errors import InputInvalid
 
 if TYPE_CHECKING:
@@ -27,10 +28,8 @@ Reason = Annotated[
 @group.command("list")
 def list_(
     context: typer.Context,
-    limit: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="At most so many.")] = 100,
-    cursor: Annotated[
-        str, typer.Option(metavar="CURSOR", help='Go on: "next" of the page before.', show_default=False)
-    ] = "",
+    limit: Limit = 100,
+    cursor: Cursor = "",
     json: AsJson = False,
 ) -> None:
     """What waits, where, why and since when; oldest first. The original files are untouched."""

@@ -14,7 +14,7 @@ from recpipe.access.principal import Action, operator
 from recpipe.cli import frame
 from recpipe.cli.frame import AsJson
 from recpipe.cli.search_options import NO_CRITERIA, SearchOptions, with_search_options
-from recpipe.cli.words import tenant_named
+from recpipe.cli.words import Cursor, Limit, tenant_named
 from recpipe.errors import InputInvalid, NotFound
 from recpipe.model import TEXT_FACTS, Recording
 
@@ -40,10 +40,8 @@ def search(
     ] = None,
     options: SearchOptions = NO_CRITERIA,
     oldest_first: Annotated[bool, typer.Option("--oldest-first", help="Default: newest first.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="At most so many.")] = 50,
-    cursor: Annotated[
-        str, typer.Option(metavar="CURSOR", help='Go on: "next" of the page before.', show_default=False)
-    ] = "",
+    limit: Limit = 50,
+    cursor: Cursor = "",
     json: AsJson = False,
 ) -> None:
     """Find recordings by call, party or time. Dates and times are those of the tenant's zone.

@@ -26,6 +26,8 @@ _CODE = re.compile(r"(?<![0-9A-Za-z])[0-9A-Za-z]{4}(?:-[0-9A-Za-z]{4}){5}(?![0-9
 MOST_STDIN = 1 << 20
 
 AskPassword = Annotated[bool, typer.Option("--ask-password", help="Type a password, twice and unseen.")]
+Limit = Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="At most so many.")]
+Cursor = Annotated[str, typer.Option(metavar="CURSOR", help='Go on: "next" of the page before.', show_default=False)]
 PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read a password from standard input.")]
 
 
