@@ -10,7 +10,6 @@ from recpipe.access import lockout, tokens
 from recpipe.access.accounts import Account, Accounts
 from recpipe.access.audit import AuditTrail, event
 from recpipe.access.checks import check_text, known_names, own_tenant
-from recpipe.access.lockout import Holder
 from recpipe.access.passwords import Passwords, check_chosen
 from recpipe.access.principal import Kind, Principal
 from recpipe.access.reauthentication import NO_PROOF, Proof
@@ -111,8 +110,7 @@ class Links:
         now = self._clock()
         try:
             with self._catalogue.begin() as work:
-                lockout.take(work, "recover:" + lockout.normal_network(address), now)
-                lockout.take(work, "recover:" + lockout.account_key(Holder.PERSON, name_or_email), now)
+                lockout.take_asked(work, "recover", name_or_email, address, now)
         except LockedOut:
             self._trail.record(event(_asker(address), "user.recover", now, outcome=Outcome.DENIED, reason="too-many"))
             raise

@@ -246,6 +246,19 @@ def take(work: Work, key: str, now: datetime, window: timedelta = WINDOW) -> Non
         raise LockedOut(max(1, math.ceil((times[-1] + window - now).total_seconds())))
 
 
+def take_asked(work: Work, what: str, name: str, address: str, now: datetime) -> None:
+    """As `take`, for what nobody has to log in for: counted for the client and for the person it is about.
+
+    Args:
+        what: the counters' prefix.
+
+    Raises:
+        LockedOut: either counter was full.
+    """
+    take(work, f"{what}:{normal_network(address)}", now)
+    take(work, f"{what}:{account_key(Holder.PERSON, name)}", now)
+
+
 def _slow_down(work: Work, key: str, now: datetime) -> None:
     """Have somebody wait longer after each failure, without anybody waiting here: the answer says for how long.
 

@@ -51,8 +51,7 @@ class Registration:
         now = self._clock()
         try:
             with self._catalogue.begin() as work:
-                lockout.take(work, "register:" + lockout.normal_network(address), now)
-                lockout.take(work, "register:" + lockout.account_key(Holder.PERSON, name), now)
+                lockout.take_asked(work, "register", name, address, now)
         except LockedOut:
             self._trail.record(
                 event(_somebody(address), "user.register", now, outcome=Outcome.DENIED, reason="too-many")
