@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import Depends, Request, Security
+from fastapi import Depends, Request, Response, Security
+from fastapi.concurrency import run_in_threadpool
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
 from recpipe import wiring
@@ -84,6 +86,9 @@ def caller_of(request: Request) -> Principal:
     Raises:
         CredentialsRejected: nobody we know.
     """
+    known: Principal | None = getattr(request.state, "caller", None)
+    if known is not None:
+        return known
     context: WebContext = request.app.state.context
     address = address_of(request.scope)
     if (authorization := request.headers.get("authorization")) is not None:
@@ -93,7 +98,23 @@ def caller_of(request: Request) -> Principal:
     else:
         raise CredentialsRejected
     request.state.actor = principal.name
+    request.state.caller = principal
     return principal
+
+
+class KnownFirst(APIRoute):
+    """A route that looks who asks before it reads a body: FastAPI itself reads and parses one before all else."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        if self.body_field is None:
+            return handle
+
+        async def known_first(request: Request) -> Response:
+            await run_in_threadpool(caller_of, request)
+            return await handle(request)
+
+        return known_first
 
 
 def over_https(request: Request) -> bool:

@@ -16,7 +16,7 @@ from recpipe.model import TEXT_FACTS, ByteStream, Page, Recording, RecordingQuer
 from recpipe.web.api.openapi import declared
 from recpipe.web.csv_stream import csv_stream
 from recpipe.web.delivery import Generated, Streamed, disposition, still
-from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, WebContext
+from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, KnownFirst, WebContext
 from recpipe.web.schemas import RecordingResponse, Selection
 from recpipe.web.search_params import SearchParams, asked, resolve
 from recpipe.web.zip_archive import archive
@@ -24,7 +24,7 @@ from recpipe.web.zip_archive import archive
 _PAGE = 500
 MOST_IN_A_ZIP = 10_000  # recordings: what is told of each is in memory until the end
 
-router = APIRouter(prefix=f"{API}/recordings", tags=["export"], dependencies=AUTHENTICATED)
+router = APIRouter(prefix=f"{API}/recordings", tags=["export"], dependencies=AUTHENTICATED, route_class=KnownFirst)
 
 _COLUMNS = (
     "id",

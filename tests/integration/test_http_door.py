@@ -46,10 +46,10 @@ def portal(there: World) -> Iterator[str]:
         yield url
 
 
-def say(url: str, request: bytes) -> tuple[bytes, bool]:
+def say(url: str, request: bytes, origin: str = "127.0.0.1") -> tuple[bytes, bool]:
     """What comes back within a moment, and whether the server closed the connection."""
     place = urlsplit(url)
-    with socket.create_connection((place.hostname or "", place.port or 0), timeout=10) as client:
+    with socket.create_connection((place.hostname or "", place.port or 0), 10, (origin, 0)) as client:
         answer = b""
         try:
             client.sendall(request)
@@ -325,6 +325,29 @@ def test_nothing_is_read_of_whoever_is_not_signed_in(there: World) -> None:
         head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
         answer, _ = say(there.url, f"{head}Connection: close\r\nContent-Length: 60000\r\n\r\n".encode())
         assert answer and status(answer) == 303 and b"location: /sign-in" in answer, (path, answer)
+
+
+def test_the_api_reads_nothing_of_whoever_has_no_token(there: World) -> None:
+    document = httpx.get(f"{there.url}/api/v1/openapi.json", trust_env=False).json()
+    with_body = [
+        (method.upper(), re.sub(r"{[^}]*}", "x", path))
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        if "requestBody" in operation
+    ]
+    assert len(with_body) > 15 and {method for method, _ in with_body} >= {"POST", "PUT", "PATCH", "DELETE"}
+    wrong = ("Authorization: Bearer rp_wrong\r\n", f"Cookie: {SESSION_COOKIE}=wrong\r\n")
+    for method, path in with_body:
+        for credentials in ("", *(wrong if path.endswith("/check") else ())):
+            head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{credentials}"
+            answer, _ = say(
+                there.url, f"{head}Connection: close\r\nContent-Length: 200000\r\n\r\n{{".encode(), "127.0.0.9"
+            )
+            assert answer and status(answer) == 401, (method, path, credentials, answer)
+            assert b"www-authenticate" in answer.lower()
+    # Whoever is known is told what is wrong with the body.
+    for body in ("{", "[]"):
+        assert there.client().post("/api/v1/certificates/check", content=body).status_code == 422
 
 
 def _routes(routes: object) -> Iterator[object]:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path
 from recpipe.access.principal import Principal
 from recpipe.web.api.openapi import declared
 from recpipe.web.api.tenants import TenantWord
-from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, PasswordPlace, WebContext
+from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, KnownFirst, PasswordPlace, WebContext
 from recpipe.web.schemas import (
     FtpAccountChange,
     FtpAccountRequest,
@@ -21,7 +21,9 @@ from recpipe.web.schemas import (
 
 NO_TENANT = "-"
 
-router = APIRouter(prefix=f"{API}/tenants/{{tenant}}/ftp-accounts", tags=["ftp"], dependencies=AUTHENTICATED)
+router = APIRouter(
+    prefix=f"{API}/tenants/{{tenant}}/ftp-accounts", tags=["ftp"], dependencies=AUTHENTICATED, route_class=KnownFirst
+)
 
 AccountId = Annotated[str, Path(min_length=1, max_length=64)]
 

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Path, Query
 
 from recpipe.model import AuditQuery, Outcome
 from recpipe.web.api.openapi import declared
-from recpipe.web.deps import API, AUTHENTICATED, Caller, Context
+from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, KnownFirst
 from recpipe.web.schemas import AuditResponse, Listed, Moment, QuarantinedResponse, RetriedResponse, SingleLine
 
-router = APIRouter(prefix=API, dependencies=AUTHENTICATED)
+router = APIRouter(prefix=API, dependencies=AUTHENTICATED, route_class=KnownFirst)
 
 EntryId = Annotated[str, Path(min_length=1, max_length=64)]
 Cursor = Annotated[str | None, Query(max_length=500, description="`next` of the page before")]

@@ -10,13 +10,13 @@ from recpipe.access.principal import Action
 from recpipe.model import FORMATS
 from recpipe.web.api.openapi import declared
 from recpipe.web.delivery import deliver
-from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, caller_of
+from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, KnownFirst, caller_of
 from recpipe.web.schemas import Deletion, RecordingList, RecordingResponse, Remains, SingleLine
 from recpipe.web.search_params import SearchParams, asked, resolve
 
 MOST_COUNTED = 1000
 
-router = APIRouter(prefix=f"{API}/recordings", tags=["recordings"], dependencies=AUTHENTICATED)
+router = APIRouter(prefix=f"{API}/recordings", tags=["recordings"], dependencies=AUTHENTICATED, route_class=KnownFirst)
 
 RecordingId = Annotated[str, Path(min_length=1, max_length=64, examples=["5f0c9a5e3b7d4e1f8a6b2c1d0e9f8a7b"])]
 _MEDIA = {"schema": {"type": "string", "format": "binary"}}

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Response
 
 from keys.certificate import vet
 from recpipe.web.api.openapi import declared
-from recpipe.web.deps import API, AUTHENTICATED, Caller, Context
+from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, KnownFirst
 from recpipe.web.schemas import (
     AddedResponse,
     Answer,
@@ -26,7 +26,7 @@ from recpipe.web.schemas import (
     WarningResponse,
 )
 
-router = APIRouter(prefix=API, dependencies=AUTHENTICATED)
+router = APIRouter(prefix=API, dependencies=AUTHENTICATED, route_class=KnownFirst)
 
 TenantWord = Annotated[str, Path(min_length=1, max_length=100, description="name or id", examples=["acme"])]
 CertificateId = Annotated[str, Path(min_length=1, max_length=64)]

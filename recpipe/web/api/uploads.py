@@ -26,7 +26,7 @@ from recpipe.intake import IncomingFile
 from recpipe.spool import sidecar
 from recpipe.web.api.openapi import declared
 from recpipe.web.api.receipts import Receipt, Receipts
-from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, WebContext
+from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, KnownFirst, WebContext
 from recpipe.web.errors import problem_of
 from recpipe.web.multipart import FormReader
 from recpipe.web.schemas import UploadResponse
@@ -38,7 +38,7 @@ MOST_BYTES = 4 * 1024**3  # what the sizes inside a WAV file can count to
 _PIECE_BYTES = 256 * 1024
 _said_lately = SeenRecently(3600)  # seconds; by sender and reason
 
-router = APIRouter(prefix=PREFIX, tags=["uploads"], dependencies=AUTHENTICATED)
+router = APIRouter(prefix=PREFIX, tags=["uploads"], dependencies=AUTHENTICATED, route_class=KnownFirst)
 
 # Facts that hold a number, also by KAZOO's names, and how a + that became a space is known in them and in times.
 _WITH_NUMBERS = frozenset({"caller", "callee", "extension", "from", "to", "caller_id_number"})

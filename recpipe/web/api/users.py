@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path
 from recpipe.access.principal import Action, Kind, Principal
 from recpipe.errors import InputInvalid
 from recpipe.web.api.openapi import declared
-from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, PasswordPlace, WebContext
+from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, KnownFirst, PasswordPlace, WebContext
 from recpipe.web.schemas import (
     Ended,
     GrantRequest,
@@ -27,7 +27,7 @@ from recpipe.web.schemas import (
     UserResponse,
 )
 
-router = APIRouter(prefix=API, dependencies=AUTHENTICATED)
+router = APIRouter(prefix=API, dependencies=AUTHENTICATED, route_class=KnownFirst)
 
 UserId = Annotated[str, Path(min_length=1, max_length=64)]
 TokenId = Annotated[str, Path(min_length=1, max_length=64)]
