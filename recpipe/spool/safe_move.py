@@ -118,13 +118,14 @@ def unquoted(name: str) -> Path:
 
 
 def put_back(claim: Path, original: Path) -> Path:
-    """Undo a claim without overwriting what may be there by now."""
+    """Undo a claim without overwriting what may be there by now; one that a crash cut short is brought to its end."""
     make_folders(original.parent)
     for target in variants(original):
         try:
             os.link(claim, target, follow_symlinks=False)
         except FileExistsError:
-            continue
+            if not _are_one(claim, target):  # else linked before, and not yet removed here
+                continue
         except OSError as error:
             if error.errno not in NO_LINKS:
                 raise
@@ -133,6 +134,13 @@ def put_back(claim: Path, original: Path) -> Path:
         claim.unlink()
         return target
     raise AssertionError("variants never end")
+
+
+def _are_one(one: Path, other: Path) -> bool:
+    try:
+        return os.path.samestat(one.lstat(), other.lstat())
+    except FileNotFoundError:
+        return False
 
 
 def variants(path: Path) -> Iterator[Path]:

@@ -286,6 +286,15 @@ def test_a_file_replaced_in_the_last_moment_is_put_back(folder: SpoolFolder) -> 
     assert settled.path.read_bytes() == b"newer"
 
 
+def test_a_file_that_a_crash_left_half_put_back_is_there_once(tmp_path: Path) -> None:
+    """Killed between the link under its old name and the removal of the claim, and put back again."""
+    claim, original = tmp_path / "claim", tmp_path / "call.wav.json"
+    claim.write_bytes(b"{}")
+    original.hardlink_to(claim)
+    assert put_back(claim, original) == original
+    assert [path.name for path in tmp_path.iterdir()] == ["call.wav.json"]
+
+
 def test_a_file_that_cannot_be_put_back_leaves_no_empty_one_under_its_name(
     folder: SpoolFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
