@@ -75,7 +75,9 @@ class Nursery:
 
     def fork(self, arguments: Sequence[str], variables: Mapping[str, str], folder: Path, log: Path) -> Process:
         """A process that stands still."""
-        return Process(self._ask([list(arguments), dict(variables), str(folder), str(log)]), self, log)
+        pid = self._ask([list(arguments), dict(variables), str(folder), str(log)])
+        self._known.pop(pid, None)  # of a process long ended, that had this number before
+        return Process(pid, self, log)
 
     def ended(self, pid: int) -> int | None:
         if pid not in self._known and (status := self._ask(pid, none=True)) is not None:
