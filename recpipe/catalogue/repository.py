@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import StatementError
 
-from recpipe.catalogue.types import micros, moment
+from recpipe.catalogue.types import Code, micros, moment
 from recpipe.errors import QueryInvalid
 from recpipe.model import Page
 
@@ -253,7 +253,7 @@ def page_by_time(
     """
     if cursor is not None:
         place = tuple_(at, key)
-        since, last = read_cursor(cursor, datetime, key.type.python_type)
+        since, last = read_cursor(cursor, datetime, str if isinstance(key.type, Code) else int)
         there = tuple_(literal(since, at.type), literal(last))
         wanted = wanted.where(place < there if newest_first else place > there)
     order = (at.desc(), key.desc()) if newest_first else (at, key)
