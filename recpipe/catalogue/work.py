@@ -132,6 +132,10 @@ class Work:
         """
         return Search(self._connection, tenant_ids).count(query, cap)
 
+    def recordings(self, tenant_ids: Collection[str] | None, ids: Collection[str]) -> Sequence[Recording]:
+        """Those of these tenants (None: of every one) that have one of the ids, in any order, without their peaks."""
+        return Search(self._connection, tenant_ids).some(ids)
+
     def total(self, tenant_ids: Collection[str] | None, query: RecordingQuery, cap: int) -> FoundTotal:
         """How many recordings a query finds and what is stored of them, counting no further than `cap`.
 

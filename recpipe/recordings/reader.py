@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -142,6 +142,14 @@ class Reader:
             if narrowed is None or (chosen is not None and not chosen):
                 return CappedCount(0)
             return work.count(chosen, narrowed, cap)
+
+    def findable(self, principal: Principal, ids: Collection[str]) -> Mapping[str, Recording]:
+        """Of these recordings those that a search of the principal would find, by id; nothing is said of others."""
+        mine = principal.tenants(Action.SEARCH)
+        if not ids or (mine is not None and not mine):
+            return {}
+        with self._catalogue.read() as work:
+            return {one.id: one for one in work.recordings(mine, ids) if _in_subset(principal, one)}
 
     def total(
         self,

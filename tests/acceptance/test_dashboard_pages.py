@@ -128,7 +128,7 @@ def test_an_auditor_is_made_with_one_tick_and_sees_the_log_of_its_service_alone(
 
     ada = as_role(running, new_page, "ada")
     ada.goto(f"{running.url}/audit")
-    expect(ada.get_by_role("row", name="user.create").first).to_be_visible()
+    expect(ada.get_by_role("row", name="made the user").first).to_be_visible()
     services = ada.locator("td[data-label=Service]").all_inner_texts()
     assert set(services) == {running.northwind.title}
     exported = ada.request.get(f"{running.url}/audit/export.csv").text()

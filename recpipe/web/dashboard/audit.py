@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from datetime import datetime
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -15,6 +15,7 @@ from recpipe.access.principal import Action, Principal
 from recpipe.errors import NotFound, QueryInvalid
 from recpipe.model import AuditEvent, AuditQuery, Outcome
 from recpipe.web.csv_stream import csv_stream
+from recpipe.web.dashboard.deeds import DEEDS, OF_CALLS, told
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer
 from recpipe.web.delivery import Generated, Streamed, disposition, still
 
@@ -30,6 +31,9 @@ def audit(request: Request, portal: ThePortal, viewer: SignedIn, cursor: str = "
     """The log, newest first."""
     values, tenant_id, query, zone = _asked(request, portal, viewer)
     found = portal.parts.trail.list(viewer.principal, tenant_id, query, cursor or None, _PAGE)
+    calls = portal.parts.reader.findable(viewer.principal, {e.subject for e in found.items if e.action in OF_CALLS})
+    zones = {t.id: t.timezone for t in viewer.tenants}
+    users = _users(portal, viewer, found.items)
     return portal.page(
         request,
         "audit.html",
@@ -37,11 +41,28 @@ def audit(request: Request, portal: ThePortal, viewer: SignedIn, cursor: str = "
         values=values,
         zone=zone,
         found=found,
+        events=[(one, told(one, calls, zones, users)) for one in found.items],
+        deeds=_choices(values.get("action", "")),
         services=viewer.with_right(Action.AUDIT),
         names={t.id: t.title for t in viewer.tenants},
         address=lambda path, **more: f"{path}?{urlencode(values | more)}",
         outcomes=list(Outcome),
     )
+
+
+def _users(portal: Portal, viewer: Viewer, events: Iterable[AuditEvent]) -> dict[str, str]:
+    """Names of the users of whom the events tell, as far as the person manages them."""
+    if not viewer.may("users") or not any(e.action.startswith("user.") and e.subject for e in events):
+        return {}
+    return {account.user.id: account.user.username for account in portal.parts.accounts.list(viewer.principal)}
+
+
+def _choices(typed: str) -> list[tuple[str, str]]:
+    """Every action with its words, by its words."""
+    words = {action: could.replace(" {}", "").replace("{} ", "") for action, (_, could) in DEEDS.items()}
+    if typed and typed not in words:
+        words[typed] = typed
+    return sorted(words.items(), key=lambda one: one[1])
 
 
 @router.get("/audit/export.csv")

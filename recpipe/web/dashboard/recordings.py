@@ -17,11 +17,12 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse
 
 from recpipe import times
-from recpipe.access.principal import Action
+from recpipe.access.principal import Action, Principal
 from recpipe.audio.peaks import PeaksMalformed, decode
 from recpipe.errors import InputInvalid, QueryInvalid, SearchTooLong, TooManyMatches
 from recpipe.model import FORMATS, Direction, NumberMatch, Page, Recording, RecordingQuery, Tenant
 from recpipe.recordings.deletion import LONGEST_REASON
+from recpipe.recordings.reader import Reader
 from recpipe.web import export
 from recpipe.web.dashboard.filters import size
 from recpipe.web.dashboard.forms import Form
@@ -36,7 +37,20 @@ PAGE_SIZES = (25, 50, 100)
 MOST_COUNTED = 1000
 MOST_WEIGHED = export.MOST_IN_A_ZIP
 _LONGEST = 200  # characters of anything that is typed into the search
-_NAMES = ("service", "from", "to", "find", "match", "direction", "extension", "shortest", "longest", "sealed", "size")
+_NAMES = (
+    "call",
+    "service",
+    "from",
+    "to",
+    "find",
+    "match",
+    "direction",
+    "extension",
+    "shortest",
+    "longest",
+    "sealed",
+    "size",
+)
 
 router = APIRouter(include_in_schema=False)
 Word = TypeVar("Word", bound=StrEnum)
@@ -138,7 +152,9 @@ def delete(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) ->
     except InputInvalid as refused:
         return _deletion(request, portal, viewer, ids, refused, reason)
     done = "versions-remain" if any(left.remains for left in gone) else "deleted"
-    return redirect(_as_typed(request, portal, viewer).address(done=done))
+    typed = _as_typed(request, portal, viewer)
+    typed.values.pop("call", None)  # it is gone
+    return redirect(typed.address(done=done))
 
 
 @router.get("/recordings/{recording_id}/media")
@@ -187,7 +203,7 @@ def _answer(request: Request, portal: Portal, viewer: Viewer, template: str) -> 
         wrong = refused.field if isinstance(refused, FieldRefused) else ""
     else:
         try:
-            found = reader.search(who, wanted.tenant_ids, wanted.query, wanted.cursor or None, wanted.size)
+            found = _page(reader, who, wanted)
             with suppress(SearchTooLong):  # the list is worth showing without it
                 if found.searched_to is None and not wanted.cursor and (found.next_cursor is None or _cheap(wanted)):
                     count = reader.counted(who, wanted.tenant_ids, wanted.query, found, None, MOST_COUNTED)
@@ -215,6 +231,16 @@ def _answer(request: Request, portal: Portal, viewer: Viewer, template: str) -> 
         may_delete=viewer.may("delete", wanted.tenant),
         any_sealed=any(t.encryption for t in viewer.tenants) or any(r.sealed for r in found.items),
     )
+
+
+def _page(reader: Reader, who: Principal, wanted: Wanted) -> Page[Recording]:
+    """What is found; an address with a call has that one alone, which may be sent to whoever has the same rights."""
+    if (one := wanted.values.get("call")) is not None:
+        found = reader.findable(who, {one})
+        if not found:
+            raise QueryInvalid("This call is not there any more, or is none that this account may see.")
+        return Page(tuple(found.values()))
+    return reader.search(who, wanted.tenant_ids, wanted.query, wanted.cursor or None, wanted.size)
 
 
 def _as_typed(request: Request, portal: Portal, viewer: Viewer) -> Wanted:
@@ -293,7 +319,13 @@ def _deletion(
 
 
 def _params(wanted: Wanted, viewer: Viewer) -> SearchParams:
-    """The search as exports take it."""
+    """The search as exports take it.
+
+    Raises:
+        QueryInvalid: it is no search but one call.
+    """
+    if "call" in wanted.values:
+        raise QueryInvalid("One call is downloaded by itself.")
     names = {t.id: t.name for t in viewer.tenants}
     first, last = wanted.values.get("from", ""), wanted.values.get("to", "")
     return SearchParams([names[t] for t in wanted.tenant_ids or ()], first, last, wanted.zone, wanted.query)

@@ -11,15 +11,17 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import pytest
 
 from recpipe import wiring
 from recpipe.access.principal import operator
-from recpipe.model import AuditQuery, Recording, Role, Tenant
+from recpipe.model import AuditEvent, AuditQuery, Outcome, Recording, RecordingQuery, Role, Tenant
 from recpipe.settings import Settings
 from recpipe.web import export
+from recpipe.web.dashboard import deeds
 from recpipe.web.deps import WebContext
 from tests.contracts.catalogue_samples import a_recording, keep
 from tests.integration.api import served
@@ -250,3 +252,61 @@ def test_a_whole_search_comes_as_one_zip_however_it_is_paged(site: Site, monkeyp
 def test_what_is_larger_than_a_page_of_one_box_is_still_counted(spoken: Site) -> None:
     page = spoken.get("/recordings", find="4711", **{"from": "2026-06-01", "to": "2026-06-01"})
     assert re.search(r"<b>1</b> call", page) and "All 1 as ZIP, 480 kB" in page
+
+
+def test_each_call_has_an_address_for_whoever_may_see_it(spoken: Site) -> None:
+    page = spoken.get("/recordings", find="erin", **{"from": "2026-06-01", "to": "2026-06-01"})
+    address = re.search(r'href="(/recordings\?call=[0-9a-f]{32})"', page)[1]  # type: ignore[index]
+    one = spoken.get(address)
+    assert re.findall(r'data-name="([^"]+)"', one) == ["erin.wav"] and "zip-all" not in one
+    assert re.findall(r'data-name="([^"]+)"', spoken.get(address, "ivy")) == ["erin.wav"]
+    for theirs in (spoken.get(address, "kim"), spoken.get("/recordings", "kim", call="0" * 32)):
+        assert "data-recording" not in theirs and "is none that this account may see" in theirs
+    assert spoken.browsers["bea"].get(address.replace("?", "/export.zip?")).status_code == 422
+
+
+def test_the_audit_log_tells_in_sentences_who_did_what_to_which_call(spoken: Site) -> None:
+    parts, by = spoken.parts, operator("test")
+    parts.accounts.create(by, "aud", Role.SERVICE, password=PASSWORD, grants={spoken.berlin.id: ["audit"]})
+    erin = parts.reader.search(by, None, RecordingQuery(anything="erin")).items[0]
+    at = datetime(2026, 6, 2, 8, 0, tzinfo=UTC)
+    tenant_id = spoken.berlin.id
+    with parts.catalogue.begin() as work:
+        work.audit.add(
+            AuditEvent(at, "bea", "play", Outcome.OK, tenant_id, "192.0.2.7", erin.id),
+            AuditEvent(at, "bea", "play", Outcome.DENIED, tenant_id, "", "0" * 32, {"reason": "not-allowed"}),
+            AuditEvent(at, "bea", "login", Outcome.OK, tenant_id, "", "", {"door": "http", "second_factor": True}),
+            AuditEvent(at, "bea", "login", Outcome.DENIED, tenant_id, "", "", {"door": "ftp", "reason": "locked-out"}),
+            AuditEvent(at, "<b>eve", "moon.land", Outcome.OK, tenant_id, "", "", {"flag": "<i>"}),
+        )
+    page = spoken.get("/audit", **{"from": "2026-06-02", "to": "2026-06-02"})
+    said = [
+        " ".join(re.sub(r"<details>.*?</details>|<[^>]+>", " ", one, flags=re.S).split())
+        for one in re.findall(r'<div class="deed">(.*?)</div>', page, re.S)
+    ]
+    assert sorted(said) == [
+        "&lt;b&gt;eve moon.land flag: &lt;i&gt;",
+        "bea could not play a call : not allowed",
+        "bea could not sign in over FTP: locked out after too many tries",
+        "bea played the call of 1 Jun 2026 12:00, …4711 to unknown",
+        "bea signed in at the dashboard with a code",
+    ]
+    assert f'<a href="/recordings?call={erin.id}">' in page
+    # Who may read the log and not search is told that there was a call, and nothing of it
+    auditor = signed_in(spoken.url, "aud")
+    theirs = auditor.get("/audit", params={"from": "2026-06-02", "to": "2026-06-02"}).text
+    auditor.close()
+    assert theirs.count("a call") >= 2 and "4711" not in theirs and "/recordings?call=" not in theirs
+
+
+def test_every_action_that_is_written_to_the_log_has_its_words() -> None:
+    folder = Path(deeds.__file__).parents[2]
+    kinds = "certificate|change|disclaimer|ftp-account|policy|quarantine|session|tenant|token|user|password"
+    written = {
+        action
+        for path in folder.rglob("*.py")
+        if path.name != "deeds.py"
+        for action in re.findall(rf'"((?:{kinds})\.[a-z-]+)"', path.read_text())
+    }
+    written = {action for action in written if not action.endswith((".html", ".id", ".group"))}
+    assert len(written) > 40 and written <= set(deeds.DEEDS)
