@@ -112,7 +112,7 @@ def open_parts(
                 trail=trail,
                 access=Access(catalogue, clock, passwords, trail, totp_secrets, two_factors=two_factors),
                 reader=reader,
-                overview=Overview(catalogue, trail, reader),
+                overview=Overview(catalogue, trail),
                 disposal=RecordingDeletion(catalogue, store, reader, clock),
                 keyring=Keyring(catalogue, clock, trail),
                 tenants=Tenants(catalogue, clock, trail),

@@ -171,7 +171,7 @@ class Changes(Scoped):
         c = change.c
         waiting = select(change).where(c.tenant_id == self._tenant_id, c.applied_at.is_(None), *_of_kinds(kinds))
         rows = self._connection.execute(waiting.order_by(c.created_at, c.id))
-        return [_change_of(row) for row in rows]
+        return [change_of(row) for row in rows]
 
     def discard(self, change_id: str, kinds: Collection[str] | None = None) -> None:
         """Forget a pending change.
@@ -216,7 +216,7 @@ class Changes(Scoped):
         """
         c = change.c
         wanted = select(change).where(c.tenant_id == self._tenant_id, c.applied_at.is_not(None), *_of_kinds(kinds))
-        return page_by_time(self._connection, wanted, c.applied_at, c.id, _change_of, cursor, limit, newest_first=True)
+        return page_by_time(self._connection, wanted, c.applied_at, c.id, change_of, cursor, limit, newest_first=True)
 
     def _pending(self, kind: str, subjects: Collection[str]) -> dict[str, Change]:
         c = change.c
@@ -224,7 +224,7 @@ class Changes(Scoped):
         # Few are asked for by name; of many, all of the kind are read.
         few = c.subject.in_(sorted(subjects)) if len(subjects) <= _FEW else true()
         rows = self._connection.execute(select(change).where(mine, few))
-        return {row.subject: _change_of(row) for row in rows if row.subject in subjects}
+        return {row.subject: change_of(row) for row in rows if row.subject in subjects}
 
     def _is_pending(self, change_id: str | BindParameter[str]) -> ColumnElement[bool]:
         c = change.c
@@ -235,7 +235,7 @@ def _of_kinds(kinds: Collection[str] | None) -> Sequence[ColumnElement[bool]]:
     return () if kinds is None else (change.c.kind.in_(sorted(kinds)),)
 
 
-def _change_of(row: Row[Any]) -> Change:
+def change_of(row: Row[Any]) -> Change:
     return Change(**row._asdict())
 
 

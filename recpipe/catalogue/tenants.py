@@ -139,13 +139,13 @@ class Certificates(Scoped):
         row = self._connection.execute(select(certificate).where(mine, certificate.c.id == certificate_id)).first()
         if row is None:
             raise NotFound("certificate", certificate_id)
-        return _certificate_of(row)
+        return certificate_of(row)
 
     def list(self) -> Sequence[TenantCertificate]:
         """Every certificate, retired ones too, oldest first."""
         mine = select(certificate).where(certificate.c.tenant_id == self._tenant_id)
         rows = self._connection.execute(mine.order_by(certificate.c.added_at, certificate.c.id))
-        return [_certificate_of(row) for row in rows]
+        return [certificate_of(row) for row in rows]
 
     def decide(self, certificate_id: str, state: CertificateState, at: datetime, by: str) -> TenantCertificate:
         """Set the state: proven, vouched or retired. Retiring is for ever.
@@ -181,5 +181,5 @@ def _tenant_of(row: Row[Any], aliases: tuple[str, ...]) -> Tenant:
     return Tenant(**{**values, "store_format": StoreFormat(row.store_format)}, aliases=aliases)
 
 
-def _certificate_of(row: Row[Any]) -> TenantCertificate:
+def certificate_of(row: Row[Any]) -> TenantCertificate:
     return TenantCertificate(**{**row._asdict(), "state": CertificateState(row.state)})

@@ -113,17 +113,32 @@ class PendingChanges:
         with self._catalogue.read() as work:
             return work.of(tenant_id).changes.pending(kinds)
 
+    def pending_of_all(self, by: Principal) -> Mapping[str, Sequence[Change]]:
+        """The changes that wait for `apply` in every tenant, by its id, of the kinds that `by` may change there."""
+        found: dict[str, list[Change]] = {}
+        with self._catalogue.read() as work:
+            for tenant_ids, kinds in self._everywhere(by).items():
+                for tenant_id, changes in work.across(tenant_ids).pending(kinds).items():
+                    found.setdefault(tenant_id, []).extend(changes)
+        return {tenant_id: sorted(changes, key=lambda c: (c.created_at, c.id)) for tenant_id, changes in found.items()}
+
     def waiting(self, by: Principal) -> int:
         """Count the pending changes of every tenant, of the kinds that `by` may change there."""
+        kinds = self._everywhere(by)
+        if not kinds:
+            return 0
+        with self._catalogue.read() as work:
+            return sum(work.across(tenant_ids).pending_changes(some) for tenant_ids, some in kinds.items())
+
+    @staticmethod
+    def _everywhere(by: Principal) -> dict[frozenset[str] | None, list[str]]:
+        """The kinds of changes that `by` may make, by the tenants where that is so."""
         kinds: dict[frozenset[str] | None, list[str]] = {}
         for kind, handling in _KINDS.items():
             tenant_ids = by.tenants(handling.action)
             if tenant_ids is None or tenant_ids:
                 kinds.setdefault(tenant_ids, []).append(kind.value)
-        if not kinds:
-            return 0
-        with self._catalogue.read() as work:
-            return sum(work.across(tenant_ids).pending_changes(some) for tenant_ids, some in kinds.items())
+        return kinds
 
     def discard(self, by: Principal, tenant_id: str, change_id: str) -> None:
         """Forget a pending change.

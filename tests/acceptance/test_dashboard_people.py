@@ -120,8 +120,8 @@ def test_the_audit_log_tells_old_and_new_actions_by_the_name_of_the_service(runn
     ann = new_page()
     enter(ann, running, ADMIN)
     ann.goto(f"{running.url}/audit?action=user.change")
-    row = ann.get_by_role("row").filter(has_text="new_grants").first
-    expect(row).to_contain_text("old_grants: Northwind Bicycles: Search;")
+    row = ann.get_by_role("row").filter(has_text="new grants").first
+    expect(row).to_contain_text("old grants: Northwind Bicycles: Search;")
     expect(row).to_contain_text("Northwind Bicycles: Search, Add-ons and keys")
     expect(row).to_contain_text("Globex: all that the role allows")
 

@@ -68,7 +68,8 @@ def _page(request: Request, portal: Portal, viewer: Viewer, refused: RecpipeErro
     allowed = viewer.with_right(Action.KEYS)
     if not allowed:
         raise Forbidden("view pending changes")
-    waiting = [(t, found) for t in allowed if (found := portal.parts.changes.pending(viewer.principal, t.id))]
+    found = portal.parts.changes.pending_of_all(viewer.principal)
+    waiting = [(t, found[t.id]) for t in allowed if t.id in found]
     return portal.page(
         request,
         "changes.html",

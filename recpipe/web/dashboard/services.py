@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import available_timezones
 
 from fastapi import APIRouter, Request, Response
 
 from recpipe.access.principal import Action
 from recpipe.errors import RecpipeError
 from recpipe.model import CertificateState, StoreFormat, Tenant
+from recpipe.recordings.overview import TenantOverview
 from recpipe.web.dashboard.forms import Fields, Form
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
 
@@ -45,24 +46,26 @@ def services(request: Request, portal: ThePortal, viewer: SignedIn, find: str = 
         request,
         "services.html",
         viewer,
-        glances=[glance(portal, viewer, t) for t in chosen[:MOST_SHOWN]],
+        glances=glances(portal, viewer, chosen[:MOST_SHOWN]),
         find=find[:100],
         more=max(0, len(chosen) - MOST_SHOWN),
     )
 
 
-def glance(portal: Portal, viewer: Viewer, tenant: Tenant) -> Glance:
-    """Its state now."""
+def glances(portal: Portal, viewer: Viewer, tenants: Sequence[Tenant]) -> list[Glance]:
+    """Their states now."""
     now = portal.parts.clock()
-    today = now.astimezone(ZoneInfo(tenant.timezone)).date().isoformat()
-    overview = portal.parts.overview.tenant(viewer.principal, tenant.id)
-    totals = overview.totals
+    found = portal.parts.overview.tenants(viewer.principal, tenants, now)
+    return [_glance(one, found[one.id], now) for one in tenants]
+
+
+def _glance(tenant: Tenant, overview: TenantOverview, now: datetime) -> Glance:
     expires_at = max((c.not_after for c in overview.certificates if c.state.trusted), default=None)
     return Glance(
         tenant=tenant,
-        today=None if totals is None else sum(t.recordings for t in totals if t.day == today),
-        stored_bytes=None if totals is None else sum(t.stored_bytes for t in totals),
-        recordings=None if totals is None else sum(t.recordings for t in totals),
+        today=overview.today,
+        stored_bytes=overview.stored.stored_bytes if overview.stored else None,
+        recordings=overview.stored.recordings if overview.stored else None,
         last_ingest_at=overview.last_ingest_at,
         quarantined=overview.quarantined,
         expires_at=expires_at,

@@ -12,14 +12,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import Engine
+from sqlalchemy import event as database_event
 
 from recpipe import wiring
 from recpipe.access.principal import operator
 from recpipe.model import AuditEvent, AuditQuery, Outcome, Recording, RecordingQuery, Role, Tenant
 from recpipe.settings import Settings
+from recpipe.tenants.changes import Kind
 from recpipe.web import export
 from recpipe.web.dashboard import deeds
 from recpipe.web.deps import WebContext
@@ -310,3 +314,45 @@ def test_every_action_that_is_written_to_the_log_has_its_words() -> None:
     }
     written = {action for action in written if not action.endswith((".html", ".id", ".group"))}
     assert len(written) > 40 and written <= set(deeds.DEEDS)
+
+
+def test_no_page_asks_the_database_once_for_each_service(spoken: Site) -> None:
+    parts, by = spoken.parts, operator("test")
+    parts.accounts.create(by, "root", Role.ADMINISTRATOR, password=PASSWORD)
+    root = signed_in(spoken.url, "root")
+    paths = (
+        "/services",
+        "/changes",
+        "/system",
+        "/recordings",
+        "/users",
+        "/users/new",
+        "/audit",
+        "/addons",
+        "/ftp",
+        "/history",
+    )
+    asked: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        asked.append(statement)
+
+    def number(path: str) -> int:
+        for _ in range(2):  # what is remembered for a while is remembered then
+            asked.clear()
+            assert root.get(path).status_code == 200, path
+        return len(asked)
+
+    database_event.listen(Engine, "before_cursor_execute", note)
+    try:
+        few = {path: number(path) for path in paths}
+        for n in range(12):
+            made = parts.tenants.create(by, f"more-{n}", title=f"More {n}")
+            parts.changes.agree(by, made.id)
+            parts.changes.save(by, made.id, Kind.RECORDING, {"recording": True})
+        many = {path: number(path) for path in paths}
+    finally:
+        database_event.remove(Engine, "before_cursor_execute", note)
+        root.close()
+    # A heartbeat or a session that is touched may come between
+    assert all(many[path] <= few[path] + 2 for path in paths), (few, many)
