@@ -86,10 +86,10 @@ def kill(run: Run, story: Story, backend: Backend | None = None, row: Row | None
         first = _points(worlds, story, story.command)
         again = _points(worlds, story, story.recover)
         turns = iter(range(2 * run.times + 8))
-        lock = threading.Lock()
+        lock, stop = threading.Lock(), threading.Event()
 
         def labour() -> None:
-            while True:
+            while not stop.is_set():
                 with lock:
                     turn = next(turns, None)
                 if turn is None or row.injected >= run.times or (row.injected and run.is_over):
@@ -97,8 +97,11 @@ def kill(run: Run, story: Story, backend: Backend | None = None, row: Row | None
                 _one(run, row, worlds, story, first, again, random.Random(f"{run.name} {run.seed} {turn}"))
 
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            for done in [pool.submit(labour) for _ in range(AT_ONCE)]:
-                done.result()
+            try:
+                for done in [pool.submit(labour) for _ in range(AT_ONCE)]:
+                    done.result()
+            finally:  # Ctrl-C, or one that failed
+                stop.set()
     return row
 
 
