@@ -11,6 +11,7 @@ import os
 import stat
 import threading
 import weakref
+from collections.abc import Iterable
 from pathlib import Path
 
 from recpipe.durable import make_folders, sync_folder
@@ -32,19 +33,23 @@ class ControlFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._handle = -1
+        self._pinned = Path()
         self._closing: list[weakref.finalize[[int], ControlFolder]] = []
         self._lock = threading.Lock()
 
-    def open(self) -> Path:
+    def open(self, folder: str = "") -> Path:
         """A pinned path of the folder, made with all that belongs in it where it is missing.
+
+        Args:
+            folder: the one in it that is wanted, so that the others are not looked at; "": all of them.
 
         Raises:
             SpoolRefused: it, or a folder in it, is not ours alone, or cannot be made.
         """
         with self._lock:
-            if self._handle < 0 or not self._is_whole():
+            if self._handle < 0 or not self._has((folder,) if folder else FOLDERS):
                 self._open()
-            return path_to(self._handle)
+            return self._pinned
 
     def close(self) -> None:
         """Let go of it, so that its file system can be unmounted; paths that were handed out are void."""
@@ -56,19 +61,19 @@ class ControlFolder:
 
     def shown(self, pinned: Path) -> Path:
         """What people are told of a path below `open()`."""
-        return self.path / pinned.relative_to(path_to(self._handle))
+        return self.path / pinned.relative_to(self._pinned)
 
     def within(self, shown: Path) -> str:
         """The path below this folder of what `shown` gave; "" where it is none."""
         below = shown.is_relative_to(self.path) and ".." not in shown.parts
         return str(shown.relative_to(self.path)) if below and shown != self.path else ""
 
-    def _is_whole(self) -> bool:
-        """Whether nobody removed it, or one of its folders, since it was opened."""
+    def _has(self, folders: Iterable[str]) -> bool:
+        """Whether nobody removed it, or one of these folders in it, since it was opened."""
         if os.fstat(self._handle).st_nlink == 0:
             return False
         try:
-            return all(stat.S_ISDIR(os.lstat(path_to(self._handle) / name).st_mode) for name in FOLDERS)
+            return all(stat.S_ISDIR(os.lstat(name, dir_fd=self._handle).st_mode) for name in folders)
         except FileNotFoundError:
             return False
 
@@ -86,7 +91,7 @@ class ControlFolder:
             if isinstance(error, OSError):
                 raise _unusable(self.path, error) from error
             raise
-        self._handle = handle
+        self._handle, self._pinned = handle, path_to(handle)
         # Not closed before `close`: a path that was handed out must not lead to what gets the same number later.
         self._closing.append(weakref.finalize(self, os.close, handle))
 

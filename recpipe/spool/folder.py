@@ -19,9 +19,9 @@ from recpipe import durable, settings
 from recpipe import log as logs
 from recpipe.errors import SourceChanged, SpoolRefused
 from recpipe.model import FileIdentity, Settled
-from recpipe.spool import orphans, safe_move, whole
+from recpipe.spool import orphans, safe_move, sent_sidecars, whole
 from recpipe.spool.beneath import Beneath, NotBeneath
-from recpipe.spool.control import ControlFolder
+from recpipe.spool.control import FOLDERS, ControlFolder
 from recpipe.spool.files import (
     CONTROL_FOLDER,
     Kind,
@@ -84,7 +84,8 @@ class SpoolFolder:
         Raises:
             SpoolRefused: the folder is not ours alone, or cannot be made.
         """
-        return self._control.open() / name
+        within = name.partition("/")[0]
+        return self._control.open(within if within in FOLDERS else "") / name
 
     @property
     def _claims(self) -> Path:
@@ -172,7 +173,7 @@ class SpoolFolder:
                 return
             with self._below.parent(settled.relative) as source:
                 sidecars = only_sidecars_of(source)
-                with forgotten(self._control.open(), sidecars):
+                with forgotten(self._control.open(sent_sidecars.FOLDER), sidecars):
                     self._aside.put(source, Path(settled.relative), settled.identity, sidecars)
             self.prune(settled.relative)
 

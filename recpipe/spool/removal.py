@@ -78,14 +78,16 @@ class Aside:
             OSError: it can be neither removed nor archived; it is where it was.
         """
         safe_move.check(source, expected)
+        folder = self._folder()
         entry = f"{time.time_ns() // 1_000_000}-{expected.size_bytes}-{expected.mtime_ns}-{secrets.token_hex(4)}"
         here = {file: relative.with_name(file.name) for file in (*sidecars, source)}
         files: dict[Path, Path] = {}
         try:
             for file, name in here.items():
                 with contextlib.suppress(FileNotFoundError) if file != source else contextlib.nullcontext():
-                    file.rename(self._place(entry, name))
-                    files[self._place(entry, name)] = name
+                    place = folder / f"{entry}~{safe_move.claim_name(name)}"
+                    file.rename(place)
+                    files[place] = name
         except FileNotFoundError:
             self._put_back(files)
             raise SourceChanged(source) from None
@@ -137,10 +139,8 @@ class Aside:
 
     def _files(self, names: Iterable[str]) -> dict[Path, Path]:
         """Where they lie, and their paths below the spool."""
-        return {self._folder() / name: safe_move.unquoted(name.partition("~")[2]) for name in names}
-
-    def _place(self, entry: str, relative: Path) -> Path:
-        return self._folder() / f"{entry}~{safe_move.claim_name(relative)}"
+        folder = self._folder()
+        return {folder / name: safe_move.unquoted(name.partition("~")[2]) for name in names}
 
     def _look(self, entry: str, files: dict[Path, Path]) -> bool:
         """Whether the file stayed as it was stored; gone for good or waiting here. Else it is back in the spool.
