@@ -44,7 +44,7 @@ class Committer(Generic[Row, Answer]):
         self,
         write: Callable[[Sequence[Row]], Sequence[Answer]],
         largest: int = 64,
-        apart_seconds: float = 0.05,
+        apart_seconds: float = 0.2,
     ) -> None:
         self._write = write
         self._largest = largest
