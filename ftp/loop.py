@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import traceback
 import types
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
@@ -93,6 +94,9 @@ class Loop(EventLoop, Watched):
         try:
             result, error = job(), None
         except Exception as failed:
+            # What was called is over: its frames would hold pieces of a file, in a cycle that a quiet service leaves
+            # for hours.
+            traceback.clear_frames(failed.__traceback__)
             result, error = None, failed
         self.call_soon(partial(then, result, error))
 

@@ -121,6 +121,7 @@ def started(settings: Settings, roles: Sequence[RoleName], running: Running) -> 
         if RoleName.JOBS in roles:
             stack.enter_context(_jobs(parts))
         allocator.collect_as_usual()
+        stack.enter_context(allocator.giving_back())
         yield parts
 
 

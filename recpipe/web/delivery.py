@@ -6,8 +6,9 @@ A thread is taken for each piece that is read and given back while it is sent, s
 from __future__ import annotations
 
 import re
+import traceback
 import unicodedata
-from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import ExitStack
 from typing import Protocol
 from urllib.parse import quote
@@ -73,12 +74,22 @@ class Streamed(StreamingResponse):
         headers: Mapping[str, str],
         first: bytes = b"",
     ) -> None:
-        super().__init__(self._pieces(first), status, headers)
+        self._body = self._pieces(first)
+        super().__init__(self._body, status, headers)
         self._source = source
         self._threads = streams.threads
         self._place = place
 
-    async def _pieces(self, first: bytes) -> AsyncIterator[bytes]:
+    async def stream_response(self, send: Send) -> None:
+        try:
+            await super().stream_response(send)
+        except BaseException as error:
+            # The client has gone. What was called is over: its frames would hold pieces of the recording, in a cycle
+            # that a quiet service leaves for hours.
+            traceback.clear_frames(error.__traceback__)
+            raise
+
+    async def _pieces(self, first: bytes) -> AsyncGenerator[bytes, None]:
         if first:
             yield first
         while piece := await anyio.to_thread.run_sync(self._source.read, limiter=self._threads):
@@ -92,6 +103,7 @@ class Streamed(StreamingResponse):
             _log.warning("answer broken off", error=type(error).__name__, route=route_of(scope))
         finally:
             with self._place, anyio.CancelScope(shield=True):
+                await self._body.aclose()
                 await anyio.to_thread.run_sync(self._source.close, limiter=self._threads)
 
 
