@@ -2,91 +2,44 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, timedelta
-from enum import StrEnum
+from datetime import date
 from itertools import groupby
-from typing import TypeVar
-from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse
 
-from recpipe import times
 from recpipe.access.principal import Action, Principal
 from recpipe.audio.peaks import PeaksMalformed, decode
 from recpipe.errors import InputInvalid, QueryInvalid, SearchTooLong, TooManyMatches
-from recpipe.model import FORMATS, Direction, NumberMatch, Page, Recording, RecordingQuery, Tenant
+from recpipe.model import FORMATS, Page, Recording, Tenant
 from recpipe.recordings.deletion import LONGEST_REASON
 from recpipe.recordings.reader import Reader
 from recpipe.web import export
 from recpipe.web.dashboard.filters import size
 from recpipe.web.dashboard.forms import Form
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
+from recpipe.web.dashboard.search_form import (
+    PAGE_SIZES,
+    FieldRefused,
+    Wanted,
+    as_typed,
+    is_cheap,
+    params_of,
+    presets,
+    wanted_by,
+)
 from recpipe.web.delivery import deliver
 from recpipe.web.errors import problem_of
 from recpipe.web.playable import deliver_playable, needs_conversion
 from recpipe.web.schemas import Selection
-from recpipe.web.search_params import SearchParams, resolve
 
-PAGE_SIZES = (25, 50, 100)
 MOST_COUNTED = 1000
 MOST_WEIGHED = export.MOST_IN_A_ZIP
-_LONGEST = 200  # characters of anything that is typed into the search
-_NAMES = (
-    "call",
-    "service",
-    "from",
-    "to",
-    "find",
-    "match",
-    "direction",
-    "extension",
-    "shortest",
-    "longest",
-    "sealed",
-    "size",
-)
-
 router = APIRouter(include_in_schema=False)
-Word = TypeVar("Word", bound=StrEnum)
-
-
-class FieldRefused(QueryInvalid):
-    """What stands in one field of the search cannot be understood.
-
-    Attributes:
-        field: its name in the form.
-    """
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A search as it stands in the address; what is empty is left out, so that addresses stay short."""
-
-    values: dict[str, str]
-    cursor: str
-    tenant: Tenant | None
-    zone: str
-    query: RecordingQuery
-    tenant_ids: list[str] | None
-
-    @property
-    def size(self) -> int:
-        return int(self.values.get("size", "50"))
-
-    def address(self, path: str = "/recordings", **more: str) -> str:
-        """This search at another address, from its first page unless a cursor is given."""
-        query = urlencode(self.values | {name: value for name, value in more.items() if value})
-        return f"{path}?{query}" if query else path
 
 
 @router.get("/recordings")
@@ -104,21 +57,21 @@ def results(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
 @router.get("/recordings/export.csv")
 def as_csv(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
     """Every call of the search, as the API gives it."""
-    asked = _params(_wanted(request, portal, viewer), viewer)
+    asked = params_of(wanted_by(request, portal, viewer), viewer)
     return export.export(request, portal.context, viewer.principal, asked, export.Format.CSV)
 
 
 @router.get("/recordings/export.zip")
 def all_as_zip(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
     """The stored files of every call of the search."""
-    wanted = _wanted(request, portal, viewer)
-    return export.zipped_search(portal.context, viewer.principal, _params(wanted, viewer))
+    wanted = wanted_by(request, portal, viewer)
+    return export.zipped_search(portal.context, viewer.principal, params_of(wanted, viewer))
 
 
 @router.get("/recordings/total")
 def total(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
     """How many calls a search finds and how large they are; the page asks once its list is there."""
-    wanted = _wanted(request, portal, viewer)
+    wanted = wanted_by(request, portal, viewer)
     found = portal.parts.reader.total(viewer.principal, wanted.tenant_ids, wanted.query, MOST_WEIGHED)
     return JSONResponse(
         {
@@ -152,7 +105,7 @@ def delete(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) ->
     except InputInvalid as refused:
         return _deletion(request, portal, viewer, ids, refused, reason)
     done = "versions-remain" if any(left.remains for left in gone) else "deleted"
-    typed = _as_typed(request, portal, viewer)
+    typed = as_typed(request, portal, viewer)
     typed.values.pop("call", None)  # it is gone
     return redirect(typed.address(done=done))
 
@@ -197,15 +150,15 @@ def _answer(request: Request, portal: Portal, viewer: Viewer, template: str) -> 
     count = problem = None
     wrong = ""
     try:
-        wanted = _wanted(request, portal, viewer)
+        wanted = wanted_by(request, portal, viewer)
     except QueryInvalid as refused:
-        wanted, problem = _as_typed(request, portal, viewer), problem_of(refused)
+        wanted, problem = as_typed(request, portal, viewer), problem_of(refused)
         wrong = refused.field if isinstance(refused, FieldRefused) else ""
     else:
         try:
             found = _page(reader, who, wanted)
             with suppress(SearchTooLong):  # the list is worth showing without it
-                if found.searched_to is None and not wanted.cursor and (found.next_cursor is None or _cheap(wanted)):
+                if found.searched_to is None and not wanted.cursor and (found.next_cursor is None or is_cheap(wanted)):
                     count = reader.counted(who, wanted.tenant_ids, wanted.query, found, None, MOST_COUNTED)
         except (QueryInvalid, TooManyMatches, SearchTooLong) as refused:
             problem = problem_of(refused)
@@ -225,7 +178,7 @@ def _answer(request: Request, portal: Portal, viewer: Viewer, template: str) -> 
         count=count,
         searchable=viewer.with_right(Action.SEARCH),
         sizes=PAGE_SIZES,
-        presets=_presets(portal, wanted.zone),
+        presets=presets(portal, wanted.zone),
         narrowed=bool(set(wanted.values) - {"size", "match", "service"}),
         may_export=viewer.may("export", wanted.tenant),
         may_delete=viewer.may("delete", wanted.tenant),
@@ -241,49 +194,6 @@ def _page(reader: Reader, who: Principal, wanted: Wanted) -> Page[Recording]:
             raise QueryInvalid("This call is not there any more, or is none that this account may see.")
         return Page(tuple(found.values()))
     return reader.search(who, wanted.tenant_ids, wanted.query, wanted.cursor or None, wanted.size)
-
-
-def _as_typed(request: Request, portal: Portal, viewer: Viewer) -> Wanted:
-    """What the form shows again, understood or not."""
-    values = {
-        name: value.strip()[:_LONGEST]
-        for name in _NAMES
-        if (value := request.query_params.get(name, "")).strip() and value.isprintable()
-    }
-    if "find" not in values and (number := request.query_params.get("number", "").strip()[:_LONGEST]):
-        values["find"] = number  # as addresses had it before there was one box
-    searchable = viewer.with_right(Action.SEARCH)
-    viewer.principal.require(Action.SEARCH, searchable[0].id if searchable else None)
-    tenant = next((t for t in searchable if t.name == values.get("service")), None)
-    zones = {t.timezone for t in searchable}
-    zone = tenant.timezone if tenant else zones.pop() if len(zones) == 1 else "UTC"
-    if values.get("size", "50") not in {str(size) for size in PAGE_SIZES}:
-        values.pop("size")
-    match = values.get("match")
-    number_match = NumberMatch(match) if match in list(NumberMatch) else NumberMatch.ENDING
-    return Wanted(values, "", tenant, zone, RecordingQuery(number_match=number_match), None)
-
-
-def _wanted(request: Request, portal: Portal, viewer: Viewer) -> Wanted:
-    typed = _as_typed(request, portal, viewer)
-    values, tenant, zone = typed.values, typed.tenant, typed.zone
-    if "service" in values and tenant is None:
-        raise FieldRefused("service", "There is no such service. Choose one of the list.")
-    _check_dates(values, zone)
-    query = RecordingQuery(
-        anything=values.get("find", ""),
-        number_match=_one_of(NumberMatch, values.get("match"), "match") or NumberMatch.ENDING,
-        direction=_one_of(Direction, values.get("direction"), "direction"),
-        extension=values.get("extension", ""),
-        duration_min_ms=_length(values, "shortest"),
-        duration_max_ms=_length(values, "longest"),
-        sealed={"yes": True, "no": False}.get(values.get("sealed", "")),
-    )
-    if None not in (low := query.duration_min_ms, high := query.duration_max_ms) and low > high:  # type: ignore[operator]
-        raise FieldRefused("longest", "The longest call is shorter than the shortest. Swap the two lengths.")
-    asked = SearchParams([tenant.name] if tenant else [], values.get("from", ""), values.get("to", ""), zone, query)
-    tenant_ids, understood_query = resolve(portal.context, viewer.principal, asked)
-    return Wanted(values, request.query_params.get("cursor", "")[:500], tenant, zone, understood_query, tenant_ids)
 
 
 def _chosen(ids: list[str]) -> list[str]:
@@ -311,72 +221,11 @@ def _deletion(
         "delete.html",
         viewer,
         refused=refused,
-        wanted=_as_typed(request, portal, viewer),
+        wanted=as_typed(request, portal, viewer),
         rows=list(_rows(found, viewer)),
         reason=reason,
         longest=LONGEST_REASON,
     )
-
-
-def _params(wanted: Wanted, viewer: Viewer) -> SearchParams:
-    """The search as exports take it.
-
-    Raises:
-        QueryInvalid: it is no search but one call.
-    """
-    if "call" in wanted.values:
-        raise QueryInvalid("One call is downloaded by itself.")
-    names = {t.id: t.name for t in viewer.tenants}
-    first, last = wanted.values.get("from", ""), wanted.values.get("to", "")
-    return SearchParams([names[t] for t in wanted.tenant_ids or ()], first, last, wanted.zone, wanted.query)
-
-
-def _one_of(kind: type[Word], word: str | None, field: str) -> Word | None:
-    if not word:
-        return None
-    try:
-        return kind(word)
-    except ValueError:
-        raise FieldRefused(field, f"{word[:20]!r} is no {field}. Choose one of the list.") from None
-
-
-def _check_dates(values: Mapping[str, str], zone: str) -> None:
-    moments = {}
-    for field, whole_day in (("from", False), ("to", True)):
-        if typed := values.get(field):
-            try:
-                moments[field] = times.from_iso(typed, ZoneInfo(zone), whole_day=whole_day)
-            except ValueError:
-                raise FieldRefused(field, "This is no date. Write one such as 2025-03-27.") from None
-    if len(moments) == 2 and moments["from"] >= moments["to"]:
-        raise FieldRefused("to", "The last day is before the first. Swap the two dates.")
-
-
-_LENGTH = re.compile(
-    r"(?:(?P<h>\d+):)?(?P<m>\d+):(?P<s>\d{1,2})|(?:(?P<hours>\d+)\s*h)?\s*(?:(?P<minutes>\d+)\s*m(?:in)?)?\s*"
-    r"(?:(?P<seconds>\d+(?:[.,]\d+)?)\s*(?:s(?:ec)?)?)?",
-    re.IGNORECASE,
-)
-
-
-def _length(values: Mapping[str, str], field: str) -> int | None:
-    """Milliseconds of a length as people write it: 90, 1:30, 1:02:03, 2 min, 1 h 5 m."""
-    typed = values.get(field)
-    if not typed:
-        return None
-    read = _LENGTH.fullmatch(typed) if typed.isascii() else None
-    if read is None:
-        raise FieldRefused(field, "This is no length. Write minutes and seconds such as 1:30, or seconds such as 90.")
-    part = {name: float((found or "0").replace(",", ".")) for name, found in read.groupdict().items()}
-    hours, minutes, seconds = (part[a] + part[b] for a, b in (("h", "hours"), ("m", "minutes"), ("s", "seconds")))
-    return min(round((hours * 3600 + minutes * 60 + seconds) * 1000), 10**10)
-
-
-def _cheap(wanted: Wanted) -> bool:
-    """Whether counting reads an index only: rows that must be looked at one by one are not counted."""
-    query = wanted.query
-    looked_at = (query.direction, query.sealed, query.duration_min_ms, query.duration_max_ms, query.extension or None)
-    return not query.anything and all(part is None for part in looked_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -439,21 +288,3 @@ def _days(found: Page[Recording], wanted: Wanted, viewer: Viewer) -> list[Day]:
         Day(day, rows, not (first_may_be_cut and n == 0) and not (last_may_be_cut and n == len(days) - 1))
         for n, (day, rows) in enumerate(days)
     ]
-
-
-def _presets(portal: Portal, zone: str) -> list[tuple[str, str, str]]:
-    """Label, first and last day."""
-    today = portal.parts.clock().astimezone(ZoneInfo(zone)).date()
-    monday = today - timedelta(days=today.weekday())
-    month = today.replace(day=1)
-    before = month - timedelta(days=1)
-    ranges = (
-        ("Today", today, today),
-        ("Yesterday", today - timedelta(days=1), today - timedelta(days=1)),
-        ("This week", monday, today),
-        ("Last week", monday - timedelta(days=7), monday - timedelta(days=1)),
-        ("Last 30 days", today - timedelta(days=29), today),
-        ("This month", month, today),
-        ("Last month", before.replace(day=1), before),
-    )
-    return [("Any time", "", ""), *((label, first.isoformat(), last.isoformat()) for label, first, last in ranges)]
