@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -29,6 +29,7 @@ from recpipe.model import (
 )
 from recpipe.recordings.audited_streams import ReadEvent, recorded, verified
 from recpipe.recordings.lookahead import KNOWN_SECONDS, NameLookahead
+from recpipe.recordings.subset import in_subset, narrowed
 from recpipe.store.base import Store
 from recpipe.times import Clock
 
@@ -123,25 +124,15 @@ class Reader:
             QueryInvalid, TooManyMatches: as `Work.search`.
             SearchTooLong: it was stopped; narrowed, by date above all, it may be answered.
         """
-        narrowed = _narrowed(principal, query)
-        self._require_each(principal, action, tenant_ids)
-        with self._catalogue.read(limited=True) as work:
-            chosen = self._tenant_ids(work, principal, tenant_ids, action)
-            if narrowed is None or (chosen is not None and not chosen):
-                return Page(())
-            return work.search(chosen, narrowed, cursor, limit)
+        with self._searching(principal, tenant_ids, query, action) as wanted:
+            return Page(()) if wanted is None else wanted.work.search(wanted.tenant_ids, wanted.query, cursor, limit)
 
     def count(
         self, principal: Principal, tenant_ids: Collection[str] | None, query: RecordingQuery, cap: int = 1000
     ) -> CappedCount:
         """How many a search finds, counting no further than `cap`; raises as `search`."""
-        narrowed = _narrowed(principal, query)
-        self._require_each(principal, Action.SEARCH, tenant_ids)
-        with self._catalogue.read(limited=True) as work:
-            chosen = self._tenant_ids(work, principal, tenant_ids, Action.SEARCH)
-            if narrowed is None or (chosen is not None and not chosen):
-                return CappedCount(0)
-            return work.count(chosen, narrowed, cap)
+        with self._searching(principal, tenant_ids, query, Action.SEARCH) as wanted:
+            return CappedCount(0) if wanted is None else wanted.work.count(wanted.tenant_ids, wanted.query, cap)
 
     def findable(self, principal: Principal, ids: Collection[str]) -> Mapping[str, Recording]:
         """Of these recordings those that a search of the principal would find, by id; nothing is said of others."""
@@ -149,7 +140,7 @@ class Reader:
         if not ids or (mine is not None and not mine):
             return {}
         with self._catalogue.read() as work:
-            return {one.id: one for one in work.recordings(mine, ids) if _in_subset(principal, one)}
+            return {one.id: one for one in work.recordings(mine, ids) if in_subset(principal, one)}
 
     def total(
         self,
@@ -161,13 +152,8 @@ class Reader:
         action: Action = Action.SEARCH,
     ) -> FoundTotal:
         """How many a search finds and how large they are, counting no further than `cap`; raises as `search`."""
-        narrowed = _narrowed(principal, query)
-        self._require_each(principal, action, tenant_ids)
-        with self._catalogue.read(limited=True) as work:
-            chosen = self._tenant_ids(work, principal, tenant_ids, action)
-            if narrowed is None or (chosen is not None and not chosen):
-                return FoundTotal(0, 0)
-            return work.total(chosen, narrowed, cap)
+        with self._searching(principal, tenant_ids, query, action) as wanted:
+            return FoundTotal(0, 0) if wanted is None else wanted.work.total(wanted.tenant_ids, wanted.query, cap)
 
     def counted(
         self,
@@ -203,7 +189,7 @@ class Reader:
                 found = _find(work, principal, recording_id)
             if found is not None and action in READING_ACTIONS:
                 self._sought.put(mine, found)
-        if found is None or not _in_subset(principal, found):
+        if found is None or not in_subset(principal, found):
             denial = NotFound("recording", recording_id)
             self._trail.denied(principal, action, denial, subject=recording_id)
             raise denial
@@ -258,7 +244,7 @@ class Reader:
         if action not in READING_ACTIONS:
             raise ValueError(f"recordings are opened to play, download or export, not to {action}")
         self._trail.require(principal, action, recording.tenant_id, "recording", recording.id)
-        if not _in_subset(principal, recording):
+        if not in_subset(principal, recording):
             denial = NotFound("recording", recording.id)
             self._trail.denied(principal, action, denial, tenant_id=recording.tenant_id, subject=recording.id)
             raise denial
@@ -292,7 +278,7 @@ class Reader:
             NotFound, Forbidden: as `open`; and the same audit event.
         """
         self._trail.require(principal, action, recording.tenant_id, "recording", recording.id)
-        if not _in_subset(principal, recording):
+        if not in_subset(principal, recording):
             raise NotFound("recording", recording.id)
         url = self._store.presign(
             recording.object_key, seconds=seconds, download_name=recording.name, media_type=media_type
@@ -348,14 +334,14 @@ class Reader:
             Forbidden: as `search`.
         """
         found = self._ahead.by_name(self._one_tenant(principal, tenant_id), day, name)
-        if not _in_subset(principal, found):
+        if not in_subset(principal, found):
             raise NotFound("recording", name)
         return found
 
     def known_by_name(self, principal: Principal, day: str, name: str) -> Recording | None:
         """What `by_name` would give at once; None where it would ask the catalogue, or raise NotFound."""
         found = self._ahead.known(self._one_tenant(principal, None), day, name)
-        return found if found is not None and _in_subset(principal, found) else None
+        return found if found is not None and in_subset(principal, found) else None
 
     # --- rules --------------------------------------------------------------------------------------------
 
@@ -373,18 +359,20 @@ class Reader:
                 return
             last = page[-1].name
 
-    def _require_each(self, principal: Principal, action: Action, tenant_ids: Collection[str] | None) -> None:
-        for tenant_id in tenant_ids or ():
+    @contextmanager
+    def _searching(
+        self, principal: Principal, asked: Collection[str] | None, query: RecordingQuery, action: Action
+    ) -> Iterator[_Searching | None]:
+        """What the principal may search, while the catalogue is open; None where nothing can be found."""
+        within = narrowed(principal, query)
+        for tenant_id in asked or ():
             self._trail.require(principal, action, tenant_id)
-
-    def _tenant_ids(
-        self, work: Work, principal: Principal, asked: Collection[str] | None, action: Action
-    ) -> frozenset[str] | None:
-        if asked is None:
-            return principal.tenants(action)
-        for tenant_id in asked if principal.everything else ():
-            work.tenants.get(tenant_id)
-        return frozenset(asked)
+        with self._catalogue.read(limited=True) as work:
+            for tenant_id in asked or () if principal.everything else ():
+                work.tenants.get(tenant_id)
+            chosen = principal.tenants(action) if asked is None else frozenset(asked)
+            is_empty = chosen is not None and not chosen
+            yield None if within is None or is_empty else _Searching(work, chosen, within)
 
     def _one_tenant(self, principal: Principal, tenant_id: str | None) -> str:
         if tenant_id is None:
@@ -412,6 +400,15 @@ class Reader:
         return noted
 
 
+@dataclass(frozen=True, slots=True)
+class _Searching:
+    """A search that is allowed: of these tenants, within the account's subset."""
+
+    work: Work
+    tenant_ids: frozenset[str] | None
+    query: RecordingQuery
+
+
 def path_of(recording: Recording) -> str:
     """Where a recording goes below a folder: as over FTP. No part of a hostile name leads out of it."""
     name = recording.name.replace("/", "_").replace("\\", "_").replace("\0", "_")
@@ -433,24 +430,3 @@ def _find(work: Work, principal: Principal, recording_id: str) -> Recording | No
         return work.recording(known, recording_id)
     except NotFound:
         return None
-
-
-def _in_subset(principal: Principal, recording: Recording) -> bool:
-    """Whether an account's subset has it; a principal without a subset has all of its tenants' recordings."""
-    facts = recording.facts
-    if principal.extension and principal.extension not in (facts.extension, *facts.more_extensions):
-        return False
-    return principal.direction is None or principal.direction is facts.direction
-
-
-def _narrowed(principal: Principal, query: RecordingQuery) -> RecordingQuery | None:
-    """The query within the account's subset; None when nothing can be in both."""
-    if principal.extension:
-        if query.extension not in ("", principal.extension):
-            return None
-        query = replace(query, extension=principal.extension)
-    if principal.direction is not None:
-        if query.direction not in (None, principal.direction):
-            return None
-        query = replace(query, direction=principal.direction)
-    return query
