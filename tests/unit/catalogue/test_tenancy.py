@@ -57,6 +57,7 @@ HELPERS = {
     "branches_of",
     "page_of",
     "number_of",
+    "weight_of",  # of recordings that its tenants' branches gave
     "_best",
     "_filters_of",
     "is_of",
