@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from recpipe.access import lockout, tokens
 from recpipe.access.accounts import Account, Accounts
@@ -48,6 +48,13 @@ class Links:
         self._clock = clock
         self._passwords = passwords
         self._trail = trail
+
+    def invited_until(self, by: Principal) -> Mapping[str, datetime]:
+        """Until when the invitations that were not accepted yet are good, by the id of each user whom `by` manages."""
+        managed = {account.user.id for account in self._accounts.list(by)}
+        with self._catalogue.read() as work:
+            found = work.links.expiries(LinkPurpose.INVITATION, self._clock())
+        return {user_id: until for user_id, until in found.items() if user_id in managed}
 
     def invite(
         self,

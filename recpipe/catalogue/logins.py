@@ -115,6 +115,15 @@ class Links(Repository):
             raise NotFound("link that is still good")
         return found
 
+    def expiries(self, purpose: LinkPurpose, at: datetime) -> dict[str, datetime]:
+        """When the links of a purpose that could be used now expire, by user."""
+        c = one_time_link.c
+        good = select(c.user_id, func.max(c.expires_at)).where(
+            c.purpose == purpose, c.used_at.is_(None), c.expires_at > at
+        )
+        rows = self._connection.execute(good.group_by(c.user_id))
+        return {row[0]: row[1] for row in rows}
+
     def drop(self, user_id: str, *purposes: LinkPurpose) -> None:
         """Forget a user's links of some purposes, so that only the newest one is ever good."""
         c = one_time_link.c

@@ -148,7 +148,7 @@ def _checked_name(field: str, name: str) -> str:
     if _NAME.fullmatch(text) is None:
         raise InputInvalid(
             field,
-            f"{text[:60]!r} cannot be a tenant's {field}: use 1 to 63 letters, digits, dots, hyphens and underscores.",
+            f"{text[:60]!r} cannot be a {field}: use 1 to 63 letters, digits, dots, hyphens and underscores.",
         )
     return text
 

@@ -97,6 +97,9 @@ def test_a_tenant_goes_from_registering_to_a_call_opened_with_openssl(
     bea.get_by_role("button", name="Switch it on").click()
     expect(bea.get_by_role("heading", name="Your recovery codes")).to_be_visible()
     expect(bea.locator("#codes li")).to_have_count(10)
+    with bea.expect_download() as codes:
+        bea.get_by_role("button", name="Download").click()
+    assert Path(codes.value.path()).read_text().split() == bea.locator("#codes li").all_inner_texts()
     bea.get_by_role("button", name="Sign out").click()
     sign_in(bea, running, BEA, secret, step=1)  # the code of this half minute was used
 

@@ -28,14 +28,19 @@ async function answer(event, url) {
   if (start >= end) return new Response(null, { status: 416, headers: { "content-range": `bytes */${facts.size}` } });
 
   let at = start;
+  let left = false; // by a reader who went on to another place
   const body = new ReadableStream({
     // Called when the player wants more, and no earlier: that is what keeps a seek cheap.
     async pull(stream) {
       const { piece } = await ask(page, { token, what: "piece", start: at, end: Math.min(at + PIECE, end) });
+      if (left) return;
       if (!piece?.length) return stream.error(new Error("the page gave no more"));
       stream.enqueue(piece);
       at += piece.length;
       if (at >= end) stream.close();
+    },
+    cancel() {
+      left = true;
     },
   }, { highWaterMark: 0 });
   const headers = { "accept-ranges": "bytes", "content-length": String(end - start), "content-type": facts.kind, "cache-control": "no-store" };

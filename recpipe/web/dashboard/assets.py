@@ -6,10 +6,10 @@ import hashlib
 from functools import cache
 from importlib.resources import files
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
-from recpipe.web import offline
+from recpipe.web import offline, packing
 
 # Whoever asks for another name asks for something that is not there, whatever the name holds.
 _TYPES = {
@@ -45,13 +45,16 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/assets/{version}/{name}")
-def asset(version: str, name: str) -> Response:
+def asset(request: Request, version: str, name: str) -> Response:
     """One file; kept for ever by browsers, because another content has another address."""
     if name not in _TYPES or version != fingerprint():
         raise HTTPException(404)
-    return Response(
-        _read(name), media_type=_TYPES[name], headers={"cache-control": "public, max-age=31536000, immutable"}
-    )
+    headers = {"cache-control": "public, max-age=31536000, immutable", "vary": "accept-encoding"}
+    body = _read(name)
+    if packing.takes_gzip(request.headers.get("accept-encoding", "")) and len(body) >= packing.LEAST_BYTES:
+        headers["content-encoding"] = "gzip"
+        body = _packed(name)
+    return Response(body, media_type=_TYPES[name], headers=headers)
 
 
 @router.get("/recordings/player-worker.js")
@@ -75,6 +78,12 @@ def offline_page() -> Response:
     return Response(offline.page(), media_type="text/html; charset=utf-8", headers=headers)
 
 
+@router.get("/robots.txt")
+def robots() -> Response:
+    """Nothing here is for search engines. Source: RFC 9309."""
+    return Response("User-agent: *\nDisallow: /\n", media_type="text/plain; charset=utf-8")
+
+
 @router.get("/favicon.ico")
 def icon() -> Response:
     """Browsers ask for it unasked."""
@@ -88,6 +97,11 @@ def fingerprint() -> str:
     for name in sorted(_TYPES):
         digest.update(_read(name))
     return digest.hexdigest()[:16]
+
+
+@cache
+def _packed(name: str) -> bytes:
+    return packing.packed(_read(name), 9)
 
 
 @cache

@@ -37,7 +37,7 @@ NOTES: Mapping[str, str] = {
     "ftp-removed": "The FTP account was removed.",
     "proven": "The private key is proven. Encryption can be switched on.",
     "retired": "The certificate was retired. What was sealed for it stays readable with its key.",
-    "retried": "The file is tried again.",
+    "retried": "The file is tried again. If it is still here, or is here again, the row says why.",
     "discarded-file": "The file was deleted.",
     "versions-remain": "Deleted, but the bucket keeps versions that recpipe may not delete. The audit log says "
     "which; tell the operator.",
@@ -136,9 +136,48 @@ def ago(moment: datetime | None, now: datetime) -> str:
     return "just now"
 
 
+def left(until: datetime, now: datetime) -> str:
+    """How long until then, in words, rounded up: who reads "1 day left" has no more than that."""
+    hours = max(1, -int((now - until).total_seconds() // 3600))
+    count, unit = (hours, "hour") if hours < 48 else (-(-hours // 24), "day")
+    return f"{count} {unit}{'' if count == 1 else 's'} left"
+
+
 def brief(text: str, most: int = 120) -> str:
     """Text that keeps its line: a caller's name may have ten thousand characters."""
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+# What browsers and systems call themselves, the particular before what pretends to be the general.
+_BROWSERS = (
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("Firefox/", "Firefox"),
+    ("FxiOS", "Firefox"),
+    ("CriOS", "Chrome"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+    ("curl/", "curl"),
+    ("python", "a Python program"),
+)
+_SYSTEMS = (
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Android", "Android"),
+    ("Windows", "Windows"),
+    ("Mac OS X", "macOS"),
+    ("CrOS", "ChromeOS"),
+    ("Linux", "Linux"),
+)
+
+
+def browser(user_agent: str) -> str:
+    """Which browser and system that is, as people call them: "Firefox on Linux"."""
+    name = next((name for mark, name in _BROWSERS if mark in user_agent), "")
+    system = next((name for mark, name in _SYSTEMS if mark in user_agent), "")
+    if not name:
+        return brief(user_agent, 40) or "not known"
+    return f"{name} on {system}" if system else name
 
 
 def fingerprint(digits: str) -> str:
@@ -175,7 +214,9 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "size": size,
     "number": number,
     "ago": ago,
+    "left": left,
     "brief": brief,
+    "browser": browser,
     "fingerprint": fingerprint,
     "in_names": in_names,
     "actions": actions,

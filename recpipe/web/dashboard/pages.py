@@ -18,6 +18,7 @@ from recpipe.access.principal import Action, Principal
 from recpipe.errors import CredentialsRejected, ReauthenticationRequired
 from recpipe.model import Tenant, User
 from recpipe.recordings.reader import Reader
+from recpipe.web import packing
 from recpipe.web.dashboard import assets, filters
 from recpipe.web.deps import SESSION_COOKIE, WebContext, cookie_name, over_https
 from recpipe.web.errors import Problem, problem_of
@@ -145,7 +146,15 @@ class Portal:
                 **values,
             }
         )
-        return HTMLResponse(text, status or (problem.status if problem else 200), _HEADERS)
+        status = status or (problem.status if problem else 200)
+        body, headers = text.encode(), {**_HEADERS, "vary": "accept-encoding, sec-fetch-site"}
+        if (
+            len(body) >= packing.LEAST_BYTES
+            and packing.takes_gzip(request.headers.get("accept-encoding", ""))
+            and packing.asked_by_us(request.headers)
+        ):
+            body, headers = packing.packed(body), {**headers, "content-encoding": "gzip"}
+        return HTMLResponse(body, status, headers)
 
 
 def _told(refused: Exception) -> Problem:

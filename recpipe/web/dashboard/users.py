@@ -31,7 +31,9 @@ def users(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
     granted = {grant.tenant_id for account in found for grant in account.grants}
     names = {t.id: t.title for t in portal.parts.reader.tenants(viewer.principal, among=granted)}
     order = sorted(found, key=lambda a: (a.user.status is not UserStatus.REGISTERED, a.user.username.casefold()))
-    return portal.page(request, "users.html", viewer, accounts=order, names=names)
+    invited = any(account.user.status is UserStatus.PENDING for account in found)
+    until = portal.parts.links.invited_until(viewer.principal) if invited else {}
+    return portal.page(request, "users.html", viewer, accounts=order, names=names, until=until)
 
 
 @router.get("/users/new")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from recpipe.web import packing
 from recpipe.web.dashboard import account, assets, filters, pages
 from recpipe.web.dashboard.signing_in import ours
 from tests.services import need
@@ -108,6 +109,49 @@ def test_a_time_that_a_clock_shows_twice_is_known_for_it_and_told_with_its_offse
     ]
     assert [filters.offset(moment, "Europe/Berlin") for moment in (first, second)] == ["+02:00", "+01:00"]
     assert not filters.repeated(datetime(2026, 3, 29, 1, 30, tzinfo=UTC), "Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    ("agent", "words"),
+    [
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox on Linux"),
+        (
+            "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/130.0 Safari/537.36 Edg/130.0",
+            "Edge on Windows",
+        ),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Safari/604.1", "Safari on iPhone"),
+        ("Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 Chrome/130.0 Mobile Safari/537.36", "Chrome on Android"),
+        ("curl/8.5.0", "curl"),
+        ("", "not known"),
+        ("something else " * 9, ("something else " * 9)[:39] + "…"),
+    ],
+)
+def test_a_browser_is_called_as_people_call_it(agent: str, words: str) -> None:
+    assert filters.browser(agent) == words
+
+
+@pytest.mark.parametrize(
+    ("hours", "words"), [(0.2, "1 hour left"), (5, "5 hours left"), (48, "2 days left"), (150, "7 days left")]
+)
+def test_what_is_left_is_told_in_words(hours: float, words: str) -> None:
+    now = datetime(2026, 3, 14, tzinfo=UTC)
+    assert filters.left(now + timedelta(hours=hours), now) == words
+
+
+@pytest.mark.parametrize(
+    ("header", "takes"),
+    [
+        ("gzip", True),
+        ("br, GZIP;q=0.5", True),
+        ("gzip;q=0", False),
+        ("*;q=0.1", True),
+        ("identity", False),
+        ("", False),
+        ("*, gzip;q=0.0", False),
+    ],
+)
+def test_what_can_be_unpacked_is_read_from_the_header(header: str, takes: bool) -> None:
+    assert packing.takes_gzip(header) is takes
 
 
 def raster(svg: str, scale: int) -> str:

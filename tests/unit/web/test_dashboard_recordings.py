@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import html
 import io
@@ -9,7 +10,7 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -356,3 +357,56 @@ def test_no_page_asks_the_database_once_for_each_service(spoken: Site) -> None:
         root.close()
     # A heartbeat or a session that is touched may come between
     assert all(many[path] <= few[path] + 2 for path in paths), (few, many)
+
+
+def test_pages_are_compressed_for_our_own_pages_alone_and_files_for_everybody(spoken: Site) -> None:
+    bea = spoken.browsers["bea"]
+
+    def sent(path: str, site: str | None, accepted: str = "gzip, br") -> tuple[str | None, bytes]:
+        request = bea.build_request("GET", path, headers={"accept-encoding": accepted})
+        del request.headers["sec-fetch-site"]
+        if site is not None:
+            request.headers["sec-fetch-site"] = site
+        answer = bea.send(request, stream=True)
+        raw = b"".join(answer.iter_raw())
+        assert answer.status_code == 200 and int(answer.headers["content-length"]) == len(raw)
+        return answer.headers.get("content-encoding"), raw
+
+    page = "/recordings?from=2026-06-01&to=2026-06-01"
+    style = re.search(r'href="(/assets/[0-9a-f]+/dashboard.css)"', spoken.get(page))[1]  # type: ignore[index]
+    plain = sent(page, "same-origin", "identity")[1]
+    for site in ("same-origin", "none"):
+        kind, body = sent(page, site)
+        assert kind == "gzip" and gzip.decompress(body) == plain and len(body) < len(plain) / 3
+    # Another site must not learn from a length what stands beside its guess
+    for other in ("cross-site", "same-site", None):
+        assert sent(page, other) == (None, plain)
+    kind, body = sent(style, "cross-site")
+    assert kind == "gzip" and gzip.decompress(body) == sent(style, None, "identity")[1]
+    # What is said to one kind of client is not kept for another
+    assert bea.get(page).headers["vary"] == "accept-encoding, sec-fetch-site"
+    assert bea.head(page, headers={"accept-encoding": "gzip"}).status_code == 200
+
+
+def test_what_waits_is_told_on_every_page_and_what_it_means_to_switch_encryption_off(site: Site) -> None:
+    by, keyring, changes = operator("test"), site.parts.keyring, site.parts.changes
+    own = site.parts.tenants.create(by, "oslo", title="Oslo", timezone="Europe/Oslo")
+    site.parts.accounts.create(by, "ola", Role.CLIENT, password=PASSWORD, grants={own.id: []})
+    with site.parts.catalogue.begin() as work:
+        work.tenants.update(replace(work.tenants.to_change(own.id), encryption=True))
+    ola = signed_in(site.url, "ola")
+    assert keyring.list(by, own.id) == [] and "not in effect yet" not in ola.get("/recordings").text
+    changes.save(by, own.id, Kind.ENCRYPTION, {"encryption": False})
+    for path in ("/recordings", "/account", "/users", "/addons"):
+        assert "<b>1 change waits</b> and is not in effect yet." in ola.get(path).text, path
+    for path in ("/addons", "/changes"):
+        assert "are stored in the clear" in ola.get(path).text
+    invited = site.parts.links.invite(by, "new@oslo.example", Role.CLIENT, grants={own.id: []}).user
+    listed = ola.get("/users").text
+    assert "Invited, 7 days left" in listed and invited.username in listed
+    ola.close()
+
+
+def test_search_engines_are_turned_away(site: Site) -> None:
+    answer = httpx.get(f"{site.url}/robots.txt", trust_env=False)
+    assert answer.text == "User-agent: *\nDisallow: /\n" and answer.headers["content-type"].startswith("text/plain")
