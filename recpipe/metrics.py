@@ -51,6 +51,17 @@ LATENCY = Histogram(
     buckets=(0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 900, 3600),
     registry=REGISTRY,
 )
+DECISIONS = Counter(
+    "recpipe_decisions", "Questions of PBXs that were answered: record, skip or default", ["verdict"], registry=REGISTRY
+)
+DECISIONS_LOST = Counter(
+    "recpipe_decisions_lost",
+    "Answers to PBXs that could not be kept for the comparison with recordings",
+    registry=REGISTRY,
+)
+POLICY_READ = Gauge(
+    "recpipe_policy_read_timestamp_seconds", "When the rules were read that PBXs are answered by", registry=REGISTRY
+)
 FTP_SESSIONS = Gauge("recpipe_ftp_sessions", "Connected FTP clients", registry=REGISTRY)
 FTP_LOGGED_IN = Gauge("recpipe_ftp_sessions_logged_in", "FTP clients that are logged in", registry=REGISTRY)
 FTP_TRANSFERRING = Gauge("recpipe_ftp_sessions_transferring", "FTP clients with a data connection", registry=REGISTRY)

@@ -23,6 +23,7 @@ from recpipe.access.totp_secrets import TotpSecrets
 from recpipe.catalogue import Catalogue
 from recpipe.intake import Intake
 from recpipe.mail import Mailer, Outbox, portal_address
+from recpipe.policy.desk import PolicyDesk
 from recpipe.quarantine import QuarantineDecisions
 from recpipe.recordings.deletion import RecordingDeletion
 from recpipe.recordings.overview import Overview
@@ -51,6 +52,7 @@ class Parts:
     keyring: Keyring
     tenants: Tenants
     changes: PendingChanges
+    policy: PolicyDesk
     accounts: Accounts
     tokens: ApiTokens
     links: Links
@@ -104,6 +106,7 @@ def open_parts(
         notices = Notices(mailer, outbox, portal_address(settings), clock)
         accounts = Accounts(catalogue, clock, passwords, trail, notices, totp_secrets)
         reader = Reader(catalogue, store, clock, trail)
+        desk = PolicyDesk(catalogue, clock)
         try:
             yield Parts(
                 settings=settings,
@@ -117,6 +120,7 @@ def open_parts(
                 keyring=Keyring(catalogue, clock, trail),
                 tenants=Tenants(catalogue, clock, trail),
                 changes=PendingChanges(catalogue, clock, trail),
+                policy=desk,
                 accounts=accounts,
                 tokens=ApiTokens(catalogue, accounts, clock, trail),
                 links=Links(catalogue, accounts, clock, passwords, trail),
@@ -131,6 +135,7 @@ def open_parts(
                 clock=clock,
             )
         finally:
+            desk.close()
             outbox.close()
 
 

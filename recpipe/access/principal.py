@@ -22,6 +22,7 @@ class Action(StrEnum):
     DELETE = "delete"
     KEYS = "keys"
     POLICY = "policy"
+    DECIDE = "decide"
     FTP = "ftp"
     USERS = "users"
     UPLOAD = "upload"
@@ -40,6 +41,7 @@ TENANT_ACTIONS = frozenset(
         Action.DELETE,
         Action.KEYS,
         Action.POLICY,
+        Action.DECIDE,
         Action.FTP,
         Action.USERS,
         Action.AUDIT,
@@ -57,6 +59,7 @@ _IN_WORDS = {
     Action.DELETE: "delete recordings",
     Action.KEYS: "manage encryption keys",
     Action.POLICY: "change which calls are recorded",
+    Action.DECIDE: "ask whether to record",
     Action.FTP: "manage FTP accounts",
     Action.USERS: "manage users",
     Action.UPLOAD: "upload recordings",

@@ -33,6 +33,14 @@ BUSY_SECONDS = 10
 _OF_THE_DATABASE = (SQLAlchemyError, sqlite3.Error)
 _READS = "recpipe_reads"
 _USED_AT = "recpipe_used_at"
+# A server whose machine or network is gone says nothing: after a minute the connection is taken to be broken, where the
+# kernel would try for a quarter of an hour. Source: PostgreSQL, "Database Connection Control Functions".
+_NOTICED_GONE = {
+    "tcp_user_timeout": 60_000,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
 _FRESH_SECONDS = 1.0  # a connection that was used so lately is taken to be alive
 _STEPS = 10_000  # of SQLite's machine between two looks at the clock: about a millisecond
 _QUERY_CANCELED = "57014"  # PostgreSQL, appendix A
@@ -76,7 +84,7 @@ def build(url: URL) -> Engine:
             max_overflow=20,
             pool_timeout=BUSY_SECONDS,
             pool_recycle=1800,
-            connect_args={"connect_timeout": 5, "application_name": "recpipe"},
+            connect_args={"connect_timeout": 5, "application_name": "recpipe", **_NOTICED_GONE},
         )
     except ModuleNotFoundError as error:
         raise CatalogueError("PostgreSQL needs its driver: install recpipe[postgresql].") from error

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, delete, insert, select, update
+from sqlalchemy import ColumnElement, Row, String, delete, insert, select, type_coerce, update
 from sqlalchemy.exc import IntegrityError
 
 from recpipe.catalogue.repository import Repository, check_limit, inserted, row_of
@@ -159,6 +159,19 @@ class Users(Repository):
         rows = self._connection.execute(select(user_grant).where(c.tenant_id == tenant_id).order_by(c.user_id))
         return [Grant(row.user_id, row.tenant_id, tuple(row.actions)) for row in rows]
 
+    def active(self, user_ids: Collection[str]) -> Mapping[str, tuple[User, Sequence[Grant]]]:
+        """Those of these users who are active, each with its grants."""
+        ids = sorted(user_ids)
+        if not ids:
+            return {}
+        c = portal_user.c
+        wanted = select(*_OF_USER).where(c.id.in_(ids), c.status == UserStatus.ACTIVE.value)
+        users = [_user_of(row) for row in self._connection.execute(wanted)]
+        grants: dict[str, list[Grant]] = {}
+        for row in self._connection.execute(select(user_grant).where(user_grant.c.user_id.in_(ids))):
+            grants.setdefault(row.user_id, []).append(Grant(row.user_id, row.tenant_id, tuple(row.actions)))
+        return {user.id: (user, grants.get(user.id, [])) for user in users}
+
     def _one(self, condition: ColumnElement[bool], which: str) -> User:
         row = self._connection.execute(select(*_OF_USER).where(condition)).first()
         if row is None:
@@ -208,6 +221,12 @@ class Tokens(Repository):
         """Remember when and from where it was used last. Once a minute is plenty: each call is a commit."""
         used = update(token).where(token.c.id == token_id)
         self._connection.execute(used.values(last_used_at=at, last_used_from=address))
+
+    def with_scope(self, scope: str) -> Sequence[Token]:
+        """Tokens that have this scope and were not revoked."""
+        has = type_coerce(token.c.scopes, String).contains(f'"{scope}"', autoescape=True)
+        rows = self._connection.execute(select(token).where(has, token.c.revoked_at.is_(None)))
+        return [one for one in map(_token_of, rows) if scope in one.scopes]
 
     def revoke(self, token_id: str, at: datetime) -> Token:
         """End a token; a repeated call keeps the first time.

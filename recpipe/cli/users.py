@@ -35,8 +35,8 @@ Grants = Annotated[
     list[str] | None,
     typer.Option(
         metavar="TENANT[:ACTION,...]",
-        help="A tenant, and what may be done with it: search, play, download, export, delete, keys, policy, ftp, "
-        "users, audit, upload. Without actions: what the role allows. May be repeated.",
+        help="A tenant, and what may be done with it: search, play, download, export, delete, keys, policy, decide, "
+        "ftp, users, audit, upload. Without actions: what the role allows. May be repeated.",
     ),
 ]
 Email = Annotated[

@@ -26,6 +26,7 @@ _log = log.get(__name__)
 SAMPLE = 1000  # recordings whose bytes are read each night
 KEEP_LOGINS = timedelta(days=7)  # sessions and links, once they expired
 KEEP_FAILURES = timedelta(days=1)  # failed logins; a lock-out lasts minutes
+KEEP_DECISIONS = timedelta(days=90)  # what PBXs were told, for the comparison with what arrived
 _MOST_LOGGED = 20
 _MENDED = (ProblemKind.OBJECT_OF_DELETED, ProblemKind.WAVEFORM_MISSING)
 
@@ -46,6 +47,9 @@ def jobs(parts: Parts) -> tuple[Job, ...]:
         Job("quarantine-letters", HOUR, timedelta(minutes=37), tell_of_quarantine),
         Job("expired-logins", DAY, timedelta(hours=2, minutes=41), lambda _: prune(catalogue, clock)),
         Job(
+            "old-decisions", DAY, timedelta(hours=2, minutes=53), lambda tick: forget_decisions(catalogue, clock, tick)
+        ),
+        Job(
             "integrity-sample",
             DAY,
             timedelta(hours=3, minutes=23),
@@ -64,6 +68,22 @@ def prune(catalogue: Catalogue, clock: Clock) -> Summary:
             "failures": work.failures.prune(now - KEEP_FAILURES),
             "networks": work.known_networks.prune(now - KNOWN_FOR),
         }
+
+
+def forget_decisions(catalogue: Catalogue, clock: Clock, tick: Tick) -> Summary:
+    """Delete what PBXs were told long ago, some thousands at a time.
+
+    Raises:
+        Interrupted: the process stops.
+    """
+    before, forgotten = clock() - KEEP_DECISIONS, 0
+    while True:
+        tick.go_on()
+        with catalogue.begin() as work:
+            some = work.decisions.prune(before)
+        forgotten += some
+        if not some:
+            return {"decisions": forgotten}
 
 
 def look(

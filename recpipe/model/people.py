@@ -93,7 +93,7 @@ class Grant:
 
     user_id: str
     tenant_id: str
-    actions: tuple[str, ...] = ()  # search, play, download, export, delete, keys, policy, ftp, users
+    actions: tuple[str, ...] = ()  # search, play, download, export, delete, keys, policy, decide, ftp, users
 
 
 @dataclass(frozen=True, slots=True)

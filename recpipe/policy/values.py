@@ -15,8 +15,9 @@ Values = Mapping[str, object]
 
 NONE: Values = {}  # of a rule that is not there, or is to be removed
 MOST_RULES = 20_000  # routes or extensions of one tenant
+LONGEST_SUBJECT = 64
 
-_SUBJECT = re.compile(r"[A-Za-z0-9*#+][A-Za-z0-9._+*#@-]{0,63}", re.ASCII)
+_SUBJECT = re.compile(rf"[A-Za-z0-9*#+][A-Za-z0-9._+*#@-]{{0,{LONGEST_SUBJECT - 1}}}", re.ASCII)
 # Written into dialplans, where it is the name of a file below the folder of sounds.
 _SOUND = re.compile(r"(?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+", re.ASCII)
 _BEEPS = range(5, 301)
@@ -28,7 +29,7 @@ def check_number(written: str, region: str) -> str:
     Raises:
         InputInvalid: it is none, and no name that a PBX could call a route by.
     """
-    return check_subject("number", number_of(check_text("number", written, 64), region))
+    return check_subject("number", number_of(check_text("number", written, LONGEST_SUBJECT), region))
 
 
 def check_extension(written: str) -> str:
@@ -37,7 +38,7 @@ def check_extension(written: str) -> str:
     Raises:
         InputInvalid: no extension can have it.
     """
-    return check_subject("extension", check_text("extension", written, 64))
+    return check_subject("extension", check_text("extension", written, LONGEST_SUBJECT))
 
 
 def of_route(route: InboundRoute | None) -> Values:
@@ -138,13 +139,18 @@ def verdict(field: str, value: object) -> Verdict:
         raise InputInvalid(field, f"{field} is record, skip or default, not {str(value)[:40]!r}.") from None
 
 
+def is_subject(written: str) -> bool:
+    """Whether a rule may be about this, just as it is written."""
+    return _SUBJECT.fullmatch(written) is not None
+
+
 def check_subject(field: str, written: str) -> str:
     """What a rule is about, when it may be that, just as it is written.
 
     Raises:
         InputInvalid: it may not.
     """
-    if _SUBJECT.fullmatch(written) is None:
+    if not is_subject(written):
         raise InputInvalid(
             field,
             f"{written[:40]!r} is no {field}. Use up to 64 letters, digits and . _ + * # @ -, as the PBX writes it.",

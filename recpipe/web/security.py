@@ -136,6 +136,9 @@ class Guard:
         method = method if method in _METHODS else "other"
         REQUESTS.labels(method, route, str(answer.status)).inc()
         SECONDS.labels(route).observe(seconds)
+        state = scope.get("state", {})
+        if answer.status == 200 and state.get("quiet"):
+            return
         # The template and never the URL: a query may hold a number, a path a name.
         _log.info(
             "request",
@@ -145,8 +148,8 @@ class Guard:
             milliseconds=round(seconds * 1000, 1),
             bytes=answer.size_bytes,
             address=address_of(scope),
-            actor=scope.get("state", {}).get("actor", ""),
-            tenant=scope.get("state", {}).get("tenant", ""),
+            actor=state.get("actor", ""),
+            tenant=state.get("tenant", ""),
         )
 
 

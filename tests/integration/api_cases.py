@@ -75,6 +75,7 @@ CASES: dict[str, Case] = {
     "change_tenant": Case(_T, "PATCH", json={"title": "taken"}),
     "set_recording": Case(f"{_T}/recording", "PUT", json={"on": True, "agreed": True}),
     "check_certificate": Case("/certificates/check", "POST", json={"pasted": "nothing"}, names_nobody=True),
+    "decide": Case("/policy/decision", params={"tenant": "{tenant}", "direction": "inbound", "route": "0207"}),
     "list_certificates": Case(_C),
     "add_certificate": Case(_C, "POST", json={"pasted": "nothing"}),
     "make_challenge": Case(f"{_C}/{{certificate}}/challenge", "POST"),

@@ -16,8 +16,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
@@ -36,6 +36,8 @@ class PostgresServer:
 
     port: int
     password: str
+    stop: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)  # ends sessions, then the server
+    start: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)  # the same server again
 
     def url(self, database: str) -> str:
         """URL of a database, as the settings take it."""
@@ -123,18 +125,27 @@ def running(*, durable: bool = False) -> Iterator[PostgresServer]:
         serve = [found / "postgres", "-D", folder / "data", "-h", "127.0.0.1", "-p", str(port), "-k", folder]
         if not durable:
             serve += ["-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off"]
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen([*as_user, *serve], stdout=log, stderr=log, start_new_session=True)
-        server = PostgresServer(port, password)
-        _wait(server, process, folder / "log")
+
+        def start() -> None:
+            nonlocal process
+            with (folder / "log").open("ab") as log:
+                process = subprocess.Popen([*as_user, *serve], stdout=log, stderr=log, start_new_session=True)
+            _wait(PostgresServer(port, password), process, folder / "log")
+
+        def stop() -> None:
+            if process is not None:
+                process.send_signal(signal.SIGINT)  # ends sessions, then stops in order
+                process.wait(_START_SECONDS)
+
+        start()
+        server = PostgresServer(port, password, stop, start)
         if not durable:
             _shorten_logins(server)
         yield server
     finally:
         if process is not None:
-            process.send_signal(signal.SIGINT)  # ends sessions, then stops in order
             try:
-                process.wait(_START_SECONDS)
+                stop()
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGQUIT)
                 process.wait(_START_SECONDS)

@@ -69,6 +69,7 @@ WORDS: Mapping[str, str] = {
     "delete": "Delete",
     "keys": "Add-ons and keys",
     "policy": "Call routing and extensions",
+    "decide": "Ask whether to record",
     "ftp": "FTP accounts",
     "users": "Portal users",
     "upload": "Upload",
