@@ -36,6 +36,11 @@ def key_id(key: bytes) -> str:
     return _mark(key).hex()
 
 
+def id_of(note: bytes) -> str:
+    """The id of the key that a note is under; "" where it is none."""
+    return note[1 : 1 + _ID_BYTES].hex() if note.startswith(_VERSION) and len(note) >= _HEAD_BYTES else ""
+
+
 def derived(key: bytes, purpose: str) -> bytes:
     """A key of its own for one purpose, which tells neither this key nor that of another purpose.
 

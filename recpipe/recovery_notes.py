@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
@@ -32,39 +32,69 @@ _NOT_KEPT = ("id", "tenant_id", "object_key", "peaks")  # the key of the object 
 
 
 def recovery_key(settings: Settings) -> bytes:
-    """The key of the installation: the setting, or the file in the data dir, which is made when it is missing.
+    """The key of the installation, under which all is sealed that is sealed now.
 
     Raises:
-        SettingsInvalid: the setting or the file is no key.
+        SettingsInvalid: as `recovery_keys`.
+    """
+    return recovery_keys(settings)[0]
+
+
+def recovery_keys(settings: Settings) -> Sequence[bytes]:
+    """The key of the installation, and behind it those that were before and still open what was sealed then.
+
+    They are in the setting, or in the file in the data dir, which is made when it is missing.
+
+    Raises:
+        SettingsInvalid: one of them is no key.
     """
     written = settings.recovery_key.get_secret_value()
     if written:
-        return _key(written, "recovery_key")
+        return _keys(written, "recovery_key")
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = settings.data_dir / KEY_FILE
+    path = key_file(settings)
     with suppress(FileNotFoundError):
-        return _key(path.read_text("ascii", "replace"), str(path))
-    durable.create(path, note.new_key().hex().encode() + b"\n")  # or another process was quicker: its key is the one
-    return _key(path.read_text("ascii", "replace"), str(path))
+        return keys_in(path)
+    durable.create(path, _written_keys([note.new_key()]))  # or another process was quicker: its key is the one
+    return keys_in(path)
 
 
-def key_in(path: Path) -> bytes:
-    """The key in a file, as `recovery_key` makes it.
+def key_file(settings: Settings) -> Path:
+    """Where the keys are that no setting gives."""
+    return settings.data_dir / KEY_FILE
+
+
+def keys_in(path: Path) -> Sequence[bytes]:
+    """The keys in a file, one a line, the one that counts first.
 
     Raises:
-        SettingsInvalid: there is none.
+        SettingsInvalid: there is none, or something else.
         OSError: it cannot be read.
     """
-    return _key(path.read_text("ascii", "replace"), str(path))
+    return _keys(path.read_text("ascii", "replace"), str(path))
 
 
-def _key(written: str, where: str) -> bytes:
+def keep(path: Path, keys: Sequence[bytes]) -> None:
+    """Write the file: at any moment it holds these keys or those before, whole.
+
+    Raises:
+        OSError: the disk does not take it.
+    """
+    durable.replace(path, _written_keys(keys))
+
+
+def _written_keys(keys: Sequence[bytes]) -> bytes:
+    return "".join(f"{key.hex()}\n" for key in keys).encode()
+
+
+def _keys(written: str, where: str) -> Sequence[bytes]:
     with suppress(ValueError):
-        key = bytes.fromhex(written.strip())
-        if len(key) == note.KEY_BYTES:
-            return key
+        keys = [bytes.fromhex(word) for word in written.replace(",", " ").split()]
+        if keys and all(len(key) == note.KEY_BYTES for key in keys):
+            return tuple(dict.fromkeys(keys))
     raise SettingsInvalid(
-        f"{where} holds no recovery key: that is {2 * note.KEY_BYTES} hexadecimal digits. Restore it from its backup."
+        f"{where} holds no recovery key: that is {2 * note.KEY_BYTES} hexadecimal digits, or several such keys with "
+        "the one that counts first. Restore it from its backup."
     )
 
 

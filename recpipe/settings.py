@@ -149,7 +149,8 @@ class Settings(BaseSettings):
 
     recovery_key: SecretStr = Field(
         SecretStr(""),
-        description="64 hex digits that encrypt what is kept beside each object; default: recovery.key in the data dir",
+        description="64 hex digits that encrypt what is kept beside each object, and behind a comma former ones; default: "
+        "recovery.key in the data dir",
     )
 
     s3_endpoint: str = Field("", description="URL of an S3-compatible store; empty for AWS")

@@ -99,7 +99,7 @@ def open_parts(
     with open_catalogue(settings) as catalogue:
         store = open_store(settings) if store is None else store
         trail, passwords = AuditTrail(catalogue, clock), Passwords() if passwords is None else passwords
-        at_rest = AtRest(lambda: recovery_notes.recovery_key(settings))
+        at_rest = AtRest(lambda: recovery_notes.recovery_keys(settings))
         totp_secrets = TotpSecrets(at_rest)
         two_factors = settings.http_second_factor == "required"
         mailer, outbox = Mailer.of(settings), Outbox()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 from keys import note
@@ -26,13 +26,14 @@ class AtRest:
     """Seals and opens. Thread-safe.
 
     Args:
-        key: gives the key of the installation; asked once, when it is first needed.
+        keys: gives the key of the installation, and those before it; asked when they are first needed, and again when
+            something is under another one: it may have come since.
     """
 
-    def __init__(self, key: Callable[[], bytes]) -> None:
-        self._ask = key
+    def __init__(self, keys: Callable[[], Sequence[bytes]]) -> None:
+        self._ask = keys
         self._lock = threading.Lock()
-        self._key: bytes | None = None
+        self._keys: Sequence[bytes] = ()
 
     def closed(self, purpose: Purpose, text: str, about: str = "") -> str:
         """The text under the key of this purpose, bound to what it is about; safe in a URL.
@@ -40,7 +41,7 @@ class AtRest:
         Raises:
             SettingsInvalid: the installation's key cannot be read.
         """
-        key = self._installation_key()
+        key = self._installation_keys()[0]
         closed = note.closed(note.derived(key, purpose), text.encode(), about)
         return f"{_MARK}.{note.key_id(key)}.{base64.urlsafe_b64encode(closed).decode().rstrip('=')}"
 
@@ -51,22 +52,38 @@ class AtRest:
             SecretUnreadable: it is under another key, about something else, or damaged.
             SettingsInvalid: as for `closed`.
         """
-        key = self._installation_key()
         mark, _, rest = closed.partition(".")
         key_id, _, body = rest.partition(".")
-        if mark != _MARK or key_id != note.key_id(key):
-            raise SecretUnreadable(key_id[:16] if mark == _MARK else "", note.key_id(key))
+        keys = self._installation_keys()
+        if mark == _MARK and key_id not in map(note.key_id, keys):
+            keys = self._installation_keys(anew=True)
+        key = next((key for key in keys if note.key_id(key) == key_id), None)
+        if mark != _MARK or key is None:
+            raise SecretUnreadable(key_id[:16] if mark == _MARK else "", note.key_id(keys[0]))
         try:
             sealed = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
             return note.opened([note.derived(key, purpose)], sealed, about).decode()
         except (NoteUnreadable, binascii.Error, ValueError):
             raise SecretUnreadable(key_id, key_id) from None
 
-    def _installation_key(self) -> bytes:
+    def is_current(self, closed: str) -> bool:
+        """Whether it is sealed, under the key that counts now.
+
+        Raises:
+            SettingsInvalid: as for `closed`.
+        """
+        return is_closed(closed) and key_id_of(closed) == note.key_id(self._installation_keys()[0])
+
+    def _installation_keys(self, *, anew: bool = False) -> Sequence[bytes]:
         with self._lock:
-            if self._key is None:
-                self._key = self._ask()
-            return self._key
+            if anew or not self._keys:
+                self._keys = self._ask()
+            return self._keys
+
+
+def key_id_of(closed: str) -> str:
+    """The id of the key that a secret is under; "" for what is not sealed."""
+    return closed.split(".")[1] if is_closed(closed) else ""
 
 
 def is_closed(text: str) -> bool:

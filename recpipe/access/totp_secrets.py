@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 
 from recpipe import log
@@ -45,33 +46,36 @@ class TotpSecrets:
         return totp.matching_step(secret, code, now)
 
     def seal(self, work: Work, user: User) -> None:
-        """Encrypt a secret that an earlier version kept as it is; one that changed meanwhile stays."""
-        if user.totp_secret and not is_closed(user.totp_secret):
-            work.users.swap_totp_secret(user.id, user.totp_secret, self.closed(user.id, user.totp_secret))
+        """Encrypt a secret that an earlier version kept as it is, or that is under a former key of the installation;
+        one that changed meanwhile stays, and so does one that cannot be read.
+        """
+        if user.totp_secret and not self._at_rest.is_current(user.totp_secret):
+            with suppress(SecretUnreadable):
+                work.users.swap_totp_secret(user.id, user.totp_secret, self.closed(user.id, self._opened(user)))
 
     def seal_all(self, catalogue: Catalogue) -> int:
-        """Encrypt all that earlier versions kept as they are, and say in the log where the key of some is missing.
+        """Encrypt all that `seal` would, and say in the log where the key of some is missing.
 
         Returns:
             How many were encrypted.
         """
         with catalogue.read() as work:
             users = [user for user in work.users.every() if user.totp_secret]
-        plain = [user for user in users if not is_closed(user.totp_secret)]
-        if plain:
-            with catalogue.begin() as work:
-                for user in plain:
-                    self.seal(work, user)
-            _log.info("second factors encrypted", count=len(plain))
-        unreadable = 0
+        unreadable: dict[str, str] = {}
         for user in users:
             try:
                 self._opened(user)
             except SecretUnreadable as error:
-                unreadable, reason = unreadable + 1, str(error)
+                unreadable[user.id] = str(error)
+        owed = [u for u in users if u.id not in unreadable and not self._at_rest.is_current(u.totp_secret)]
+        if owed:
+            with catalogue.begin() as work:
+                for user in owed:
+                    self.seal(work, user)
+            _log.info("second factors encrypted", count=len(owed))
         if unreadable:
-            _log.error("second factors unreadable", count=unreadable, reason=reason)
-        return len(plain)
+            _log.error("second factors unreadable", count=len(unreadable), reason=next(iter(unreadable.values())))
+        return len(owed)
 
     def _opened(self, user: User) -> str:
         if not is_closed(user.totp_secret):

@@ -94,6 +94,7 @@ COMMANDS = {
         "Take back recordings that are in the store and not in the catalogue, as after restoring an older backup of "
         "it.",
     ),
+    "recovery-key": Listed("recovery_key.group", _UPKEEP, "The key of the installation, and another in its place."),
     "audit": Listed("audit.group", _UPKEEP, "Who did what, from where, when, and how it ended."),
     "settings": Listed("settings.group", _UPKEEP, "What recpipe is set to."),
     "migrate": Listed(

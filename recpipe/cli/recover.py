@@ -38,7 +38,10 @@ def recover(
     columns = (SpinnerColumn(), TextColumn("Looked at {task.completed:,} objects"))
     with frame.opened(context) as parts, Progress(*columns, console=frame.err, transient=True) as progress:
         task = progress.add_task("Recovering", total=None)
-        keys = [recovery_notes.recovery_key(parts.settings), *(recovery_notes.key_in(path) for path in key or ())]
+        keys = [
+            *recovery_notes.recovery_keys(parts.settings),
+            *(one for path in key or () for one in recovery_notes.keys_in(path)),
+        ]
         report = work.recover(
             parts.catalogue,
             parts.store,

@@ -69,7 +69,10 @@ def verify(
     with frame.opened(context) as parts:
         data_dir, by = parts.settings.data_dir, operator()
         keys = (
-            [recovery_notes.recovery_key(parts.settings), *(recovery_notes.key_in(path) for path in key or ())]
+            [
+                *recovery_notes.recovery_keys(parts.settings),
+                *(one for path in key or () for one in recovery_notes.keys_in(path)),
+            ]
             if repair
             else []
         )

@@ -91,3 +91,17 @@ class Chooses(Protocol):
     def choices(self) -> Sequence[str]:
         """What it chose, and why; nothing where all is as set."""
         ...
+
+
+@runtime_checkable
+class RewritesNotes(Protocol):
+    """A store that changes the note of an object without writing the object anew."""
+
+    def rewrite_note(self, key: str, note: bytes) -> None:
+        """Put another note in place of the one an object has: at any moment it has one of them, whole.
+
+        An object that is not there gets none.
+
+        Raises:
+            StoreUnavailable, StoreRejected: the note is the one it was.
+        """

@@ -133,6 +133,22 @@ class DirectoryStore:
             os.close(fd)
         return StoredObject(key, status.st_size, "", _when(status), _read_note(path))
 
+    def rewrite_note(self, key: str, note: bytes) -> None:
+        """As `RewritesNotes.rewrite_note`."""
+        path = self._path(key)
+        with _translated(path):
+            partial, fd = durable.open_held(self._partial)
+            try:
+                os.write(fd, note)
+                os.fsync(fd)
+                if path.exists():
+                    partial.rename(_note_path(path))
+                    if not path.exists():  # deleted just now, and its note with it
+                        _note_path(path).unlink(missing_ok=True)
+            finally:
+                partial.unlink(missing_ok=True)
+                os.close(fd)
+
     def delete(self, key: str) -> None:
         path = self._path(key)
         with _translated(path):

@@ -266,3 +266,14 @@ def test_the_kernel_sends_the_same_range_as_is_read(root: Path, start: int, leng
             assert len(piece) == sent <= 50_000
             got += piece
     assert got == body[start:][:length]
+
+
+def test_another_note_takes_the_place_of_the_one_an_object_has(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    store.put("a/b", io.BytesIO(b"audio"), 5, lambda _: b"one")
+    store.rewrite_note("a/b", b"another")
+    assert store.head("a/b").note == b"another" and get(store, "a/b") == b"audio"
+    # One that is not there gets none, so that nothing is known of it when its key is used
+    store.rewrite_note("a/c", b"another")
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [".b.note", "b"]
+    assert list((tmp_path / ".partial").iterdir()) == []

@@ -24,6 +24,8 @@ DEEDS: Mapping[str, tuple[str, str]] = {
     "upload": ("uploaded {}", "upload {}"),
     "repair": ("repaired {}", "repair {}"),
     "recover": ("took {} back into the catalogue", "take {} back into the catalogue"),
+    "recovery-key.reseal": ("sealed anew under the recovery key {}", "seal anew under the recovery key {}"),
+    "recovery-key.drop": ("dropped the recovery key {}", "drop the recovery key {}"),
     "user.create": ("made the user {}", "make the user {}"),
     "user.invite": ("invited {}", "invite {}"),
     "user.accept": ("accepted an invitation", "accept an invitation"),

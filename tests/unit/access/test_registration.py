@@ -105,7 +105,7 @@ def test_who_was_deleted_is_not_registered_again_by_a_link_asked_for_before(worl
 @pytest.mark.parametrize("forged", ["", "rp1", "rp1.", "rp1.00000000.AAAA", "cut", "longer", "of another installation"])
 def test_a_forged_link_registers_nobody(world: World, forged: str) -> None:
     secret = world.registration.ask(ANN, ADDRESS)
-    another = Registration(world.catalogue, AtRest(lambda: b"x" * 32), world.clock, world.trail)
+    another = Registration(world.catalogue, AtRest(lambda: [b"x" * 32]), world.clock, world.trail)
     texts = {"cut": secret[:-3], "longer": secret + "AAAA", "of another installation": another.ask(ANN, ADDRESS)}
     with pytest.raises(CredentialsRejected):
         world.registration.confirm(texts.get(forged, forged), ADDRESS)

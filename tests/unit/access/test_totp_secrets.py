@@ -47,7 +47,7 @@ def ticket(access: Access, name: str = "ann") -> str:
 
 
 def with_another_key(world: World) -> Access:
-    secrets = TotpSecrets(AtRest(lambda: b"k" * 32))
+    secrets = TotpSecrets(AtRest(lambda: [b"k" * 32]))
     return Access(world.catalogue, world.clock, world.passwords, world.trail, secrets, two_factors=False)
 
 
@@ -111,7 +111,7 @@ def test_without_the_key_the_log_says_so_and_there_is_a_way_back(any_world: Worl
 
     # When the key is another one
     with captured() as log:
-        TotpSecrets(AtRest(lambda: b"k" * 32)).seal_all(world.catalogue)
+        TotpSecrets(AtRest(lambda: [b"k" * 32])).seal_all(world.catalogue)
         with pytest.raises(SecretUnreadable) as refused:
             elsewhere.second_factor(ticket(elsewhere), code(world, secret), ADDRESS)
     assert {entry["event"] for entry in log} == {"second factors unreadable", "second factor unreadable"}
@@ -138,7 +138,7 @@ def test_a_wrong_code_without_the_key_cannot_be_guessed_without_end(world: World
 
 
 def test_one_key_for_each_purpose(world: World) -> None:
-    at_rest = AtRest(lambda: INSTALLATION_KEY)
+    at_rest = AtRest(lambda: [INSTALLATION_KEY])
     closed = at_rest.closed(Purpose.REGISTRATION, "text", "about")
     assert at_rest.opened(Purpose.REGISTRATION, closed, "about") == "text"
     for purpose, about in ((Purpose.SECOND_FACTOR, "about"), (Purpose.REGISTRATION, "other")):
@@ -147,7 +147,7 @@ def test_one_key_for_each_purpose(world: World) -> None:
 
 
 def test_without_a_readable_key_nothing_is_kept_in_the_clear(world: World) -> None:
-    def broken() -> bytes:
+    def broken() -> list[bytes]:
         raise SettingsInvalid("recovery.key holds no recovery key")
 
     user = world.user()
