@@ -37,7 +37,7 @@ class Committer(Generic[Row, Answer]):
         write: commits a group and answers row by row; may raise, then the whole group failed.
         largest: rows in a group.
         apart_seconds: least time between the starts of two commits, so that a busy pipeline fills its groups.
-            A row that comes after a quiet moment is committed at once.
+            A row that comes after a quiet moment is committed at once, and so is a group that is full.
     """
 
     def __init__(
@@ -82,18 +82,18 @@ class Committer(Generic[Row, Answer]):
             first = self._queue.get()
             if first is None:
                 return
-            time.sleep(max(0.0, not_before - time.monotonic()))
-            not_before = time.monotonic() + self._apart_seconds
             group = [first]
             while len(group) < self._largest:
+                left = not_before - time.monotonic()
                 try:
-                    entry = self._queue.get_nowait()
+                    entry = self._queue.get(timeout=left) if left > 0 else self._queue.get_nowait()
                 except queue.Empty:
                     break
                 if entry is None:
                     open_for_more = False
                     break
                 group.append(entry)
+            not_before = time.monotonic() + self._apart_seconds
             self._commit(group)
 
     def _commit(self, group: list[_Entry[Row, Answer]]) -> None:

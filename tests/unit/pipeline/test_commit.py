@@ -30,6 +30,30 @@ def test_rows_that_arrive_during_a_commit_share_the_next_one() -> None:
     assert answers == [0, 10, 20, 30, 40, 50]
 
 
+def test_a_full_group_waits_for_nothing() -> None:
+    groups: list[list[int]] = []
+    first_is_writing, may_go_on, third_came = threading.Event(), threading.Event(), threading.Event()
+
+    def write(rows: Sequence[int]) -> list[int]:
+        groups.append(list(rows))
+        first_is_writing.set()
+        may_go_on.wait(5)
+        if len(groups) == 3:
+            third_came.set()
+        return list(rows)
+
+    committer = Committer[int, int](write, largest=4, apart_seconds=60)
+    committer.submit(0, lambda answer: None, lambda error: None)
+    first_is_writing.wait(5)
+    for row in range(1, 9):
+        committer.submit(row, lambda answer: None, lambda error: None)
+    may_go_on.set()
+
+    assert third_came.wait(10)
+    assert groups == [[0], [1, 2, 3, 4], [5, 6, 7, 8]]
+    committer.close()
+
+
 def test_one_bad_row_does_not_take_its_neighbours_with_it() -> None:
     gate = threading.Event()
 
