@@ -44,6 +44,12 @@ JOB_RUNS = Counter(
     "recpipe_job_runs", "Runs of background jobs that ended: done or failed", ["job", "outcome"], registry=REGISTRY
 )
 PROBLEMS = Gauge("recpipe_verify_problems", "Disagreements of catalogue and store, at the last look", registry=REGISTRY)
+COMPLETENESS = Gauge(
+    "recpipe_completeness_findings",
+    "Open findings of the comparison of calls and recordings, by kind, at the last look",
+    ["kind"],
+    registry=REGISTRY,
+)
 LATENCY = Histogram(
     "recpipe_ingest_latency_seconds",
     "From the last write to a file until its row was committed",

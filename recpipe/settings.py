@@ -238,6 +238,9 @@ class Settings(BaseSettings):
     )
     ingest_workers: int = Field(4, ge=1, le=64, description="files in work at the same time")
     held_retry_seconds: float = Field(60.0, gt=0, description="how often it is looked at what held files wait for")
+    completeness_grace_hours: float = Field(
+        24.0, gt=0, description="a recording that should be there and is not is called missing after this"
+    )
     log_format: Literal["console", "json"] = Field("console", description="for people or for machines")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is written")
 

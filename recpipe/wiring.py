@@ -21,6 +21,7 @@ from recpipe.access.registration import Registration
 from recpipe.access.second_factor import SecondFactor
 from recpipe.access.totp_secrets import TotpSecrets
 from recpipe.catalogue import Catalogue
+from recpipe.completeness.report import CompletenessReport
 from recpipe.intake import Intake
 from recpipe.mail import Mailer, Outbox, portal_address
 from recpipe.policy.desk import PolicyDesk
@@ -48,6 +49,7 @@ class Parts:
     access: Access
     reader: Reader
     overview: Overview
+    completeness: CompletenessReport
     disposal: RecordingDeletion
     keyring: Keyring
     tenants: Tenants
@@ -116,6 +118,7 @@ def open_parts(
                 access=Access(catalogue, clock, passwords, trail, totp_secrets, two_factors=two_factors),
                 reader=reader,
                 overview=Overview(catalogue, trail),
+                completeness=CompletenessReport(catalogue, trail, clock, settings.completeness_grace_hours),
                 disposal=RecordingDeletion(catalogue, store, reader, clock),
                 keyring=Keyring(catalogue, clock, trail),
                 tenants=Tenants(catalogue, clock, trail),

@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Select, bindparam, delete, exists, func, insert, literal, select, tuple_, update
 
 from recpipe.catalogue import adding
+from recpipe.catalogue.completeness import Completeness
 from recpipe.catalogue.repository import Scoped, check_limit
 from recpipe.catalogue.rows import OF_A_LISTING, WITHOUT_PEAKS, recording_of, values_of_facts
 from recpipe.catalogue.search import Search
@@ -299,6 +300,7 @@ class Recordings(Scoped):
                     numbers |= linked
         adding.forget_numbers(self._connection, self._tenant_id, numbers)
         adding.count_days(self._connection, self._tenant_id, gone, sign=-1)
+        Completeness(self._connection, self._tenant_id).let_go(gone, at)
         return [self._bury(one, at, by, reason) for one in gone]
 
     def _bury(self, gone: Recording, at: datetime, by: str, reason: str) -> Tombstone:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import Connection
 
 from recpipe.catalogue.across import AcrossTenants
+from recpipe.catalogue.completeness import CallRecordsOfAll, Completeness
 from recpipe.catalogue.ftp_accounts import FtpAccounts, FtpLogins
 from recpipe.catalogue.history import Audit, AuditOfAll, Changes
 from recpipe.catalogue.job_runs import JobRuns
@@ -54,6 +55,10 @@ class TenantScope:
     @property
     def decisions(self) -> Decisions:
         return Decisions(self._connection, self.tenant_id)
+
+    @property
+    def completeness(self) -> Completeness:
+        return Completeness(self._connection, self.tenant_id)
 
     @property
     def audit(self) -> Audit:
@@ -197,6 +202,10 @@ class Work:
     @property
     def decisions(self) -> DecisionsOfAll:
         return DecisionsOfAll(self._connection)
+
+    @property
+    def call_records(self) -> CallRecordsOfAll:
+        return CallRecordsOfAll(self._connection)
 
     @property
     def audit(self) -> AuditOfAll:

@@ -71,6 +71,9 @@ COMMANDS = {
     "token": Listed("users.tokens", _PEOPLE, "API tokens: what programs sign in with."),
     "ftp-account": Listed("ftp_accounts.group", _PEOPLE, "FTP accounts of tenants, and of media servers that upload."),
     "recordings": Listed("recordings.group", _RECORDINGS, "Stored recordings: find, show, export and delete them."),
+    "completeness": Listed(
+        "completeness.completeness", _RECORDINGS, "Was it recorded? Compare what PBXs say of calls with what arrived."
+    ),
     "quarantine": Listed("quarantine.group", _RECORDINGS, "Files that could not be stored and wait for a person."),
     "seal": Listed(
         "envelopes.seal", _ENVELOPES, "Seal a file for one certificate or more: any one of their private keys opens it."

@@ -10,7 +10,7 @@ from recpipe.access.audit import AuditTrail
 from recpipe.access.lockout import KNOWN_FOR
 from recpipe.access.principal import Kind, Principal
 from recpipe.catalogue import Catalogue
-from recpipe.jobs import quarantine, reminders
+from recpipe.jobs import completeness, quarantine, reminders
 from recpipe.jobs.job import DAY, HOUR, Job, Summary, Tick
 from recpipe.jobs.letters import ACTOR
 from recpipe.mail import portal_address
@@ -34,7 +34,7 @@ _MENDED = (ProblemKind.OBJECT_OF_DELETED, ProblemKind.WAVEFORM_MISSING)
 def jobs(parts: Parts) -> tuple[Job, ...]:
     """Everything that is due by the clock."""
     catalogue, clock, mailer = parts.catalogue, parts.clock, parts.mailer
-    address = portal_address(parts.settings)
+    address, grace = portal_address(parts.settings), timedelta(hours=parts.settings.completeness_grace_hours)
 
     def remind(_tick: Tick) -> Summary:
         return {"reminders": reminders.send_due(catalogue, mailer, address, clock())}
@@ -45,6 +45,12 @@ def jobs(parts: Parts) -> tuple[Job, ...]:
     return (
         Job("certificate-reminders", HOUR, timedelta(minutes=17), remind),
         Job("quarantine-letters", HOUR, timedelta(minutes=37), tell_of_quarantine),
+        Job(
+            "completeness",
+            completeness.EVERY,
+            timedelta(minutes=7),
+            lambda tick: completeness.look(catalogue, clock, grace, tick),
+        ),
         Job("expired-logins", DAY, timedelta(hours=2, minutes=41), lambda _: prune(catalogue, clock)),
         Job(
             "old-decisions", DAY, timedelta(hours=2, minutes=53), lambda tick: forget_decisions(catalogue, clock, tick)

@@ -5,6 +5,19 @@ Units are in the field names; every datetime is aware and UTC unless it says oth
 
 from __future__ import annotations
 
+from recpipe.model.completeness import (
+    BY_THE_PBX,
+    EXCUSES,
+    FINDINGS,
+    HERE,
+    KEEP_CALL_RECORDS,
+    CallRecord,
+    CallRecording,
+    CallState,
+    DayCompleteness,
+    Finding,
+    Judged,
+)
 from recpipe.model.formats import AUDIO_ENDINGS, FORMATS, UNKNOWN_TYPE, Container, FileFormat
 from recpipe.model.lists import (
     Added,
@@ -74,7 +87,12 @@ from recpipe.model.tenant import CertificateState, StoreFormat, Tenant, TenantCe
 
 __all__ = [
     "AUDIO_ENDINGS",
+    "BY_THE_PBX",
+    "EXCUSES",
+    "FINDINGS",
     "FORMATS",
+    "HERE",
+    "KEEP_CALL_RECORDS",
     "TEXT_FACTS",
     "UNKNOWN_TYPE",
     "Added",
@@ -86,10 +104,14 @@ __all__ = [
     "CallAsked",
     "CallFacts",
     "CallPolicy",
+    "CallRecord",
+    "CallRecording",
+    "CallState",
     "CappedCount",
     "CertificateState",
     "Change",
     "Container",
+    "DayCompleteness",
     "DayEntry",
     "DayTotal",
     "Decision",
@@ -98,6 +120,7 @@ __all__ = [
     "Extension",
     "FileFormat",
     "FileIdentity",
+    "Finding",
     "FoundTotal",
     "FtpAccount",
     "FtpAccountKind",
@@ -105,6 +128,7 @@ __all__ = [
     "InboundRoute",
     "Item",
     "JobRun",
+    "Judged",
     "LinkPurpose",
     "Node",
     "NumberMatch",

@@ -18,6 +18,7 @@ from recpipe import log, metrics, recovery_notes
 from recpipe.catalogue import Added, Catalogue
 from recpipe.errors import CatalogueError, SpoolLocked
 from recpipe.model import Node, Recording
+from recpipe.pipeline.call_records import CallRecords
 from recpipe.pipeline.commit import Committer
 from recpipe.pipeline.fair_queue import FairQueue
 from recpipe.pipeline.heartbeat import Heartbeat
@@ -40,6 +41,7 @@ _log = log.get(__name__)
 ABANDON_SECONDS = 5.0  # a request that was not answered for so long holds up no stop
 _LONGEST_STOP_SECONDS = 50.0  # less than systemd's patience in docs/operators.md
 _LOOK_SECONDS = 1.0
+_NOTE_SECONDS = 60.0  # what PBXs say of calls is compared hours later
 _IGNORED_SHOWN = 20  # names that the System page shows of a spool
 
 
@@ -218,6 +220,8 @@ class Ingest:
                     blind = any(
                         one.reason is Reason.UNREADABLE_FOLDER for files in self.ignored().values() for one in files
                     )
+                    for served in there:
+                        self._note_calls(CallRecords(self._catalogue, served.line), served.line)
                     return len(there) == len(self._served) and not blind
                 now_done = self.counts.stored + self.counts.repeated + self.counts.quarantined + self.counts.held
                 if self._gate.away_seconds() > patience_seconds:
@@ -300,12 +304,23 @@ class Ingest:
             held_at = time.monotonic() + held_every
 
     def _join_late(self, line: ServedSpool) -> None:
-        records = LateRecords(self._catalogue, line)
+        late, records, noted_at = LateRecords(self._catalogue, line), CallRecords(self._catalogue, line), 0.0
         while not self._stopping.wait(line.spool.rescan_seconds):
             try:
-                records.join(self._clock())
+                late.join(self._clock())
             except Exception:
                 _log.exception("call detail records could not be joined", spool=line.spool.label)
+            if time.monotonic() >= noted_at:
+                began_at = time.monotonic()
+                self._note_calls(records, line)
+                # A folder of a million records takes seconds to look through.
+                noted_at = time.monotonic() + max(_NOTE_SECONDS, 20 * (time.monotonic() - began_at))
+
+    def _note_calls(self, records: CallRecords, line: ServedSpool) -> None:
+        try:
+            records.note(self._clock())
+        except Exception:
+            _log.exception("call detail records could not be kept", spool=line.spool.label)
 
     def _follow_calls(self, served: Served) -> None:
         while not self._stopping.wait(LOOK_SECONDS):

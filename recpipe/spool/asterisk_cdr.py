@@ -1,8 +1,13 @@
-"""Asterisk's call detail records: Master.csv, followed as it grows."""
+"""Asterisk's call detail records: Master.csv, followed as it grows.
+
+Or a file of `cdr_custom` beside it that says more: the same columns and behind them the name of the recording, which
+FreePBX keeps as `CDR(recordingfile)`; or a JSON object a line, with the names of these columns.
+"""
 
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import threading
@@ -13,11 +18,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
+from zoneinfo import ZoneInfo
 
 from recpipe import log as logs
 from recpipe.model import CallFacts, Direction
 from recpipe.spool.files import plain
 from recpipe.spool.grammar import direction_by_extensions, looks_like_extension
+from recpipe.spool.told_calls import ToldCall
 from recpipe.times import to_utc
 
 _log = logs.get(__name__)
@@ -31,6 +38,11 @@ _EPOCH = re.compile(r"(?:.*-)?([0-9]{9,10})\.[0-9]+")
 # A phone's channel is named after its extension: PJSIP/201-0000001a, Local/201@from-queue-00000001;1, and, where
 # FreePBX follows somebody, Local/FMPR-201@from-internal. A trunk's has a name, and a line card's a number of its own.
 _PHONE = re.compile(r"(?:PJSIP|SIP|IAX2|SCCP|Skinny|Local|Agent)/(?:FM(?:PR|GL)-)?([0-9]+)#?(?:-[0-9a-f]+|@.*)?")
+_COLUMNS = (
+    "accountcode", "src", "dst", "dcontext", "clid", "channel", "dstchannel", "lastapp", "lastdata", "start", "answer",
+    "end", "duration", "billsec", "disposition", "amaflags", "uniqueid", "userfield", "peeraccount", "linkedid",
+    "sequence", "recordingfile",
+)  # fmt: skip
 # Where FreePBX rings several phones or none: the number dialled there is that of a queue, a group, a menu.
 _NOBODYS = (
     "ext-queues", "ext-group", "ext-paging", "ext-meetme", "ext-intercom", "from-queue", "from-ringgroups", "ivr-",
@@ -54,6 +66,8 @@ class Leg:
     answered: bool
     started_at: datetime | None
     billed_seconds: int | None
+    bridged: bool = False  # answered, by somebody: not by a menu or a queue that nobody came to
+    recording: str = ""  # the file that FreePBX says it records into
 
     @property
     def rings_one(self) -> bool:
@@ -135,6 +149,24 @@ class AsteriskCdr:
             tenant_hint=next((leg.account for leg in (own, *legs) if leg.account), ""),
         )
 
+    @staticmethod
+    def beginning(since: datetime) -> int:
+        """The place from which `after` gives all calls of a time, and perhaps earlier ones."""
+        return 0
+
+    def after(self, mark: int, most: int) -> tuple[list[ToldCall], int]:
+        """What was written after a place in the file, in order, and the next place. Begin with 0.
+
+        Args:
+            most: at most so many at once.
+        """
+        with self._lock:
+            self._refresh()
+            first = max(mark, self._number - len(self._legs))
+            last = min(self._number, first + most)
+            legs = [self._legs[number] for number in range(first + 1, last + 1)]
+        return [told for leg in legs if (told := _told(leg)) is not None], last
+
     # --- following the file ---------------------------------------------------------------------------
 
     def _refresh(self) -> None:
@@ -188,9 +220,13 @@ class AsteriskCdr:
 
     def _take(self, line: bytes) -> None:
         try:
-            row = next(csv.reader([line.decode("utf-8", "replace").rstrip("\r\n")], strict=True), [])
+            text = line.decode("utf-8", "replace").rstrip("\r\n")
+            if text.startswith("{"):
+                row = _row_of_json(text, self._timezone)
+            else:
+                row = next(csv.reader([text], strict=True), [])
             leg = _leg(row, self._timezone)
-        except (csv.Error, ValueError):
+        except (csv.Error, ValueError, RecursionError):
             self.malformed += 1
             return
         self._number += 1
@@ -236,6 +272,55 @@ def _leg(row: list[str], timezone: str) -> Leg:
         answered=row[14].upper() == "ANSWERED",
         started_at=started_at,
         billed_seconds=int(row[13]) if row[13].isascii() and row[13].isdecimal() and len(row[13]) < 8 else None,
+        bridged=row[14].upper() == "ANSWERED" and bool(row[6]),
+        recording=plain(row[21]) if len(row) > 21 else "",
+    )
+
+
+def _row_of_json(text: str, timezone: str) -> list[str]:
+    """The columns of a record that is written as a JSON object.
+
+    Raises:
+        ValueError: it is none.
+    """
+    content = json.loads(text)
+    if not isinstance(content, dict):
+        raise ValueError("no JSON object")
+    row = []
+    for name in _COLUMNS:
+        value = content.get(name)
+        if name in ("start", "answer", "end") and isinstance(value, int | float):
+            try:
+                value = f"{datetime.fromtimestamp(value, ZoneInfo(timezone)):%Y-%m-%d %H:%M:%S}" if value else ""
+            except (OverflowError, OSError) as error:
+                raise ValueError("no time") from error
+        elif isinstance(value, float) and value.is_integer():
+            value = int(value)
+        row.append("" if value is None else str(value))
+    return row
+
+
+def _told(leg: Leg) -> ToldCall | None:
+    """What a leg tells of its call; nothing where it does not say when that was."""
+    if leg.started_at is None:
+        return None
+    calling = leg.calling or (leg.source if looks_like_extension(leg.source) else "")
+    called = leg.called or (leg.destination if leg.rings_one else "")
+    direction = _direction(leg, bool(calling), bool(called))
+    talked = (leg.billed_seconds or 0) * 1000
+    return ToldCall(
+        tenant_hint=leg.account,
+        call_id=leg.unique_id,
+        linked_id=leg.linked_id,
+        started_at=leg.started_at,
+        talk_ms=talked if leg.answered else 0,
+        answered=leg.bridged,
+        # Who waited in a queue or a menu was answered long before anybody spoke.
+        recording_ms=talked if leg.bridged and not leg.context.startswith(_NOBODYS) else None,
+        direction=direction,
+        extension=called if direction is Direction.INBOUND else calling or called,
+        says_recorded=bool(leg.recording),
+        recording_name=leg.recording,
     )
 
 

@@ -7,6 +7,7 @@ may have several recordings).
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
@@ -23,10 +24,13 @@ from recpipe.spool.freeswitch_cdr import FreeswitchCdr
 from recpipe.spool.grammar import completed
 from recpipe.spool.json_cdr import JsonCdr
 from recpipe.spool.live_calls import LiveCalls
+from recpipe.spool.told_calls import ToldCall
 from recpipe.times import Clock, from_ns, is_credible
 
 # PBXs write the record when the last leg ends; a day covers calls on hold overnight and a spool that was behind.
 RECORD_COMES_WITHIN = timedelta(days=1)
+# A uuid anywhere, or the unique id of Asterisk at the end.
+_ID_IN_NAME = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9]{9,10}\.[0-9]+(?=\.\w+$)")
 _UNSAID = (None, "", (), Direction.UNKNOWN)
 
 
@@ -112,6 +116,28 @@ class Describer:
             if facts is not None:
                 return facts
         return None
+
+    @property
+    def tellers(self) -> list[AsteriskCdr | FreeswitchCdr]:
+        """The readers that tell of every call, whether a recording of it came or not."""
+        return [cdr for cdr in self._cdrs if not isinstance(cdr, JsonCdr)]
+
+    def recorded_as(self, told: ToldCall) -> str:
+        """The call id that the recording will have which a record names; "" where it names none."""
+        if not told.recording_name:
+            return ""
+        spool = self._spool
+        with suppress(Unfit):
+            call_id = naming.parse(told.recording_name, spool.layout, spool.pattern, spool.timezone).call_id
+            if call_id:
+                return call_id
+        found = _ID_IN_NAME.search(told.recording_name)
+        return found[0] if found is not None else ""
+
+    def tenant_word_of(self, told: ToldCall) -> str:
+        """The text that names the tenant of a call: as `tenant_of`, of which there may be no file."""
+        how = self._spool.tenant
+        return told.tenant_hint if how in ("from-path", "from-facts") else how
 
     def tenant_of(self, settled: Settled, facts: CallFacts) -> str:
         """The text that names the tenant: a tenant's name or alias. Never a guess.

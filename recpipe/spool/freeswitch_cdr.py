@@ -30,6 +30,7 @@ from recpipe.errors import Unfit
 from recpipe.model import CallFacts, Direction
 from recpipe.spool.files import plain, read_small, safe_text
 from recpipe.spool.grammar import direction_by_extensions, direction_of, looks_like_extension
+from recpipe.spool.told_calls import ToldCall
 from recpipe.times import check_timezone
 
 _log = logs.get(__name__)
@@ -39,10 +40,13 @@ FOLDERS_LOOKED_AT = 400  # the newest that `rotate` made; a year of them, where 
 _FOLDERS_FOR_SECONDS = 10.0
 _YOUNG_SECONDS = 60  # a record that cannot be read and is younger may be half written
 _BROKEN_KEPT = 10_000
+_OVERLAP_NS = 600 * 10**9  # a record may be listed later than one that was written after it
+_DEFAULT_MIN_SECONDS = 3  # of RECORD_MIN_SEC
 _MOST_VARIABLES = 2000
 _LONGEST_VALUE = 8 * 1024
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_RECORD = re.compile(rf"(?:[ab]_)?({_UUID.pattern})\.cdr\.xml")
 _ROTATED = re.compile(r"[0-9]{4}(?:-[0-9]{2}){5}")
 _FORBIDDEN = re.compile(r"<!\s*(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 _OPENING = re.compile(r"<([^<>/!?][^<>]{0,200})>")
@@ -74,6 +78,7 @@ class FreeswitchCdr:
         self._rotated: list[Path] = []
         self._listed_until = 0.0
         self._broken: OrderedDict[Path, tuple[int, int]] = OrderedDict()  # size and time of those not to try again
+        self._told: dict[Path, int] = {}  # records that `after` gave lately, by when they were written
 
     def facts(self, call_id: str) -> CallFacts | None:
         """Facts of the leg with this uuid; None when its record is not there yet, or cannot be read."""
@@ -86,6 +91,75 @@ class FreeswitchCdr:
                 if record is not None:
                     return self._facts(record, uuid)
         return None
+
+    @staticmethod
+    def beginning(since: datetime) -> int:
+        """The place from which `after` gives all calls of a time: no record is written before its call."""
+        return int(since.timestamp()) * 10**9
+
+    def after(self, mark: int, most: int) -> tuple[list[ToldCall], int]:
+        """What was written after a time (nanoseconds since 1970), in order, and the time to go on from.
+
+        Reads the names of all records: not for every second. Not to be called by two threads.
+
+        Args:
+            most: at most so many at once.
+        """
+        self._told = {path: at for path, at in self._told.items() if at > mark - _OVERLAP_NS}
+        new: list[tuple[int, Path, str]] = []
+        for folder in self._folders():
+            try:
+                with os.scandir(folder) as entries:
+                    for entry in entries:
+                        if (named := _RECORD.fullmatch(entry.name)) is None:
+                            continue
+                        path, at = folder / entry.name, entry.stat(follow_symlinks=False).st_mtime_ns
+                        if at > mark - _OVERLAP_NS and self._told.get(path) != at:
+                            new.append((at, path, named[1]))
+            except OSError:
+                continue
+        told: list[ToldCall] = []
+        for at, path, uuid in sorted(new)[:most]:
+            record = self._read(path)
+            if record is None and path not in self._broken:
+                continue  # half written: next time
+            self._told[path], mark = at, max(mark, at)
+            if record is not None and (one := self._told_by(record, uuid)) is not None:
+                told.append(one)
+        return told, mark
+
+    def _told_by(self, record: _Record, uuid: str) -> ToldCall | None:
+        facts, get = self._facts(record, uuid), record.variables.get
+        if facts.started_at is None:
+            return None
+        answered = _micros(get("answer_uepoch", "")) is not None
+        if get("RECORD_BRIDGE_REQ") == "true" and not get("bridge_uuid"):
+            answered = False
+        talked = _first_number((get("billmsec", ""), 1), (get("billsec", ""), 1000)) or 0
+        recorded_ms = _first_number((get("record_ms", ""), 1), (get("record_seconds", ""), 1000))
+        began = any(get(name) == "true" for name in ("record_session", "record_in_progress"))
+        began = began or recorded_ms is not None or bool(get("cc_record_filename"))
+        named = get("record_name") or get("record_path") or get("cc_record_filename") or ""
+        least = _first_number((get("RECORD_MIN_SEC", ""), 1000))
+        excuse = ""
+        if get("RECORD_DISCARDED") == "true" or get("record_completion_cause") == "input-too-short":
+            excuse = "discarded"
+        elif answered and talked < (_DEFAULT_MIN_SECONDS * 1000 if least is None else least):
+            excuse = "too-short"
+        return ToldCall(
+            tenant_hint=facts.tenant_hint,
+            call_id=uuid,
+            linked_id=facts.linked_id,
+            started_at=facts.started_at,
+            talk_ms=talked if answered else 0,
+            answered=answered,
+            recording_ms=recorded_ms,
+            direction=facts.direction,
+            extension=facts.extension,
+            says_recorded=began,
+            recording_name=named.replace("\\", "/").rpartition("/")[2] if began else "",
+            excuse=excuse,
+        )
 
     def _folders(self) -> Iterator[Path]:
         yield self._folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from recpipe.web.schemas.base import Item, Listed, Moment, ProblemDocument, RequestModel, ResponseModel, SingleLine
+from recpipe.web.schemas.completeness import CompletenessDayResponse, CompletenessResponse, FindingResponse
 from recpipe.web.schemas.people import (
     AuditResponse,
     Ended,
@@ -58,9 +59,12 @@ __all__ = [
     "CertificateRequest",
     "CertificateResponse",
     "CheckedResponse",
+    "CompletenessDayResponse",
+    "CompletenessResponse",
     "Deletion",
     "Ended",
     "EnvelopeResponse",
+    "FindingResponse",
     "FtpAccountChange",
     "FtpAccountRequest",
     "FtpAccountResponse",

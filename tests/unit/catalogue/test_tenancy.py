@@ -26,6 +26,7 @@ SCOPED = {
     "Changes",
     "Policy",
     "Decisions",
+    "Completeness",
     "Search",  # made from the tenants it is for, never from none
     "Branches",
 }
@@ -39,6 +40,7 @@ DOORS = {
     "AcrossTenants": "sums over the tenants it is made for; an administrator's are all of them",
     "PoliciesOfAll": "who answers the PBXs of all tenants reads the rules of all",
     "DecisionsOfAll": "written by who answers the PBXs, forgotten by age",
+    "CallRecordsOfAll": "written by the write path, forgotten by age",
     "AuditOfAll": "written by everyone, read by administrators",
 }
 # Helpers that take the tenant's id, or conditions that end up beside it.

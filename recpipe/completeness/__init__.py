@@ -1,0 +1,1 @@
+"""Was it recorded? What should have been recorded, compared with what arrived."""

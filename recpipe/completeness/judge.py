@@ -1,0 +1,237 @@
+"""What became of each recording that should be there. No I/O, no clock: the same knowledge, the same judgement.
+
+A recording should be there where a PBX was told `record`, or where its call detail record says that it began one. All
+that is known of one call, by its ids and its linked id, is looked at together: after a transfer the recording lies
+under the id of another leg. Nothing is joined by time or number.
+
+One recording is expected of a call; several where its records name several files. What arrived counts as arrived
+whatever excuse there is; without it the first of these that is true is said: nobody answered, under the recorder's
+minimum, discarded by the recorder, waiting in the spool or quarantine, the time of grace, missing.
+
+An alarm must be believed. So a decision without any call detail record is `unconfirmed`, not missing: nobody may have
+answered. And lengths are compared only where the PBX tells how long the recording is, not how long a caller waited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from recpipe.model import (
+    BY_THE_PBX,
+    CallRecord,
+    CallRecording,
+    CallState,
+    Decision,
+    Direction,
+    Judged,
+    Verdict,
+)
+
+GRACE = timedelta(hours=24)
+TOLERANCE_MS = 5_000
+TOLERANCE_PART = 0.05
+SHORTEST_TALK_MS = 1_000  # below this no recorder promises a file
+_EMPTY_MS = 1_000
+_SURELY_HEARD_MS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """All that is known of the calls of one tenant in some stretch of time.
+
+    Attributes:
+        waiting: paths of files that wait in quarantine or are held, as the PBX named them.
+        away: labels of spools that nobody serves at the moment, whose files may lie there.
+    """
+
+    records: Sequence[CallRecord] = ()
+    decisions: Sequence[Decision] = ()
+    recordings: Sequence[CallRecording] = ()
+    waiting: Sequence[str] = ()
+    away: Collection[str] = ()
+
+
+@dataclass(slots=True)
+class _Call:
+    """What belongs to one call."""
+
+    records: list[CallRecord] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+    recordings: list[CallRecording] = field(default_factory=list)
+
+
+def judge(known: Known, now: datetime, grace: timedelta = GRACE) -> list[Judged]:
+    """What became of everything that should be, or is, recorded; in the order in which calls became known."""
+    told = {record.spool for record in known.records}
+    return [one for call in _calls(known) for one in _Judge(call, known, told, now, grace).judged()]
+
+
+class _Judge:
+    """One call before the judge."""
+
+    def __init__(self, call: _Call, known: Known, told: Collection[str], now: datetime, grace: timedelta) -> None:
+        self._call = call
+        self._known = known
+        self._told = told
+        self._now = now
+        self._grace = grace
+        latest = {one.call_id: one for one in call.decisions}  # asked again, the later answer counts
+        asked = list(latest.values())
+        self._record = next((one for one in asked if one.verdict is Verdict.RECORD), None)
+        self._skip = next((one for one in asked if one.verdict is Verdict.SKIP), None)
+
+    def judged(self) -> Iterator[Judged]:
+        call = self._call
+        if self._record is None and self._skip is not None:
+            if not call.recordings:
+                yield self._about(CallState.SKIPPED, self._skip.rule, call.records)
+            for recording in call.recordings:
+                yield self._about(CallState.IN_ERROR, self._skip.rule, call.records, recording)
+            return
+        rule = self._record.rule if self._record is not None else BY_THE_PBX
+        units, left = self._units(), list(call.recordings)
+        found: dict[str, CallRecording] = {}
+        for key in units:
+            mine = next((one for one in left if one.call_id == key), None) if key else None
+            if mine is not None:
+                found[key] = mine
+                left.remove(mine)
+        for key in units:
+            if key not in found and left:
+                found[key] = left.pop(0)
+        for key, records in units.items():
+            yield self._expected(rule, key, records, found.get(key))
+        for recording in left:
+            yield self._about(CallState.UNASKED, "", call.records, recording)
+        if not call.records:
+            for recording in call.recordings:
+                if recording.spool in self._told and self._now - recording.ingested_at >= self._grace:
+                    yield self._about(CallState.NO_CALL_RECORD, "", (), recording)
+
+    def _units(self) -> dict[str, list[CallRecord]]:
+        """The recordings that should be, by the call id in the name of each, with the records that tell of it."""
+        units: dict[str, list[CallRecord]] = {}
+        for record in self._call.records:
+            if record.says_recorded:
+                units.setdefault(record.recorded_as, []).append(record)
+        if len(units) > 1 and "" in units:  # told without a name: it may be any of those that have one
+            del units[""]
+        if not units and self._record is not None:
+            units[""] = list(self._call.records)
+        return units
+
+    def _expected(self, rule: str, key: str, records: Sequence[CallRecord], recording: CallRecording | None) -> Judged:
+        if recording is not None:
+            wanted = _wanted_ms(records, recording.duration_ms)
+            if wanted is not None:
+                return self._about(CallState.DIFFERS, rule, records, recording, wanted)
+            return self._about(CallState.ARRIVED, rule, records, recording)
+        if any(one.arrived_at is not None for one in records):
+            return self._about(CallState.ARRIVED, rule, records)
+        return self._about(self._absent(key, records), rule, records, key=key)
+
+    def _absent(self, key: str, records: Sequence[CallRecord]) -> CallState:
+        """Why a recording is not there."""
+        answered = [one for one in records if one.answered]
+        if records and not answered:
+            return CallState.UNANSWERED
+        for excuse in (CallState.TOO_SHORT, CallState.DISCARDED):
+            if answered and all(one.excuse == excuse for one in answered):
+                return excuse
+        if answered and sum(one.talk_ms for one in answered) < SHORTEST_TALK_MS:
+            return CallState.TOO_SHORT
+        ids = {key} if key else {one.call_id for one in (*records, *self._call.decisions)}
+        if any(one in path for path in self._known.waiting for one in ids if one):
+            return CallState.WAITING
+        if any(one.spool in self._known.away for one in records):
+            return CallState.WAITING
+        ends = [one.started_at + timedelta(milliseconds=one.talk_ms) for one in records]
+        if self._now - max([*ends, *(one.at for one in self._call.decisions)]) < self._grace:
+            return CallState.GRACE
+        return CallState.MISSING if records else CallState.UNCONFIRMED
+
+    def _about(
+        self,
+        state: CallState,
+        rule: str,
+        records: Sequence[CallRecord],
+        recording: CallRecording | None = None,
+        wanted_ms: int | None = None,
+        key: str = "",
+    ) -> Judged:
+        """A judgement, named after the recording that came or should have come, else after the first answered leg."""
+        decision = self._record or self._skip
+        leg = next((one for one in records if one.answered), records[0] if records else None)
+        about: CallRecord | CallRecording | None = recording or leg
+        return Judged(
+            state=state,
+            rule=rule,
+            call_id=_first(key, about and about.call_id, decision and decision.call_id),
+            linked_id=_first(about and about.linked_id, leg and leg.linked_id, decision and decision.linked_id),
+            started_at=(leg or recording or _Told(decision)).started_at,
+            direction=about.direction if about is not None else (decision.direction if decision else _UNKNOWN),
+            extension=_first(about and about.extension, leg and leg.extension, decision and decision.extension),
+            spool=about.spool if about is not None else "",
+            records=tuple(one.id for one in records if one.arrived_at is None),
+            recording_id=recording.id if recording is not None else "",
+            expected_ms=wanted_ms,
+            actual_ms=recording.duration_ms if recording is not None and wanted_ms is not None else None,
+        )
+
+
+_UNKNOWN = Direction.UNKNOWN
+
+
+class _Told:
+    """When a call began of which only a decision tells."""
+
+    def __init__(self, decision: Decision | None) -> None:
+        assert decision is not None  # nothing else makes a call known
+        self.started_at = decision.at
+
+
+def _first(*candidates: str | None) -> str:
+    return next((one for one in candidates if one), "")
+
+
+def _wanted_ms(records: Sequence[CallRecord], actual_ms: int) -> int | None:
+    """How long a recording should have been that is of another length; None where it is as it should be.
+
+    Where several legs may be in it, or the PBX does not tell, only one that is empty is.
+    """
+    answered = [one for one in records if one.answered]
+    if len(answered) == 1 and (wanted := answered[0].recording_ms) is not None:
+        return wanted if abs(wanted - actual_ms) > max(TOLERANCE_MS, TOLERANCE_PART * wanted) else None
+    talked = sum(one.talk_ms for one in answered)
+    return talked if actual_ms < _EMPTY_MS and talked >= _SURELY_HEARD_MS else None
+
+
+def _calls(known: Known) -> Iterable[_Call]:
+    """All that is known, call by call: what shares an id belongs together."""
+    leader: dict[str, str] = {}
+
+    def find(one: str) -> str:
+        while (above := leader.setdefault(one, one)) != one:
+            leader[one] = one = leader[above]
+        return one
+
+    def ids(thing: CallRecord | Decision | CallRecording) -> list[str]:
+        more = [thing.recorded_as] if isinstance(thing, CallRecord) else []
+        return [one for one in (thing.call_id, thing.linked_id, *more) if one]
+
+    for thing in (*known.records, *known.decisions, *known.recordings):
+        found = ids(thing)
+        for other in found[1:]:
+            leader[find(other)] = find(found[0])
+    calls: dict[str, _Call] = {}
+    for record in known.records:
+        calls.setdefault(find(ids(record)[0]), _Call()).records.append(record)
+    for decision in known.decisions:
+        if found := ids(decision):
+            calls.setdefault(find(found[0]), _Call()).decisions.append(decision)
+    for recording in known.recordings:
+        if found := ids(recording):
+            calls.setdefault(find(found[0]), _Call()).recordings.append(recording)
+    return calls.values()

@@ -1,0 +1,234 @@
+"""What became of each recording that should be there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from recpipe.completeness.judge import GRACE, Known, judge
+from recpipe.model import (
+    BY_THE_PBX,
+    CallRecord,
+    CallRecording,
+    CallState,
+    Decision,
+    Direction,
+    Judged,
+    Verdict,
+)
+
+START = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+LATER = START + timedelta(days=2)
+RULE = "route:+4930123456"
+MINUTE = 60_000
+
+
+def record(call_id: str = "1763629200.1", **changes: Any) -> CallRecord:
+    made = CallRecord(
+        id=call_id + repr(sorted(changes.items())),
+        tenant_id="7" * 32,
+        spool="pbx",
+        call_id=call_id,
+        linked_id="",
+        started_at=START,
+        talk_ms=MINUTE,
+        answered=True,
+        recording_ms=MINUTE,
+        direction=Direction.INBOUND,
+        extension="201",
+        says_recorded=True,
+        recorded_as=call_id,
+    )
+    return replace(made, **changes)
+
+
+def recording(call_id: str = "1763629200.1", **changes: Any) -> CallRecording:
+    made = CallRecording(
+        id=f"recording of {call_id}",
+        call_id=call_id,
+        linked_id="",
+        started_at=START,
+        duration_ms=MINUTE,
+        direction=Direction.INBOUND,
+        extension="201",
+        spool="pbx",
+        ingested_at=START + timedelta(minutes=2),
+    )
+    return replace(made, **changes)
+
+
+def decision(verdict: Verdict = Verdict.RECORD, call_id: str = "1763629200.1", **changes: Any) -> Decision:
+    made = Decision(
+        id=f"{verdict}{call_id}",
+        tenant_id="7" * 32,
+        at=START,
+        asker="pbx1",
+        call_id=call_id,
+        linked_id="",
+        direction=Direction.INBOUND,
+        extension="201",
+        verdict=verdict,
+        rule=RULE,
+        policy_version=3,
+    )
+    return replace(made, **changes)
+
+
+def judged(
+    records: Sequence[CallRecord] = (),
+    decisions: Sequence[Decision] = (),
+    recordings: Sequence[CallRecording] = (),
+    *,
+    waiting: Sequence[str] = (),
+    away: Sequence[str] = (),
+    now: datetime = LATER,
+) -> list[Judged]:
+    return judge(Known(records, decisions, recordings, waiting, away), now)
+
+
+def states(*known: Any, **more: Any) -> list[str]:
+    return [one.state.value for one in judged(*known, **more)]
+
+
+UNNAMED: dict[str, Any] = {"says_recorded": False, "recorded_as": ""}
+
+
+def test_what_the_pbx_says_it_records_arrives_or_is_missing() -> None:
+    (there,) = judged([record()], [], [recording()])
+    assert (there.state, there.rule, there.recording_id) == (CallState.ARRIVED, BY_THE_PBX, recording().id)
+    (lost,) = judged([record()])
+    assert (lost.state, lost.call_id, lost.extension, lost.spool) == (
+        CallState.MISSING,
+        "1763629200.1",
+        "201",
+        "pbx",
+    )
+
+
+def test_what_the_pbx_was_told_is_expected_under_the_rule_that_decided() -> None:
+    (there,) = judged([record(**UNNAMED)], [decision()], [recording()])
+    assert (there.state, there.rule) == (CallState.ARRIVED, RULE)
+    (lost,) = judged([record(**UNNAMED)], [decision()])
+    assert (lost.state, lost.rule) == (CallState.MISSING, RULE)
+    # Both say so: one recording, and the rule is the one that decided.
+    (lost,) = judged([record()], [decision()])
+    assert (lost.state, lost.rule) == (CallState.MISSING, RULE)
+
+
+def test_nothing_is_expected_of_a_call_of_which_nothing_says_so() -> None:
+    assert states([record(**UNNAMED)], [decision(Verdict.DEFAULT)]) == []
+    assert states([record(**UNNAMED)], [], [recording()]) == ["unasked"]
+
+
+def test_a_call_that_is_skipped_and_recorded_all_the_same_is_recorded_in_error() -> None:
+    skip = decision(Verdict.SKIP)
+    (wrong,) = judged([record(**UNNAMED)], [skip], [recording()])
+    assert (wrong.state, wrong.rule, wrong.recording_id) == (CallState.IN_ERROR, RULE, recording().id)
+    # Also under the id of another leg of it, and where no record tells of the call.
+    other = recording("1763629260.9", linked_id="1763629200.1")
+    assert states([record(**UNNAMED)], [skip], [other]) == ["recorded-in-error"]
+    assert states([], [skip], [recording()]) == ["recorded-in-error"]
+    assert states([record(**UNNAMED)], [skip]) == ["skipped"]
+
+
+def test_asked_again_the_later_answer_counts_and_one_leg_to_be_recorded_is_enough() -> None:
+    record_, skip = decision(), decision(Verdict.SKIP, at=START + timedelta(seconds=2))
+    assert states([record(**UNNAMED)], [record_, skip], [recording()]) == ["recorded-in-error"]
+    leg = decision(Verdict.SKIP, "1763629260.9", linked_id="1763629200.1")
+    assert states([record(**UNNAMED)], [record_, leg], [recording()]) == ["arrived"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({"answered": False, "talk_ms": 0}, "unanswered"),
+        ({"excuse": "too-short", "talk_ms": 2000}, "too-short"),
+        ({"talk_ms": 400}, "too-short"),
+        ({"excuse": "discarded"}, "discarded"),
+        ({}, "missing"),
+    ],
+)
+def test_an_excuse_is_said_only_where_nothing_arrived(changes: dict[str, Any], state: str) -> None:
+    assert states([record(**changes)]) == [state]
+    assert states([record(recording_ms=None, **changes)], [], [recording()]) == ["arrived"]
+
+
+def test_a_file_that_waits_is_not_missing() -> None:
+    path = "in/in-201-0821-20261120-090000-1763629200.1.wav"
+    assert states([record()], waiting=[path]) == ["waiting"]
+    assert states([record()], waiting=["in-201-0821-20261120-090000-1763629999.1.wav"]) == ["missing"]
+    assert states([record(**UNNAMED)], [decision()], waiting=[path]) == ["waiting"]
+    assert states([record()], away=["pbx"]) == ["waiting"]
+    assert states([record()], away=["another"]) == ["missing"]
+
+
+def test_the_time_of_grace_begins_when_the_call_ends() -> None:
+    ends = START + timedelta(minutes=1)
+    assert states([record()], now=ends + GRACE - timedelta(seconds=1)) == ["grace"]
+    assert states([record()], now=ends + GRACE) == ["missing"]
+    assert states([], [decision()], now=START + GRACE / 2) == ["grace"]
+
+
+def test_a_decision_of_whose_call_nothing_else_is_known_is_unconfirmed() -> None:
+    (one,) = judged([], [decision()])
+    assert (one.state, one.started_at, one.call_id) == (CallState.UNCONFIRMED, START, "1763629200.1")
+    assert states([], [decision()], [recording()]) == ["arrived"]
+
+
+def test_the_legs_of_a_queue_are_one_recording_and_those_of_a_transfer_are_two() -> None:
+    linked = "1763629200.1"
+    rings = [
+        record(f"1763629200.{number}", linked_id=linked, recorded_as=linked, answered=False, talk_ms=0)
+        for number in (2, 3)
+    ]
+    queue = [record(linked, linked_id=linked, recording_ms=None), *rings]
+    assert states(queue, [], [recording(linked)]) == ["arrived"]
+    assert states(queue) == ["missing"]
+    transfer = [record(linked, linked_id=linked), record("1763629260.9", linked_id=linked)]
+    both = [recording(linked), recording("1763629260.9", linked_id=linked)]
+    assert states(transfer, [], both) == ["arrived", "arrived"]
+    (first, second) = judged(transfer, [], both[:1])
+    assert (first.state, second.state, second.call_id) == (CallState.ARRIVED, CallState.MISSING, "1763629260.9")
+
+
+def test_a_recording_under_the_id_of_another_leg_is_that_of_the_call() -> None:
+    other = recording("1763629260.9", linked_id="1763629200.1")
+    assert states([record()], [], [other]) == ["arrived"]
+    assert states([record(**UNNAMED)], [decision()], [other]) == ["arrived"]
+
+
+def test_a_recording_that_no_record_tells_of_is_said_where_records_are_kept() -> None:
+    strange = recording("1763629999.7")
+    assert states([record()], [], [recording(), strange]) == ["arrived", "unasked", "no-call-record"]
+    assert states([], [], [strange]) == ["unasked"]
+    fresh = replace(strange, ingested_at=LATER - GRACE / 2)
+    assert states([record()], [], [recording(), fresh]) == ["arrived", "unasked"]
+    assert states([record()], [], [recording(), recording("")]) == ["arrived"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "actual", "state"),
+    [
+        (MINUTE, MINUTE - 5000, "arrived"),
+        (MINUTE, MINUTE - 5001, "duration-differs"),
+        (MINUTE, MINUTE + 5001, "duration-differs"),
+        (60 * MINUTE, 58 * MINUTE, "arrived"),
+        (60 * MINUTE, 56 * MINUTE, "duration-differs"),
+        (None, 1000, "arrived"),
+        (None, 999, "duration-differs"),
+    ],
+)
+def test_lengths_are_compared_where_the_pbx_tells_them(wanted: int | None, actual: int, state: str) -> None:
+    (one,) = judged([record(recording_ms=wanted)], [], [recording(duration_ms=actual)])
+    assert one.state == state
+    if state == "duration-differs":
+        assert (one.expected_ms, one.actual_ms) == (wanted or MINUTE, actual)
+
+
+def test_what_arrived_once_is_not_missing_when_it_is_deleted() -> None:
+    (one,) = judged([record(arrived_at=START + timedelta(hours=1))])
+    assert (one.state, one.recording_id) == (CallState.ARRIVED, "")
