@@ -105,7 +105,6 @@ class MadeDay:
             work.decisions.add(self.decisions)
             for start in range(0, len(self.recordings), 1000):
                 work.add_recordings(self.recordings[start : start + 1000])
-            work.of(self.tenant.id).recordings.delete_many(self.deleted, NOW, "ann")
             for relative in self.waiting:
                 work.quarantine.record(
                     spool="freepbx",
@@ -118,6 +117,11 @@ class MadeDay:
                     size_bytes=44,
                     at=NOW,
                 )
+
+    def delete(self, catalogue: Catalogue) -> None:
+        """Delete what somebody asked to have deleted."""
+        with catalogue.begin() as work:
+            work.of(self.tenant.id).recordings.delete_many(self.deleted, NOW, "ann")
 
     # --- ten kinds of defect ------------------------------------------------------------------------------
 

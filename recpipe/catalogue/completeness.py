@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, func, or_, select, update
+from sqlalchemy import Row, delete, func, literal, or_, select, update
 
 from recpipe.catalogue.completeness_tables import call_record, completeness_day, completeness_finding
 from recpipe.catalogue.repository import Repository, Scoped, insert_new, page_by_time, row_of, same_tenant, upsert
@@ -162,18 +162,18 @@ class Completeness(Scoped):
     def let_go(self, gone: Sequence[Recording], at: datetime) -> None:
         """Forget whose calls these were, whose recordings are deleted; that they had been there stays."""
         c, f = call_record.c, completeness_finding.c
-        for one in gone:
-            call_id = one.facts.call_id
-            mine = f.tenant_id == self._tenant_id, f.recording_id == one.id
+        there = func.coalesce(c.arrived_at, literal(at, c.arrived_at.type))
+        ids = [one.id for one in gone]
+        call_ids = sorted({one.facts.call_id for one in gone} - {""})
+        for start in range(0, len(ids), _AT_ONCE):
+            mine = f.tenant_id == self._tenant_id, f.recording_id.in_(ids[start : start + _AT_ONCE])
             self._connection.execute(update(completeness_finding).where(*mine).values(extension=""))
-            if call_id:
-                its = (
-                    c.tenant_id == self._tenant_id,
-                    or_(c.call_id == call_id, c.linked_id == call_id),
-                    c.recorded_as.in_(("", call_id)),
-                )
-                there = func.coalesce(c.arrived_at, at)
-                self._connection.execute(update(call_record).where(*its).values(arrived_at=there, extension=""))
+        for start in range(0, len(call_ids), _AT_ONCE):
+            some = call_ids[start : start + _AT_ONCE]
+            # Other legs of the call that name a recording of their own are not those of what is gone.
+            its = or_(c.call_id.in_(some), c.linked_id.in_(some)), or_(c.recorded_as == "", c.recorded_as.in_(some))
+            mine = c.tenant_id == self._tenant_id, *its
+            self._connection.execute(update(call_record).where(*mine).values(arrived_at=there, extension=""))
 
 
 class CallRecordsOfAll(Repository):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.contracts.catalogue_completeness import CompletenessContract
 from tests.contracts.catalogue_jobs import JobRunContract
 from tests.contracts.catalogue_people import PeopleContract
 from tests.contracts.catalogue_policy import PolicyContract
@@ -17,6 +18,7 @@ class CatalogueContract(
     SearchContract,
     PeopleContract,
     PolicyContract,
+    CompletenessContract,
     RunningContract,
     JobRunContract,
 ):

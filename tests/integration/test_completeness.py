@@ -89,6 +89,7 @@ def test_every_defect_of_a_made_day_is_found_and_no_alarm_is_false(world: World,
     made = made_day(world, calls, lambda place: 1 if not more else 4 if place < 7 else 3)
     assert sum(made.defects.values()) == (37 if more else 10) and made.calls == calls
     assert world.note() >= calls * 0.9  # but for the recordings of no call
+    made.delete(world.catalogue)
     world.look()
     assert Counter(one.kind for one in world.findings()) == made.defects
     counts = Counter[str]()
