@@ -172,8 +172,8 @@ class Completeness(Scoped):
             some = call_ids[start : start + _AT_ONCE]
             # Other legs of the call that name a recording of their own are not those of what is gone.
             its = or_(c.call_id.in_(some), c.linked_id.in_(some)), or_(c.recorded_as == "", c.recorded_as.in_(some))
-            mine = c.tenant_id == self._tenant_id, *its
-            self._connection.execute(update(call_record).where(*mine).values(arrived_at=there, extension=""))
+            ours = update(call_record).where(c.tenant_id == self._tenant_id, *its)
+            self._connection.execute(ours.values(arrived_at=there, extension=""))
 
 
 class CallRecordsOfAll(Repository):

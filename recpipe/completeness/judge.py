@@ -36,6 +36,8 @@ SHORTEST_TALK_MS = 1_000  # below this no recorder promises a file
 _EMPTY_MS = 1_000
 _SURELY_HEARD_MS = 10_000
 
+_Teller = CallRecord | CallRecording | Decision
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -142,7 +144,7 @@ class _Judge:
                 return excuse
         if answered and sum(one.talk_ms for one in answered) < SHORTEST_TALK_MS:
             return CallState.TOO_SHORT
-        ids = {key} if key else {one.call_id for one in (*records, *self._call.decisions)}
+        ids = {key} if key else {one.call_id for one in records} | {one.call_id for one in self._call.decisions}
         if any(one in path for path in self._known.waiting for one in ids if one):
             return CallState.WAITING
         if any(one.spool in self._known.away for one in records):
@@ -162,38 +164,24 @@ class _Judge:
         key: str = "",
     ) -> Judged:
         """A judgement, named after the recording that came or should have come, else after the first answered leg."""
-        decision = self._record or self._skip
         leg = next((one for one in records if one.answered), records[0] if records else None)
-        about: CallRecord | CallRecording | None = recording or leg
+        decision = self._record or self._skip
+        tellers: list[_Teller] = [one for one in (recording, leg, decision) if one is not None]
+        began = leg or recording
         return Judged(
             state=state,
             rule=rule,
-            call_id=_first(key, about and about.call_id, decision and decision.call_id),
-            linked_id=_first(about and about.linked_id, leg and leg.linked_id, decision and decision.linked_id),
-            started_at=(leg or recording or _Told(decision)).started_at,
-            direction=about.direction if about is not None else (decision.direction if decision else _UNKNOWN),
-            extension=_first(about and about.extension, leg and leg.extension, decision and decision.extension),
-            spool=about.spool if about is not None else "",
+            call_id=key or next((one.call_id for one in tellers if one.call_id), ""),
+            linked_id=next((one.linked_id for one in tellers if one.linked_id), ""),
+            started_at=began.started_at if began is not None else self._call.decisions[0].at,
+            direction=next((one.direction for one in tellers), Direction.UNKNOWN),
+            extension=next((one.extension for one in tellers if one.extension), ""),
+            spool=next((one.spool for one in tellers if not isinstance(one, Decision)), ""),
             records=tuple(one.id for one in records if one.arrived_at is None),
             recording_id=recording.id if recording is not None else "",
             expected_ms=wanted_ms,
             actual_ms=recording.duration_ms if recording is not None and wanted_ms is not None else None,
         )
-
-
-_UNKNOWN = Direction.UNKNOWN
-
-
-class _Told:
-    """When a call began of which only a decision tells."""
-
-    def __init__(self, decision: Decision | None) -> None:
-        assert decision is not None  # nothing else makes a call known
-        self.started_at = decision.at
-
-
-def _first(*candidates: str | None) -> str:
-    return next((one for one in candidates if one), "")
 
 
 def _wanted_ms(records: Sequence[CallRecord], actual_ms: int) -> int | None:
@@ -217,11 +205,12 @@ def _calls(known: Known) -> Iterable[_Call]:
             leader[one] = one = leader[above]
         return one
 
-    def ids(thing: CallRecord | Decision | CallRecording) -> list[str]:
+    def ids(thing: _Teller) -> list[str]:
         more = [thing.recorded_as] if isinstance(thing, CallRecord) else []
         return [one for one in (thing.call_id, thing.linked_id, *more) if one]
 
-    for thing in (*known.records, *known.decisions, *known.recordings):
+    everything: list[_Teller] = [*known.records, *known.decisions, *known.recordings]
+    for thing in everything:
         found = ids(thing)
         for other in found[1:]:
             leader[find(other)] = find(found[0])
