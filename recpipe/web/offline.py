@@ -23,6 +23,8 @@ _MODULES = (
     "envelope-key.js",
     "envelope.js",
     "keybox.js",
+    "gsm.js",
+    "zip.js",
     "offline.js",
 )  # each after what it imports
 _IMPORT = re.compile(r'^(?:import|export)\s*\{[^}]*\}\s*from\s*"\./[a-z0-9-]+\.js";\n', re.MULTILINE)

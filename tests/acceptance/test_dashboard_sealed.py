@@ -33,7 +33,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
         made.drop("order-inquiry.wav")
         made.drop(tone(made.home / "long.wav", 40 * 60), by="02079460111", ago=200)
         made.drop(quiet_then_loud(made.home / "long.mp3", 2 * 550), by="02079460222", ago=400)
-        made.recordings(3)
+        made.drop("callback-gsm.WAV", by="02079460333", ago=600)
+        made.recordings(4)
         yield made
 
 
@@ -97,6 +98,30 @@ def carl(running: Portal, new_page: NewPage) -> Page:
 
 def play(page: Page, digits: str) -> None:
     page.locator("#results tr[data-recording]").filter(has_text=digits).get_by_role("button", name="Play").click()
+
+
+def test_sealed_gsm_plays_its_row_says_so_and_the_keys_work_wherever_one_is(carl: Page, running: Portal) -> None:
+    choose_key(carl, running.home / "myprivatekey.pem")
+    row = carl.locator("#results tr[data-recording]").filter(has_text="0333")
+    row.get_by_role("button", name="Play").press("Enter")
+    until(carl, PLAYING)
+    expect(row.get_by_role("button", name="Pause the call of")).to_be_visible()
+    expect(carl.locator("#toggle")).to_be_focused()  # whoever plays by the keyboard is at the player
+    carl.locator("h1").click()
+    carl.keyboard.press(" ")
+    expect(row.get_by_role("button", name="Play the call of")).to_be_visible()
+    at = carl.evaluate(TIME)
+    carl.keyboard.press("ArrowRight")
+    assert carl.evaluate(TIME) > at + 3
+    carl.keyboard.press("?")
+    expect(carl.get_by_role("dialog", name="Keys")).to_be_visible()
+    carl.keyboard.press("Escape")
+    expect(carl.get_by_role("dialog", name="Keys")).to_be_hidden()
+    with carl.expect_download() as download:
+        carl.get_by_role("button", name="Save decrypted").click()
+    saved = Path(download.value.path()).read_bytes()
+    assert struct.unpack_from("<H", saved, 20) == (0x31,), "what is saved is what was recorded"
+    expect(carl.locator("#player-state")).to_contain_text("Saved ")
 
 
 @pytest.mark.slow

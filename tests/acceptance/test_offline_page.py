@@ -12,11 +12,16 @@ import subprocess
 import wave
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from recpipe import samples
+from recpipe.model import Recording
 from recpipe.web import offline
+from recpipe.web.zip_archive import archive
+from tests.contracts.catalogue_samples import a_recording, a_tenant
 from tests.services import need
 from tests.services.browser import Complaints, NewPage
 from tests.services.certificates import spare_key
@@ -287,10 +292,72 @@ def test_everything_can_be_dropped_anywhere_together(opened: Page, tenant: Path)
         [[name, list((tenant / name).read_bytes())] for name in names],
     )
     opened.dispatch_event("body", "dragenter", {"dataTransfer": transfer})
-    expect(opened.get_by_text("Drop private key, recordings or SHA256SUMS")).to_be_visible()
+    expect(opened.get_by_text("Drop private key, ZIP, recordings or SHA256SUMS")).to_be_visible()
     opened.dispatch_event("body", "drop", {"dataTransfer": transfer})
     expect(opened.get_by_text("✓ Matches SHA256SUMS")).to_have_count(1)
-    expect(opened.get_by_text("Drop private key, recordings or SHA256SUMS")).to_be_hidden()
+    expect(opened.get_by_text("Drop private key, ZIP, recordings or SHA256SUMS")).to_be_hidden()
+
+
+def zipped(home: Path, *names: str, damaged: str = "") -> Path:
+    """The ZIP that the dashboard makes of these recordings, in two services; one of them damaged on its way."""
+    recordings = []
+    for n, name in enumerate(names):
+        stored = (home / name).read_bytes()
+        content = (home / name.removesuffix(".enc")).read_bytes()
+        sha256, content_sha256 = (hashlib.sha256(part).hexdigest() for part in (stored, content))
+        one = a_recording(
+            a_tenant(),
+            name=name,
+            caller="02079460958",
+            callee="201",
+            facts={"caller_name": "Erin <b>Doyle"},
+            minutes=n,
+            stored_bytes=len(stored),
+            stored_sha256=sha256,
+            content_bytes=len(content),
+            content_sha256=content_sha256,
+            sealed=name.endswith(".enc"),
+        )
+        recordings.append((one, f"service{n}"))
+    made = home / f"recordings{damaged}.zip"
+
+    def stored_file(recording: Recording) -> BinaryIO:
+        body = (home / recording.name).read_bytes()
+        return io.BytesIO(body[:-1] + bytes([body[-1] ^ 1]) if recording.name == damaged else body)
+
+    made.write_bytes(b"".join(archive(recordings, stored_file, lambda: None, folders=True)))  # type: ignore[arg-type]
+    return made
+
+
+def test_the_zip_of_the_dashboard_is_taken_as_it_is(opened: Page, tenant: Path, tmp_path: Path) -> None:
+    # Given a ZIP of a sealed call, a plain one, and a plain one that no browser plays
+    names = sorted(path.name for path in tenant.glob("*-*.wav"))
+    (tenant / "callback.WAV").write_bytes(samples.paths()["callback-gsm.WAV"].read_bytes())
+    archive_of_three = zipped(tenant, f"{names[0]}.enc", names[1], "callback.WAV")
+
+    # When it is dropped beside the key
+    opened.get_by_label("Choose recordings").set_input_files(archive_of_three)
+    opened.get_by_label("Choose private key").set_input_files(tenant / "myprivatekey.pem")
+
+    # Then there is one verdict on top, and each call says what it was
+    expect(opened.get_by_text("✓ 3 of 3 opened, and all match SHA256SUMS.")).to_be_visible()
+    item = row(opened, names[0])
+    expect(item).to_contain_text("14 Mar 2026, 16:09:26 · 02079460958 Erin <b>Doyle → 201 · 0:30")
+    assert saved(opened, item) == (names[0], (tenant / names[0]).read_bytes())
+    gsm = opened.get_by_role("listitem").filter(has_text="callback.WAV")
+    gsm.locator("audio").evaluate("(audio) => audio.play()")
+    opened.wait_for_function("(audio) => audio.currentTime > 0.1", arg=gsm.locator("audio").element_handle())
+    assert saved(opened, gsm)[1] == (tenant / "callback.WAV").read_bytes(), "what is saved is what was recorded"
+
+    # And one that was damaged is told on top as well
+    opened.get_by_role("button", name="Clear list").click()
+    opened.get_by_label("Choose recordings").set_input_files(zipped(tenant, names[1], "callback.WAV", damaged=names[1]))
+    expect(opened.get_by_text("1 recording not as published: do not rely on it.")).to_be_visible()
+    # And one whose download was cut off says so
+    cut = tmp_path / "cut.zip"
+    cut.write_bytes(archive_of_three.read_bytes()[:-300])
+    opened.get_by_label("Choose recordings").set_input_files(cut)
+    expect(opened.get_by_role("alert").filter(has_text="cut.zip cannot be read: it has no end")).to_be_visible()
 
 
 def test_a_streamed_envelope_of_another_tool_opens_too(opened: Page, tenant: Path, tmp_path: Path) -> None:
@@ -320,10 +387,19 @@ def test_the_keyboard_alone_reaches_everything(opened: Page, tenant: Path) -> No
     expect(opened.get_by_role("link", name="Save challenge.txt")).to_be_visible()
     opened.locator("body").evaluate("() => document.activeElement.blur()")
     reached = []
-    for _ in range(9):
+    for _ in range(10):
         opened.keyboard.press("Tab")
         reached.append(opened.evaluate("() => document.activeElement.id || document.activeElement.className"))
-    for stop in ("button key-forget", "recordings", "sums", "remove-all", "button save", "button remove", "text"):
+    for stop in (
+        "button key-forget",
+        "recordings",
+        "sums",
+        "print",
+        "remove-all",
+        "button save",
+        "button remove",
+        "text",
+    ):
         assert stop in reached
 
 

@@ -4,7 +4,9 @@
 
 import { EnvelopeError, RangeDecryptor, WrongKeyError, decryptAll, fetchHeader, unwrapKey } from "./envelope.js";
 import { KeyBox } from "./keybox.js";
+import { playableOf } from "./gsm.js";
 import { Sha256 } from "./sha256.js";
+import { ZipUnreadable, filesOf, isZip } from "./zip.js";
 
 const PIECE = 4 * 1024 * 1024; // decrypted at a time; a multiple of the AES block
 const TEXT_LIMIT = 128 * 1024; // keys and short messages are below it
@@ -22,6 +24,7 @@ const box = new KeyBox(at("keybox"), (file) => take([file]));
 let working = Promise.resolve();
 const rows = new Set();
 const published = new Map(); // base name -> set of SHA-256, from SHA256SUMS files
+const told = new Map(); // base name -> what a manifest.json tells of the call
 
 // --- what was given: told apart by content, so that everything can be dropped anywhere --------------------------
 
@@ -29,13 +32,62 @@ async function take(files) {
   box.fail("");
   for (const file of [...files].sort((a, b) => (isSealed(a) ? 1 : 0) - (isSealed(b) ? 1 : 0))) {
     try {
-      if (isSealed(file)) addRow(file);
+      if (await isZip(file)) await takeZip(file);
+      else if (isSealed(file)) addRow(file);
       else if (/sha256/i.test(file.name)) await takeSums(file);
       else if (file.size <= TEXT_LIMIT) await takeKeyOrSums(file);
       else addRow(file);
-    } catch {
-      box.fail(`${file.name} cannot be read. If it is a folder, choose the files inside it.`);
+    } catch (error) {
+      const why = error instanceof ZipUnreadable ? `: ${error.message}` : ". If it is a folder, choose the files inside it";
+      box.fail(`${file.name} cannot be read${why}.`);
     }
+  }
+}
+
+/** A ZIP of the dashboard: what it tells of its calls first, then its sums, then the recordings, plain ones too. */
+async function takeZip(zip) {
+  const { files, left } = await filesOf(zip);
+  const named = (name) => files.find((file) => file.name === name);
+  if (named("manifest.json")) takeManifest(await named("manifest.json").text());
+  if (named("SHA256SUMS")) await takeSums(named("SHA256SUMS"));
+  const recordings = files.filter((file) => !["manifest.json", "SHA256SUMS"].includes(file.name));
+  for (const file of recordings) addRow(new File([file], baseOf(file.name)));
+  if (!recordings.length || left) box.fail(`${zip.name}: ${left ? `${plural(left, "file")} in it cannot be read here; unpack it first` : "there is no recording in it"}.`);
+}
+
+const baseOf = (path) => path.split("/").at(-1);
+
+function takeManifest(text) {
+  let calls;
+  try {
+    calls = JSON.parse(text).recordings;
+  } catch {
+    return; // what it tells is a help, and nothing is proved by it
+  }
+  for (const call of Array.isArray(calls) ? calls : []) {
+    if (typeof call?.path === "string") told.set(baseOf(call.path), call);
+  }
+}
+
+/** "27 Mar 2025, 09:25 · 02079460958 Erin → 201 · 1:02", as far as it is known. */
+function factsOf(name) {
+  const call = told.get(name);
+  if (!call) return "";
+  const party = (side) => [call[side], call[`${side}_name`]].filter((part) => typeof part === "string" && part).join(" ");
+  const zone = typeof call.timezone === "string" ? call.timezone : "UTC";
+  const seconds = Math.round(Number(call.duration_seconds) || 0);
+  const length = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+  return [timeIn(call.started_at, zone), `${party("caller") || "unknown"} → ${party("callee") || "unknown"}`, length].filter(Boolean).join(" · ");
+}
+
+function timeIn(written, zone) {
+  const at = new Date(written);
+  if (Number.isNaN(at.getTime())) return "";
+  const form = { dateStyle: "medium", timeStyle: "medium" };
+  try {
+    return at.toLocaleString("en-GB", { ...form, timeZone: zone });
+  } catch {
+    return `${at.toLocaleString("en-GB", { ...form, timeZone: "UTC" })} UTC`;
   }
 }
 
@@ -81,6 +133,8 @@ function addRow(file) {
     sum: part(".hash"), save: part(".save"),
   };
   part(".name").textContent = file.name;
+  say(part(".facts"), factsOf(file.name));
+  row.plain = !isSealed(file);
   part(".remove").setAttribute("aria-label", `Remove ${file.name}`);
   part(".remove").addEventListener("click", () => removeRow(row));
   row.audio.setAttribute("aria-label", row.name);
@@ -93,9 +147,9 @@ function addRow(file) {
   });
   rows.add(row);
   at("list").append(item);
-  row.state.textContent = "Waiting for the private key.";
+  row.state.textContent = row.plain ? "Not sealed." : "Waiting for the private key.";
   show(at("results"));
-  if (box.key) enqueue(row);
+  if (box.key || row.plain) enqueue(row);
   summarise();
 }
 
@@ -105,6 +159,7 @@ function removeRow(row) {
   row.audio.pause();
   row.audio.removeAttribute("src");
   if (row.url) URL.revokeObjectURL(row.url);
+  if (row.soundUrl) URL.revokeObjectURL(row.soundUrl);
   row.url = null;
   const next = row.item.nextElementSibling ?? row.item.previousElementSibling;
   row.item.remove();
@@ -129,8 +184,9 @@ function enqueue(row) {
 
 async function open(row) {
   const { key } = box;
-  if (!key) return;
   const { file } = row;
+  if (row.plain && told.has(file.name)) return openPlain(row);
+  if (!key) return;
   row.waits = row.wrongKey = row.failed = false;
   row.state.className = "state";
   row.state.textContent = "Opening…";
@@ -165,6 +221,14 @@ async function open(row) {
   row.size = size;
 }
 
+/** A recording that was never sealed, of a ZIP: it is compared and played all the same. */
+async function openPlain(row) {
+  row.waits = row.failed = false;
+  row.hash = await hashOf(row.file);
+  row.blob = new Blob([row.file], { type: typeOf(row.name, await bytesOf(row.file.slice(0, 12))) });
+  row.size = row.file.size;
+}
+
 /** The name tells the type, and where it does not, the first bytes do. */
 function typeOf(name, start) {
   const known = AUDIO_TYPES[name.split(".").at(-1).toLowerCase()];
@@ -181,7 +245,8 @@ async function compare(row) {
   const inside = published.get(row.name);
   const sealed = published.get(row.file.name);
   if (sealed && !row.sealedHash) row.sealedHash = await hashOf(row.file);
-  const differs = (inside && !inside.has(row.hash)) || (sealed && !sealed.has(row.sealedHash));
+  const noted = told.get(row.file.name)?.content_sha256;
+  const differs = (inside && !inside.has(row.hash)) || (sealed && !sealed.has(row.sealedHash)) || (noted && noted !== row.hash);
   const verdict = differs
     ? "Does not match SHA256SUMS: this file was damaged or altered. Download it again; do not rely on what it says."
     : inside || sealed
@@ -192,6 +257,7 @@ async function compare(row) {
   say(row.check, verdict);
   row.check.className = `check ${differs ? "bad" : inside || sealed ? "good" : "hint"}`;
   row.differs = Boolean(differs);
+  row.matches = !differs && Boolean(inside || sealed);
   row.state.textContent = `Opened, ${sizeText(row.size)}.${row.audio.error ? UNPLAYABLE : ""}`;
   row.sum.querySelector("code").textContent = row.hash;
   show(row.sum);
@@ -205,12 +271,20 @@ async function compare(row) {
   show(row.save);
   if (row.blob.type.startsWith("audio/")) {
     if (differs) row.audio.pause();
-    else if (!row.audio.src) row.audio.src = row.url;
+    else if (!row.audio.src) row.audio.src = await soundOf(row);
     show(row.audio, !differs && !row.audio.error);
   } else if (row.size <= TEXT_LIMIT) {
     const text = new TextDecoder().decode(await bytesOf(row.blob));
     if (!/[\0-\x08\x0e-\x1f\ufffd]/.test(text)) say(row.text, text);
   }
+}
+
+/** What <audio> plays: what is saved is what was recorded, whatever is played. */
+async function soundOf(row) {
+  const sound = await playableOf(row.blob);
+  if (sound === row.blob) return row.url;
+  row.soundUrl = URL.createObjectURL(sound);
+  return row.soundUrl;
 }
 
 async function hashOf(file) {
@@ -243,11 +317,21 @@ function summarise() {
   const opened = [...rows].filter((row) => row.hash).length;
   const failed = [...rows].filter((row) => row.failed).length;
   const differing = [...rows].filter((row) => row.differs).length;
+  const matching = [...rows].filter((row) => row.matches).length;
   at("summary").textContent =
     `${opened} of ${plural(rows.size, "recording")} opened` +
     (failed ? `, ${failed} not` : "") + (differing ? `, ${differing} damaged or altered` : "") + ".";
+  const whole = rows.size > 0 && matching === rows.size;
+  at("verdict").className = `check ${differing ? "bad" : whole ? "good" : "hint"}`;
+  say(
+    at("verdict"),
+    differing ? `${plural(differing, "recording")} not as published: do not rely on ${differing === 1 ? "it" : "them"}.`
+      : whole ? `✓ ${matching} of ${rows.size} opened, and ${rows.size === 1 ? "it matches" : "all match"} SHA256SUMS.`
+        : matching ? `${matching} of ${rows.size} match SHA256SUMS so far.` : "",
+  );
   at("announcement").textContent = rows.size ? at("summary").textContent : "The list is empty.";
   show(at("save-all"), opened - differing > 1);
+  show(at("print"), opened > 0);
 }
 
 const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
@@ -272,6 +356,7 @@ box.addEventListener("change", () => {
   for (const row of rows) if (row.waits || row.wrongKey) enqueue(row);
   summarise();
 });
+at("print").addEventListener("click", () => print());
 at("remove-all").addEventListener("click", () => [...rows].forEach(removeRow));
 at("save-all").addEventListener("click", () => {
   for (const row of rows) if (row.url && !row.differs) row.save.click();

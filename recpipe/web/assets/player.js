@@ -41,8 +41,10 @@ async function play(row) {
   const parties = [...row.querySelectorAll(".party bdi:first-child")].map((party) => party.textContent);
   at("player-title").textContent = `${parties.join(" → ")} · ${row.dataset.started}`;
   at("total").textContent = clock(facts.seconds);
-  at("save").hidden = !facts.sealed;
+  at("save").hidden = !facts.sealed && !row.querySelector(".download");
+  at("save-word").textContent = facts.sealed ? "Save decrypted" : "Save";
   current = { facts, sealed: null, row };
+  reflectRow();
   if (facts.sealed && !keyBox?.key) {
     at("save").hidden = true;
     say(at("player-state"), "This recording is sealed. Choose your private key; it starts to play then.");
@@ -50,6 +52,7 @@ async function play(row) {
     return;
   }
   say(at("player-state"), facts.sealed ? "Opening…" : "");
+  reflectRow("Opening…");
   try {
     let url = facts.url;
     if (facts.sealed) {
@@ -67,6 +70,21 @@ async function play(row) {
     if (mine === opening) say(at("player-state"), "");
   } catch (error) {
     if (mine === opening) fail(error);
+  } finally {
+    if (mine === opening) reflectRow();
+  }
+}
+
+/** The button of the row says what pressing it does now. */
+function reflectRow(word = audio.paused ? "Play" : "Pause") {
+  for (const button of results.querySelectorAll(".play")) {
+    const its = current?.row.contains(button) ? word : "Play";
+    if (button.textContent.trim() === its) continue;
+    button.querySelector(".word").textContent = its;
+    button.querySelector("path").setAttribute("d", its === "Pause" ? "M7 5h3v14H7zM14 5h3v14h-3z" : "M8 5v14l11-7z");
+    const [, what] = /^\S+( the call .*)$/.exec(button.getAttribute("aria-label"));
+    button.setAttribute("aria-label", (its === "Opening…" ? "Opening" : its) + what);
+    button.dataset.state = its;
   }
 }
 
@@ -102,6 +120,7 @@ function close({ keepPanel = false } = {}) {
   for (const id of ["player-error", "player-check", "player-state"]) say(at(id), "");
   at("save-progress").hidden = true;
   draw();
+  reflectRow();
   if (keepPanel) return;
   opening++;
   at("player").hidden = true;
@@ -118,7 +137,11 @@ function mark(row) {
 
 function ready() {
   for (const button of results.querySelectorAll(".play")) button.hidden = false;
-  if (current) mark(results.querySelector(`tr[data-recording="${current.facts.id}"]`));
+  if (!current) return;
+  const row = results.querySelector(`tr[data-recording="${current.facts.id}"]`);
+  if (row) current.row = row;
+  mark(row);
+  reflectRow();
 }
 addEventListener("resultschange", ready);
 ready();
@@ -127,7 +150,12 @@ results.addEventListener("click", (event) => {
   const button = event.target.closest(".play");
   const narrow = matchMedia("(max-width: 62rem)").matches && !event.target.closest("a, button, input, label, .selecting");
   const row = button || narrow ? event.target.closest("tr[data-recording]") : null;
-  if (row?.querySelector(".play")) play(row);
+  if (!row?.querySelector(".play")) return;
+  // The same call again: go on or pause, where it is open already.
+  if (current?.row === row && audio.getAttribute("src") && !audio.error) return toggle();
+  play(row);
+  // Pressed by the keyboard, which is to be where the call is governed.
+  if (button && event.detail === 0) at("toggle").focus();
 });
 keyBox?.addEventListener("change", () => {
   if (keyBox.key) {
@@ -175,13 +203,28 @@ seek.addEventListener("keydown", (event) => {
 });
 
 document.addEventListener("keydown", (event) => {
-  if (!current || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input:not([type=range]), select, textarea")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input:not([type=range], [type=checkbox]), select, textarea, dialog")) return;
+  const anywhere = { "?": () => at("keys").showModal(), "/": () => at("find").focus() }[event.key];
+  if (anywhere) {
+    event.preventDefault();
+    return anywhere();
+  }
+  if (!current) return;
   const act = { k: toggle, j: () => skip(-SKIP_SECONDS), l: () => skip(SKIP_SECONDS), Escape: close }[event.key];
-  if (act) act();
+  if (act) return act();
+  // What buttons, links and the position do with these keys is theirs.
+  const free = { " ": toggle, ArrowLeft: () => skip(-5), ArrowRight: () => skip(5) }[event.key];
+  if (!free || event.target === seek || (event.key === " " && event.target.closest("button, a, summary, input"))) return;
+  event.preventDefault();
+  free();
 });
+at("keys-open").addEventListener("click", () => at("keys").showModal());
 
 for (const name of ["play", "pause", "ended", "emptied"]) {
-  audio.addEventListener(name, () => { at("toggle").textContent = audio.paused ? "Play" : "Pause"; });
+  audio.addEventListener(name, () => {
+    at("toggle").textContent = audio.paused ? "Play" : "Pause";
+    reflectRow();
+  });
 }
 for (const name of ["timeupdate", "durationchange", "seeked"]) audio.addEventListener(name, () => reflect());
 audio.addEventListener("error", async () => {
@@ -211,7 +254,9 @@ function reflect() {
 // --- saving ---------------------------------------------------------------------------------------------------
 
 at("save").addEventListener("click", async () => {
-  const { sealed, facts } = current ?? {};
+  const { sealed, facts, row } = current ?? {};
+  if (!facts) return;
+  if (!facts.sealed) return row.querySelector(".download").click();
   if (!sealed) return;
   const bar = at("save-progress");
   bar.hidden = false;
@@ -224,6 +269,7 @@ at("save").addEventListener("click", async () => {
     link.download = facts.name;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    say(at("player-state"), `Saved ${facts.name}`);
     if (current?.sealed === sealed) tellCheck();
   } catch (error) {
     fail(error);
@@ -261,19 +307,25 @@ function draw() {
   pen.setTransform(scale, 0, 0, scale, 0, 0);
   pen.clearRect(0, 0, width, height);
   const style = getComputedStyle(wave);
-  const [played, left] = [style.getPropertyValue("color"), style.getPropertyValue("border-bottom-color")];
+  const left = style.getPropertyValue("border-bottom-color");
+  const played = ["color", "border-top-color"].map((name) => style.getPropertyValue(name)); // of each voice
   const done = (seek.value / 1000) * width;
   const loudest = peaks.reduce((most, values) => values.reduce((m, value) => Math.max(m, Math.abs(value)), most), 0.05);
-  const lanes = peaks.length || 1;
-  for (let lane = 0; lane < lanes; lane++) {
-    const middle = (height / lanes) * (lane + 0.5);
-    const reach = height / lanes / 2 - 1;
+  const middle = height / 2;
+  const reach = middle - 1;
+  for (let lane = 0; lane < Math.max(1, peaks.length); lane++) {
     const values = peaks[lane] ?? [];
     for (let x = 0; x < width; x += 3) {
       const point = Math.floor((x / width) * (values.length / 2)) * 2;
       const [low, high] = values.length ? [values[point] / loudest, values[point + 1] / loudest] : [0, 0];
-      pen.fillStyle = x < done ? played : left;
-      pen.fillRect(x, middle - Math.max(1, high * reach), 2, Math.max(2, (high - low) * reach));
+      pen.fillStyle = x < done ? played[lane % 2] : left;
+      if (peaks.length === 2) {
+        // Two voices grow from one line, the left one up and the right one down: who speaks is seen at a glance.
+        const size = Math.max(1, Math.max(high, -low) * reach);
+        pen.fillRect(x, lane ? middle : middle - size, 2, size);
+      } else {
+        pen.fillRect(x, middle - Math.max(1, high * reach), 2, Math.max(2, (high - low) * reach));
+      }
     }
   }
 }

@@ -8,6 +8,7 @@
 
 import { toHex } from "./envelope-base.js";
 import { EnvelopeDamaged, EnvelopeError, RangeDecryptor, fetchHeader, unwrapKey } from "./envelope.js";
+import { playableOf } from "./gsm.js";
 import { Sha256 } from "./sha256.js";
 import { policy } from "./trusted.js";
 import { GrowingPeaks, peaksOf } from "./waveform.js";
@@ -89,7 +90,7 @@ export class Sealed {
    */
   async source(draw) {
     if (!this.inParts) {
-      const blob = await this.whole(() => {});
+      const blob = await playableOf(await this.whole(() => {}));
       peaksOf(blob).then(draw, () => {});
       return (this.#url = URL.createObjectURL(blob));
     }

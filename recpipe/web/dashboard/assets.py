@@ -25,6 +25,7 @@ _TYPES = {
             "keybox.js",
             "addons.js",
             "envelope.js",
+            "gsm.js",
             "envelope-base.js",
             "envelope-key.js",
             "envelope-password.js",
