@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recpipe.access.principal import operator
+from recpipe.access.principal import GRANTABLE_ACTIONS, Action, operator
 from recpipe.cli import frame
 from recpipe.cli.frame import AsJson
 from recpipe.cli.words import (
@@ -35,8 +35,8 @@ Grants = Annotated[
     list[str] | None,
     typer.Option(
         metavar="TENANT[:ACTION,...]",
-        help="A tenant, and what may be done with it: search, play, download, export, delete, keys, policy, decide, "
-        "ftp, users, audit, upload. Without actions: what the role allows. May be repeated.",
+        help=f"A tenant, and what may be done with it: {', '.join(a for a in Action if a in GRANTABLE_ACTIONS)}. "
+        "Without actions: what the role allows. May be repeated.",
     ),
 ]
 Email = Annotated[

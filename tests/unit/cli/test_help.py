@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from recpipe.access.principal import GRANTABLE_ACTIONS
 from recpipe.cli import frame, main
+from recpipe.web.dashboard import filters
 from tests.unit.cli.conftest import Cli
 
 DOCUMENT = Path(__file__).parents[3] / "docs/commands.md"
@@ -71,6 +73,12 @@ def test_every_command_and_option_is_documented(words: tuple[str, ...]) -> None:
         for name in (*parameter.opts, *parameter.secondary_opts):
             if name.startswith("--") and name not in ("--help", "--json"):
                 assert f"`{name}" in section, f"{name} is not documented"
+
+
+def test_each_action_that_can_be_granted_is_documented_and_has_words_in_the_portal() -> None:
+    [grant] = [one for one in COMMANDS["user", "create"].params if "--grant" in one.opts]
+    assert DOCUMENT.read_text().count(f"| {grant.help} |") == 2
+    assert {*GRANTABLE_ACTIONS} <= filters.WORDS.keys()
 
 
 def test_nothing_is_documented_that_is_not_there() -> None:
