@@ -1,6 +1,6 @@
 """Proof of possession: only who holds the private key can read the code inside an envelope.
 
-The code has 120 bits, so a salted SHA-256 keeps it as well as a slow hash would: nobody guesses it.
+The code has 160 bits, so a salted SHA-256 keeps it as well as a slow hash would: nobody guesses it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from keys.envelope import Sealer
 from keys.errors import ChallengeFailed
 
-_CODE_BYTES = 15  # 120 bits: 24 characters in six groups
+_CODE_BYTES = 20  # 160 bits: 32 characters in eight groups
 _SALT_BYTES = 16
 # Crockford's alphabet: no I, L, O, U, and what looks alike is read alike.
 _FROM_RFC4648 = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", "0123456789ABCDEFGHJKMNPQRSTVWXYZ")

@@ -138,8 +138,8 @@ class Passwords:
 
 
 def generate() -> str:
-    """A password of 100 random bits in four groups that can be read out and typed. Show it once."""
-    return "-".join(readable_code(5) for _ in range(4))
+    """A password of 140 random bits in four groups that can be read out and typed. Show it once."""
+    return "-".join(readable_code(7) for _ in range(4))
 
 
 def readable_code(length: int) -> str:

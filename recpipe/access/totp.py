@@ -65,8 +65,8 @@ def uri(secret: str, account: str, issuer: str) -> str:
 
 
 def new_recovery_codes() -> tuple[str, ...]:
-    """Codes of 125 bits that each replace the second factor once. Show them once; keep `recovery_hash` of each."""
-    return tuple("-".join(readable_code(5) for _ in range(5)) for _ in range(RECOVERY_CODES))
+    """Codes of 150 bits that each replace the second factor once. Show them once; keep `recovery_hash` of each."""
+    return tuple("-".join(readable_code(6) for _ in range(5)) for _ in range(RECOVERY_CODES))
 
 
 def recovery_hash(code: str) -> str:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from recpipe.model import Tenant
     from recpipe.wiring import Parts
 
-# As `keys.challenge` writes it; people paste the whole text around it.
-_CODE = re.compile(r"(?<![0-9A-Za-z])[0-9A-Za-z]{4}(?:-[0-9A-Za-z]{4}){5}(?![0-9A-Za-z])", re.ASCII)
+# As `keys.challenge` writes it, and earlier versions did; people paste the whole text around it.
+_CODE = re.compile(r"(?<![0-9A-Za-z])[0-9A-Za-z]{4}(?:-[0-9A-Za-z]{4}){5,7}(?![0-9A-Za-z])", re.ASCII)
 MOST_STDIN = 1 << 20
 
 AskPassword = Annotated[bool, typer.Option("--ask-password", help="Type a password, twice and unseen.")]

@@ -238,6 +238,28 @@ def resize(page: Page, width: int) -> None:
     until(page, f"innerWidth === {width}")
 
 
+def test_a_page_does_not_outlive_its_session_in_a_tab(running: Portal, new_page: NewPage) -> None:
+    page = as_role(running, new_page, "sue")
+    page.clock.install()
+    page.goto(f"{running.url}/recordings")
+    call = page.locator("#results tr[data-recording]").first
+    expect(call).to_be_visible()
+    # Who does something, or listens, is left alone
+    for _ in range(3):
+        page.clock.run_for("20:00")
+        page.keyboard.press("Shift")
+    expect(call).to_be_visible()
+    page.evaluate("window.kept = true")
+    # A session that goes on shows the page again, one that has ended does not
+    page.clock.run_for("31:00")
+    page.wait_for_function("window.kept === undefined")
+    expect(call).to_be_visible()
+    running.parts.accounts.end_sessions(operator("test"), user_id(running, "sue"))
+    page.clock.run_for("31:00")
+    page.wait_for_url("**/sign-in**")
+    expect(call).to_have_count(0)
+
+
 def test_what_callers_wrote_is_text_everywhere(running: Portal, new_page: NewPage) -> None:
     page = as_role(running, new_page, ADMIN)
     for path in ("/recordings", "/system", "/audit"):

@@ -78,3 +78,19 @@ if (fromFragment && location.hash.length > 20) {
 
 // After a refused form, the first thing to read is why.
 document.getElementById("problem")?.scrollIntoView({ block: "nearest" });
+
+// A page that nobody has touched for as long as a session lasts goes back to the server, which says whether it may still be
+// shown: what a session has shown does not stay in its tab when it ended by time.
+const idleSeconds = Number(document.body.dataset.idle);
+if (idleSeconds) {
+  let touchedAt = Date.now();
+  for (const touch of ["pointerdown", "keydown", "input", "wheel", "scroll", "timeupdate"]) {
+    addEventListener(touch, () => { touchedAt = Date.now(); }, { capture: true, passive: true });
+  }
+  const look = () => {
+    if (Date.now() - touchedAt > idleSeconds * 1000) location.replace(location.pathname + location.search);
+  };
+  setInterval(look, 20_000);
+  document.addEventListener("visibilitychange", look);
+  addEventListener("pageshow", look);
+}

@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse, RedirectResponse
 from recpipe.access.audit import event
 from recpipe.access.checks import check_text
 from recpipe.access.principal import Action, Principal
+from recpipe.access.sessions import IDLE
 from recpipe.errors import CredentialsRejected, ReauthenticationRequired
 from recpipe.model import Tenant, User
 from recpipe.recordings.reader import Reader
@@ -264,4 +265,8 @@ def _environment() -> jinja2.Environment:
 
 
 def _globals() -> Mapping[str, Any]:
-    return {"asset": lambda name: f"/assets/{assets.fingerprint()}/{name}", "words": filters.WORDS}
+    return {
+        "asset": lambda name: f"/assets/{assets.fingerprint()}/{name}",
+        "words": filters.WORDS,
+        "idle_seconds": int(IDLE.total_seconds()),
+    }

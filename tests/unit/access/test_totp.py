@@ -66,6 +66,6 @@ def test_recovery_codes_are_ten_and_their_writing_does_not_matter() -> None:
     codes = totp.new_recovery_codes()
 
     assert len(set(codes)) == 10
-    assert all(len(code.replace("-", "")) * 5 >= 112 for code in codes)  # bits: what is kept of them is a plain SHA-256
+    assert all(len(code.replace("-", "")) * 5 >= 128 for code in codes)  # bits: what is kept of them is a plain SHA-256
     assert totp.recovery_hash(codes[0].upper().replace("-", " ")) == totp.recovery_hash(codes[0])
     assert totp.recovery_hash(codes[0]) != totp.recovery_hash(codes[1])

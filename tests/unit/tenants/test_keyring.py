@@ -36,7 +36,7 @@ def _answer(challenge: bytes, pair: KeyPair, folder: Path) -> str:
     (folder / "challenge.enc").write_bytes(challenge)
     done = smime_decrypt(folder / "challenge.enc", folder / "answer", pair.key_path)
     assert done.returncode == 0, done.stderr
-    found = re.search(r"(?:[0-9A-Z]{4}-){5}[0-9A-Z]{4}", (folder / "answer").read_text())
+    found = re.search(r"(?:[0-9A-Z]{4}-){7}[0-9A-Z]{4}", (folder / "answer").read_text())
     assert found is not None
     return found[0]
 
