@@ -34,6 +34,7 @@ from recpipe.store.base import Store
 from recpipe.store.opening import open_store
 from recpipe.tenants.changes import PendingChanges
 from recpipe.tenants.keyring import Keyring
+from recpipe.tenants.routing import CallRouting
 from recpipe.tenants.tenants import Tenants
 from recpipe.times import Clock, utc_now
 
@@ -55,6 +56,7 @@ class Parts:
     tenants: Tenants
     changes: PendingChanges
     policy: PolicyDesk
+    routing: CallRouting
     accounts: Accounts
     tokens: ApiTokens
     links: Links
@@ -109,6 +111,7 @@ def open_parts(
         accounts = Accounts(catalogue, clock, passwords, trail, notices, totp_secrets)
         reader = Reader(catalogue, store, clock, trail)
         desk = PolicyDesk(catalogue, clock)
+        changes = PendingChanges(catalogue, clock, trail)
         try:
             yield Parts(
                 settings=settings,
@@ -122,8 +125,9 @@ def open_parts(
                 disposal=RecordingDeletion(catalogue, store, reader, clock),
                 keyring=Keyring(catalogue, clock, trail),
                 tenants=Tenants(catalogue, clock, trail),
-                changes=PendingChanges(catalogue, clock, trail),
+                changes=changes,
                 policy=desk,
+                routing=CallRouting(catalogue, trail, changes),
                 accounts=accounts,
                 tokens=ApiTokens(catalogue, accounts, clock, trail),
                 links=Links(catalogue, accounts, clock, passwords, trail),

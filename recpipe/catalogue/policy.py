@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -25,7 +26,7 @@ from recpipe.catalogue.repository import (
     row_of,
     upsert,
 )
-from recpipe.catalogue.tables import tenant, tenant_alias
+from recpipe.catalogue.tables import recording, tenant, tenant_alias
 from recpipe.model import (
     Asker,
     CallPolicy,
@@ -43,6 +44,8 @@ from recpipe.model import (
 MOST_SEEN = 2000  # of one kind and tenant; whoever asks of ever new numbers fills no disk
 MOST_ASKERS = 50
 _AT_ONCE = 500  # parameters of one statement
+_LATEST_CALLS = 1000
+_NUMBER, _EXTENSION = re.compile(r"\+?[0-9]{3,32}"), re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 
 
 class PolicyHead(NamedTuple):
@@ -160,6 +163,23 @@ class Policy(Scoped):
         """Take them off the list: a rule speaks of them now."""
         c = policy_seen.c
         self._remove(policy_seen, (c.kind == kind.value) & (c.subject == bindparam("subject")), subjects)
+
+    def in_calls(self, kind: SeenKind) -> Sequence[Seen]:
+        """Numbers that were called, or extensions, in the latest recordings."""
+        c = recording.c
+        mine = select(c.started_at, c.route, c.extension).where(c.tenant_id == self._tenant_id)
+        if kind is SeenKind.ROUTE:
+            mine = mine.where(c.direction == Direction.INBOUND.value)
+        latest = mine.order_by(c.started_at.desc(), c.id.desc()).limit(_LATEST_CALLS)
+        found: dict[str, Seen] = {}
+        for row in self._connection.execute(latest):
+            # A route may be a queue or a ring group as well; an extension is one of several lines.
+            subjects = [row.route] if kind is SeenKind.ROUTE else row.extension.split("\n")
+            for subject in subjects:
+                if (_NUMBER if kind is SeenKind.ROUTE else _EXTENSION).fullmatch(subject):
+                    first = found.setdefault(subject, Seen(kind, subject, row.started_at, row.started_at))
+                    found[subject] = replace(first, first_seen_at=row.started_at)
+        return list(found.values())
 
     def askers(self) -> Sequence[Asker]:
         """Every PBX that asked, by name."""

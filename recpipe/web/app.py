@@ -62,7 +62,7 @@ def create_app(context: WebContext) -> FastAPI:
     app.add_middleware(
         Guard,
         hosts=Hosts.of(context.parts.settings, context.parts.settings.http_listen),
-        limits={uploads.PREFIX: uploads.MOST_BYTES},
+        limits={uploads.PREFIX: uploads.MOST_BYTES, **dashboard.LIMITS},
         origins=frozenset({origin_of(context.parts.settings.http_url)} - {""}),
     )
     return app

@@ -14,6 +14,7 @@ from playwright.sync_api import Page, expect
 from recpipe.access.principal import operator
 from recpipe.catalogue.repository import new_id
 from recpipe.model import Role
+from recpipe.tenants.changes import Kind
 from tests.acceptance.portal import ADMIN, PASSWORD, Portal, enter, portal, until
 from tests.services import need
 from tests.services.browser import Complaints, NewPage
@@ -24,7 +25,7 @@ LONG = "Ünendlich " * 1000  # ten thousand characters
 
 EVERYBODY = ("/services", "/account")
 SEARCHING = ("/recordings", "/recordings?find=0958", "/recordings?number=9&match=containing", "/recordings?number=77")
-MANAGING = ("/addons", "/ftp", "/changes", "/history", "/users", "/users/new")
+MANAGING = ("/addons", "/ftp", "/routing", "/extensions", "/changes", "/history", "/users", "/users/new")
 AUDITING = ("/audit", "/audit?service=northwind")
 RUNNING = ("/system", "/services/new", "/services/northwind/edit")
 OUTSIDE = ("/sign-in", "/register", "/register/link", "/recover", "/recover/link", "/welcome", "/confirm-email")
@@ -68,6 +69,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
                 work.of(tenant.id).recordings.add_many([hostile])
         made.parts.settings.spool[0].path.joinpath("<b>not audio.wav").write_bytes(b"no sound" * 40)
         made.parts.tenants.set_recording(operator("test"), made.northwind.id, True, agreed=True)
+        rules = {"201": {"name": "Ann", "office": "Bike shop", "outbound": "record"}, "202": {"locked": True}}
+        made.parts.routing.save(operator("test"), made.northwind, Kind.EXTENSION, rules)
+        made.parts.routing.save(operator("test"), made.northwind, Kind.ROUTE, {"+442079460958": {"name": "Shop"}})
         yield made
 
 

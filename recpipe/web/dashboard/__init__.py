@@ -12,6 +12,7 @@ from recpipe.web.dashboard import (
     changes,
     ftp,
     recordings,
+    routing,
     services,
     signing_in,
     system,
@@ -20,10 +21,26 @@ from recpipe.web.dashboard import (
 from recpipe.web.dashboard.pages import Portal, error_page
 from recpipe.web.deps import WebContext
 
+# Most bytes of forms where a thousand rules are pasted, chosen or applied at once; by the beginning of the path.
+LIMITS = {"/routing/": 2_000_000, "/extensions/": 2_000_000, "/changes/": 1_000_000}
+
 
 def mount(app: FastAPI, context: WebContext) -> None:
     """Serve every page at its address; errors outside the API become pages as well."""
     app.state.portal = Portal.of(context)
     app.state.error_page = error_page
-    for part in (assets, signing_in, recordings, services, addons, ftp, changes, users, account, audit, system):
+    for part in (
+        assets,
+        signing_in,
+        recordings,
+        services,
+        addons,
+        ftp,
+        routing,
+        changes,
+        users,
+        account,
+        audit,
+        system,
+    ):
         app.include_router(part.router)

@@ -118,14 +118,14 @@ def retire(request: Request, portal: ThePortal, viewer: SignedIn, certificate_id
     return redirect(f"/addons?service={tenant.name}&done=retired")
 
 
-def chosen(portal: Portal, viewer: Viewer, name: str, action: Action) -> Tenant:
-    """The service a page is about: the one that is named, or the first where the person has the right.
+def chosen(portal: Portal, viewer: Viewer, name: str, *actions: Action) -> Tenant:
+    """The service a page is about: the one that is named, or the first where the person has one of the rights.
 
     Raises:
         NotFound: there is none of this name, or the person has no access to it.
-        Forbidden: the right is missing there, or everywhere.
+        Forbidden: the rights are missing there, or everywhere.
     """
-    allowed = viewer.with_right(action)
+    allowed = viewer.with_right(*actions)
     if not name:
         if not allowed:
             raise Forbidden("open this page")
@@ -133,7 +133,8 @@ def chosen(portal: Portal, viewer: Viewer, name: str, action: Action) -> Tenant:
     found = next((t for t in viewer.tenants if t.name == name), None)
     if found is None:
         raise NotFound("service", name)
-    portal.parts.trail.require(viewer.principal, action, found.id)
+    if not any(viewer.principal.may(action, found.id) for action in actions):
+        portal.parts.trail.require(viewer.principal, actions[0], found.id)
     return found
 
 

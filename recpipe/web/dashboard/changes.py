@@ -13,24 +13,43 @@ from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, red
 LABELS = {
     "call-recording": "Call recording",
     "encryption": "Call recording encryption",
+    "service-policy": "Which calls are recorded",
+    "inbound-route": "Call route",
+    "extension": "Extension",
 }
-FIELDS = {"recording": "Call recording", "encryption": "Encryption"}
+FIELDS = {
+    "recording": "Call recording",
+    "encryption": "Encryption",
+    "name": "Name",
+    "office": "Office",
+    "timezone": "Time zone",
+    "outbound": "Outbound",
+    "inbound": "Inbound",
+    "internal": "Internal",
+    "locked": "Locked",
+    "otherwise": "Calls without a rule",
+    "unanswered": "Without an answer",
+    "beep_seconds": "Tone every (seconds)",
+    "announcement": "Announcement",
+}
+MOST_SHOWN = 100  # changes of one service at once
+RIGHTS = (Action.KEYS, Action.POLICY)
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/changes")
-def changes(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
-    """What waits, service by service, old beside new."""
-    return _page(request, portal, viewer)
+def changes(request: Request, portal: ThePortal, viewer: SignedIn, show: str = "") -> Response:
+    """What waits, service by service, old beside new; of very many changes the first, and all when asked for."""
+    return _page(request, portal, viewer, everything=show == "all")
 
 
 @router.post("/changes/apply")
 def apply(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) -> Response:
     """Make the changes of one service effective, all or none."""
-    tenant = chosen(portal, viewer, form.text("service"), Action.KEYS)
+    tenant = chosen(portal, viewer, form.text("service"), *RIGHTS)
     try:
-        portal.parts.changes.apply(viewer.principal, tenant.id, form.all("change"))
+        portal.parts.changes.apply(viewer.principal, tenant.id, form.text("changes").split())
     except RecpipeError as refused:
         return _page(request, portal, viewer, refused)
     return redirect("/changes?done=applied")
@@ -39,7 +58,7 @@ def apply(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) -> 
 @router.post("/changes/discard")
 def discard(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) -> Response:
     """Forget one of them."""
-    tenant = chosen(portal, viewer, form.text("service"), Action.KEYS)
+    tenant = chosen(portal, viewer, form.text("service"), *RIGHTS)
     try:
         portal.parts.changes.discard(viewer.principal, tenant.id, form.text("change"))
     except RecpipeError as refused:
@@ -50,22 +69,29 @@ def discard(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) -
 @router.get("/history")
 def history(request: Request, portal: ThePortal, viewer: SignedIn, service: str = "", cursor: str = "") -> Response:
     """Who applied what, and when."""
-    tenant = chosen(portal, viewer, service, Action.KEYS)
+    tenant = chosen(portal, viewer, service, *RIGHTS)
     found = portal.parts.changes.history(viewer.principal, tenant.id, cursor or None)
     return portal.page(
         request,
         "history.html",
         viewer,
         tenant=tenant,
-        choices=viewer.with_right(Action.KEYS),
+        choices=viewer.with_right(*RIGHTS),
         found=found,
         labels=LABELS,
         fields=FIELDS,
     )
 
 
-def _page(request: Request, portal: Portal, viewer: Viewer, refused: RecpipeError | None = None) -> Response:
-    allowed = viewer.with_right(Action.KEYS)
+def _page(
+    request: Request,
+    portal: Portal,
+    viewer: Viewer,
+    refused: RecpipeError | None = None,
+    *,
+    everything: bool = False,
+) -> Response:
+    allowed = viewer.with_right(*RIGHTS)
     if not allowed:
         raise Forbidden("view pending changes")
     found = portal.parts.changes.pending_of_all(viewer.principal)
@@ -76,6 +102,7 @@ def _page(request: Request, portal: Portal, viewer: Viewer, refused: RecpipeErro
         viewer,
         refused=refused,
         waiting=waiting,
+        most=None if everything else MOST_SHOWN,
         labels=LABELS,
         fields=FIELDS,
     )

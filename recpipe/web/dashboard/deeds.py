@@ -74,7 +74,13 @@ _DOORS = {"http": "at the dashboard", "api": "at the API", "ftp": "over FTP"}
 # What the sentence has said, so that the details need not.
 _SAID = frozenset({"door", "second_factor", "username", "name", "fingerprint", "kind"})
 _SWITCHES = frozenset({"tenant.recording", "tenant.encryption"})
-_KINDS = {"call-recording": "the call recording add-on", "encryption": "encryption"}
+_KINDS = {
+    "call-recording": "the call recording add-on",
+    "encryption": "encryption",
+    "service-policy": "what is recorded",
+    "inbound-route": "what is recorded of routes",
+    "extension": "what is recorded of extensions",
+}
 _TOLD = {
     "not-allowed": "not allowed",
     "not-found": "there is none",

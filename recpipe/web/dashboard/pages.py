@@ -79,9 +79,9 @@ class Viewer:
             return self.principal.may(wanted, tenant.id)
         return self.principal.may(wanted) or bool(self.principal.tenants(wanted))
 
-    def with_right(self, action: Action) -> list[Tenant]:
-        """The tenants where it is allowed."""
-        return [t for t in self.tenants if self.principal.may(action, t.id)]
+    def with_right(self, *actions: Action) -> list[Tenant]:
+        """The tenants where one of these is allowed."""
+        return [t for t in self.tenants if any(self.principal.may(action, t.id) for action in actions)]
 
 
 @dataclass(frozen=True, slots=True)
