@@ -13,18 +13,17 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Protocol
 
+from ftp.day_files import DAY_FILES, DayFile, Lines, Measure
 from ftp.listing import Entry
 from recpipe.access.principal import Action, Principal
 from recpipe.errors import InputInvalid, NotFound, RecpipeError
 from recpipe.model import ByteStream, DayEntry, Recording
-from recpipe.recordings.reader import Reader, checksum_line
-
-CHECKSUMS = "SHA256SUMS"
+from recpipe.recordings.reader import Reader
 
 # A client asks SIZE, MDTM and RETR of one file in a row. Short, so that what was deleted is gone within a second.
 _REMEMBERED_SECONDS = 0.5
 _LONGEST_NAME = 1024
-_PIECE_BYTES = 64 * 1024  # of a file of checksums
+_PIECE_BYTES = 64 * 1024  # of a file beside the recordings
 _ENTRIES_AT_ONCE = 200
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _YEAR, _PART = re.compile(r"[0-9]{4}", re.ASCII), re.compile(r"[0-9]{2}", re.ASCII)
@@ -79,8 +78,8 @@ class Recordings:
     def stat(self, path: str) -> Entry:
         parts = _parts(path)
         if len(parts) == 4:
-            if parts[3] == CHECKSUMS:
-                return self._checksums_entry(_day(parts))
+            if (file := DAY_FILES.get(parts[3])) is not None:
+                return self._day_file_entry(file, _day(parts))
             return _entry_of_recording(self._recording(path, parts))
         self._require_folder(parts)
         return _folder(parts[-1] if parts else "/", parts)
@@ -103,8 +102,8 @@ class Recordings:
         if len(parts) != 4:
             self._require_folder(parts)
             raise IsFolder
-        if parts[3] == CHECKSUMS:
-            return self._open_checksums(_day(parts), start)
+        if (file := DAY_FILES.get(parts[3])) is not None:
+            return self._open_day_file(file, _day(parts), start)
         return self._open(self._recording(path, parts), start)
 
     def open_at_once(self, path: str, start: int) -> tuple[ByteStream, int] | None:
@@ -118,9 +117,9 @@ class Recordings:
         parts = _parts(path)
         if len(parts) != 4:
             raise NotFound("recording")
-        if parts[3] == CHECKSUMS:
+        if (file := DAY_FILES.get(parts[3])) is not None:
             digest = hashlib.sha256()
-            with self._open_checksums(_day(parts), 0)[0] as stream:
+            with self._open_day_file(file, _day(parts), 0)[0] as stream:
                 while piece := stream.read(_PIECE_BYTES):
                     digest.update(piece)
             return digest.hexdigest()
@@ -159,14 +158,14 @@ class Recordings:
             raise NotFound("folder")
 
     def _day_entries(self, day: str) -> Iterator[Entry]:
-        total = _Checksums()
+        measures = [Measure(file) for file in DAY_FILES.values()]
         for some in self._in_day(day):
-            total.add(some)
-            for id, name, stored_bytes, _, started_at in some:
+            for measure in measures:
+                measure.add(some)
+            for id, name, stored_bytes, _, started_at, _ in some:
                 yield Entry(name, stored_bytes, started_at, False, "r", id)
-        # Last, since only now its size is known without having read the folder twice.
-        if total.size_bytes:
-            yield total.entry(day)
+        # Last, since only now their sizes are known without having read the folder twice.
+        yield from filter(None, (measure.entry(day) for measure in measures))
 
     def _in_day(self, day: str) -> Iterator[list[DayEntry]]:
         """The recordings of a folder, some at a time."""
@@ -174,64 +173,24 @@ class Recordings:
         while some := list(itertools.islice(found, _ENTRIES_AT_ONCE)):
             yield some
 
-    def _checksums_entry(self, day: str) -> Entry:
-        total = _Checksums()
+    def _day_file_entry(self, file: DayFile, day: str) -> Entry:
+        measure = Measure(file)
         for some in self._in_day(day):
-            total.add(some)
-        if not total.size_bytes:
+            measure.add(some)
+        entry = measure.entry(day)
+        if entry is None:
             raise NotFound("folder")
-        return total.entry(day)
+        return entry
 
-    def _open_checksums(self, day: str, start: int) -> tuple[ByteStream, int]:
-        size = self._checksums_entry(day).size_bytes
+    def _open_day_file(self, file: DayFile, day: str, start: int) -> tuple[ByteStream, int]:
+        size = self._day_file_entry(file, day).size_bytes
         if start > size:
             raise InputInvalid("offset", f"The file has {size} bytes; the offset is outside it.")
-        stream = io.BufferedReader(
-            _Lines(checksum_line(each) for some in self._in_day(day) for each in some), _PIECE_BYTES
-        )
+        stream = io.BufferedReader(Lines(file.lines(self._reader, self._principal, day)), _PIECE_BYTES)
         left = start
         while left > 0 and (skipped := len(stream.read(min(left, _PIECE_BYTES)))):
             left -= skipped
         return stream, size - start
-
-
-class _Checksums:
-    """Size and time of a folder's SHA256SUMS, summed up while its entries go by."""
-
-    def __init__(self) -> None:
-        self.size_bytes = 0
-        self._latest = _EPOCH
-
-    def add(self, some: list[DayEntry]) -> None:
-        names = "".join([found.name for found in some])
-        if names.isascii() and names.isprintable() and "\\" not in names:
-            # 64 hex digits, two spaces, the name, a line break.
-            self.size_bytes += 67 * len(some) + len(names)
-        else:  # names that need escaping are left to who writes them
-            self.size_bytes += sum(len(checksum_line(found).encode("utf-8", "replace")) for found in some)
-        self._latest = max(self._latest, max(found.started_at for found in some))
-
-    def entry(self, day: str) -> Entry:
-        return Entry(CHECKSUMS, self.size_bytes, self._latest, unique=f"sums-{day}")
-
-
-class _Lines(io.RawIOBase):
-    """Text lines as a stream of bytes, made as they are read."""
-
-    def __init__(self, lines: Iterator[str]) -> None:
-        self._lines = lines
-        self._left = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # the stubs name a wider Buffer
-        if not self._left:
-            self._left = memoryview(next(self._lines, "").encode("utf-8", "replace"))
-        count = min(len(buffer), len(self._left))
-        buffer[:count] = self._left[:count]
-        self._left = self._left[count:]
-        return count
 
 
 def absolute(working: str, path: str) -> str:

@@ -12,9 +12,10 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Connection, bindparam, delete, exists, func, insert, select, text
 
+from recpipe.catalogue.calls import lock_calls, settle_added
 from recpipe.catalogue.phone import has_trigrams
 from recpipe.catalogue.repository import insert_new, upsert
-from recpipe.catalogue.rows import extensions_of, recording_of, values_of
+from recpipe.catalogue.rows import extensions_of, recording_of, values_of, values_of_call
 from recpipe.catalogue.tables import (
     day_total,
     phone_number,
@@ -34,8 +35,8 @@ _ROUNDS = 20
 # The first half of the advisory locks of tenants' names, so that they are not mistaken for others of this database.
 _NAMES_LOCK = 0x6E616D
 _LONGEST_NAME_BYTES = 1000
-# The folder has a file of this name of its own.
-_RESERVED = frozenset({"sha256sums"})
+# The folder has files of these names of its own.
+_RESERVED = frozenset({"sha256sums", "calls.csv"})
 SAME_NAME = "same-name"  # flag of a recording
 _EXTENSIONS = re.compile(r"(?:\.[A-Za-z0-9]{1,5})?(?:\.enc)?\Z")
 
@@ -127,6 +128,8 @@ def add_many(connection: Connection, tenant_id: str, batch: Sequence[Recording])
             raise ValueError(f"recording {given.id} belongs to tenant {given.tenant_id}, not to {tenant_id}")
         if len(given.name.encode()) > _LONGEST_NAME_BYTES:
             raise Conflict("name-too-long", f"A recording's name has at most {_LONGEST_NAME_BYTES:,} bytes.")
+    if any(given.call != given.id for given in waiting.values()):
+        lock_calls(connection, tenant_id)
     for _ in range(_ROUNDS):
         for added in _known(connection, tenant_id, waiting):
             outcome[added.recording.id] = added
@@ -142,6 +145,7 @@ def add_many(connection: Connection, tenant_id: str, batch: Sequence[Recording])
     link_numbers(connection, tenant_id, new)
     write_texts(connection, tenant_id, new)
     write_extensions(connection, tenant_id, new)
+    settle_added(connection, tenant_id, new)
     count_days(connection, tenant_id, new, sign=1)
     return [outcome[given.id] for given in batch]
 
@@ -241,6 +245,7 @@ def link_numbers(connection: Connection, tenant_id: str, recordings: Iterable[Re
             "number_id": ids[number],
             "started_at": given.started_at,
             "recording_id": given.id,
+            **values_of_call(given),
         }
         for given, number in links
     ]
@@ -298,7 +303,13 @@ def write_texts(connection: Connection, tenant_id: str, recordings: Iterable[Rec
 def write_extensions(connection: Connection, tenant_id: str, recordings: Iterable[Recording]) -> None:
     """Make the recordings findable by the extensions that took part."""
     rows = [
-        {"tenant_id": tenant_id, "extension": extension, "started_at": given.started_at, "recording_id": given.id}
+        {
+            "tenant_id": tenant_id,
+            "extension": extension,
+            "started_at": given.started_at,
+            "recording_id": given.id,
+            **values_of_call(given),
+        }
         for given in recordings
         for extension in extensions_of(given.facts)
     ]

@@ -6,13 +6,29 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, delete, exists, func, insert, literal, select, tuple_, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    select,
+    tuple_,
+    update,
+)
 
 from recpipe.catalogue import adding
+from recpipe.catalogue.calls import lock_calls, settle
 from recpipe.catalogue.completeness import Completeness
 from recpipe.catalogue.repository import Scoped, check_limit
-from recpipe.catalogue.rows import OF_A_LISTING, WITHOUT_PEAKS, recording_of, values_of_facts
+from recpipe.catalogue.rows import OF_A_LISTING, OF_CALLS, WITHOUT_PEAKS, recording_of, values_of_call, values_of_facts
 from recpipe.catalogue.search import Search
 from recpipe.catalogue.tables import (
     day_total,
@@ -28,6 +44,7 @@ from recpipe.catalogue.walk import Key, is_of
 from recpipe.errors import NotFound
 from recpipe.model import (
     Added,
+    CallEntry,
     CallFacts,
     DayEntry,
     DayTotal,
@@ -92,6 +109,7 @@ class Recordings(Scoped):
         Raises:
             NotFound: there is none, or it is another tenant's.
         """
+        lock_calls(self._connection, self._tenant_id)
         before = self.get(recording_id)
         region = self._connection.execute(select(tenant.c.region).where(tenant.c.id == self._tenant_id)).scalar_one()
         after = replace(
@@ -108,6 +126,7 @@ class Recordings(Scoped):
             "timezone": after.timezone,
             "caller_e164": after.caller_e164,
             "callee_e164": after.callee_e164,
+            **values_of_call(after),
         }
         self._connection.execute(update(recording).where(self._is(recording_id)).values(values))
         former = adding.linked_numbers(self._connection, self._tenant_id, [recording_id])
@@ -117,7 +136,9 @@ class Recordings(Scoped):
         adding.write_texts(self._connection, self._tenant_id, [after])
         adding.write_extensions(self._connection, self._tenant_id, [after])
         adding.forget_numbers(self._connection, self._tenant_id, former)
-        return self.get(recording_id)
+        kept = self.get(recording_id)
+        settle(self._connection, self._tenant_id, (before.call, kept.call))
+        return kept
 
     def awaiting_cdr(self, spool: str, previous: Recording | None = None, limit: int = 100) -> list[Recording]:
         """The next recordings of a spool whose call detail record has not come yet, oldest first."""
@@ -204,7 +225,32 @@ class Recordings(Scoped):
             extension: only this extension's calls.
             direction: only calls of this direction.
         """
-        wanted = select(*OF_A_LISTING).where(recording.c.tenant_id == self._tenant_id, recording.c.day == day)
+        for rows in self._of_day(OF_A_LISTING, day, after_name, limit, extension, direction):
+            yield from map(DayEntry._make, rows)
+
+    def calls_in_day(
+        self,
+        day: str,
+        after_name: str | None = None,
+        limit: int | None = None,
+        *,
+        extension: str = "",
+        direction: Direction | None = None,
+    ) -> Iterator[CallEntry]:
+        """Which calls a folder's recordings are legs of; otherwise as `in_day`."""
+        for rows in self._of_day(OF_CALLS, day, after_name, limit, extension, direction):
+            yield from map(CallEntry._make, rows)
+
+    def _of_day(
+        self,
+        columns: tuple[Column[Any], ...],
+        day: str,
+        after_name: str | None,
+        limit: int | None,
+        extension: str,
+        direction: Direction | None,
+    ) -> Iterator[Sequence[Row[Any]]]:
+        wanted = select(*columns).where(recording.c.tenant_id == self._tenant_id, recording.c.day == day)
         if extension:
             wanted = wanted.where(is_of(extension, recording.c, recording.c.id))
         if direction is not None:
@@ -215,7 +261,7 @@ class Recordings(Scoped):
             size = _PAGE if left is None else min(left, _PAGE)
             page = wanted if after_name is None else wanted.where(recording.c.name > after_name)
             rows = self._connection.execute(page.limit(size)).all()
-            yield from map(DayEntry._make, rows)
+            yield rows
             if len(rows) < size:
                 return
             after_name = rows[-1].name
@@ -289,6 +335,7 @@ class Recordings(Scoped):
         """Forget recordings, and every number that no other recording has; those not there are passed over."""
         gone: list[Recording] = []
         numbers: set[int] = set()
+        lock_calls(self._connection, self._tenant_id)
         # In order, so that two who delete the same ones do not wait for each other in a circle.
         for recording_id in sorted(set(recording_ids)):
             with suppress(NotFound):
@@ -299,6 +346,7 @@ class Recordings(Scoped):
                     gone.append(found)
                     numbers |= linked
         adding.forget_numbers(self._connection, self._tenant_id, numbers)
+        settle(self._connection, self._tenant_id, (one.call for one in gone if one.call != one.id))
         adding.count_days(self._connection, self._tenant_id, gone, sign=-1)
         Completeness(self._connection, self._tenant_id).let_go(gone, at)
         return [self._bury(one, at, by, reason) for one in gone]

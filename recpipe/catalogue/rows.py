@@ -10,8 +10,9 @@ from typing import Any, TypeVar, cast
 
 from sqlalchemy import Row
 
-from recpipe.catalogue.tables import recording
-from recpipe.model import AudioFacts, CallFacts, Container, DayEntry, Direction, Envelope, Recording
+from recpipe.catalogue.tables import LONGEST_CALL_ID, recording
+from recpipe.catalogue.types import clean_text
+from recpipe.model import AudioFacts, CallEntry, CallFacts, Container, DayEntry, Direction, Envelope, Recording, call_of
 
 _Made = TypeVar("_Made")
 
@@ -42,8 +43,10 @@ _AUDIO = tuple(field.name for field in fields(AudioFacts))
 # Looked up first, since calling the class takes four times as long; it refuses what is no member.
 _DIRECTIONS = {member.value: member for member in Direction}
 _CONTAINERS = {member.value: member for member in Container}
-WITHOUT_PEAKS = tuple(column for column in recording.columns if column.name != "peaks")
+# Nor what stands behind them: `Recording.call` says the one, and no recording the other.
+WITHOUT_PEAKS = tuple(column for column in recording.columns if column.name not in ("peaks", "call", "call_at"))
 OF_A_LISTING = tuple(recording.c[field] for field in DayEntry._fields)
+OF_CALLS = tuple(recording.c[field] for field in CallEntry._fields)
 
 # Each fact is in the column of its own name, but for these three; the other two have none of their own.
 _RENAMED = {"started_at": "facts_started_at", "timezone": "facts_timezone", "duration_ms": "facts_duration_ms"}
@@ -93,6 +96,20 @@ def values_of(given: Recording) -> dict[str, Any]:
         "audio": dict(zip(_AUDIO, _audio_in(given.audio), strict=True)),
         **dict(zip_longest(_ENVELOPE, sealed)),
         "peaks": given.peaks,
+        **values_of_call(given),
+    }
+
+
+def values_of_call(given: Recording) -> dict[str, Any]:
+    """The columns that say which call a recording is a leg of, as if it were the first one.
+
+    From the texts as they are kept, so that it is the call that is said of the recording when it is read.
+    """
+    facts = given.facts
+    linked_id, call_id = clean_text(facts.linked_id), clean_text(facts.call_id[:LONGEST_CALL_ID])
+    return {
+        "call": call_of(given.tenant_id, clean_text(given.spool), linked_id, call_id, given.id),
+        "call_at": given.started_at,
     }
 
 

@@ -1,4 +1,4 @@
-"""Searching recordings: pages by key, never by offset, and no more rows read than a page needs.
+"""Searching recordings and calls: pages by key, never by offset, and no more rows read than a page needs.
 
 What is walked, newest first, is an index of one tenant's calls, or of the calls of a number. Where there are several
 tenants or numbers, each gives one page at most of its own newest calls and the page is chosen among those: the work is
@@ -8,6 +8,9 @@ because a cut hides newer calls.
 What an index does not answer by itself (which way, how long, sealed or not, a text) is looked for step by step, each
 step twice as long, until the page is full or `LOOK_SECONDS` are over. A page that is not full by then says how far was
 looked, and its cursor goes on from there. A text that few calls have is found by its trigrams, on PostgreSQL.
+
+Calls are found by their legs: one that has all that is asked for is enough. They are walked as recordings are, in
+indexes that have the start of the call before that of the leg, so that all legs of a call are met at its place.
 """
 
 from __future__ import annotations
@@ -15,13 +18,15 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar, Generic
 
 from sqlalchemy import Connection, bindparam, select, text
 
 from recpipe.catalogue.anything import alternatives
+from recpipe.catalogue.calls import bytes_of_calls, calls_with_legs
 from recpipe.catalogue.phone import matching_numbers
 from recpipe.catalogue.repository import MOST_A_PAGE, check_limit, list_size, listed, read_cursor, write_cursor
 from recpipe.catalogue.rows import WITHOUT_PEAKS, recording_of
@@ -34,6 +39,7 @@ from recpipe.catalogue.walk import (
     behind,
     branches_of,
     by_trigrams,
+    calls_of,
     edge_of,
     number_of,
     page_of,
@@ -41,7 +47,7 @@ from recpipe.catalogue.walk import (
     weight_of,
 )
 from recpipe.errors import NotFound, QueryInvalid
-from recpipe.model import CappedCount, FoundTotal, Page, Recording, RecordingQuery
+from recpipe.model import Call, CappedCount, Direction, FoundTotal, Item, Page, Recording, RecordingQuery
 
 LOOK_SECONDS = 0.2  # no further step is begun after these; the last one may take as long again, or a little longer
 FIRST_STEP = 5000  # calls
@@ -89,67 +95,98 @@ class Search:
 
     def page(self, query: RecordingQuery, cursor: str | None, limit: int) -> Page[Recording]:
         """See `Work.search`."""
+        return self._page(_RecordingWalk, query, cursor, limit)
+
+    def calls(
+        self, query: RecordingQuery, cursor: str | None, limit: int, extension: str, direction: Direction | None
+    ) -> Page[Call]:
+        """See `Work.calls`."""
+        found = self._page(_CallWalk, query, cursor, limit)
+        calls = self._with_legs([key.id for key in found.items], extension, direction)
+        return Page(tuple(calls), found.next_cursor, found.searched_to)
+
+    def call(self, call_id: str, extension: str, direction: Direction | None) -> Call:
+        """See `Work.call`."""
+        found = self._with_legs([call_id], extension, direction)
+        with suppress(NotFound):
+            found = found or self._with_legs([self.get(call_id).call], extension, direction)
+        if not found:
+            raise NotFound("call", call_id)
+        return found[0]
+
+    def count(self, query: RecordingQuery, cap: int) -> CappedCount:
+        """See `Work.count`."""
+        return self._count(_RecordingWalk, query, cap)
+
+    def count_calls(self, query: RecordingQuery, cap: int) -> CappedCount:
+        """See `Work.count_calls`."""
+        return self._count(_CallWalk, query, cap)
+
+    def _with_legs(self, calls: Sequence[str], extension: str, direction: Direction | None) -> list[Call]:
+        if not calls or not self._tenant_ids:
+            return []
+        return calls_with_legs(self._connection, self._tenant_ids, calls, extension=extension, direction=direction)
+
+    def _page(self, kind: type[_Walk[Item]], query: RecordingQuery, cursor: str | None, limit: int) -> Page[Item]:
         _check(query)
         limit = check_limit(limit)
-        place = None if cursor is None else self._place(query, cursor)
-        found, searched_to = (
-            self._found_by_any(query, place, limit) if query.anything else self._found(query, place, limit)
-        )
+        place = None if cursor is None else self._place(kind, query, cursor)
+        looked = self._found_by_any if query.anything else self._found
+        found, searched_to = looked(kind, query, place, limit)
         if len(found) > limit:
-            return Page(
-                tuple(found[:limit]), self._cursor(query, Key(found[limit - 1].started_at, found[limit - 1].id))
-            )
+            return Page(tuple(found[:limit]), self._cursor(kind, query, kind.place_of(found[limit - 1])))
         if searched_to is None:
             return Page(tuple(found))
-        return Page(tuple(found), self._cursor(query, behind(searched_to, query)), searched_to)
+        return Page(tuple(found), self._cursor(kind, query, behind(searched_to, query)), searched_to)
 
-    def _found(self, query: RecordingQuery, place: Key | None, limit: int) -> tuple[list[Recording], datetime | None]:
-        """One recording more than a page has, if there are as many, and how far was looked if not to the end."""
-        found: list[Recording] = []
-        walk = self._walk(query)
+    def _found(
+        self, kind: type[_Walk[Item]], query: RecordingQuery, place: Key | None, limit: int
+    ) -> tuple[list[Item], datetime | None]:
+        """One more than a page has, if there are as many, and how far was looked if not to the end."""
+        found: list[Item] = []
+        walk = self._walk(kind, query)
         if walk is None:
             return found, None
         searched_to: datetime | None = None
         for stretch, last in walk.stretches(place):
-            found += walk.recordings(stretch, limit + 1 - len(found))
+            found += walk.found(stretch, limit + 1 - len(found))
             if len(found) > limit or stretch.until is None:
                 break
             if (few := self._few(query, stretch)) is not None:
                 rest = Stretch(behind(stretch.until, query))
-                found += walk.among(few).recordings(rest, limit + 1 - len(found)) if few else []
+                found += walk.among(few).found(rest, limit + 1 - len(found)) if few else []
                 break
             if last:
                 searched_to = stretch.until
         return found, searched_to
 
     def _found_by_any(
-        self, query: RecordingQuery, place: Key | None, limit: int
-    ) -> tuple[list[Recording], datetime | None]:
+        self, kind: type[_Walk[Item]], query: RecordingQuery, place: Key | None, limit: int
+    ) -> tuple[list[Item], datetime | None]:
         """As `_found`, of what any of the alternatives finds."""
-        parts = [self._found(one, place, limit) for one in alternatives(query)]
-        every = {one.id: one for found, _ in parts for one in found}.values()
-        merged = sorted(every, key=lambda one: (one.started_at, one.id), reverse=not query.oldest_first)
+        parts = [self._found(kind, one, place, limit) for one in alternatives(query)]
+        every = {kind.place_of(one): one for found, _ in parts for one in found}
+        places = sorted(every, reverse=not query.oldest_first)
         looked = [searched_to for _, searched_to in parts if searched_to is not None]
-        if not looked:
-            return merged[: limit + 1], None
-        # Behind the nearest of them, what is found is not all there is.
-        if query.oldest_first:
-            searched_to = min(looked)
-            merged = [one for one in merged if one.started_at <= searched_to]
-        else:
-            searched_to = max(looked)
-            merged = [one for one in merged if one.started_at >= searched_to]
-        return merged[: limit + 1], searched_to
+        searched_to = None
+        if looked:
+            # Behind the nearest of them, what is found is not all there is.
+            if query.oldest_first:
+                searched_to = min(looked)
+                places = [place for place in places if place.started_at <= searched_to]
+            else:
+                searched_to = max(looked)
+                places = [place for place in places if place.started_at >= searched_to]
+        return [every[place] for place in places[: limit + 1]], searched_to
 
-    def count(self, query: RecordingQuery, cap: int) -> CappedCount:
-        """See `Work.count`."""
+    def _count(self, kind: type[_Walk[Item]], query: RecordingQuery, cap: int) -> CappedCount:
         _check(query)
         if not 1 <= cap <= _MOST_TO_COUNT:
             raise QueryInvalid(f"A count is capped between 1 and {_MOST_TO_COUNT:,}, not {cap}.")
         if query.anything:
-            total = self._total_any(query, cap)
+            total = self._total_by_pages(kind, query, cap)
             return CappedCount(total.count, total.capped)
-        walk = self._walk(query)
+        walk = self._walk(kind, query)
         if walk is None:
             return CappedCount(0)
         count = 0
@@ -167,8 +204,8 @@ class Search:
         if not 1 <= cap <= _MOST_TO_COUNT:
             raise QueryInvalid(f"A count is capped between 1 and {_MOST_TO_COUNT:,}, not {cap}.")
         if query.anything:
-            return self._total_any(query, cap)
-        walk = self._walk(query)
+            return self._total_by_pages(_RecordingWalk, query, cap)
+        walk = self._walk(_RecordingWalk, query)
         count = stored_bytes = 0
         if walk is None:
             return FoundTotal(0, 0)
@@ -181,20 +218,30 @@ class Search:
                 return FoundTotal(count, stored_bytes, capped=True)
         return FoundTotal(count, stored_bytes)
 
-    def _total_any(self, query: RecordingQuery, cap: int) -> FoundTotal:
-        """Alternatives overlap, so their calls are gone through."""
+    def total_calls(self, query: RecordingQuery, cap: int) -> FoundTotal:
+        """See `Work.total_calls`."""
+        _check(query)
+        return self._total_by_pages(_CallWalk, query, cap)
+
+    def _total_by_pages(self, kind: type[_Walk[Any]], query: RecordingQuery, cap: int) -> FoundTotal:
+        """As `total`, where what is found has to be gone through: alternatives overlap, and calls have several legs."""
         count = stored_bytes = 0
         cursor = None
         while True:
-            page = self.page(query, cursor, min(MOST_A_PAGE, cap + 1 - count))
-            count, stored_bytes = count + len(page.items), stored_bytes + sum(one.stored_bytes for one in page.items)
+            page = self._page(kind, query, cursor, min(MOST_A_PAGE, cap + 1 - count))
+            count, stored_bytes = count + len(page.items), stored_bytes + self._bytes_of(kind, page.items)
             if count > cap:
                 return FoundTotal(cap, stored_bytes, capped=True)
             if page.next_cursor is None or page.searched_to is not None:
                 return FoundTotal(count, stored_bytes, capped=page.searched_to is not None)
             cursor = page.next_cursor
 
-    def _walk(self, query: RecordingQuery) -> _Walk | None:
+    def _bytes_of(self, kind: type[_Walk[Any]], found: Sequence[Any]) -> int:
+        if kind is _CallWalk:
+            return bytes_of_calls(self._connection, self._tenant_ids, [key.id for key in found])
+        return sum(one.stored_bytes for one in found)
+
+    def _walk(self, kind: type[_Walk[Item]], query: RecordingQuery) -> _Walk[Item] | None:
         """The walk for a query; None where no number is what is looked for, or there is no tenant."""
         if not self._tenant_ids:
             return None
@@ -203,7 +250,7 @@ class Search:
             numbers = matching_numbers(self._connection, self._tenant_ids, query.number, query.number_match)
             if not numbers:
                 return None
-        return _Walk(self._connection, query, self._tenant_ids, numbers)
+        return kind(self._connection, query, self._tenant_ids, numbers)
 
     def _few(self, query: RecordingQuery, walked: Stretch) -> list[str] | None:
         """The calls with a text by its trigrams, if they are few; None where they are many or cannot be asked for."""
@@ -221,27 +268,29 @@ class Search:
 
     # --- the cursor ---------------------------------------------------------------------------------------
 
-    def _cursor(self, query: RecordingQuery, key: Key) -> str:
-        return write_cursor(self._fingerprint(query), micros(key.started_at), key.id)
+    def _cursor(self, kind: type[_Walk[Any]], query: RecordingQuery, key: Key) -> str:
+        return write_cursor(self._fingerprint(kind, query), micros(key.started_at), key.id)
 
-    def _fingerprint(self, query: RecordingQuery) -> str:
-        asked = repr((self._asked, query))
+    def _fingerprint(self, kind: type[_Walk[Any]], query: RecordingQuery) -> str:
+        asked = repr((self._asked, query)) + kind.said
         return hashlib.sha256(asked.encode("utf-8", "replace")).hexdigest()[:16]
 
-    def _place(self, query: RecordingQuery, cursor: str) -> Key:
-        fingerprint, started_at, recording_id = read_cursor(cursor, str, datetime, str)
-        if fingerprint != self._fingerprint(query):
+    def _place(self, kind: type[_Walk[Any]], query: RecordingQuery, cursor: str) -> Key:
+        fingerprint, started_at, one = read_cursor(cursor, str, datetime, str)
+        if fingerprint != self._fingerprint(kind, query):
             raise QueryInvalid("This page link belongs to another search. Start from the first page.")
-        return Key(started_at, recording_id)
+        return Key(started_at, one)
 
 
-class _Walk:
+class _Walk(Generic[Item]):
     """One search through the index that its shape has.
 
     Args:
         numbers: the telephone numbers whose calls are searched; empty where a search is not for a number.
         few: the recordings that alone are looked at; empty where all are.
     """
+
+    said: ClassVar[str] = ""  # what tells its cursors from others
 
     def __init__(
         self,
@@ -254,19 +303,28 @@ class _Walk:
         self._connection, self._query, self._tenant_ids, self._numbers = connection, query, tenant_ids, numbers
         values = values_of(query)
         sizes = list_size(tenant_ids), list_size(numbers), list_size(few)
-        self._shape = Shape(connection.dialect.name, frozenset(values), *sizes)
+        self._shape = Shape(connection.dialect.name, frozenset(values), *sizes, calls=bool(self.said))
         self._values = values | listed("tenant", tenant_ids) | listed("number", numbers) | listed("few", few)
 
-    def among(self, few: Sequence[str]) -> _Walk:
+    def found(self, stretch: Stretch, limit: int) -> list[Item]:
+        """What a stretch has, in the order of the query, at most `limit`."""
+        raise NotImplementedError
+
+    @staticmethod
+    def place_of(item: Item) -> Key:
+        """Where it stands in that order."""
+        raise NotImplementedError
+
+    def among(self, few: Sequence[str]) -> _Walk[Item]:
         """The same, of these recordings alone."""
-        return _Walk(self._connection, self._query, self._tenant_ids, self._numbers, few)
+        return type(self)(self._connection, self._query, self._tenant_ids, self._numbers, few)
 
     def stretches(self, place: Key | None) -> Iterator[tuple[Stretch, bool]]:
         """What to look through one after another, and whether it is the last for this time.
 
-        All at once where the index alone has the answer, and for a call id, which few calls have.
+        All at once where the index alone has the answer, and for a call id or a call, which few recordings have.
         """
-        if not branches_of(self._shape).filters or self._query.call_id:
+        if not branches_of(self._shape).filters or self._query.call_id or self._query.call:
             yield Stretch(place), True
             return
         began, step = time.monotonic(), FIRST_STEP
@@ -279,13 +337,8 @@ class _Walk:
                 return
             place, step = behind(until, self._query), step * 2
 
-    def recordings(self, stretch: Stretch, limit: int) -> list[Recording]:
-        """The recordings of a stretch in the order of the query, at most `limit`."""
-        statement = page_of(self._shape_of(stretch))
-        return list(map(recording_of, statement.rows(self._connection, self._asked(stretch, count=limit))))
-
     def number(self, stretch: Stretch, most: int) -> int:
-        """How many recordings of a stretch there are, counted to `most`."""
+        """How many a stretch has, counted to `most`."""
         number: int = number_of(self._shape_of(stretch)).value(self._connection, self._asked(stretch, count=most))
         return number
 
@@ -296,7 +349,7 @@ class _Walk:
         return int(count), int(stored_bytes)
 
     def _edge(self, place: Key | None, step: int) -> datetime | None:
-        """When the call began that a walk of so many calls a branch comes to first; None where it comes to no such."""
+        """Where a walk of so many recordings a branch comes to first; None where it comes to the end."""
         walked = Stretch(place)
         edge: datetime | None = edge_of(self._shape_of(walked)).value(
             self._connection, self._asked(walked, passed=step - 1)
@@ -308,6 +361,32 @@ class _Walk:
 
     def _asked(self, stretch: Stretch, **more: int) -> dict[str, Any]:
         return self._values | stretch.values() | more
+
+
+class _RecordingWalk(_Walk[Recording]):
+    """Recordings, each by itself."""
+
+    def found(self, stretch: Stretch, limit: int) -> list[Recording]:
+        statement = page_of(self._shape_of(stretch))
+        return list(map(recording_of, statement.rows(self._connection, self._asked(stretch, count=limit))))
+
+    @staticmethod
+    def place_of(item: Recording) -> Key:
+        return Key(item.started_at, item.id)
+
+
+class _CallWalk(_Walk[Key]):
+    """The places of calls, of which a leg has what is asked for."""
+
+    said = "calls"
+
+    def found(self, stretch: Stretch, limit: int) -> list[Key]:
+        statement = calls_of(self._shape_of(stretch))
+        return [Key(*row) for row in statement.rows(self._connection, self._asked(stretch, count=limit))]
+
+    @staticmethod
+    def place_of(item: Key) -> Key:
+        return item
 
 
 def _check(query: RecordingQuery) -> None:

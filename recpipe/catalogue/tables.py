@@ -197,6 +197,8 @@ known_network = Table(
 
 # --- recordings -------------------------------------------------------------------------------------------
 
+LONGEST_CALL_ID = 200  # characters
+
 recording = Table(
     "recording",
     metadata,
@@ -218,7 +220,7 @@ recording = Table(
     _text("callee_name"),
     _text("extension", 510),  # a line each, ours first: see recording_extension
     _text("route"),
-    _text("call_id", 200),
+    _text("call_id", LONGEST_CALL_ID),
     _text("linked_id"),
     _text("channels"),
     _text("tenant_hint"),
@@ -243,6 +245,9 @@ recording = Table(
     Column("flags", Words(), nullable=False),
     # Last, and left out of lists: SQLite then never reads the pages it overflows to.
     Column("peaks", LargeBinary, nullable=False),
+    # The call that it is a leg of, and when that began: read from the indexes alone.
+    Column("call", ID, nullable=False),
+    _at("call_at"),
     UniqueConstraint("tenant_id", "day", "name"),
     # The first three are the order of lists. The others let a search pass over a call without reading its row.
     Index(
@@ -257,6 +262,20 @@ recording = Table(
     ),
     Index("ix_recording_source_sha256", "source_sha256"),
     Index("ix_recording_call_id", "tenant_id", "call_id"),
+    # The order of lists of calls, and what lets a search pass over a leg; then the legs of a call, which must not look
+    # to a planner as if a tenant's calls could be walked by it.
+    Index(
+        "ix_recording_call_time",
+        "tenant_id",
+        "call_at",
+        "call",
+        "started_at",
+        "id",
+        "direction",
+        "duration_ms",
+        "envelope_offset",
+    ),
+    Index("ix_recording_call", "call", "tenant_id", "call_at"),
     partial_index("ix_recording_awaits_cdr", "tenant_id", "ingested_at", "id", where="awaits_cdr"),
 )
 
@@ -286,8 +305,11 @@ recording_number = Table(
     Column("number_id", SERIAL, ForeignKey("phone_number.id", ondelete="CASCADE"), nullable=False),
     _at("started_at"),
     Column("recording_id", ID, ForeignKey("recording.id", ondelete="CASCADE"), nullable=False),
+    _at("call_at"),
+    Column("call", ID, nullable=False),
     PrimaryKeyConstraint("number_id", "started_at", "recording_id"),
     Index("ix_recording_number_recording_id", "recording_id"),
+    Index("ix_recording_number_call", "number_id", "call_at", "call"),
     sqlite_with_rowid=False,
 )
 
@@ -299,8 +321,11 @@ recording_extension = Table(
     _text("extension", 100),
     _at("started_at"),
     Column("recording_id", ID, ForeignKey("recording.id", ondelete="CASCADE"), nullable=False),
+    _at("call_at"),
+    Column("call", ID, nullable=False),
     PrimaryKeyConstraint("tenant_id", "extension", "started_at", "recording_id"),
     Index("ix_recording_extension_recording_id", "recording_id"),
+    Index("ix_recording_extension_call", "tenant_id", "extension", "call_at", "call"),
     sqlite_with_rowid=False,
 )
 

@@ -7,7 +7,7 @@ before, takes ten times as long as running it. What was typed comes as values.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -40,13 +40,15 @@ from recpipe.model import RecordingQuery
 
 
 class Key(NamedTuple):
-    """A place in the order of calls. An id of "" or `_LAST` is before or behind all calls of that moment."""
+    """A place in the order of recordings or calls. An id of "" or `_LAST` is before or behind all of that moment."""
 
     started_at: datetime
     id: str
 
 
 _LAST = "~"
+LONGEST_CALL = timedelta(days=1)  # legs that begin later than this after the first are not looked for by time
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
 _EXTENSION: Any = bindparam("extension")
 
 
@@ -70,6 +72,7 @@ class Shape(NamedTuple):
         tenants: how many, as `list_size` has it; the same for the others.
         numbers: telephone numbers whose calls are searched; 0 where a search is not for a number.
         few: recordings, where no others are to be looked at; 0 where all are.
+        calls: calls are wanted, in the order of their first legs; else their recordings, each by itself.
     """
 
     dialect: str
@@ -77,12 +80,14 @@ class Shape(NamedTuple):
     tenants: int
     numbers: int = 0
     few: int = 0
+    calls: bool = False
 
 
 def values_of(query: RecordingQuery) -> dict[str, Any]:
     """What is searched for but the number, by the names of parameters. What is not asked for is not in it."""
     asked = {
         "started_from": query.started_from,
+        "call_from": query.started_from and _longest_before(query.started_from),
         "started_before": query.started_before,
         "direction": query.direction and query.direction.value,
         "extension": query.extension or None,
@@ -90,6 +95,7 @@ def values_of(query: RecordingQuery) -> dict[str, Any]:
         "duration_max_ms": query.duration_max_ms,
         "text": folded(query.text) if query.text else None,
         "call_id": query.call_id or None,
+        "call": query.call or None,
         # These two are in the statements themselves.
         "sealed" if query.sealed else "plain": None if query.sealed is None else True,
         "oldest_first": query.oldest_first or None,
@@ -97,13 +103,24 @@ def values_of(query: RecordingQuery) -> dict[str, Any]:
     return {name: value for name, value in asked.items() if value is not None}
 
 
+def _longest_before(moment: datetime) -> datetime:
+    """When a call may have begun at the earliest that has a leg at this moment or later."""
+    return max(moment, _EARLIEST + LONGEST_CALL) - LONGEST_CALL
+
+
 @dataclass(frozen=True, slots=True)
 class Branches:
-    """The index that is walked, once for each of its owners."""
+    """The index that is walked, once for each of its owners.
+
+    Attributes:
+        at, id: the order: when recordings began and their ids, or those of their calls.
+        started_at: when recordings began.
+    """
 
     shape: Shape
-    started_at: ColumnElement[Any]
+    at: ColumnElement[Any]
     id: ColumnElement[Any]
+    started_at: ColumnElement[Any]
     key: ColumnElement[Any]
     owner: Table
     bounds: tuple[ColumnElement[bool], ...] = ()  # kept by the index itself
@@ -115,9 +132,10 @@ class Branches:
         return self.shape.numbers if self.owner is phone_number else self.shape.tenants
 
     def rows(self, *, filtered: bool = True, chosen: Select[Any] | None = None) -> Select[Any]:
-        """Time and id of the branch's calls, or what else is chosen of them; without owner, order and limit."""
+        """Place and id of the branch's calls, or what else is chosen of them; without owner, order and limit."""
         if chosen is None:
-            chosen = select(self.started_at.label("started_at"), self.id.label("id"))
+            places: Select[Any] = select(self.at.label("at"), self.id.label("id"))
+            chosen = places.distinct() if self.shape.calls else places
         given = self.shape.given
         found: Any = chosen.where(*self.bounds)
         if filtered:
@@ -126,14 +144,16 @@ class Branches:
             found = found.where(*self.filters)
         if "started_from" in given:
             found = found.where(self.started_at >= bindparam("started_from"))
+            found = found.where(self.at >= bindparam("call_from")) if self.shape.calls else found
         if "started_before" in given:
             found = found.where(self.started_at < bindparam("started_before"))
+            found = found.where(self.at < bindparam("started_before")) if self.shape.calls else found
         if "until" in given:
             until: Any = bindparam("until")
-            found = found.where(self.started_at <= until if "oldest_first" in given else self.started_at >= until)
+            found = found.where(self.at <= until if "oldest_first" in given else self.at >= until)
         if "place_at" in given:
             key, place = (
-                tuple_(self.started_at, self.id),
+                tuple_(self.at, self.id),
                 tuple_(bindparam("place_at", type_=Utc()), bindparam("place_id")),
             )
             found = found.where(key > place if "oldest_first" in given else key < place)
@@ -147,14 +167,14 @@ class Branches:
         """As `mine`, where the owners themselves are gone through."""
         return is_one_of(self.owner.c.id, "number" if self.owner is phone_number else "tenant", self.owners)
 
-    def order(self, started_at: ColumnElement[Any], recording_id: ColumnElement[Any]) -> tuple[Any, ...]:
+    def order(self, at: ColumnElement[Any], one: ColumnElement[Any]) -> tuple[Any, ...]:
         if "oldest_first" in self.shape.given:
-            return started_at, recording_id
-        return started_at.desc(), recording_id.desc()
+            return at, one
+        return at.desc(), one.desc()
 
 
 def behind(moment: datetime, query: RecordingQuery) -> Key:
-    """The place behind all calls of a moment, in the order of the query."""
+    """The place behind all that began at a moment, in the order of the query."""
     return Key(moment, _LAST if query.oldest_first else "")
 
 
@@ -174,26 +194,39 @@ def branches_of(shape: Shape) -> Branches:
             filters = (*filters, is_of(_EXTENSION, links, links.recording_id))
         if its_text:
             joined.append((recording_text, texts.recording_id == links.recording_id))
-        at, one, key = links.started_at, links.recording_id, links.number_id
-        return Branches(shape, at, one, key, phone_number, (), (*filters, *its_text), tuple(joined))
+        return _walked(shape, links, phone_number, links.number_id, (), (*filters, *its_text), joined)
     if "extension" in given and not bounds:
         if filters:
             joined.append((recording, c.id == ours.recording_id))
         if its_text:
             joined.append((recording_text, texts.recording_id == ours.recording_id))
-        at, one, key = ours.started_at, ours.recording_id, ours.tenant_id
         its_own = (ours.extension == _EXTENSION,)
-        return Branches(shape, at, one, key, tenant, its_own, (*filters, *its_text), tuple(joined))
+        return _walked(shape, ours, tenant, ours.tenant_id, its_own, (*filters, *its_text), joined)
     if "extension" in given:
         filters = (*filters, is_of(_EXTENSION, c, c.id))
-    if its_text and not bounds:
+    if its_text and not bounds and not shape.calls:
         if filters:
             joined.append((recording, c.id == texts.recording_id))
-        at, one, key = texts.started_at, texts.recording_id, texts.tenant_id
-        return Branches(shape, at, one, key, tenant, (), (*its_text, *filters), tuple(joined))
+        return _walked(shape, texts, tenant, texts.tenant_id, (), (*its_text, *filters), joined)
     if its_text:
-        joined.append((recording_text, texts.recording_id == c.id))
-    return Branches(shape, c.started_at, c.id, c.tenant_id, tenant, bounds, (*filters, *its_text), tuple(joined))
+        # By the whole key: texts lie in nearly the same order as calls do.
+        its_key = (texts.tenant_id == c.tenant_id) & (texts.started_at == c.started_at) & (texts.recording_id == c.id)
+        joined.append((recording_text, its_key))
+    return _walked(shape, c, tenant, c.tenant_id, bounds, (*filters, *its_text), joined)
+
+
+def _walked(
+    shape: Shape,
+    columns: Any,
+    owner: Table,
+    key: ColumnElement[Any],
+    bounds: tuple[ColumnElement[bool], ...],
+    filters: tuple[ColumnElement[bool], ...],
+    joined: list[tuple[Table, ColumnElement[bool]]],
+) -> Branches:
+    by_itself = columns.started_at, columns.id if columns is recording.c else columns.recording_id
+    at, one = (columns.call_at, columns.call) if shape.calls else by_itself
+    return Branches(shape, at, one, columns.started_at, key, owner, bounds, filters, tuple(joined))
 
 
 @lru_cache(maxsize=256)
@@ -203,19 +236,29 @@ def page_of(shape: Shape) -> Selection:
     if branches.owners == 1 and branches.id is c.id:
         rows = branches.rows(chosen=select(*WITHOUT_PEAKS)).where(branches.mine())
         return Selection(rows.order_by(*branches.order(c.started_at, c.id)).limit(_count()))
-    page = branches.rows().order_by(*branches.order(branches.started_at, branches.id)).limit(_count())
-    found = (page.where(branches.mine()) if branches.owners == 1 else _best(branches, page)).subquery("found")
+    found = _page(branches).subquery("found")
     rows = select(*WITHOUT_PEAKS).join_from(found, recording, c.id == found.c.id)
     rows = rows.where(is_one_of(c.tenant_id, "tenant", shape.tenants))
-    return Selection(rows.order_by(*branches.order(found.c.started_at, found.c.id)))
+    return Selection(rows.order_by(*branches.order(found.c["at"], found.c.id)))
+
+
+@lru_cache(maxsize=256)
+def calls_of(shape: Shape) -> Selection:
+    """Where the calls of a stretch have their places, and their ids, in their order, at most `count`."""
+    return Selection(_page(branches_of(shape)))
+
+
+def _page(branches: Branches) -> Select[Any]:
+    page = branches.rows().order_by(*branches.order(branches.at, branches.id)).limit(_count())
+    return page.where(branches.mine()) if branches.owners == 1 else _best(branches, page)
 
 
 @lru_cache(maxsize=256)
 def edge_of(shape: Shape) -> Selection:
-    """When the call began that a walk past `passed` calls a branch comes to first; no row where it comes to no such."""
+    """Where the one stands that a walk past `passed` recordings a branch comes to first; no row where there is none."""
     branches = branches_of(shape)
-    walked = branches.rows(filtered=False).with_only_columns(branches.started_at)
-    walked = walked.order_by(*branches.order(branches.started_at, branches.id))
+    walked = branches.rows(filtered=False, chosen=select(branches.at))
+    walked = walked.order_by(*branches.order(branches.at, branches.id))
     walked = walked.offset(bindparam("passed", type_=Integer())).limit(1)
     if branches.owners == 1:
         return Selection(walked.where(branches.mine()))
@@ -227,9 +270,11 @@ def edge_of(shape: Shape) -> Selection:
 
 @lru_cache(maxsize=256)
 def number_of(shape: Shape) -> Selection:
-    """How many recordings of a stretch there are, counted to `count`."""
+    """How many recordings or calls of a stretch there are, counted to `count`."""
     branches = branches_of(shape)
-    found = branches.rows().where(branches.mine()).with_only_columns(branches.id)
+    found = branches.rows().where(branches.mine())
+    if not shape.calls:
+        found = found.with_only_columns(branches.id)
     if branches.owner is phone_number:  # a call between two of them is one call
         found = found.distinct()
     return Selection(select(func.count()).select_from(found.limit(_count()).subquery()))
@@ -256,14 +301,18 @@ def _best(branches: Branches, page: Select[Any]) -> Select[Any]:
     owner = branches.owner
     page = page.where(branches.key == owner.c.id).correlate(owner)
     if branches.shape.dialect == "postgresql":
-        part = page.lateral("part").c
-        merged = select(part.started_at, part.id).select_from(owner).join(part.id.table, true())
+        found = page.lateral("part")
+        at, one = found.c["at"], found.c.id
+        merged = select(at, one).select_from(owner).join(found, true())
     else:
         # SQLite has no LATERAL; a subquery after IN is evaluated once for each branch just the same.
-        part = recording.alias("part").c
-        merged = select(part.started_at, part.id).select_from(owner)
-        merged = merged.join(part.id.table, part.id.in_(page.with_only_columns(page.selected_columns.id)))
-    return merged.where(branches.owned()).distinct().order_by(*branches.order(part.started_at, part.id)).limit(_count())
+        part = recording.alias("part")
+        at, one = (part.c.call_at, part.c.call) if branches.shape.calls else (part.c.started_at, part.c.id)
+        mine: Any = one.in_(select(page.subquery("of_branch").c.id).correlate(owner))
+        if branches.shape.calls:
+            mine &= part.c.tenant_id == (owner.c.tenant_id if owner is phone_number else owner.c.id)
+        merged = select(at.label("at"), one.label("id")).select_from(owner).join(part, mine)
+    return merged.where(branches.owned()).distinct().order_by(*branches.order(at, one)).limit(_count())
 
 
 def _has_text(dialect: str) -> ColumnElement[bool]:
@@ -307,6 +356,8 @@ def _bounds_of(shape: Shape) -> list[ColumnElement[bool]]:
         bounds.append(is_one_of(c.id, "few", shape.few))
     if "call_id" in shape.given:
         bounds.append(c.call_id == bindparam("call_id"))
+    if "call" in shape.given:
+        bounds.append(c.call == bindparam("call"))
     return bounds
 
 

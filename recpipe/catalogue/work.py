@@ -18,7 +18,7 @@ from recpipe.catalogue.policy import Decisions, DecisionsOfAll, PoliciesOfAll, P
 from recpipe.catalogue.recordings import Recordings
 from recpipe.catalogue.search import Search
 from recpipe.catalogue.tenants import Certificates, Tenants
-from recpipe.model import Added, CappedCount, FoundTotal, Page, Recording, RecordingQuery
+from recpipe.model import Added, Call, CappedCount, Direction, FoundTotal, Page, Recording, RecordingQuery
 
 # Repositories are made where they are asked for: keeping them takes longer than making them.
 
@@ -148,6 +148,56 @@ class Work:
             QueryInvalid, TooManyMatches: as for `search`.
         """
         return Search(self._connection, tenant_ids).total(query, cap)
+
+    def calls(
+        self,
+        tenant_ids: Collection[str] | None,
+        query: RecordingQuery,
+        cursor: str | None = None,
+        limit: int = 50,
+        *,
+        extension: str = "",
+        direction: Direction | None = None,
+    ) -> Page[Call]:
+        """Find calls of several tenants by any of their legs, in the order of their first legs, newest first.
+
+        A time is that of a leg; one that began more than a day after the first is not found by it.
+
+        Args:
+            tenant_ids, query, cursor, limit: as for `search`.
+            extension, direction: of the only legs that may be seen; the query says the same of what may be found.
+
+        Raises:
+            QueryInvalid, TooManyMatches: as for `search`.
+        """
+        return Search(self._connection, tenant_ids).calls(query, cursor, limit, extension, direction)
+
+    def count_calls(self, tenant_ids: Collection[str] | None, query: RecordingQuery, cap: int = 1000) -> CappedCount:
+        """How many calls a query finds, counting no further than `cap`; raises as `search`."""
+        return Search(self._connection, tenant_ids).count_calls(query, cap)
+
+    def total_calls(self, tenant_ids: Collection[str] | None, query: RecordingQuery, cap: int) -> FoundTotal:
+        """How many calls a query finds and what is stored of all their legs, counting no further than `cap`.
+
+        Raises:
+            QueryInvalid, TooManyMatches: as for `search`.
+        """
+        return Search(self._connection, tenant_ids).total_calls(query, cap)
+
+    def call(
+        self,
+        tenant_ids: Collection[str] | None,
+        call_id: str,
+        *,
+        extension: str = "",
+        direction: Direction | None = None,
+    ) -> Call:
+        """One call of any of these tenants with its legs, by its own id or that of a recording that is one of them.
+
+        Raises:
+            NotFound: there is none, it is another tenant's, or none of its legs may be seen.
+        """
+        return Search(self._connection, tenant_ids).call(call_id, extension, direction)
 
     def across(self, tenant_ids: Collection[str] | None) -> AcrossTenants:
         """Sums over these tenants, or over every tenant where they are None."""

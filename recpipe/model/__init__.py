@@ -21,6 +21,7 @@ from recpipe.model.completeness import (
 from recpipe.model.formats import AUDIO_ENDINGS, FORMATS, UNKNOWN_TYPE, Container, FileFormat
 from recpipe.model.lists import (
     Added,
+    CallEntry,
     CappedCount,
     DayEntry,
     DayTotal,
@@ -68,9 +69,12 @@ from recpipe.model.policy import (
     Verdict,
 )
 from recpipe.model.recording import (
+    BARE_UNIQUE_ID,
     TEXT_FACTS,
+    UNIQUE_ID,
     AudioFacts,
     ByteStream,
+    Call,
     CallFacts,
     Direction,
     Envelope,
@@ -81,12 +85,14 @@ from recpipe.model.recording import (
     Settled,
     Splice,
     StoredObject,
+    call_of,
     is_sendable,
 )
 from recpipe.model.tenant import CertificateState, StoreFormat, Tenant, TenantCertificate
 
 __all__ = [
     "AUDIO_ENDINGS",
+    "BARE_UNIQUE_ID",
     "BY_THE_PBX",
     "EXCUSES",
     "FINDINGS",
@@ -94,6 +100,7 @@ __all__ = [
     "HERE",
     "KEEP_CALL_RECORDS",
     "TEXT_FACTS",
+    "UNIQUE_ID",
     "UNKNOWN_TYPE",
     "Added",
     "Asker",
@@ -101,7 +108,9 @@ __all__ = [
     "AuditEvent",
     "AuditQuery",
     "ByteStream",
+    "Call",
     "CallAsked",
+    "CallEntry",
     "CallFacts",
     "CallPolicy",
     "CallRecord",
@@ -159,5 +168,6 @@ __all__ = [
     "UserStatus",
     "Verdict",
     "WebSession",
+    "call_of",
     "is_sendable",
 ]

@@ -46,6 +46,7 @@ class RecordingQuery:
     duration_max_ms: int | None = None  # inclusive
     text: str = ""  # in the file name or the name of a party, upper and lower case alike
     call_id: str = ""
+    call: str = ""  # id of the call that it is a leg of
     sealed: bool | None = None
     oldest_first: bool = False
 
@@ -87,6 +88,16 @@ class DayEntry(NamedTuple):
     stored_bytes: int
     stored_sha256: str
     started_at: datetime
+    linked_id: str = ""
+
+
+class CallEntry(NamedTuple):
+    """Which call a recording of a folder is a leg of."""
+
+    name: str
+    started_at: datetime
+    linked_id: str
+    call: str
 
 
 @dataclass(frozen=True, slots=True)

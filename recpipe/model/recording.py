@@ -6,7 +6,9 @@ Settled -> CallFacts, AudioFacts -> Splice -> (sealed stream) -> StoredObject ->
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import re
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -253,3 +255,45 @@ class Recording:
     @property
     def sealed(self) -> bool:
         return self.envelope is not None
+
+    @property
+    def call(self) -> str:
+        """The id of the call that it is a leg of."""
+        return call_of(self.tenant_id, self.spool, self.facts.linked_id, self.facts.call_id, self.id)
+
+
+# Asterisk's ids, of which only those with a system name are one server's alone; and UUIDs.
+# Source: Asterisk, main/channel_internal_api.c (`uniqueid` is [systemname-]epoch.sequence); RFC 9562 section 4.
+BARE_UNIQUE_ID = r"[0-9]{9,10}[.][0-9]{1,10}"
+UNIQUE_ID = rf"(?:[A-Za-z0-9_.-]+-)?{BARE_UNIQUE_ID}|[0-9A-Fa-f]{{8}}(?:-[0-9A-Fa-f]{{4}}){{3}}-[0-9A-Fa-f]{{12}}"
+_BARE_UNIQUE_ID = re.compile(BARE_UNIQUE_ID)
+_UNIQUE_ID = re.compile(UNIQUE_ID)
+
+
+def call_of(tenant_id: str, spool: str, linked_id: str, call_id: str, recording_id: str) -> str:
+    """The id of the call that a recording is a leg of: 32 hex digits, the same for all its legs and for ever.
+
+    Derived from what links them: the linked id, or the call id where it is one that no other call has. An id that says
+    nothing of the PBX it comes from links within one spool alone. A recording without either is a call by itself, and
+    no two are ever joined for their time and numbers.
+    """
+    linked = linked_id or (call_id if _UNIQUE_ID.fullmatch(call_id) else "")
+    if not linked:
+        return recording_id
+    place = spool if _BARE_UNIQUE_ID.fullmatch(linked) else ""
+    said = "\n".join((tenant_id, place, linked))
+    return hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call with its legs, which are recordings of one tenant."""
+
+    id: str
+    tenant_id: str
+    legs: tuple[Recording, ...]  # those that may be seen, in the order in which they began: never empty
+    leg_count: int  # of all that may be seen; more than there are in `legs` where those are very many
+
+    @property
+    def started_at(self) -> datetime:
+        return self.legs[0].started_at

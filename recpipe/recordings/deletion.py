@@ -23,6 +23,7 @@ from recpipe.store.base import Store
 from recpipe.times import Clock
 
 LONGEST_REASON = 200  # characters
+MOST_LEGS = 1000  # of a call that are deleted at once
 
 _log = log.get(__name__)
 
@@ -36,11 +37,14 @@ class RecordingDeletion:
         self._reader = reader
         self._clock = clock
 
-    def delete(self, by: Principal, recording_ids: Iterable[str], reason: str = "") -> list[Tombstone]:
+    def delete(
+        self, by: Principal, recording_ids: Iterable[str], reason: str = "", *, call: str = ""
+    ) -> list[Tombstone]:
         """Delete recordings, all of them or none.
 
         Args:
             reason: why, on one line; kept on the audit log and in the tombstones, so no name or number belongs in it.
+            call: id of the call that is deleted with them, for the audit log.
 
         Returns:
             What is left of them; of one that another deleted at the same time, nothing. `remains` says where a bucket
@@ -61,10 +65,21 @@ class RecordingDeletion:
             for tenant_id in sorted(by_tenant):  # in order, as all who write for several tenants
                 done += work.of(tenant_id).recordings.delete_many(by_tenant[tenant_id], now, by.name, reason)
             for left in done:
-                work.audit.add(event(by, Action.DELETE, now, tenant_id=left.tenant_id, subject=left.id, reason=reason))
+                happened = event(by, Action.DELETE, now, tenant_id=left.tenant_id, subject=left.id, reason=reason)
+                work.audit.add(replace(happened, detail={**happened.detail, "call": call}) if call else happened)
         return [
             left if not (remains := self._remove_object(by, left)) else replace(left, remains=remains) for left in done
         ]
+
+    def delete_call(self, by: Principal, call_id: str, reason: str = "") -> list[Tombstone]:
+        """Delete all legs of a call that may be seen, or none of them; otherwise as `delete`.
+
+        Raises:
+            InputInvalid: it has more than `MOST_LEGS`.
+        """
+        call = self._reader.call(by, call_id, Action.DELETE)
+        legs = self._reader.legs(by, call, Action.DELETE, most=MOST_LEGS)
+        return self.delete(by, [leg.id for leg in legs], reason, call=call.id)
 
     def _remove_object(self, by: Principal, left: Tombstone) -> str:
         """Remove the object; what remains of it for good, "" where nothing does or the nightly look removes it."""

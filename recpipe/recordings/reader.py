@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
+from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from recpipe.access.audit import AuditTrail, event
@@ -17,19 +15,16 @@ from recpipe.catalogue.work import Work
 from recpipe.errors import Forbidden, InputInvalid, NotFound, StoreError
 from recpipe.model import (
     ByteStream,
-    CappedCount,
+    CallEntry,
     DayEntry,
     DayTotal,
-    FoundTotal,
     Outcome,
-    Page,
     Recording,
-    RecordingQuery,
-    Tenant,
 )
 from recpipe.recordings.audited_streams import ReadEvent, recorded, verified
+from recpipe.recordings.finding import Finder
 from recpipe.recordings.lookahead import KNOWN_SECONDS, NameLookahead
-from recpipe.recordings.subset import in_subset, narrowed
+from recpipe.recordings.subset import in_subset, subset_of
 from recpipe.store.base import Store
 from recpipe.times import Clock
 
@@ -37,17 +32,16 @@ from recpipe.times import Clock
 SAME_READ_SECONDS = 60
 READING_ACTIONS = frozenset({Action.PLAY, Action.DOWNLOAD, Action.EXPORT})
 _ENTRIES_A_READ = 1000
-_TENANT_ID = re.compile(r"[0-9a-f]{32}")
+_Entry = TypeVar("_Entry", DayEntry, CallEntry)
 
 
-class Reader:
+class Reader(Finder):
     """What a principal may see, and nothing else. Thread-safe."""
 
     def __init__(self, catalogue: Catalogue, store: Store, clock: Clock, trail: AuditTrail) -> None:
-        self._catalogue = catalogue
+        super().__init__(catalogue, trail)
         self._store = store
         self._clock = clock
-        self._trail = trail
         self._reads = SeenRecently(SAME_READ_SECONDS)
         self._ahead = NameLookahead(catalogue, clock)
         # Ranges of a read whose event is still being written wait for it too.
@@ -60,79 +54,7 @@ class Reader:
         """Whether `open` asks no other machine, so that nobody has to wait for it."""
         return self._store.is_local
 
-    # --- tenants ------------------------------------------------------------------------------------------
-
-    def tenants(
-        self, principal: Principal, action: Action | None = None, among: Collection[str] | None = None
-    ) -> list[Tenant]:
-        """The tenants this principal knows, or with which it may do `action`, by name.
-
-        Args:
-            among: ids of the only ones wanted; None: all of them.
-        """
-        mine = principal.known_tenants if action is None else principal.tenants(action)
-        chosen = mine if among is None else frozenset(among) if mine is None else mine.intersection(among)
-        with self._catalogue.read() as work:
-            return list(work.tenants.list(chosen))
-
-    def tenant_named(self, principal: Principal, word: str) -> Tenant:
-        """The tenant that an id, a name or an alias means.
-
-        Raises:
-            NotFound: it means none, or the principal has no access to it: not told apart, and on the audit log.
-        """
-        tenant_id = word
-        if not _TENANT_ID.fullmatch(word):
-            with self._catalogue.read() as work, suppress(NotFound):
-                tenant_id = work.tenants.named(word).id
-        return self.tenant(principal, tenant_id)
-
-    def tenant(self, principal: Principal, tenant_id: str) -> Tenant:
-        """One tenant.
-
-        Raises:
-            NotFound: there is none, or it is nothing to this principal.
-        """
-        if not principal.knows(tenant_id):
-            denial = NotFound("tenant", tenant_id)
-            self._trail.denied(principal, "tenant", denial, tenant_id=tenant_id)
-            raise denial
-        with self._catalogue.read() as work:
-            return work.tenants.get(tenant_id)
-
-    # --- finding ------------------------------------------------------------------------------------------
-
-    def search(
-        self,
-        principal: Principal,
-        tenant_ids: Collection[str] | None,
-        query: RecordingQuery,
-        cursor: str | None = None,
-        limit: int = 50,
-        *,
-        action: Action = Action.SEARCH,
-    ) -> Page[Recording]:
-        """Find recordings, newest first unless the query says otherwise.
-
-        Args:
-            tenant_ids: whose; None: of every tenant with which the principal may search.
-            action: `EXPORT` for exports.
-
-        Raises:
-            NotFound: one of the tenants does not exist, or is nothing to this principal.
-            Forbidden: searching is not allowed there.
-            QueryInvalid, TooManyMatches: as `Work.search`.
-            SearchTooLong: it was stopped; narrowed, by date above all, it may be answered.
-        """
-        with self._searching(principal, tenant_ids, query, action) as wanted:
-            return Page(()) if wanted is None else wanted.work.search(wanted.tenant_ids, wanted.query, cursor, limit)
-
-    def count(
-        self, principal: Principal, tenant_ids: Collection[str] | None, query: RecordingQuery, cap: int = 1000
-    ) -> CappedCount:
-        """How many a search finds, counting no further than `cap`; raises as `search`."""
-        with self._searching(principal, tenant_ids, query, Action.SEARCH) as wanted:
-            return CappedCount(0) if wanted is None else wanted.work.count(wanted.tenant_ids, wanted.query, cap)
+    # --- one recording ------------------------------------------------------------------------------------
 
     def findable(self, principal: Principal, ids: Collection[str]) -> Mapping[str, Recording]:
         """Of these recordings those that a search of the principal would find, by id; nothing is said of others."""
@@ -141,33 +63,6 @@ class Reader:
             return {}
         with self._catalogue.read() as work:
             return {one.id: one for one in work.recordings(mine, ids) if in_subset(principal, one)}
-
-    def total(
-        self,
-        principal: Principal,
-        tenant_ids: Collection[str] | None,
-        query: RecordingQuery,
-        cap: int,
-        *,
-        action: Action = Action.SEARCH,
-    ) -> FoundTotal:
-        """How many a search finds and how large they are, counting no further than `cap`; raises as `search`."""
-        with self._searching(principal, tenant_ids, query, action) as wanted:
-            return FoundTotal(0, 0) if wanted is None else wanted.work.total(wanted.tenant_ids, wanted.query, cap)
-
-    def counted(
-        self,
-        principal: Principal,
-        tenant_ids: Collection[str] | None,
-        query: RecordingQuery,
-        page: Page[Recording],
-        cursor: str | None,
-        cap: int = 1000,
-    ) -> CappedCount:
-        """`count`, without asking the catalogue where a first page has the answer or took all the time there is."""
-        if cursor is None and len(page.items) <= cap and (page.next_cursor is None or page.searched_to is not None):
-            return CappedCount(len(page.items), capped=page.searched_to is not None)
-        return self.count(principal, tenant_ids, query, cap)
 
     def get(self, principal: Principal, recording_id: str, action: Action = Action.SEARCH) -> Recording:
         """One recording of any tenant the principal knows, peaks included.
@@ -315,7 +210,7 @@ class Reader:
             days = recordings.days(month)
             if not principal.extension and principal.direction is None:
                 return days
-            subset: dict[str, Any] = {"extension": principal.extension, "direction": principal.direction}
+            subset = subset_of(principal)
             return [day for day in days if next(recordings.in_day(day, limit=1, **subset), None) is not None]
 
     def in_day(self, principal: Principal, day: str, tenant_id: str | None = None) -> Iterator[DayEntry]:
@@ -324,7 +219,21 @@ class Reader:
         Raises:
             NotFound, Forbidden: as `search`, before the first entry is asked for.
         """
-        return self._entries(principal, self._one_tenant(principal, tenant_id), day)
+        chosen = self._one_tenant(principal, tenant_id)
+
+        def read(work: Work, after_name: str | None) -> Iterator[DayEntry]:
+            return work.of(chosen).recordings.in_day(day, after_name, _ENTRIES_A_READ, **subset_of(principal))
+
+        return self._entries(read)
+
+    def calls_in_day(self, principal: Principal, day: str, tenant_id: str | None = None) -> Iterator[CallEntry]:
+        """Which calls a folder's recordings are legs of, in name order; otherwise as `in_day`."""
+        chosen = self._one_tenant(principal, tenant_id)
+
+        def read(work: Work, after_name: str | None) -> Iterator[CallEntry]:
+            return work.of(chosen).recordings.calls_in_day(day, after_name, _ENTRIES_A_READ, **subset_of(principal))
+
+        return self._entries(read)
 
     def by_name(self, principal: Principal, day: str, name: str, tenant_id: str | None = None) -> Recording:
         """The recording with this name in this folder, peaks left out, as it was at most half a second ago.
@@ -345,34 +254,15 @@ class Reader:
 
     # --- rules --------------------------------------------------------------------------------------------
 
-    def _entries(self, principal: Principal, tenant_id: str, day: str) -> Iterator[DayEntry]:
+    def _entries(self, read: Callable[[Work, str | None], Iterator[_Entry]]) -> Iterator[_Entry]:
         last: str | None = None
         while True:
             with self._catalogue.read() as work:
-                page = list(
-                    work.of(tenant_id).recordings.in_day(
-                        day, last, _ENTRIES_A_READ, extension=principal.extension, direction=principal.direction
-                    )
-                )
+                page = list(read(work, last))
             yield from page
             if len(page) < _ENTRIES_A_READ:
                 return
             last = page[-1].name
-
-    @contextmanager
-    def _searching(
-        self, principal: Principal, asked: Collection[str] | None, query: RecordingQuery, action: Action
-    ) -> Iterator[_Searching | None]:
-        """What the principal may search, while the catalogue is open; None where nothing can be found."""
-        within = narrowed(principal, query)
-        for tenant_id in asked or ():
-            self._trail.require(principal, action, tenant_id)
-        with self._catalogue.read(limited=True) as work:
-            for tenant_id in asked or () if principal.everything else ():
-                work.tenants.get(tenant_id)
-            chosen = principal.tenants(action) if asked is None else frozenset(asked)
-            is_empty = chosen is not None and not chosen
-            yield None if within is None or is_empty else _Searching(work, chosen, within)
 
     def _one_tenant(self, principal: Principal, tenant_id: str | None) -> str:
         if tenant_id is None:
@@ -398,15 +288,6 @@ class Reader:
         noted = ReadEvent(writing, lambda: self._reads.forget(same))
         self._being_noted[same] = noted
         return noted
-
-
-@dataclass(frozen=True, slots=True)
-class _Searching:
-    """A search that is allowed: of these tenants, within the account's subset."""
-
-    work: Work
-    tenant_ids: frozenset[str] | None
-    query: RecordingQuery
 
 
 def path_of(recording: Recording) -> str:

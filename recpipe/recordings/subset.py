@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from recpipe.access.principal import Principal
 from recpipe.model import Recording, RecordingQuery
+
+
+def subset_of(principal: Principal) -> dict[str, Any]:
+    """An account's subset, as the catalogue is asked for it."""
+    return {"extension": principal.extension, "direction": principal.direction}
 
 
 def in_subset(principal: Principal, recording: Recording) -> bool:

@@ -56,6 +56,10 @@ _QUOTES = {"&quot;": '"', "&apos;": "'"}
 # Where the extension of a call stands, the surest first.
 _ANSWERED = ("last_sent_callee_id_number", "dialed_user", "dialed_extension", "cc_agent", "callee_id_number")
 _CALLED_FROM = ("sip_from_user", "user_name", "sip_auth_username", "presence_id")
+# All legs name the first one: an agent's knows it as the queue's member, any other as its originator. The first one has
+# another side, or was in a queue.
+_FIRST_LEG = ("cc_member_session_uuid", "originating_leg_uuid", "ent_originate_aleg_uuid", "originator")
+_OTHER_LEG = ("bridge_uuid", "last_bridge_to", "signal_bond", "cc_member_uuid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +231,7 @@ class FreeswitchCdr:
             more_extensions=tuple(ours[1:]),
             route=get("cc_queue", "ring_group_uuid"),
             call_id=uuid,
-            # Both legs name the first one: the second knows it as its originator.
-            linked_id=get("originating_leg_uuid", "originator") or (uuid if get("bridge_uuid", "signal_bond") else ""),
+            linked_id=get(*_FIRST_LEG) or (uuid if get(*_OTHER_LEG) else ""),
             tenant_hint=get("domain_name") or get("accountcode"),
         )
 

@@ -37,7 +37,7 @@ _TEXTS = {name: (name,) for name in TEXT_FACTS} | {
     "caller": ("caller", "ani"),
     "callee": ("callee", "dnis"),
     "call_id": ("call_id", "recordingId"),
-    "linked_id": ("linked_id", "conversationId"),
+    "linked_id": ("linked_id", "linkedid", "interaction_id", "conversationId"),
     "tenant_hint": ("tenant", "organizationId"),
 }  # field of `CallFacts` -> its keys; the first is our own, which is written
 _WRITTEN_TEXTS = ("started_at", "timezone", "direction", *(keys[0] for keys in _TEXTS.values()))

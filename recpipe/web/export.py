@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from datetime import UTC
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from recpipe.access.audit import event
 from recpipe.access.principal import Action, Principal
-from recpipe.errors import QueryInvalid
-from recpipe.model import TEXT_FACTS, ByteStream, Page, Recording, RecordingQuery
+from recpipe.errors import InputInvalid, QueryInvalid
+from recpipe.model import TEXT_FACTS, ByteStream, Call, Page, Recording, RecordingQuery
 from recpipe.web.api.openapi import declared
 from recpipe.web.csv_stream import csv_stream
 from recpipe.web.delivery import Generated, Streamed, disposition, still
@@ -21,10 +21,12 @@ from recpipe.web.schemas import RecordingResponse, Selection
 from recpipe.web.search_params import SearchParams, asked, resolve
 from recpipe.web.zip_archive import archive
 
+_Found = TypeVar("_Found", Recording, Call)
 _PAGE = 500
+_MOST_PACKED = 1000  # that are named one by one
 MOST_IN_A_ZIP = 10_000  # recordings: what is told of each is in memory until the end
 
-router = APIRouter(prefix=f"{API}/recordings", tags=["export"], dependencies=AUTHENTICATED, route_class=KnownFirst)
+router = APIRouter(prefix=API, tags=["export"], dependencies=AUTHENTICATED, route_class=KnownFirst)
 
 _COLUMNS = (
     "id",
@@ -51,7 +53,7 @@ _COLUMNS = (
     "content_sha256",
 )
 # A text that a call says and that has no place above stands last, so that no column moves. `channels` is left out.
-COLUMNS = (*_COLUMNS, *(name for name in TEXT_FACTS if name not in (*_COLUMNS, "channels")))
+COLUMNS = (*_COLUMNS, *(name for name in TEXT_FACTS if name not in (*_COLUMNS, "channels")), "call")
 
 
 class Format(StrEnum):
@@ -61,39 +63,45 @@ class Format(StrEnum):
 
 _MEDIA_TYPES = {Format.CSV: "text/csv; charset=utf-8", Format.JSON_LINES: "application/x-ndjson"}
 _TEXT = {"schema": {"type": "string"}}
+_EXPORTED = {
+    200: {
+        "description": "Every recording of the search.",
+        "content": {"text/csv": _TEXT, "application/x-ndjson": _TEXT},
+    },
+    **declared(404),
+}
 
 
 @router.get(
-    "/export",
+    "/recordings/export",
     operation_id="export_recordings",
     response_class=Response,
-    responses={
-        200: {
-            "description": "Every call of the search.",
-            "content": {"text/csv": _TEXT, "application/x-ndjson": _TEXT},
-        },
-        **declared(404),
-    },
+    responses=_EXPORTED,
 )
 def export(
-    request: Request,
     context: Context,
     principal: Caller,
     what: Annotated[SearchParams, Depends(asked)],
     form: Annotated[Format, Query(alias="format", description="jsonl has one JSON object a line")] = Format.CSV,
 ) -> Response:
     """The whole search, however many. In CSV an apostrophe stands before what a spreadsheet would calculate."""
-    tenants, query = resolve(context, principal, what)
-    headers = _headers_of(form)
-    with context.streams.place(principal) as place:
-        first = context.parts.reader.search(principal, tenants, query, None, _PAGE, action=Action.EXPORT)
-        _note(context, principal, tenants, form)
-        rows = _rows(context, principal, tenants, query, first)
-        pieces = _csv(rows) if form is Format.CSV else _json_lines(rows)
-        return Streamed(Generated(pieces), context.streams, place.pop_all(), 200, headers)
+    return _exported(context, principal, what, form, context.parts.reader.search, lambda page: iter([page.items]))
 
 
-@router.head("/export", include_in_schema=False)
+@router.get("/calls/export", operation_id="export_calls", response_class=Response, responses=_EXPORTED)
+def export_calls(
+    context: Context,
+    principal: Caller,
+    what: Annotated[SearchParams, Depends(asked)],
+    form: Annotated[Format, Query(alias="format")] = Format.CSV,
+) -> Response:
+    """The whole search for calls: all legs of each, one after another, with the call's id in `call`."""
+    reader = context.parts.reader
+    return _exported(context, principal, what, form, reader.calls, lambda page: _legs(context, principal, page))
+
+
+@router.head("/recordings/export", include_in_schema=False)
+@router.head("/calls/export", include_in_schema=False)
 def export_head(
     context: Context,
     principal: Caller,
@@ -106,7 +114,7 @@ def export_head(
 
 
 @router.post(
-    "/zip",
+    "/recordings/zip",
     operation_id="zip_recordings",
     response_class=Response,
     responses={
@@ -123,34 +131,50 @@ def export_head(
 )
 def zipped(request: Request, context: Context, principal: Caller, wanted: Selection) -> Response:
     """The stored files of up to 1,000 recordings. If one of them is not yours or does not exist, none are given."""
-    ids = list(dict.fromkeys(wanted.ids))
-    chosen = [context.parts.reader.get(principal, recording_id, Action.EXPORT) for recording_id in ids]
+    reader = context.parts.reader
+    calls = [reader.call(principal, call, Action.EXPORT) for call in dict.fromkeys(wanted.calls)]
+    legs = [leg for call in calls for leg in reader.legs(principal, call, Action.EXPORT, most=_MOST_PACKED)]
+    ids = dict.fromkeys((*wanted.ids, *(leg.id for leg in legs)))
+    if len(ids) > _MOST_PACKED:
+        raise InputInvalid(
+            "calls", f"A ZIP holds up to {_MOST_PACKED:,} recordings; these calls have {len(ids):,} legs."
+        )
+    chosen = [reader.get(principal, recording_id, Action.EXPORT) for recording_id in ids]
     names = context.names.of(recording.tenant_id for recording in chosen)
     return _zip(context, principal, [(one, names[one.tenant_id]) for one in chosen], folders=len(names) > 1)
 
 
 def zipped_search(context: WebContext, principal: Principal, what: SearchParams) -> Response:
-    """The stored files of a whole search, however it is paged.
+    """The stored files of all calls of a search, however it is paged.
 
     Raises:
         QueryInvalid: it finds more than `MOST_IN_A_ZIP`, or cannot be understood.
     """
     tenants, query = resolve(context, principal, what)
     reader = context.parts.reader
-    if reader.total(principal, tenants, query, MOST_IN_A_ZIP, action=Action.EXPORT).capped:
+    if reader.total(principal, tenants, query, MOST_IN_A_ZIP, action=Action.EXPORT, calls=True).capped:
         raise QueryInvalid(f"A ZIP holds {MOST_IN_A_ZIP:,} calls at most, and more match. Narrow the search by date.")
     mine = principal.tenants(Action.EXPORT) if tenants is None else tenants
 
     def found() -> Iterator[tuple[Recording, str]]:
-        cursor: str | None = None
-        while True:
-            page = reader.search(principal, tenants, query, cursor, _PAGE, action=Action.EXPORT)
-            names = context.names.of(recording.tenant_id for recording in page.items)
-            yield from ((one, names[one.tenant_id]) for one in page.items)
-            if (cursor := page.next_cursor) is None:
-                return
+        first = reader.calls(principal, tenants, query, None, _PAGE, action=Action.EXPORT)
+        for page in _pages(context, principal, reader.calls, tenants, query, first):
+            names = context.names.of(call.tenant_id for call in page.items)
+            yield from ((one, names[one.tenant_id]) for some in _legs(context, principal, page) for one in some)
 
     return _zip(context, principal, found(), folders=mine is None or len(mine) > 1)
+
+
+def _legs(context: WebContext, principal: Principal, page: Page[Call]) -> Iterator[Sequence[Recording]]:
+    """The legs of the calls of a page, also where a call has more than are read with it."""
+    search = context.parts.reader.search
+    for call in page.items:
+        yield call.legs
+        if call.leg_count > len(call.legs):
+            rest = RecordingQuery(call=call.id, oldest_first=True)
+            first = search(principal, [call.tenant_id], rest, None, len(call.legs), action=Action.EXPORT)
+            for more in _pages(context, principal, search, [call.tenant_id], rest, first):
+                yield more.items if more is not first else ()
 
 
 def _zip(
@@ -183,21 +207,50 @@ def _note(context: WebContext, principal: Principal, tenants: Collection[str] | 
         context.parts.trail.record(event(principal, "export", now, tenant_id=tenant_id, format=form.value))
 
 
-def _rows(
+def _exported(
     context: WebContext,
     principal: Principal,
+    what: SearchParams,
+    form: Format,
+    search: Callable[..., Page[_Found]],
+    recordings: Callable[[Page[_Found]], Iterator[Sequence[Recording]]],
+) -> Response:
+    """All pages of a search.
+
+    Args:
+        search: `Reader.search`, or its like.
+        recordings: what a page has, piece by piece.
+    """
+    tenants, query = resolve(context, principal, what)
+    with context.streams.place(principal) as place:
+        first = search(principal, tenants, query, None, _PAGE, action=Action.EXPORT)
+        _note(context, principal, tenants, form)
+        pages = _pages(context, principal, search, tenants, query, first)
+        rows = (_rows(context, piece) for page in pages for piece in recordings(page))
+        pieces = _csv(rows) if form is Format.CSV else _json_lines(rows)
+        return Streamed(Generated(pieces), context.streams, place.pop_all(), 200, _headers_of(form))
+
+
+def _pages(
+    context: WebContext,
+    principal: Principal,
+    search: Callable[..., Page[_Found]],
     tenants: Collection[str] | None,
     query: RecordingQuery,
-    page: Page[Recording],
-) -> Iterator[list[RecordingResponse]]:
+    page: Page[_Found],
+) -> Iterator[Page[_Found]]:
     check = still(context, principal)
     while True:
-        names = context.names.of(recording.tenant_id for recording in page.items)
-        yield [RecordingResponse.of(recording, names[recording.tenant_id]) for recording in page.items]
+        yield page
         if page.next_cursor is None:
             return
         check()
-        page = context.parts.reader.search(principal, tenants, query, page.next_cursor, _PAGE, action=Action.EXPORT)
+        page = search(principal, tenants, query, page.next_cursor, _PAGE, action=Action.EXPORT)
+
+
+def _rows(context: WebContext, recordings: Sequence[Recording]) -> list[RecordingResponse]:
+    names = context.names.of(recording.tenant_id for recording in recordings)
+    return [RecordingResponse.of(recording, names[recording.tenant_id]) for recording in recordings]
 
 
 def _json_lines(rows: Iterator[list[RecordingResponse]]) -> Generator[bytes, None, None]:

@@ -67,6 +67,7 @@ def asked(
         SingleLine, Query(description="in the file name or a party's name, upper and lower case alike")
     ] = "",
     call_id: SingleLine = "",
+    call: Annotated[SingleLine, Query(description="id of the call that they are legs of")] = "",
     sealed: bool | None = None,
     oldest_first: bool = False,
 ) -> SearchParams:
@@ -80,6 +81,7 @@ def asked(
         duration_max_ms=None if duration_max is None else round(duration_max * 1000),
         text=text,
         call_id=call_id,
+        call=call,
         sealed=sealed,
         oldest_first=oldest_first,
     )

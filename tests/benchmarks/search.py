@@ -1,6 +1,7 @@
 """`scripts/bench search [--quick]`: searches of a large catalogue, on both databases, beside the bare SQL.
 
-One tenant in five is asked: 2 of 10 M recordings, 200,000 of 1 M with --quick. Beside each search that an index answers
+One tenant in five is asked: 2 of 10 M recordings, 200,000 of 1 M with --quick. One call in ten has
+three legs; searches for calls stand below those for recordings. Beside each search that an index answers
 stands its own page statement, sent to the driver as it is and its rows fetched as they come (prepared, no conversion,
 no transaction around it): what is above that is ours. The worst searches have a goal in seconds instead.
 """
@@ -32,12 +33,17 @@ _CHUNK = 500_000
 EXTENSIONS = 60
 BUSY = f"0{3000000000 + 104729}"  # of the tenant that is asked: a tenth of its calls
 
+# The first leg of the call that recording n is a leg of: one call in ten has three.
+_FIRST = f"(CASE WHEN (n / {TENANTS}) % 12 < 3 THEN n + (2 - (n / {TENANTS}) % 12) * {TENANTS} ELSE n END)"
+
 # What differs between the two databases: a series of rows, ids in no order, a time.
 _SQLITE = {
     "rows": "WITH RECURSIVE g(n) AS (SELECT :first UNION ALL SELECT n + 1 FROM g WHERE n < :last) ",
     "from": "g",
     "id": "printf('%016x%016x', (n * 2654435761) % 4294967296 * 65537, n)",
     "at": ":latest - n * :step",
+    "call": f"printf('%032x', {_FIRST})",
+    "call_at": f":latest - {_FIRST} * :step",
     "blob": "zeroblob(16)",
     "true": "1",
     "false": "0",
@@ -48,6 +54,8 @@ _POSTGRESQL = {
     "from": "generate_series(CAST(:first AS bigint), CAST(:last AS bigint)) g(n)",
     "id": "md5(n::text)",
     "at": "CAST(:latest AS timestamptz) - n * CAST(:step AS interval)",
+    "call": f"md5(({_FIRST})::text)",
+    "call_at": f"CAST(:latest AS timestamptz) - {_FIRST} * CAST(:step AS interval)",
     "blob": "'\\x00112233445566778899aabbccddeeff'::bytea",
     "true": "true",
     "false": "false",
@@ -119,7 +127,10 @@ def _fill(catalogue: Catalogue, rows: int) -> str:
         "ingested_at": started,
         "flags": "'[]'",
         "peaks": "''" if not sqlite else "x''",
+        "call": d["call"],
+        "call_at": d["call_at"],
     }
+    of_call = {"call": d["call"], "call_at": d["call_at"]}
     tables: list[tuple[str, dict[str, str]]] = [
         ("recording", values),
         (
@@ -133,11 +144,17 @@ def _fill(catalogue: Catalogue, rows: int) -> str:
         ),
         (
             "recording_extension",
-            {"tenant_id": owner, "extension": own, "started_at": started, "recording_id": d["id"]},
+            {"tenant_id": owner, "extension": own, "started_at": started, "recording_id": d["id"], **of_call},
         ),
         (
             "recording_number",
-            {"tenant_id": owner, "number_id": f"1 + {number}", "started_at": started, "recording_id": d["id"]},
+            {
+                "tenant_id": owner,
+                "number_id": f"1 + {number}",
+                "started_at": started,
+                "recording_id": d["id"],
+                **of_call,
+            },
         ),
     ]
     latest: Any = LATEST if not sqlite else int(LATEST.timestamp() * 1_000_000)
@@ -196,17 +213,17 @@ class Search:
     goal_ms: float
     limit: int = 50
     far: int = 0  # pages down
+    calls: bool = False  # calls with their legs, else recordings
     beside: bool = True  # the bare SQL says something
 
 
 def _searches(number: str) -> list[Search]:
     ending, inside = NumberMatch.ENDING, NumberMatch.CONTAINING
     month = {"started_from": LATEST - timedelta(days=30), "started_before": LATEST}
+    one_day = RecordingQuery(started_from=LATEST - timedelta(days=2), started_before=LATEST - timedelta(1))
     quick = [
         Search("latest page", RecordingQuery(), 50),
-        Search(
-            "one day", RecordingQuery(started_from=LATEST - timedelta(days=2), started_before=LATEST - timedelta(1)), 50
-        ),
+        Search("one day", one_day, 50),
         Search("number exact", RecordingQuery(number=number), 50),
         Search("number ending in 4", RecordingQuery(number=number[-4:], number_match=ending), 50),
         Search("number containing 5", RecordingQuery(number=number[-7:-2], number_match=inside), 50),
@@ -217,6 +234,18 @@ def _searches(number: str) -> list[Search]:
         ),
         Search("page of 1,000", RecordingQuery(), 50, limit=1000),
         Search("page 1,000", RecordingQuery(), 50, far=1000),
+    ]
+    by_call = [
+        Search("calls: latest page", RecordingQuery(), 50, beside=False, calls=True),
+        Search("calls: one day", one_day, 50, beside=False, calls=True),
+        Search("calls: number exact", RecordingQuery(number=number), 50, beside=False, calls=True),
+        Search("calls: busy number", RecordingQuery(number=BUSY), 50, beside=False, calls=True),
+        Search("calls: number ending in 4", quick[3].query, 50, beside=False, calls=True),
+        Search("calls: extension + direction + month", quick[5].query, 50, beside=False, calls=True),
+        Search("calls: page of 200", RecordingQuery(), 100, limit=200, beside=False, calls=True),
+        Search("calls: page 1,000", RecordingQuery(), 50, far=1000, beside=False, calls=True),
+        Search("calls: text that is not there", RecordingQuery(text="zzz-not-there"), 1000, beside=False, calls=True),
+        Search("calls: plain where none is", RecordingQuery(sealed=False), 1000, beside=False, calls=True),
     ]
     worst = [
         ("text that is not there", RecordingQuery(text="zzz-not-there")),
@@ -229,7 +258,7 @@ def _searches(number: str) -> list[Search]:
         ("extension + plain", RecordingQuery(extension="215", sealed=False)),
         ("text + direction + length", RecordingQuery(text="9", direction=Direction.INTERNAL, duration_min_ms=590_000)),
     ]
-    return quick + [Search(name, query, 1000, beside=False) for name, query in worst]
+    return quick + by_call + [Search(name, query, 1000, beside=False) for name, query in worst]
 
 
 def _times(run: Callable[[], Any], rounds: int) -> tuple[float, float]:
@@ -254,7 +283,7 @@ def _measure(catalogue: Catalogue, tenant_id: str, search: Search, rounds: int) 
         nonlocal answer
         try:
             with catalogue.read(limited=True) as work:
-                page = work.search({tenant_id}, search.query, cursor, search.limit)
+                page = (work.calls if search.calls else work.search)({tenant_id}, search.query, cursor, search.limit)
             back = "" if page.searched_to is None else f", looked back {(LATEST - page.searched_to).days} days"
             answer = f"{len(page.items)} rows{back}"
         except RecpipeError as error:
@@ -262,7 +291,8 @@ def _measure(catalogue: Catalogue, tenant_id: str, search: Search, rounds: int) 
 
     for _ in range(search.far):
         with catalogue.read(limited=True) as work:
-            cursor = work.search({tenant_id}, search.query, cursor, search.limit).next_cursor
+            find = work.calls if search.calls else work.search
+            cursor = find({tenant_id}, search.query, cursor, search.limit).next_cursor
     event.listen(catalogue._engine, "before_cursor_execute", note)
     ours()
     event.remove(catalogue._engine, "before_cursor_execute", note)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.contracts.catalogue_calls import CallContract
 from tests.contracts.catalogue_completeness import CompletenessContract
 from tests.contracts.catalogue_jobs import JobRunContract
 from tests.contracts.catalogue_people import PeopleContract
@@ -16,6 +17,7 @@ class CatalogueContract(
     TenantContract,
     RecordingContract,
     SearchContract,
+    CallContract,
     PeopleContract,
     PolicyContract,
     CompletenessContract,

@@ -60,6 +60,9 @@ CASES: dict[str, Case] = {
     "export_recordings": Case("/recordings/export", params={"tenant": "{tenant}"}),
     "zip_recordings": Case("/recordings/zip", "POST", json={"ids": ["{recording}"]}),
     "get_recording": Case("/recordings/{recording}"),
+    "search_calls": Case("/calls", params={"tenant": "{tenant}"}),
+    "export_calls": Case("/calls/export", params={"tenant": "{tenant}"}),
+    "get_call": Case("/calls/{call}"),
     "get_media": Case("/recordings/{recording}/media"),
     "head_media": Case("/recordings/{recording}/media", "HEAD"),
     "put_upload": Case("/uploads/{spool}/a.mp3", "PUT", content=b"x"),
@@ -102,6 +105,7 @@ CASES: dict[str, Case] = {
     "revoke_token": Case("/tokens/{token}", "DELETE"),
     "remove_user": Case("/users/{user}", "DELETE"),
     "delete_recording": Case("/recordings/{recording}", "DELETE", json={"reason": "nobody asked"}),
+    "delete_call": Case("/calls/{call}", "DELETE", json={"reason": "nobody asked"}),
     "list_quarantine": Case("/quarantine", names_nobody=True),
     "list_audit": Case("/audit", params={"tenant": "{tenant}"}),
     "retry_quarantined": Case("/quarantine/{quarantined}/retry", "POST"),
@@ -112,6 +116,7 @@ NOBODYS = {
     "tenant": "0" * 32,
     "tenant_name": "nobody",
     "recording": "1" * 32,
+    "call": "7" * 32,
     "spool": "none-such",
     "certificate": "2" * 32,
     "ftp_account": "3" * 32,
@@ -143,6 +148,8 @@ def globex_things(there: World) -> dict[str, str]:
     """One thing of every kind that belongs to globex; the spool `globex` must be configured."""
     by = operator("test")
     parts, tenant = there.parts, there.globex
+    # Two legs: the recording may be deleted, and the call is there still.
+    legs = [there.add(key, tenant, b"a leg" * 100, linked_id="1743067517.9") for key in ("leg", "other-leg")]
     user = parts.accounts.named(by, "stranger").user
     with parts.catalogue.begin() as work:
         waiting = work.quarantine.record(
@@ -160,6 +167,7 @@ def globex_things(there: World) -> dict[str, str]:
         "tenant": tenant.id,
         "tenant_name": tenant.name,
         "recording": there.recordings["foreign"].id,
+        "call": legs[0].call,
         "spool": "globex",
         "certificate": parts.keyring.add(by, tenant.id, certificate_pem("globex")).certificate.id,
         "ftp_account": parts.ftp_accounts.create(by, tenant.id, "globex-office").account.id,

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recpipe.csv_rows import cell
 from recpipe.model import Direction
-from recpipe.web.csv_stream import cell
 from tests.integration.api import World, world
 from tests.services.need import tool
 

@@ -51,6 +51,7 @@ def test_a_method_that_is_none_is_answered_with_all_that_there_are(
     [
         *("/", "/sign-in", "/metrics", "/healthz", "/api/v1/me", "/api/v1/recordings", "/api/v1/openapi.json"),
         *("/api/v1/recordings/{id}", "/api/v1/recordings/{id}/media", "/api/v1/recordings/export", "/api/v1/tenants"),
+        *("/api/v1/calls", "/api/v1/calls/{id}", "/api/v1/calls/export"),
     ],
 )
 def test_head_is_get_without_the_bytes(there: World, path: str) -> None:

@@ -97,7 +97,7 @@ def test_lists_show_nothing_of_another_tenant(there: World, foreign: dict[str, s
             continue
         response = case.call(there.client(who), NOBODYS)
         assert response.status_code < 500, operation
-        for name in ("tenant", "user", "token", "quarantined", "recording"):
+        for name in ("tenant", "user", "token", "quarantined", "recording", "call"):
             assert foreign[name] not in response.text, operation
         assert "globex" not in response.text and "stranger" not in response.text, operation
 

@@ -37,7 +37,7 @@ def test_every_command_of_the_document_works(key_pair: KeyPair, tmp_path: Path) 
             "UPLOAD_USER": "pbx",
             "PASSWORD": PASSWORD,
         }
-        assert len(COMMANDS) == 12
+        assert len(COMMANDS) == 13
         for command in COMMANDS:
             done = subprocess.run(
                 ["bash", "-euo", "pipefail", "-c", command],

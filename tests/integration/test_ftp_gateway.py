@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import ftplib
 import io
 import os
@@ -12,6 +13,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +138,7 @@ def test_the_table_of_commands_is_covered() -> None:
 
 def test_a_tenant_sees_its_own_and_nothing_else(shared: FtpWorld) -> None:
     with shared.login("globex") as client:
-        assert client.nlst(DAY) == ["foreign.wav", "SHA256SUMS"]
+        assert client.nlst(DAY) == ["foreign.wav", "CALLS.csv", "SHA256SUMS"]
         sums = io.BytesIO()
         client.retrbinary(f"RETR {DAY}/SHA256SUMS", sums.write)
         assert sums.getvalue().count(b"\n") == 1
@@ -146,11 +148,50 @@ def test_a_tenant_sees_its_own_and_nothing_else(shared: FtpWorld) -> None:
 
 def test_an_account_with_a_subset_sees_that_alone(shared: FtpWorld) -> None:
     with shared.login("acme-202") as client:
-        assert client.nlst(DAY) == ["large.wav", "SHA256SUMS"]
+        assert client.nlst(DAY) == ["large.wav", "CALLS.csv", "SHA256SUMS"]
         assert client.nlst("/2025") == ["03", "05"]  # months of the tenant; days are shown where the account has calls
         assert client.nlst("/2025/05") == []
+        calls = io.BytesIO()
+        client.retrbinary(f"RETR {DAY}/CALLS.csv", calls.write)
+        assert [row["name"] for row in rows_of(calls.getvalue())] == ["large.wav"]
         with pytest.raises(ftplib.error_perm, match=r"^550 There is no such file"):
             client.retrbinary(f"RETR {DAY}/one.wav", io.BytesIO().write)
+
+
+def rows_of(calls: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(calls.decode("utf-8-sig"), newline="")))
+
+
+def test_each_day_says_which_files_are_legs_of_one_call(shared: FtpWorld) -> None:
+    """Of a call over midnight, whose record came late; with names that a spreadsheet would calculate."""
+    made, linked = shared.made, "1743119940.5"
+    legs = [
+        made.add(key, made.globex, b"RIFF" + b"x" * 99, minutes=minutes, linked_id=linked, name=name)
+        for key, minutes, name in (("first", 870, "=1+1.wav"), ("second", 880, 'a;=1,"b".wav'))
+    ]
+    late = replace(legs[1].facts, linked_id="")
+    with made.parts.catalogue.begin() as work:
+        recordings = work.of(made.globex.id).recordings
+        recordings.set_facts(legs[1].id, late)
+        [lone] = [one for one in recordings.calls_in_day("2025-03-28") if one.name == legs[1].name]
+        recordings.set_facts(legs[1].id, legs[1].facts)
+    assert lone.call == legs[1].id
+    with shared.login("globex") as client:
+        found = []
+        for day in ("/2025/03/27", "/2025/03/28"):
+            calls = io.BytesIO()
+            client.retrbinary(f"RETR {day}/CALLS.csv", calls.write)
+            assert int(dict(client.mlsd(day))["CALLS.csv"]["size"]) == len(calls.getvalue())
+            found += [row for row in rows_of(calls.getvalue()) if row["linked_id"] == linked]
+        assert [(row["call"], row["name"]) for row in found] == [
+            (legs[0].call, "'=1+1.wav"),
+            (legs[0].call, 'a;\'=1,"b".wav'),
+        ]
+        for refused in (f"DELE {DAY}/CALLS.csv", f"RNFR {DAY}/CALLS.csv", f"STOR {DAY}/CALLS.csv"):
+            with pytest.raises(ftplib.error_perm):
+                client.sendcmd(refused)
+        with pytest.raises(ftplib.error_perm, match=r"^550 There is no such file"):
+            client.size("/2025/03/29/CALLS.csv")
 
 
 @pytest.mark.parametrize("verb", sorted(REFUSED | UPLOADING))

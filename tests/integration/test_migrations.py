@@ -20,7 +20,6 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Table, create_engine, insert, inspect, select, text
 
 from recpipe.catalogue import Catalogue, tables
-from recpipe.catalogue.adding import link_numbers
 from recpipe.catalogue.engine import create_file, parse
 from recpipe.catalogue.migrate import HEAD, config, current
 from recpipe.catalogue.repository import new_id, row_of
@@ -28,6 +27,7 @@ from recpipe.catalogue.rows import values_of
 from recpipe.catalogue.tables import metadata
 from recpipe.errors import CatalogueError, CatalogueUnavailable
 from recpipe.model import Direction, NumberMatch, RecordingQuery, Role, Token, User, UserStatus
+from tests.contracts.catalogue_calls import grouped
 from tests.contracts.catalogue_samples import a_recording, a_tenant, keep, kept_tenant
 
 
@@ -102,16 +102,34 @@ def test_a_catalogue_of_the_first_schema_is_brought_up_to_date_with_what_it_hold
         create_file(url)
     engine = create_engine(url)
     tenant = a_tenant()
-    one = a_recording(tenant, caller="030111111", facts={"callee_name": "Müller Überland"})
+    one = a_recording(tenant, caller="030111111", facts={"callee_name": "Müller Überland", "extension": "201"})
+    bare, uuid = "1743042317.4", "9f5b7e0c-1c2d-4e3f-8a9b-0c1d2e3f4a5b"
+    linked = [
+        (bare, "x"),
+        ("", bare),
+        ("", uuid),
+        (uuid, ""),
+        (f"pbx.1-{bare}", ""),
+        ("", f"pbx.1-{bare}"),
+        ("Ü ö", ""),
+    ]
+    linked += [("", "123"), ("", "123"), ("", f"{bare}\n")]
+    legs = [
+        replace(a_recording(tenant, minutes=n, facts={"linked_id": id_, "call_id": call}), spool=spool)
+        for spool in ("berlin", "london")
+        for n, (id_, call) in enumerate(linked)
+    ]
     number = {"digits_reversed": "", "international_reversed": "", "international": ""}
     with engine.begin() as connection:
         command.upgrade(config(connection), "0001")
         insert_as_then(connection, tables.tenant, row_of(tables.tenant, tenant))
-        insert_as_then(connection, tables.recording, values_of(one))
-        link_numbers(connection, tenant.id, [one])
-        connection.execute(
-            insert(tables.phone_number).values(tenant_id=tenant.id, digits="99", written="99 ", **number)
-        )
+        for made in (one, *legs):
+            insert_as_then(connection, tables.recording, values_of(made))
+        for id_, written in ((1, "030111111"), (2, "99")):
+            kept = {"id": id_, "tenant_id": tenant.id, "digits": written, "written": f"{written} ", **number}
+            insert_as_then(connection, tables.phone_number, kept)
+        link = {"tenant_id": tenant.id, "number_id": 1, "started_at": one.started_at, "recording_id": one.id}
+        insert_as_then(connection, tables.recording_number, link)
     engine.dispose()
 
     catalogue = Catalogue.open(empty_url)
@@ -121,6 +139,12 @@ def test_a_catalogue_of_the_first_schema_is_brought_up_to_date_with_what_it_hold
         assert recordings.search(RecordingQuery(number="030111111", direction=one.facts.direction)).items == (one,)
         kept = work._connection.execute(select(tables.phone_number.c.digits)).scalars().all()
         assert "99" not in kept and "030111111" in kept
+        for query in (RecordingQuery(number="030111111"), RecordingQuery(extension="201")):
+            assert [call.legs for call in work.calls([tenant.id], query).items] == [(one,)]
+        calls = work.calls([tenant.id], RecordingQuery(oldest_first=True)).items
+        assert {call.id: call for call in calls} == {call.id: call for call in grouped([one, *legs])}
+        assert [call.started_at for call in calls] == sorted(call.started_at for call in calls)
+        assert sorted(call.leg_count for call in calls) == [1] * 7 + [2] * 3 + [4] * 2
     catalogue.close()
 
 

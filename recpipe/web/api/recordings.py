@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from recpipe.access.principal import Action
-from recpipe.model import FORMATS
+from recpipe.model import FORMATS, Tombstone
 from recpipe.web.api.openapi import declared
 from recpipe.web.delivery import deliver
 from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, KnownFirst, caller_of
@@ -65,7 +66,11 @@ def get(context: Context, principal: Caller, recording_id: RecordingId) -> Recor
 )
 def delete(context: Context, principal: Caller, recording_id: RecordingId, wanted: Deletion | None = None) -> Response:
     """Delete it for good. Its file is not stored again when it is ingested anew."""
-    done = context.parts.disposal.delete(principal, [recording_id], wanted.reason if wanted else "")
+    return deleted(context.parts.disposal.delete(principal, [recording_id], wanted.reason if wanted else ""))
+
+
+def deleted(done: Sequence[Tombstone]) -> Response:
+    """The answer that says what is left."""
     if not any(left.remains for left in done):
         return Response(status_code=204)
     return Response(Remains().model_dump_json(), media_type="application/json")

@@ -13,8 +13,12 @@ const SKIP_SECONDS = 10;
 const UNPLAYABLE = "This browser does not play the format of this recording. Save it and use another player.";
 
 const keyBox = at("keybox") ? new KeyBox(at("keybox")) : null;
-let current = null; // { facts, sealed: Sealed|null, row }
-let peaks = [];
+/**
+ * What plays: the legs of a call on one line, or one of them.
+ * @type {?{row: HTMLElement, tracks: {facts: object, row: HTMLElement, offset: number, seconds: number, peaks: object[]}[],
+ *   index: number, facts: object, sealed: ?Sealed}}
+ */
+let current = null;
 let opening = 0; // the latest wish counts: a slow opening must not overtake it
 
 const say = (element, text) => {
@@ -31,19 +35,50 @@ const clock = (seconds) => {
 
 // --- opening --------------------------------------------------------------------------------------------------
 
+/** What a row plays: itself, or the legs of its call one after another. */
+function tracksOf(row) {
+  const rows = row.dataset.call ? [...results.querySelectorAll(`tr[data-of="${row.dataset.call}"]`)] : [row];
+  const tracks = rows.map((one) => ({ facts: factsOf(one), row: one, offset: 0, seconds: 0, peaks: [] }));
+  for (const track of tracks) track.seconds = track.facts.seconds;
+  return lined(tracks);
+}
+
+/** Put tracks one behind another. */
+function lined(tracks) {
+  let offset = 0;
+  for (const track of tracks) {
+    track.offset = offset;
+    offset += track.seconds;
+  }
+  return tracks;
+}
+
 async function play(row) {
-  const mine = ++opening;
-  const facts = factsOf(row);
   close({ keepPanel: true });
-  mark(row);
+  const tracks = tracksOf(row);
+  current = { row, tracks, index: 0, facts: tracks[0].facts, sealed: null };
   at("player").hidden = false;
   document.body.classList.add("playing");
+  for (const track of tracks) if (!track.facts.sealed) drawKept(track);
+  await load(0);
+}
+
+/** Open one of the tracks and play it from a place in it. */
+async function load(index, from = 0) {
+  const mine = ++opening;
+  audio.pause();
+  current.sealed?.close();
+  const track = current.tracks[index];
+  const { facts, row } = track;
+  Object.assign(current, { index, facts, sealed: null });
+  for (const id of ["player-error", "player-check", "player-state"]) say(at(id), "");
+  mark(row);
   const parties = [...row.querySelectorAll(".party bdi:first-child")].map((party) => party.textContent);
-  at("player-title").textContent = `${parties.join(" → ")} · ${row.dataset.started}`;
-  at("total").textContent = clock(facts.seconds);
+  const leg = current.tracks.length > 1 ? ` · leg ${index + 1} of ${current.tracks.length}` : "";
+  at("player-title").textContent = `${parties.join(" → ")} · ${row.dataset.started}${leg}`;
+  at("total").textContent = clock(length());
   at("save").hidden = !facts.sealed && !row.querySelector(".download");
   at("save-word").textContent = facts.sealed ? "Save decrypted" : "Save";
-  current = { facts, sealed: null, row };
   reflectRow();
   if (facts.sealed && !keyBox?.key) {
     at("save").hidden = true;
@@ -57,14 +92,13 @@ async function play(row) {
     let url = facts.url;
     if (facts.sealed) {
       const sealed = await Sealed.open(facts, keyBox.key);
-      url = await sealed.source((found) => show(found, mine));
+      url = await sealed.source((found) => show(found, track));
       if (mine !== opening) return sealed.close();
       current.sealed = sealed;
       tellCheck();
-    } else {
-      drawKept(facts, mine);
     }
     audio.src = url;
+    if (from) audio.currentTime = from;
     audio.playbackRate = Number(at("speed").value);
     await audio.play();
     if (mine === opening) say(at("player-state"), "");
@@ -82,7 +116,7 @@ function reflectRow(word = audio.paused ? "Play" : "Pause") {
     if (button.textContent.trim() === its) continue;
     button.querySelector(".word").textContent = its;
     button.querySelector("path").setAttribute("d", its === "Pause" ? "M7 5h3v14H7zM14 5h3v14h-3z" : "M8 5v14l11-7z");
-    const [, what] = /^\S+( the call .*)$/.exec(button.getAttribute("aria-label"));
+    const [, what] = /^\S+( .*)$/.exec(button.getAttribute("aria-label"));
     button.setAttribute("aria-label", (its === "Opening…" ? "Opening" : its) + what);
     button.dataset.state = its;
   }
@@ -114,15 +148,14 @@ function close({ keepPanel = false } = {}) {
   audio.load();
   current?.sealed?.close();
   current = null;
-  peaks = [];
   seek.value = 0;
   at("position").textContent = "0:00";
   for (const id of ["player-error", "player-check", "player-state"]) say(at(id), "");
   at("save-progress").hidden = true;
   draw();
   reflectRow();
-  if (keepPanel) return;
   opening++;
+  if (keepPanel) return;
   at("player").hidden = true;
   document.body.classList.remove("playing");
   mark(null);
@@ -138,9 +171,11 @@ function mark(row) {
 function ready() {
   for (const button of results.querySelectorAll(".play")) button.hidden = false;
   if (!current) return;
-  const row = results.querySelector(`tr[data-recording="${current.facts.id}"]`);
-  if (row) current.row = row;
-  mark(row);
+  const rowOf = (dataset) =>
+    results.querySelector(dataset.call ? `tr[data-call="${dataset.call}"]` : `tr[data-recording="${dataset.recording}"]`);
+  current.row = rowOf(current.row.dataset) ?? current.row;
+  for (const track of current.tracks) track.row = rowOf(track.row.dataset) ?? track.row;
+  mark(rowOf(current.tracks[current.index].row.dataset));
   reflectRow();
 }
 addEventListener("resultschange", ready);
@@ -149,7 +184,7 @@ ready();
 results.addEventListener("click", (event) => {
   const button = event.target.closest(".play");
   const narrow = matchMedia("(max-width: 62rem)").matches && !event.target.closest("a, button, input, label, .selecting");
-  const row = button || narrow ? event.target.closest("tr[data-recording]") : null;
+  const row = button || narrow ? event.target.closest("tr[data-recording], tr.whole") : null;
   if (!row?.querySelector(".play")) return;
   // The same call again: go on or pause, where it is open already.
   if (current?.row === row && audio.getAttribute("src") && !audio.error) return toggle();
@@ -160,7 +195,7 @@ results.addEventListener("click", (event) => {
 keyBox?.addEventListener("change", () => {
   if (keyBox.key) {
     prepare();
-    if (current?.facts.sealed && !current.sealed) play(current.row);
+    if (current?.facts.sealed && !current.sealed) load(current.index);
   } else if (current?.facts.sealed) {
     close();
   }
@@ -168,12 +203,25 @@ keyBox?.addEventListener("change", () => {
 
 // --- controls -------------------------------------------------------------------------------------------------
 
-const length = () => (Number.isFinite(audio.duration) && audio.duration > 0 ? audio.duration : current?.facts.seconds || 0);
+const length = () => current?.tracks.reduce((sum, track) => sum + track.seconds, 0) ?? 0;
+const position = () => (current?.tracks[current.index].offset ?? 0) + audio.currentTime;
 const toggle = () => (audio.paused ? audio.play().catch(fail) : audio.pause());
-const skip = (seconds) => { audio.currentTime = Math.min(Math.max(0, audio.currentTime + seconds), length()); };
+const trackAt = (seconds) => Math.max(0, current.tracks.findLastIndex((track) => track.offset <= seconds));
+const skip = (seconds) => jump(position() + seconds);
+
+/** Go to a place on the line, which may be in another leg. */
+function jump(seconds) {
+  if (!current) return;
+  const place = Math.min(Math.max(0, seconds), length());
+  const index = trackAt(place);
+  const within = place - current.tracks[index].offset;
+  if (index === current.index) audio.currentTime = within;
+  else load(index, within);
+}
 
 at("toggle").addEventListener("click", () => {
-  if (current?.facts.sealed && !current.sealed) play(current.row);
+  if (current?.facts.sealed && !current.sealed) load(current.index);
+  else if (audio.ended && current.tracks.length > 1) load(0);
   else toggle();
 });
 at("back").addEventListener("click", () => skip(-SKIP_SECONDS));
@@ -192,7 +240,7 @@ seek.addEventListener("input", () => {
 });
 seek.addEventListener("change", () => {
   dragging = false;
-  if (length()) audio.currentTime = (seek.value / 1000) * length();
+  jump((seek.value / 1000) * length());
 });
 // Arrows move by five seconds, whatever the length; the browser's own step would be a thousandth of it.
 seek.addEventListener("keydown", (event) => {
@@ -226,6 +274,14 @@ for (const name of ["play", "pause", "ended", "emptied"]) {
     reflectRow();
   });
 }
+audio.addEventListener("durationchange", () => {
+  if (!current || !(Number.isFinite(audio.duration) && audio.duration > 0)) return;
+  current.tracks[current.index].seconds = audio.duration; // what was noted may be a little off
+  lined(current.tracks);
+});
+audio.addEventListener("ended", () => {
+  if (current && current.index + 1 < current.tracks.length) load(current.index + 1);
+});
 for (const name of ["timeupdate", "durationchange", "seeked"]) audio.addEventListener(name, () => reflect());
 audio.addEventListener("error", async () => {
   if (!current || !audio.getAttribute("src")) return;
@@ -243,8 +299,8 @@ addEventListener("soundbroken", (event) => fail(event.detail));
 
 function reflect() {
   const seconds = length();
-  if (!dragging) seek.value = seconds ? (audio.currentTime / seconds) * 1000 : 0;
-  const shown = dragging ? (seek.value / 1000) * seconds : audio.currentTime;
+  if (!dragging) seek.value = seconds ? (position() / seconds) * 1000 : 0;
+  const shown = dragging ? (seek.value / 1000) * seconds : position();
   at("position").textContent = clock(shown);
   at("total").textContent = clock(seconds);
   seek.setAttribute("aria-valuetext", `${clock(shown)} of ${clock(seconds)}`);
@@ -281,20 +337,19 @@ at("save").addEventListener("click", async () => {
 
 // --- the waveform ---------------------------------------------------------------------------------------------
 
-async function drawKept(facts, mine) {
+async function drawKept(track) {
   try {
-    const answer = await fetch(`/recordings/${facts.id}/waveform`);
+    const answer = await fetch(`/recordings/${track.facts.id}/waveform`);
     const { channels } = answer.ok ? await answer.json() : { channels: [] };
-    show(channels.map((values) => values.map((value) => value / 128)), mine);
+    show(channels.map((values) => values.map((value) => value / 128)), track);
   } catch {
     // Without a waveform there is the line to seek on.
   }
 }
 
-function show(found, mine) {
-  if (mine !== opening) return;
-  peaks = found;
-  draw();
+function show(found, track) {
+  track.peaks = found;
+  if (current?.tracks.includes(track)) draw();
 }
 
 function draw() {
@@ -310,16 +365,22 @@ function draw() {
   const left = style.getPropertyValue("border-bottom-color");
   const played = ["color", "border-top-color"].map((name) => style.getPropertyValue(name)); // of each voice
   const done = (seek.value / 1000) * width;
-  const loudest = peaks.reduce((most, values) => values.reduce((m, value) => Math.max(m, Math.abs(value)), most), 0.05);
+  const tracks = current?.tracks ?? [];
+  const all = tracks.flatMap((track) => track.peaks);
+  const loudest = all.reduce((most, values) => values.reduce((m, value) => Math.max(m, Math.abs(value)), most), 0.05);
+  const seconds = length();
   const middle = height / 2;
   const reach = middle - 1;
-  for (let lane = 0; lane < Math.max(1, peaks.length); lane++) {
-    const values = peaks[lane] ?? [];
+  for (let lane = 0; lane < Math.max(1, ...tracks.map((track) => track.peaks.length)); lane++) {
     for (let x = 0; x < width; x += 3) {
-      const point = Math.floor((x / width) * (values.length / 2)) * 2;
+      const track = tracks.length ? tracks[trackAt((x / width) * seconds)] : null;
+      const values = track?.peaks[lane] ?? [];
+      if (lane && !values.length) continue; // this leg has one voice
+      const share = track?.seconds ? Math.min(0.9999, ((x / width) * seconds - track.offset) / track.seconds) : 0;
+      const point = Math.floor(share * (values.length / 2)) * 2;
       const [low, high] = values.length ? [values[point] / loudest, values[point + 1] / loudest] : [0, 0];
       pen.fillStyle = x < done ? played[lane % 2] : left;
-      if (peaks.length === 2) {
+      if (track?.peaks.length === 2) {
         // Two voices grow from one line, the left one up and the right one down: who speaks is seen at a glance.
         const size = Math.max(1, Math.max(high, -low) * reach);
         pen.fillRect(x, lane ? middle : middle - size, 2, size);
@@ -328,6 +389,8 @@ function draw() {
       }
     }
   }
+  pen.fillStyle = played[0];
+  for (const track of tracks.slice(1)) pen.fillRect((track.offset / seconds) * width - 1, 0, 1, height); // between legs
 }
 new ResizeObserver(draw).observe(wave);
 addEventListener("themechange", draw);

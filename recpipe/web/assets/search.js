@@ -181,6 +181,18 @@ addEventListener("popstate", () => {
 
 // --- selecting ------------------------------------------------------------------------------------------------
 
+/** A call and its legs are chosen together. */
+function choose(box) {
+  const row = box.closest("tr");
+  const call = row.dataset.call ?? row.dataset.of;
+  const legs = call ? [...results.querySelectorAll(`tr[data-of="${call}"] input[name=id]`)] : [];
+  if (row.dataset.call) for (const leg of legs) leg.checked = box.checked;
+  const whole = call && results.querySelector(`tr[data-call="${call}"] input[name=whole]`);
+  if (!whole) return;
+  whole.checked = legs.every((leg) => leg.checked);
+  whole.indeterminate = !whole.checked && legs.some((leg) => leg.checked);
+}
+
 function reflectSelection() {
   const all = document.getElementById("all");
   if (!all) return;
@@ -202,6 +214,11 @@ results.addEventListener("change", (event) => {
   if (event.target.id === "all") {
     for (const box of results.querySelectorAll("input[name=id]")) box.checked = event.target.checked;
   }
+  const boxes = event.target.id === "all" ? results.querySelectorAll("tr.whole input[name=whole]") : [event.target];
+  for (const box of boxes) {
+    if (event.target.id === "all") box.checked = event.target.checked;
+    if (box.matches("[name=id], [name=whole]")) choose(box);
+  }
   reflectSelection();
 });
 results.addEventListener("click", (event) => {
@@ -213,3 +230,19 @@ results.addEventListener("click", (event) => {
 });
 addEventListener("resultschange", reflectSelection);
 reflectSelection();
+
+// --- legs -----------------------------------------------------------------------------------------------------
+
+function readyLegs() {
+  for (const button of results.querySelectorAll(".legs")) button.hidden = false;
+}
+results.addEventListener("click", (event) => {
+  const button = event.target.closest(".legs");
+  if (!button) return;
+  const open = button.getAttribute("aria-expanded") !== "true";
+  button.setAttribute("aria-expanded", String(open));
+  const { call } = button.closest("tr").dataset;
+  for (const leg of results.querySelectorAll(`tr[data-of="${call}"]`)) leg.classList.toggle("open", open);
+});
+addEventListener("resultschange", readyLegs);
+readyLegs();

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import date
-from itertools import groupby
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse
 
 from recpipe.access.principal import Action, Principal
 from recpipe.audio.peaks import PeaksMalformed, decode
-from recpipe.errors import InputInvalid, QueryInvalid, SearchTooLong, TooManyMatches
-from recpipe.model import FORMATS, Page, Recording, Tenant
+from recpipe.errors import Forbidden, InputInvalid, NotFound, QueryInvalid, SearchTooLong, TooManyMatches
+from recpipe.model import Call, Page
 from recpipe.recordings.deletion import LONGEST_REASON
 from recpipe.recordings.reader import Reader
 from recpipe.web import export
+from recpipe.web.dashboard.call_list import days_of, rows_of
 from recpipe.web.dashboard.filters import size
 from recpipe.web.dashboard.forms import Form
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
@@ -34,11 +31,14 @@ from recpipe.web.dashboard.search_form import (
 )
 from recpipe.web.delivery import deliver
 from recpipe.web.errors import problem_of
-from recpipe.web.playable import deliver_playable, needs_conversion
+from recpipe.web.playable import deliver_playable
 from recpipe.web.schemas import Selection
 
 MOST_COUNTED = 1000
 MOST_WEIGHED = export.MOST_IN_A_ZIP
+_MOST_CHOSEN = 1000
+_ID = re.compile(r"[0-9a-f]{32}")
+
 router = APIRouter(include_in_schema=False)
 
 
@@ -56,15 +56,18 @@ def results(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
 
 @router.get("/recordings/export.csv")
 def as_csv(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
-    """Every call of the search, as the API gives it."""
+    """Every leg of every call of the search, as the API gives it."""
     asked = params_of(wanted_by(request, portal, viewer), viewer)
-    return export.export(request, portal.context, viewer.principal, asked, export.Format.CSV)
+    return export.export_calls(portal.context, viewer.principal, asked, export.Format.CSV)
 
 
 @router.get("/recordings/export.zip")
 def all_as_zip(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
-    """The stored files of every call of the search."""
+    """The stored files of every call of the search, or of one call."""
     wanted = wanted_by(request, portal, viewer)
+    if (call := wanted.values.get("call")) is not None:
+        ids = _chosen(portal, viewer, [], [call], Action.EXPORT)
+        return export.zipped(request, portal.context, viewer.principal, Selection(ids=ids))
     return export.zipped_search(portal.context, viewer.principal, params_of(wanted, viewer))
 
 
@@ -72,7 +75,7 @@ def all_as_zip(request: Request, portal: ThePortal, viewer: SignedIn) -> Respons
 def total(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
     """How many calls a search finds and how large they are; the page asks once its list is there."""
     wanted = wanted_by(request, portal, viewer)
-    found = portal.parts.reader.total(viewer.principal, wanted.tenant_ids, wanted.query, MOST_WEIGHED)
+    found = portal.parts.reader.total(viewer.principal, wanted.tenant_ids, wanted.query, MOST_WEIGHED, calls=True)
     return JSONResponse(
         {
             "count": f"{found.count:,}{'+' if found.capped else ''}",
@@ -85,19 +88,23 @@ def total(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
 @router.post("/recordings/zip")
 def as_zip(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) -> Response:
     """The chosen recordings as they are stored."""
-    return export.zipped(request, portal.context, viewer.principal, Selection(ids=_chosen(form.all("id"))))
+    ids = _chosen(portal, viewer, form.all("id"), form.all("whole"), Action.EXPORT)
+    return export.zipped(request, portal.context, viewer.principal, Selection(ids=ids))
 
 
 @router.get("/recordings/delete")
 def deletion(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
     """What would go, and the question why. The address says whereto one comes back: the search."""
-    return _deletion(request, portal, viewer, request.query_params.getlist("id"))
+    asked = request.query_params
+    ids = _chosen(portal, viewer, asked.getlist("id"), asked.getlist("whole"), Action.DELETE)
+    return _deletion(request, portal, viewer, ids)
 
 
 @router.post("/recordings/delete")
 def delete(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) -> Response:
     """Delete the chosen recordings for good."""
-    ids, reason = _chosen(form.all("id")), form.text("reason")
+    ids = _chosen(portal, viewer, form.all("id"), form.all("whole"), Action.DELETE)
+    reason = form.text("reason")
     try:
         if not reason.strip():
             raise InputInvalid("reason", "Say why they may be deleted; the reason is kept on the audit log.")
@@ -146,7 +153,7 @@ def waveform(request: Request, portal: ThePortal, viewer: SignedIn, recording_id
 
 def _answer(request: Request, portal: Portal, viewer: Viewer, template: str) -> Response:
     reader, who = portal.parts.reader, viewer.principal
-    found: Page[Recording] = Page(())
+    found: Page[Call] = Page(())
     count = problem = None
     wrong = ""
     try:
@@ -159,10 +166,12 @@ def _answer(request: Request, portal: Portal, viewer: Viewer, template: str) -> 
             found = _page(reader, who, wanted)
             with suppress(SearchTooLong):  # the list is worth showing without it
                 if found.searched_to is None and not wanted.cursor and (found.next_cursor is None or is_cheap(wanted)):
-                    count = reader.counted(who, wanted.tenant_ids, wanted.query, found, None, MOST_COUNTED)
+                    count = reader.counted(who, wanted.tenant_ids, wanted.query, found, None, MOST_COUNTED, calls=True)
         except (QueryInvalid, TooManyMatches, SearchTooLong) as refused:
             problem = problem_of(refused)
             wrong = "" if wanted.cursor or isinstance(refused, SearchTooLong) else "find"
+    legs = [leg for call in found.items for leg in call.legs]
+    whole = not wanted.cursor and not found.next_cursor and len(legs) == sum(call.leg_count for call in found.items)
     return portal.page(
         request,
         template,
@@ -172,9 +181,9 @@ def _answer(request: Request, portal: Portal, viewer: Viewer, template: str) -> 
         status=200,
         wanted=wanted,
         found=found,
-        days=_days(found, wanted, viewer),
+        days=days_of(found, wanted.zone, wanted.cursor, viewer),
         # Where the page has them all, how large they are is known.
-        all_bytes=sum(one.stored_bytes for one in found.items) if not (wanted.cursor or found.next_cursor) else None,
+        all_bytes=sum(leg.stored_bytes for leg in legs) if whole else None,
         count=count,
         searchable=viewer.with_right(Action.SEARCH),
         sizes=PAGE_SIZES,
@@ -182,26 +191,33 @@ def _answer(request: Request, portal: Portal, viewer: Viewer, template: str) -> 
         narrowed=bool(set(wanted.values) - {"size", "match", "service"}),
         may_export=viewer.may("export", wanted.tenant),
         may_delete=viewer.may("delete", wanted.tenant),
-        any_sealed=any(t.encryption for t in viewer.tenants) or any(r.sealed for r in found.items),
+        any_sealed=any(t.encryption for t in viewer.tenants) or any(leg.sealed for leg in legs),
     )
 
 
-def _page(reader: Reader, who: Principal, wanted: Wanted) -> Page[Recording]:
+def _page(reader: Reader, who: Principal, wanted: Wanted) -> Page[Call]:
     """What is found; an address with a call has that one alone, which may be sent to whoever has the same rights."""
     if (one := wanted.values.get("call")) is not None:
-        found = reader.findable(who, {one})
-        if not found:
-            raise QueryInvalid("This call is not there any more, or is none that this account may see.")
-        return Page(tuple(found.values()))
-    return reader.search(who, wanted.tenant_ids, wanted.query, wanted.cursor or None, wanted.size)
+        try:
+            return Page((reader.call(who, one),))
+        except (NotFound, Forbidden):
+            raise QueryInvalid("This call is not there any more, or is none that this account may see.") from None
+    return reader.calls(who, wanted.tenant_ids, wanted.query, wanted.cursor or None, wanted.size)
 
 
-def _chosen(ids: list[str]) -> list[str]:
-    if not ids:
+def _chosen(portal: Portal, viewer: Viewer, ids: list[str], calls: list[str], action: Action) -> list[str]:
+    """The recordings that were chosen, by themselves or with the whole of their calls."""
+    if not ids and not calls:
         raise InputInvalid("id", "Choose at least one recording first.")
-    if len(ids) > 1000 or not all(len(one) == 32 and set(one) <= set("0123456789abcdef") for one in ids):
-        raise InputInvalid("id", "Choose at most 1,000 recordings at a time.")
-    return ids
+    if len(ids) + len(calls) > _MOST_CHOSEN or not all(_ID.fullmatch(one) for one in (*ids, *calls)):
+        raise InputInvalid("id", f"Choose at most {_MOST_CHOSEN:,} recordings at a time.")
+    reader, who = portal.parts.reader, viewer.principal
+    whole = (reader.call(who, call, action) for call in dict.fromkeys(calls))
+    legs = [leg.id for call in whole for leg in reader.legs(who, call, action, most=_MOST_CHOSEN)]
+    chosen = list(dict.fromkeys((*ids, *legs)))
+    if len(chosen) > _MOST_CHOSEN:
+        raise InputInvalid("id", f"Choose at most {_MOST_CHOSEN:,} recordings at a time; these calls have more legs.")
+    return chosen
 
 
 def _deletion(
@@ -213,7 +229,7 @@ def _deletion(
     reason: str = "",
 ) -> Response:
     context, who = portal.context, viewer.principal
-    found = [context.parts.reader.get(who, one, Action.DELETE) for one in _chosen(ids)]
+    found = [context.parts.reader.get(who, one, Action.DELETE) for one in ids]
     for recording in found:  # the page shows what a search does
         context.parts.trail.require(who, Action.SEARCH, recording.tenant_id, "recording", recording.id)
     return portal.page(
@@ -222,69 +238,7 @@ def _deletion(
         viewer,
         refused=refused,
         wanted=as_typed(request, portal, viewer),
-        rows=list(_rows(found, viewer)),
+        rows=list(rows_of(found, viewer)),
         reason=reason,
         longest=LONGEST_REASON,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One recording as the list shows it."""
-
-    recording: Recording
-    tenant: Tenant
-    kind: str  # media type of what is inside
-    may_play: bool
-    may_download: bool
-    may_delete: bool
-
-    @property
-    def on(self) -> date:
-        """The day of the call on the clock of its service."""
-        return self.recording.started_at.astimezone(ZoneInfo(self.tenant.timezone)).date()
-
-    @property
-    def source(self) -> str:
-        """What the player plays."""
-        what = "playable" if needs_conversion(self.recording) else "media"
-        return f"/recordings/{self.recording.id}/{what}"
-
-    @property
-    def plain_name(self) -> str:
-        name = self.recording.name
-        return name.removesuffix(".enc") if self.recording.sealed else name
-
-
-def _rows(found: Iterable[Recording], viewer: Viewer) -> Iterable[Row]:
-    tenants = {t.id: t for t in viewer.tenants}
-    for recording in found:
-        tenant = tenants[recording.tenant_id]
-        kind = FORMATS[recording.audio.container].media_type
-        may_play, may_download, may_delete = (viewer.may(action, tenant) for action in ("play", "download", "delete"))
-        yield Row(recording, tenant, kind, may_play, may_download, may_delete)
-
-
-@dataclass(frozen=True, slots=True)
-class Day:
-    """The calls of one day, as far as they are on this page."""
-
-    date: date
-    rows: list[Row]
-    whole: bool  # no call of that day is on another page
-
-    @property
-    def label(self) -> str:
-        return f"{self.date:%a %-d %b %Y}"
-
-
-def _days(found: Page[Recording], wanted: Wanted, viewer: Viewer) -> list[Day]:
-    """The page by days on the clock that its dates are of."""
-    zone = ZoneInfo(wanted.zone)
-    by_day = groupby(_rows(found.items, viewer), lambda row: row.recording.started_at.astimezone(zone).date())
-    days = [(day, list(rows)) for day, rows in by_day]
-    first_may_be_cut, last_may_be_cut = bool(wanted.cursor), found.next_cursor is not None
-    return [
-        Day(day, rows, not (first_may_be_cut and n == 0) and not (last_may_be_cut and n == len(days) - 1))
-        for n, (day, rows) in enumerate(days)
-    ]

@@ -28,6 +28,8 @@ from recpipe.web.schemas.people import (
     UserResponse,
 )
 from recpipe.web.schemas.recordings import (
+    CallList,
+    CallResponse,
     Deletion,
     EnvelopeResponse,
     RecordingList,
@@ -56,6 +58,8 @@ __all__ = [
     "AddedResponse",
     "Answer",
     "AuditResponse",
+    "CallList",
+    "CallResponse",
     "CertificateRequest",
     "CertificateResponse",
     "CheckedResponse",

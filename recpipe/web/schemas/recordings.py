@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
-from recpipe.model import FORMATS, TEXT_FACTS, UNKNOWN_TYPE, Direction, Recording
+from recpipe.model import FORMATS, TEXT_FACTS, UNKNOWN_TYPE, Call, Direction, Recording
 from recpipe.recordings.deletion import LONGEST_REASON
 from recpipe.web.schemas.base import RequestModel, ResponseModel, SingleLine
 
@@ -49,6 +49,7 @@ class RecordingResponse(ResponseModel):
                     "route": "in",
                     "call_id": "1743042317.12",
                     "linked_id": "",
+                    "call": "c0b7e6f1d2a34958b6c7d8e9f0a1b2c3",
                     "channels": "",
                     "sealed": True,
                     "media_type": "application/octet-stream",
@@ -89,6 +90,7 @@ class RecordingResponse(ResponseModel):
     route: str
     call_id: str
     linked_id: str = Field(description="the same for all legs of a transferred call")
+    call: str = Field(description="id of the call that it is a leg of: see `/calls`")
     channels: str
     sealed: bool
     media_type: str = Field(description="of what `media_url` gives")
@@ -116,6 +118,7 @@ class RecordingResponse(ResponseModel):
             caller_e164=recording.caller_e164,
             callee_e164=recording.callee_e164,
             more_extensions=list(facts.more_extensions),
+            call=recording.call,
             sealed=recording.sealed,
             media_type=media_type(recording),
             size_bytes=recording.stored_bytes,
@@ -154,12 +157,54 @@ class RecordingList(ResponseModel):
     )
 
 
-class Selection(RequestModel):
-    """Recordings to be packed."""
+class CallResponse(ResponseModel):
+    """A call with its legs: the recordings that the PBX says belong together."""
 
-    ids: list[Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]] = Field(
-        min_length=1, max_length=1000, examples=[["5f0c9a5e3b7d4e1f8a6b2c1d0e9f8a7b"]]
+    id: str
+    tenant: str = Field(description="short name")
+    tenant_id: str
+    started_at: datetime = Field(description="UTC: when its first leg began")
+    leg_count: int = Field(description="more than there are in `legs` where those are very many")
+    legs: list[RecordingResponse] = Field(
+        description="in the order in which they began, up to 100; `/recordings?call=` gives all"
     )
+
+    @classmethod
+    def of(cls, call: Call, tenant: str) -> CallResponse:
+        return cls.model_construct(
+            id=call.id,
+            tenant=tenant,
+            tenant_id=call.tenant_id,
+            started_at=call.started_at,
+            leg_count=call.leg_count,
+            legs=[RecordingResponse.of(leg, tenant) for leg in call.legs],
+        )
+
+
+class CallList(ResponseModel):
+    """One page of a search for calls."""
+
+    items: list[CallResponse]
+    next: str | None = Field(description="as for recordings")
+    count: int | None = Field(description="how many calls there are in all, otherwise as for recordings")
+    count_capped: bool = Field(description="as for recordings")
+    searched_to: datetime | None = Field(description="as for recordings, by the starts of calls")
+
+
+_Id = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+
+
+class Selection(RequestModel):
+    """Recordings to be packed, by themselves or with all legs of their calls."""
+
+    ids: list[_Id] = Field([], max_length=1000, examples=[["5f0c9a5e3b7d4e1f8a6b2c1d0e9f8a7b"]])
+    calls: list[_Id] = Field([], max_length=1000, description="ids of calls: all their legs")
+
+    @model_validator(mode="after")
+    def _chosen(self) -> Selection:
+        if not self.ids and not self.calls:
+            raise ValueError("nothing is chosen")
+        return self
 
 
 class Deletion(RequestModel):

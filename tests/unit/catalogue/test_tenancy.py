@@ -72,6 +72,9 @@ HELPERS = {
     "_add",
     "_add_number",
     "_add_total",
+    "calls_with_legs",
+    "bytes_of_calls",
+    "_walked",
 }
 
 
@@ -101,12 +104,15 @@ def test_the_lint_sees_the_tables_it_is_about() -> None:
 
 
 def test_statements_made_once_carry_the_tenant() -> None:
-    from recpipe.catalogue import adding
+    from recpipe.catalogue import adding, calls
 
     for name, statement in vars(adding).items():
         if name in ("_KNOWN", "_ROWS", "_NAMES", "_NUMBERS"):
             compiled = str(statement)
             assert compiled.count("tenant_id = :tenant_id") == compiled.count("FROM"), name
+    for statement in (calls._BEGAN, calls._EARLIER, calls._LATER, *calls._MOVE):
+        assert "tenant_id = :owner" in str(statement)
+    assert str(calls._SPREAD).count("tenant_id = :owner") == 3  # of the legs asked for, and of each end
 
 
 def test_nothing_of_a_scope_can_be_made_without_a_tenant() -> None:
@@ -117,7 +123,7 @@ def test_nothing_of_a_scope_can_be_made_without_a_tenant() -> None:
         source = inspect.getsource(thing.fget)
         assert re.search(r"self\._connection, \[?self\.tenant_id\]?\)", source), name
     assert list(inspect.signature(Scoped.__init__).parameters)[1:] == ["connection", "tenant_id"]
-    for method in (Work.search, Work.count, Work.recording):
+    for method in (Work.search, Work.count, Work.recording, Work.calls, Work.count_calls, Work.total_calls, Work.call):
         parameter = inspect.signature(method).parameters["tenant_ids"]
         assert parameter.default is inspect.Parameter.empty
 
@@ -125,7 +131,7 @@ def test_nothing_of_a_scope_can_be_made_without_a_tenant() -> None:
 @pytest.mark.parametrize("module", sorted(path.stem for path in FOLDER.glob("*.py")))
 def test_no_public_method_hands_out_a_row_or_a_connection(module: str) -> None:
     tree = ast.parse((FOLDER / f"{module}.py").read_text())
-    if module in ("engine", "migrate", "types", "rows", "adding", "phone", "repository", "tables", "walk"):
+    if module in ("engine", "migrate", "types", "rows", "adding", "phone", "repository", "tables", "walk", "calls"):
         return  # below the repositories: not for callers
     for cls in (part for part in tree.body if isinstance(part, ast.ClassDef)):
         for method in (part for part in cls.body if isinstance(part, ast.FunctionDef)):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,10 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftp.filesystem import CHECKSUMS, Recordings, _Checksums, absolute, matching
+from ftp.day_files import CALLS, CHECKSUMS, DAY_FILES, Lines, Measure
+from ftp.filesystem import Recordings, absolute, matching
 from ftp.listing import Entry
+from recpipe.csv_rows import cell
 from recpipe.errors import InputInvalid, NotFound
-from recpipe.model import DayEntry
+from recpipe.model import CallEntry, DayEntry
 from recpipe.recordings.reader import checksum_line
 from tests.integration.ftp_world import DAY, FtpWorld, ftp_world
 
@@ -51,15 +55,48 @@ def test_any_text_gives_a_normal_path(working: str, path: str) -> None:
     assert absolute("/", made) == made
 
 
-@given(st.lists(st.text(min_size=1, max_size=40).filter(lambda t: not any(0xD800 <= ord(c) < 0xE000 for c in t))))
+TEXTS = st.one_of(
+    st.text(max_size=40).filter(lambda t: not any(0xD800 <= ord(c) < 0xE000 for c in t)),
+    st.sampled_from(
+        ["q-600-+4930901820.wav", "=1+1", "a;=1", "-1", "+1", '"', " =1", "1743042317.4", "a|-1", "a-b", "(1)"]
+    ),
+)
+
+
+@dataclass
+class Folder:
+    """What a reader says of one folder."""
+
+    found: list[DayEntry]
+
+    def in_day(self, _principal: Any, _day: str) -> Iterator[DayEntry]:
+        return iter(self.found)
+
+    def calls_in_day(self, _principal: Any, _day: str) -> Iterator[CallEntry]:
+        return (CallEntry(one.name, one.started_at, one.linked_id, "c" * 32) for one in self.found)
+
+
+@pytest.mark.parametrize("name", DAY_FILES)
+@given(named=st.lists(st.tuples(TEXTS.filter(bool), TEXTS)))
 @settings(max_examples=200)
-def test_the_size_of_the_checksum_file_is_that_of_its_lines(names: list[str]) -> None:
-    entries = [DayEntry("id", name, 1, hashlib.sha256(name.encode()).hexdigest(), WHEN) for name in names]
-    total = _Checksums()
+def test_the_size_of_a_file_beside_the_recordings_is_that_of_its_lines(name: str, named: list[tuple[str, str]]) -> None:
+    entries = [
+        DayEntry("id", name, 1, hashlib.sha256(name.encode()).hexdigest(), WHEN, linked) for name, linked in named
+    ]
+    file = DAY_FILES[name]
+    measure = Measure(file)
     for some in (entries[:3], entries[3:]):
         if some:
-            total.add(some)
-    assert total.size_bytes == sum(len(checksum_line(entry).encode()) for entry in entries)
+            measure.add(some)
+    entry = measure.entry("2025-03-27")
+    content = io.BufferedReader(Lines(file.lines(Folder(entries), None, "2025-03-27"))).read()  # type: ignore[arg-type]
+    assert (entry.size_bytes if entry else 0) == (len(content) if entries else 0)
+    if name == CALLS and entries:
+        rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
+        assert rows[0] == ["call", "linked_id", "started_at", "name"] and {len(row) for row in rows} == {4}
+        assert [row[1::2] for row in rows[1:]] == [[cell(linked), cell(name)] for name, linked in named]
+    elif name == CHECKSUMS:
+        assert content.decode() == "".join(map(checksum_line, entries))
 
 
 @dataclass
@@ -129,7 +166,14 @@ def test_folders_are_those_that_hold_something(tree: Recordings) -> None:
     "path",
     [
         *("/2024", "/2025/04", "/2025/3", "/2025/03/28", "/2025/13/01", "/x", f"{DAY}/gone.wav", f"{DAY}/one.wav/x"),
-        *("/٢٠٢٥", "/2024/01/01/SHA256SUMS", "/..../03", f"{DAY}/{'x' * 2000}", f"{DAY}/a\x00b"),
+        *(
+            "/٢٠٢٥",
+            "/2024/01/01/SHA256SUMS",
+            "/2024/01/01/CALLS.csv",
+            "/..../03",
+            f"{DAY}/{'x' * 2000}",
+            f"{DAY}/a\x00b",
+        ),
     ],
 )
 def test_what_is_not_there_is_not_found(tree: Recordings, path: str) -> None:
@@ -139,15 +183,17 @@ def test_what_is_not_there_is_not_found(tree: Recordings, path: str) -> None:
 
 
 @pytest.mark.parametrize("start", [0, 1, 66, 67, 100])
-def test_the_checksum_file_can_be_read_from_any_offset(tree: Recordings, start: int) -> None:
-    whole, size = tree.open(f"{DAY}/{CHECKSUMS}", 0)
+@pytest.mark.parametrize("name", DAY_FILES)
+def test_a_file_beside_the_recordings_can_be_read_from_any_offset(tree: Recordings, name: str, start: int) -> None:
+    whole, size = tree.open(f"{DAY}/{name}", 0)
     content = whole.read()
-    assert size == len(content) == tree.stat(f"{DAY}/{CHECKSUMS}").size_bytes
-    part, left = tree.open(f"{DAY}/{CHECKSUMS}", start)
+    assert size == len(content) == tree.stat(f"{DAY}/{name}").size_bytes
+    part, left = tree.open(f"{DAY}/{name}", start)
     assert part.read() == content[start:]
     assert left == len(content) - start
+    assert tree.sha256(f"{DAY}/{name}") == hashlib.sha256(content).hexdigest()
     with pytest.raises(InputInvalid):
-        tree.open(f"{DAY}/{CHECKSUMS}", size + 1)
+        tree.open(f"{DAY}/{name}", size + 1)
 
 
 def test_every_checksum_is_right(tree: Recordings, world: FtpWorld) -> None:

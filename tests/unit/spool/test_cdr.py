@@ -207,9 +207,22 @@ def test_a_freeswitch_record_gives_facts(tmp_path: Path, prefix: str) -> None:
     assert (facts.tenant_hint, facts.linked_id, facts.timezone) == ("acme.example.com", UUID, "Europe/Berlin")
 
 
-def test_both_legs_of_a_bridge_share_their_linked_id(tmp_path: Path) -> None:
-    (tmp_path / f"{UUID}.cdr.xml").write_text(xml(bridge_uuid=OTHER))
-    (tmp_path / f"{OTHER}.cdr.xml").write_text(xml(bridge_uuid=UUID, originating_leg_uuid=UUID))
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"bridge_uuid": OTHER}, {"bridge_uuid": UUID, "originating_leg_uuid": UUID}),
+        ({"signal_bond": OTHER}, {"originator": UUID}),
+        ({"last_bridge_to": OTHER}, {"ent_originate_aleg_uuid": UUID}),
+        # a queue calls its agent by itself
+        ({"cc_member_uuid": "m", "cc_queue": "q"}, {"cc_member_session_uuid": UUID, "cc_member_uuid": "m"}),
+        ({"cc_member_session_uuid": UUID}, {"cc_member_session_uuid": UUID, "originating_leg_uuid": "another"}),
+    ],
+)
+def test_all_legs_of_a_call_share_their_linked_id(
+    tmp_path: Path, first: dict[str, str], second: dict[str, str]
+) -> None:
+    (tmp_path / f"{UUID}.cdr.xml").write_text(xml(**first))
+    (tmp_path / f"{OTHER}.cdr.xml").write_text(xml(**second))
     legs = [FreeswitchCdr(tmp_path, "UTC").facts(uuid) for uuid in (UUID, OTHER)]
     assert [leg.linked_id for leg in legs if leg] == [UUID, UUID]
 

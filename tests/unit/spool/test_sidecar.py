@@ -68,6 +68,11 @@ def test_a_genesys_export_is_read() -> None:
     assert facts.timezone == "Asia/Jakarta"
 
 
+@pytest.mark.parametrize("key", ["linked_id", "linkedid", "interaction_id", "conversationId"])
+def test_what_links_the_legs_of_a_call_is_read_under_the_name_that_its_system_has(key: str) -> None:
+    assert facts_from_json({key: "l-1"}, "UTC").linked_id == "l-1"
+
+
 def test_a_time_without_offset_is_in_the_spools_zone() -> None:
     facts = facts_from_json({"started_at": "2025-03-27T09:25:17"}, "Asia/Jakarta")
     assert facts.started_at == datetime(2025, 3, 27, 2, 25, 17, tzinfo=UTC)

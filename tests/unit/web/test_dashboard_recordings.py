@@ -267,7 +267,11 @@ def test_each_call_has_an_address_for_whoever_may_see_it(spoken: Site) -> None:
     assert re.findall(r'data-name="([^"]+)"', spoken.get(address, "ivy")) == ["erin.wav"]
     for theirs in (spoken.get(address, "kim"), spoken.get("/recordings", "kim", call="0" * 32)):
         assert "data-recording" not in theirs and "is none that this account may see" in theirs
-    assert spoken.browsers["bea"].get(address.replace("?", "/export.zip?")).status_code == 422
+    packed = spoken.browsers["bea"].get(address.replace("?", "/export.zip?"))
+    with zipfile.ZipFile(io.BytesIO(packed.content)) as archive:
+        assert [one["name"] for one in json.loads(archive.read("manifest.json"))["recordings"]] == ["erin.wav"]
+    for who, path in (("kim", address), ("bea", "/recordings?call=x")):
+        assert spoken.browsers[who].get(path.replace("?", "/export.zip?")).status_code in (404, 422)
 
 
 def test_the_audit_log_tells_in_sentences_who_did_what_to_which_call(spoken: Site) -> None:

@@ -1,0 +1,155 @@
+"""Calls over the API: a call that was transferred out of a queue, whose records come in the wrong order."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from recpipe.access.principal import Action, Kind, Principal
+from recpipe.catalogue import calls
+from recpipe.errors import InputInvalid, NotFound
+from recpipe.model import Call, Direction, Recording, RecordingQuery
+from recpipe.recordings import deletion
+from tests.integration.api import World, world
+
+
+def within(hour: int) -> dict[str, str]:
+    """What finds the call of an hour, and no other."""
+    return {"tenant": "acme", "from": f"2025-03-27T{9 + hour}:20:00Z", "to": f"2025-03-27T{10 + hour}:20:00Z"}
+
+
+@pytest.fixture(scope="module")
+def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with world(tmp_path_factory.mktemp("calls")) as made:
+        yield made
+
+
+def a_transfer(there: World, hour: int) -> list[Recording]:
+    """The queue, the first agent and the colleague; the last leg comes first, and the first has its record last.
+
+    Args:
+        hour: after all others in this world, of which each call has its own.
+    """
+    number, name, linked_id, began = "+4930901820", f"at-{hour}", f"1743067517.{hour}", 60 * hour
+    expert = there.add(
+        f"{name}-expert", there.acme, b"RIFF" + b"c" * 900, minutes=began + 6, linked_id=linked_id, caller="202",
+        callee="203", extension="203", more_extensions=("202",), direction=Direction.INTERNAL, caller_name="Ada",
+    )  # fmt: skip
+    queue = there.add(
+        f"{name}-queue", there.acme, b"RIFF" + b"a" * 900, minutes=began, caller=number, callee="600", extension="",
+        call_id=f"{name}-q",
+    )  # fmt: skip
+    agent = there.add(
+        f"{name}-agent", there.acme, b"RIFF" + b"b" * 900, minutes=began + 1, linked_id=linked_id, caller=number,
+        callee="202", extension="202", sealed=True,
+    )  # fmt: skip
+    with there.parts.catalogue.begin() as work:  # hours later
+        late = replace(queue.facts, linked_id=linked_id)
+        queue = work.of(there.acme.id).recordings.set_facts(queue.id, late)
+    return [queue, agent, expert]
+
+
+def test_a_transferred_call_is_one_with_all_its_legs(there: World) -> None:
+    legs = a_transfer(there, 1)
+    client = there.client("client")
+    for asked in ({"number": "203"}, {"number": "1820", "number_match": "ending"}, {"text": "ada"}, {"sealed": "true"}):
+        found = client.get("/api/v1/calls", params=within(1) | asked).json()
+        [call] = found["items"]
+        assert [leg["id"] for leg in call["legs"]] == [leg.id for leg in legs], asked
+        assert (found["count"], found["count_capped"], found["next"]) == (1, False, None)
+    assert (call["started_at"], call["leg_count"]) == ("2025-03-27T10:25:17Z", 3)
+    assert [leg["sealed"] for leg in call["legs"]] == [False, True, False]
+    # Each recording says its call, and its address is one of the call as well.
+    for leg in legs:
+        assert client.get(f"/api/v1/recordings/{leg.id}").json()["call"] == call["id"] == leg.call
+        assert client.get(f"/api/v1/calls/{leg.id}").json() == call
+    # The others are calls by themselves, and pages hold calls, whatever the number of their legs.
+    early = {"tenant": "acme", "to": within(1)["to"]}
+    first = client.get("/api/v1/calls", params=early | {"limit": "2"}).json()
+    rest = client.get("/api/v1/calls", params=early | {"cursor": first["next"]}).json()
+    starts = [one["started_at"] for one in (*first["items"], *rest["items"])]
+    assert [one["leg_count"] for one in first["items"]] == [3, 1] and starts == sorted(starts, reverse=True)
+    assert first["count"] == len(starts) == 4
+    both = client.get("/api/v1/recordings", params={"tenant": "acme", "call": call["id"], "extension": "202"}).json()
+    assert [one["id"] for one in both["items"]] == [legs[2].id, legs[1].id]
+
+
+def test_a_whole_call_is_packed_exported_and_deleted(there: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    legs = a_transfer(there, 2)
+    client = there.client("client")
+    packed = client.post("/api/v1/recordings/zip", json={"calls": [legs[0].call], "ids": [legs[1].id]})
+    with zipfile.ZipFile(io.BytesIO(packed.content)) as archive:
+        manifest = json.loads(archive.read("manifest.json"))["recordings"]
+        assert [one["id"] for one in manifest] == [legs[1].id, legs[0].id, legs[2].id]
+        assert {one["call"] for one in manifest} == {legs[0].call}
+        assert all(
+            archive.read(one["path"]) == there.bodies[f"at-2-{who}"]
+            for one, who in zip(manifest, ("agent", "queue", "expert"), strict=True)
+        )
+    assert client.post("/api/v1/recordings/zip", json={}).status_code == 422
+    asked = within(2) | {"number": "203"}
+    for most in (100, 2):  # also where a call has more legs than are read with it
+        monkeypatch.setattr(calls, "MOST_LEGS", most)
+        answer = client.get("/api/v1/calls/export", params=asked)
+        rows = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"), newline="")))
+        assert [row["id"] for row in rows if row["call"] == legs[0].call] == [leg.id for leg in legs]
+    lines = client.get("/api/v1/calls/export", params=asked | {"format": "jsonl"}).text.splitlines()
+    assert {json.loads(line)["call"] for line in lines} >= {legs[0].call}
+    # One leg, then the rest of the call.
+    assert client.delete(f"/api/v1/recordings/{legs[0].id}").status_code == 204
+    assert client.get(f"/api/v1/calls/{legs[0].call}").json()["started_at"] == "2025-03-27T11:26:17Z"
+    monkeypatch.setattr(deletion, "MOST_LEGS", 1)
+    assert client.delete(f"/api/v1/calls/{legs[0].call}").status_code == 422
+    monkeypatch.undo()
+    sent = client.request("DELETE", f"/api/v1/calls/{legs[0].call}", json={"reason": "erasure 4711"})
+    assert sent.status_code == 204
+    for address in (f"calls/{legs[0].call}", *(f"recordings/{leg.id}" for leg in legs)):
+        assert client.get(f"/api/v1/{address}").status_code == 404
+    events = there.client().get("/api/v1/audit", params={"tenant": "acme", "action": "delete"}).json()["items"]
+    assert {one["subject"]: one["detail"] for one in events if "call" in one["detail"]} == {
+        leg.id: {"reason": "erasure 4711", "call": legs[0].call} for leg in legs[1:]
+    }
+
+
+def test_who_may_only_search_deletes_and_packs_no_call(there: World) -> None:
+    [queue, *_] = a_transfer(there, 3)
+    client = there.client("service")
+    assert client.get(f"/api/v1/calls/{queue.call}").status_code == 200
+    assert client.delete(f"/api/v1/calls/{queue.call}").status_code == 403
+    assert client.post("/api/v1/recordings/zip", json={"calls": [queue.call]}).status_code == 403
+    assert client.get("/api/v1/calls/export", params={"tenant": "acme"}).status_code == 403
+
+
+def test_an_account_of_an_extension_sees_its_legs_and_a_call_through_these_alone(there: World) -> None:
+    queue, agent, expert = a_transfer(there, 4)
+    grants = {there.acme.id: frozenset({Action.SEARCH, Action.DELETE})}
+
+    def legs_of(extension: str = "", direction: Direction | None = None) -> list[Recording]:
+        who = Principal(Kind.FTP, "1", "ftp:acme", grants=grants, extension=extension, direction=direction)
+        query = RecordingQuery(started_from=queue.started_at)
+        found = {call.id: call for call in there.parts.reader.calls(who, None, query).items}
+        assert there.parts.reader.count(who, None, query, calls=True).count == len(found)
+        try:
+            call: Call | None = there.parts.reader.call(who, queue.call)
+        except NotFound:
+            call = None
+        assert found.get(queue.call) == call
+        return list(call.legs) if call else []
+
+    assert legs_of("202") == [agent, expert]
+    assert legs_of("203") == [expert]
+    assert legs_of("202", Direction.INBOUND) == [agent]
+    assert legs_of("204") == []
+    with pytest.raises(InputInvalid):
+        there.parts.reader.legs(
+            Principal(Kind.FTP, "1", "ftp:acme", grants=grants),
+            Call("x", there.acme.id, (queue,), 2),
+            Action.SEARCH,
+            most=1,
+        )
