@@ -4,48 +4,66 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from recpipe.catalogue import Catalogue, engine
 from recpipe.errors import CatalogueUnavailable
 from tests.contracts.catalogue import CatalogueContract
+from tests.services.postgres import Databases
+
+
+@pytest.fixture(scope="module")
+def opened(postgres_databases: Databases) -> Iterator[Engine]:
+    """One for all of them: to open a database takes longer than most tests."""
+    with postgres_databases.lent() as name:
+        catalogue = Catalogue.open(postgres_databases.server.url(name))
+        yield catalogue._engine
+        catalogue.close()
 
 
 class TestPostgresql(CatalogueContract):
     @pytest.fixture
-    def catalogue(self, postgres_url: str) -> Iterator[Catalogue]:
+    def catalogue(self, opened: Engine, postgres_databases: Databases) -> Iterator[Catalogue]:
+        """Nothing is in it."""
+        yield Catalogue(opened)
+        assert opened.url.database is not None
+        postgres_databases.empty(opened.url.database)
+
+    @pytest.fixture
+    def alone(self, postgres_url: str) -> Iterator[Catalogue]:
+        """One with connections and a database of its own."""
         catalogue = Catalogue.open(postgres_url)
         yield catalogue
         catalogue.close()
 
     def test_a_connection_that_the_server_closed_meanwhile_is_made_anew(
-        self, catalogue: Catalogue, postgres_server: Any, monkeypatch: pytest.MonkeyPatch
+        self, alone: Catalogue, postgres_server: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def cut() -> None:
-            database = catalogue._engine.url.database
+            database = alone._engine.url.database
             with postgres_server.connect() as admin:
                 admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [database])
 
-        catalogue.ready()
+        alone.ready()
         cut()
         with pytest.raises(CatalogueUnavailable):  # used within the last second, so it was not asked
-            catalogue.ready()
-        catalogue.ready()
+            alone.ready()
+        alone.ready()
         monkeypatch.setattr(engine, "_FRESH_SECONDS", 0)
         cut()
-        catalogue.ready()
+        alone.ready()
 
     def test_a_connection_that_the_server_closed_is_made_anew_for_a_writer_too(
-        self, catalogue: Catalogue, postgres_server: Any
+        self, alone: Catalogue, postgres_server: Any
     ) -> None:
-        with catalogue.begin() as work:
+        with alone.begin() as work:
             work.nodes.list()
         with postgres_server.connect() as admin:
-            database = catalogue._engine.url.database
+            database = alone._engine.url.database
             admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [database])
-        with pytest.raises(CatalogueUnavailable), catalogue.begin():
+        with pytest.raises(CatalogueUnavailable), alone.begin():
             pass
-        with catalogue.begin() as work:
+        with alone.begin() as work:
             work.nodes.list()
 
     @pytest.mark.parametrize(

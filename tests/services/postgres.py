@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import psycopg
 import pytest
@@ -28,6 +29,7 @@ from recpipe.catalogue import Catalogue
 from tests.services.need import missing
 
 _START_SECONDS = 30
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,25 +57,6 @@ class PostgresServer:
         """Delete a database, whoever is connected to it."""
         with self.connect() as connection:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(database)))
-
-    def empty(self, database: str, tables: frozenset[str]) -> bool:
-        """Make a database as new again, for a tenth of what a new one costs; false where more than rows was made.
-
-        Args:
-            tables: what it began with, by `tables_of`; all but Alembic's are emptied.
-        """
-        with self.connect(database) as connection:  # one for all of it: each is a process of the server
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-            if tables_of(connection) != tables:
-                return False
-            every = sorted(tables - {"public.alembic_version"})
-            deletes = [sql.SQL("DELETE FROM {}").format(sql.Identifier(*name.split("."))) for name in every]
-            # in whatever order
-            connection.execute(sql.SQL("; ").join([sql.SQL("SET session_replication_role = replica"), *deletes]))
-        return True
 
     def connect(self, database: str = "postgres") -> psycopg.Connection[tuple[object, ...]]:
         """A connection of the superuser, committing by itself."""
@@ -125,6 +108,8 @@ def running(*, durable: bool = False) -> Iterator[PostgresServer]:
         serve = [found / "postgres", "-D", folder / "data", "-h", "127.0.0.1", "-p", str(port), "-k", folder]
         if not durable:
             serve += ["-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off"]
+            # Tests that need statistics ask for them; it would look into each of many databases all the time.
+            serve += ["-c", "autovacuum=off"]
 
         def start() -> None:
             nonlocal process
@@ -201,28 +186,67 @@ def postgres_template(postgres_server: PostgresServer) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Databases:
-    """Copies of the template, taken back and given out again."""
+    """Copies of the template, taken back and given out again.
+
+    Each keeps a connection, by which it is emptied: a new one is a process that would first read what tables there are.
+    """
 
     server: PostgresServer
     template: str
-    tables: frozenset[str]
     spare: list[str]
+    kept: dict[str, psycopg.Connection[tuple[object, ...]]]
+
+    def new(self) -> str:
+        name = self.server.create(self.template)  # to connect to the template would keep it from being copied
+        self.kept[name] = self.server.connect(name)
+        return name
 
     @contextlib.contextmanager
     def lent(self) -> Iterator[str]:
-        name = self.spare.pop() if self.spare else self.server.create(self.template)
+        name = self.spare.pop() if self.spare else self.new()
+        tables = self._asked(name, tables_of)
         yield name
-        if self.server.empty(name, self.tables):
+        self._asked(name, _end_others)
+        if self._asked(name, tables_of) == tables:
+            self.empty(name)
             self.spare.append(name)
         else:
+            self.kept.pop(name).close()
             self.server.drop(name)
+
+    def empty(self, name: str) -> None:
+        """Delete all rows but Alembic's, for a tenth of what a new database costs."""
+        self._asked(name, _delete_all)
+
+    def _asked(self, name: str, what: Callable[[psycopg.Connection[tuple[object, ...]]], _T]) -> _T:
+        try:
+            return what(self.kept[name])
+        except psycopg.OperationalError:  # a test ended all connections
+            self.kept[name].close()
+            self.kept[name] = self.server.connect(name)
+            return what(self.kept[name])
+
+
+def _end_others(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+
+
+def _delete_all(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    every = sorted(tables_of(connection) - {"public.alembic_version"})
+    deletes = [sql.SQL("DELETE FROM {}").format(sql.Identifier(*name.split("."))) for name in every]
+    # in whatever order
+    connection.execute(sql.SQL("; ").join([sql.SQL("SET session_replication_role = replica"), *deletes]))
 
 
 @pytest.fixture(scope="session")
-def postgres_databases(postgres_server: PostgresServer, postgres_template: str) -> Databases:
-    name = postgres_server.create(postgres_template)  # to connect to the template would keep it from being copied
-    with postgres_server.connect(name) as connection:
-        return Databases(postgres_server, postgres_template, tables_of(connection), [name])
+def postgres_databases(postgres_server: PostgresServer, postgres_template: str) -> Iterator[Databases]:
+    databases = Databases(postgres_server, postgres_template, [], {})
+    yield databases
+    for connection in databases.kept.values():
+        connection.close()
 
 
 @pytest.fixture
