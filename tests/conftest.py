@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import gc
 import logging
 import os
 from collections.abc import Iterator
@@ -14,19 +14,19 @@ import structlog
 
 from recpipe import log
 
-pytest_plugins = [
-    name
-    for name in (
-        "tests.services.s3",
-        "tests.services.postgres",
-        "tests.services.sqlite",
-        "tests.services.certificates",
-        "tests.services.passwords",
-        "tests.services.browser",
-        "tests.services.mail",
-    )
-    if importlib.util.find_spec(name)
-]
+# What is imported and collected stays. To look for garbage in it, again and again, would take a tenth of the time.
+gc.disable()
+
+PLUGINS = (
+    "tests.services.s3",
+    "tests.services.postgres",
+    "tests.services.sqlite",
+    "tests.services.certificates",
+    "tests.services.passwords",
+    "tests.services.browser",
+    "tests.services.mail",
+)
+pytest.register_assert_rewrite(*PLUGINS)
 
 
 # A developer's own RECPIPE_* or AWS_* variables must not reach a test, nor what a test starts.
@@ -36,6 +36,18 @@ for name in [name for name in os.environ if name.startswith(("RECPIPE_", "AWS_")
 
 # Loggers keep the form that they meet first: that of the product, so `caplog` has every event, whatever ran before.
 log.set_up()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the fixtures, but not where workers run the tests: importing what they need takes a second."""
+    is_controller = config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput")
+    for name in () if is_controller else PLUGINS:
+        config.pluginmanager.import_plugin(name)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

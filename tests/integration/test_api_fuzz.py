@@ -7,17 +7,17 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from schemathesis.checks import CHECKS, load_all_checks
-from schemathesis.core.failures import FailureGroup
-from schemathesis.generation import GenerationMode
 
 from recpipe.settings import Spool
 from tests.integration.api import World, world
+
+if TYPE_CHECKING:
+    import schemathesis
 
 HELD = (
     "not_a_server_error",
@@ -46,6 +46,11 @@ def worlds(tmp_path: Path) -> Iterator[dict[str, World]]:
 @pytest.mark.slow
 def test_schemathesis_finds_nothing_that_is_not_declared(worlds: dict[str, World]) -> None:
     """Every role sends the same requests: to think of one takes longer than to answer it five times."""
+    import schemathesis  # half a second, which every worker would take that runs other files
+    from schemathesis.checks import CHECKS, load_all_checks
+    from schemathesis.core.failures import FailureGroup
+    from schemathesis.generation import GenerationMode
+
     load_all_checks()
     document = schemathesis.openapi.from_url(f"{worlds['nobody'].url}/api/v1/openapi.json")
     failed: list[str] = []
