@@ -23,7 +23,7 @@ from tests.acceptance.installation import (
 )
 from tests.services.need import missing, tool
 
-FILES, MANY = 120, 500
+FILES, MANY = 60, 500
 
 
 @pytest.fixture(params=["embedded", "distributed"])
@@ -123,7 +123,7 @@ def test_nothing_is_lost_or_doubled_when_ingest_is_killed_amid_its_work(
             deadline = time.monotonic() + 60
             while len(audio_files(monitor)) > left_before - len(sounds) // 6:
                 assert process.poll() is None and time.monotonic() < deadline, installation.log()
-                time.sleep(0.01)
+                time.sleep(0.02)
             process.send_signal(signal.SIGKILL)
             process.wait()
         assert audio_files(monitor), f"kill {kill + 1} came after the end"

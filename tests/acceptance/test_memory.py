@@ -15,7 +15,7 @@ from tests.services.certificates import KeyPair
 from tests.services.s3 import S3Server
 
 LIMIT_MB = 128
-LARGE, GIGABYTE = 200_000_000, 1_000_000_000  # both more than the limit
+LARGE, GIGABYTE = 150_000_000, 1_000_000_000  # both more than the limit
 
 
 def large_wav(path: Path, size_bytes: int) -> None:

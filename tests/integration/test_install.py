@@ -211,9 +211,9 @@ def _unpacked(wheel: Path, folder: Path) -> Path:
     ("which", "lock"),
     [
         ("oldest", TO_DEVELOP),
-        ("newest", TO_DEVELOP),
+        ("newest", TO_RUN),
         pytest.param("oldest", TO_RUN, marks=pytest.mark.long),
-        pytest.param("newest", TO_RUN, marks=pytest.mark.long),
+        pytest.param("newest", TO_DEVELOP, marks=pytest.mark.long),
         pytest.param("of this Python", TO_RUN, marks=pytest.mark.long),
         pytest.param("of this Python", TO_DEVELOP, marks=pytest.mark.long),
     ],

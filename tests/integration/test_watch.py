@@ -68,12 +68,13 @@ def names(settled: list[Settled]) -> list[str]:
     return sorted(one.relative for one in settled)
 
 
-def test_two_thousand_files_in_new_folders_are_each_handed_out_once_and_whole(
-    root: Path, watch: Callable[..., Watcher]
+@pytest.mark.parametrize("per_writer", [200, pytest.param(1000, marks=pytest.mark.long)])
+def test_many_files_in_new_folders_are_each_handed_out_once_and_whole(
+    root: Path, watch: Callable[..., Watcher], per_writer: int
 ) -> None:
     # Given writers that make folders, grow files, publish by rename, and leave rubbish, all at once
     watcher = watch(settle_seconds=0.5)
-    per_writer, writers = 500, 4
+    writers = 4
     sizes: dict[str, int] = {}
 
     def write(number: int) -> None:
