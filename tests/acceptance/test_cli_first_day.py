@@ -93,7 +93,7 @@ def test_an_export_that_is_stopped_leaves_whole_files_only_and_goes_on(
     deadline = time.monotonic() + 60
     while len(list(out.rglob("*.wav"))) < 20:
         assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.02)
+        time.sleep(0.01)
     process.send_signal(number)
     _, complaint = process.communicate(timeout=60)
     assert process.returncode != 0

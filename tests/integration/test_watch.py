@@ -562,7 +562,7 @@ def test_stop_wakes_a_waiting_take(root: Path, watch: Callable[..., Watcher]) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("folders", [5, pytest.param(50, marks=pytest.mark.long)])
+@pytest.mark.parametrize("folders", [2, pytest.param(50, marks=pytest.mark.long)])
 def test_thousands_of_files_are_scanned_and_drained(root: Path, folders: int) -> None:
     for folder in range(folders):
         (root / str(folder)).mkdir()
