@@ -22,6 +22,8 @@ _UNSEEN = (
 )
 # = + - @, and what is taken for them: full-width, small, raised and lowered forms, and the minus of typographers.
 _MARKS = "=+\\-@\uff1d\uff0b\uff0d\uff20\ufe62\ufe63\ufe66\ufe6b\u207a-\u207c\u208a-\u208c\u2212"
+# Digits that a spreadsheet takes for a number and shows as another: without the 0 before them, or rounded.
+_CHANGED = re.compile(r"0[0-9]+|[0-9]{12,}")
 _FORMULA = re.compile(f"(^|[{_SEPARATORS}])(?=[{_UNSEEN}]*[{_MARKS}])")
 
 
@@ -29,11 +31,11 @@ def cell(value: object) -> object:
     """A value that no spreadsheet calculates: in text an apostrophe stands before what would be a formula.
 
     That is also what follows a separator or a line break inside the text, and telephone numbers with a plus: without
-    the apostrophe a spreadsheet would drop the plus and round the number.
+    the apostrophe a spreadsheet would drop the plus and round the number. So stand those that begin with 0 or are long.
     """
     if not isinstance(value, str):
         return value
-    text = _FORMULA.sub(r"\1'", value)
+    text = f"'{value}" if _CHANGED.fullmatch(value) else _FORMULA.sub(r"\1'", value)
     return "'" + text if text.startswith(("\t", "\r", "\n")) else text
 
 

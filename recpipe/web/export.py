@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from datetime import UTC
 from enum import StrEnum
 from typing import Annotated, TypeVar
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
@@ -53,7 +54,8 @@ _COLUMNS = (
     "content_sha256",
 )
 # A text that a call says and that has no place above stands last, so that no column moves. `channels` is left out.
-COLUMNS = (*_COLUMNS, *(name for name in TEXT_FACTS if name not in (*_COLUMNS, "channels")), "call")
+_OTHERS = tuple(name for name in TEXT_FACTS if name not in (*_COLUMNS, "channels"))
+COLUMNS = (*_COLUMNS, *_OTHERS, "call", "started_local")
 
 
 class Format(StrEnum):
@@ -262,6 +264,8 @@ def _json_lines(rows: Iterator[list[RecordingResponse]]) -> Generator[bytes, Non
 def _csv(rows: Iterator[list[RecordingResponse]]) -> Generator[bytes, None, None]:
     def cells(row: RecordingResponse) -> list[object]:
         given = row.model_dump(mode="json", include=set(COLUMNS))
-        return [given[name] for name in COLUMNS]
+        # As spreadsheets read a time, on the clock of the call; `started_at` is for programs.
+        local = row.started_at.astimezone(ZoneInfo(row.timezone))
+        return [given[name] for name in COLUMNS[:-1]] + [f"{local:%Y-%m-%d %H:%M:%S}"]
 
     return csv_stream(COLUMNS, (map(cells, page) for page in rows))

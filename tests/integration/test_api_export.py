@@ -85,8 +85,27 @@ def test_no_part_of_a_cell_begins_with_a_formula_wherever_a_spreadsheet_splits_i
     assert safe.replace("'", "") == text.replace("'", "")  # nothing else is changed
 
 
+@pytest.mark.parametrize("digits", ["02079460958", "00442079460958", "442079460958", "0"])
+def test_digits_that_a_spreadsheet_would_change_are_kept_as_text(digits: str) -> None:
+    assert cell(digits) == (digits if digits == "0" else f"'{digits}")
+
+
 @pytest.mark.parametrize(
-    "value", ["", "a=b", "02079460958", "Erin - Doyle", "a, -b", "x;y", "O'Neill", "2025-03-27T09:55:17Z", 61.5, True]
+    "value",
+    [
+        "",
+        "a=b",
+        "201",
+        "79460958",
+        "1743067517.4711",
+        "Erin - Doyle",
+        "a, -b",
+        "x;y",
+        "O'Neill",
+        "2025-03-27T09:55:17Z",
+        61.5,
+        True,
+    ],
 )
 def test_what_it_would_not_calculate_stays_as_it_is(value: object) -> None:
     assert cell(value) == value

@@ -68,6 +68,33 @@ for (const form of document.querySelectorAll("form[data-submit-on-change]")) {
   form.addEventListener("change", () => form.requestSubmit());
 }
 
+// What roles and actions come to, for those that are most wanted.
+const presets = document.querySelector("[data-presets]");
+if (presets) {
+  presets.hidden = false;
+  presets.addEventListener("click", ({ target }) => {
+    const { role, actions } = target.closest("button")?.dataset ?? {};
+    if (role === undefined) return;
+    document.getElementById("role").value = role;
+    const form = presets.closest("form");
+    const wanted = actions.split(" ");
+    for (const box of form.querySelectorAll("input[name^='action-']")) {
+      const its = box.closest(".grant")?.querySelector("input[name=tenant]");
+      if (!its || its.checked) box.checked = wanted.includes(box.value);
+    }
+  });
+}
+
+for (const field of document.querySelectorAll("[data-filter]")) {
+  field.closest("[data-filter-field]").hidden = false;
+  field.addEventListener("input", () => {
+    const wanted = field.value.trim().toLowerCase();
+    for (const line of document.getElementById(field.dataset.filter).children) {
+      line.hidden = !line.textContent.toLowerCase().includes(wanted) && !line.querySelector(":checked");
+    }
+  });
+}
+
 // The secret of a link is behind the #: browsers do not send that part, so it is in nobody's log.
 const fromFragment = document.querySelector("[data-from-fragment]");
 if (fromFragment && location.hash.length > 20) {

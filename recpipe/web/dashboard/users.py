@@ -21,6 +21,9 @@ from recpipe.web.deps import PasswordPlace
 
 ACTIONS = tuple(action for action in Action if action in GRANTABLE_ACTIONS)
 
+# Of so many services each has its actions on the form; of more, those that are granted, and one set for what is added.
+MOST_LISTED = 20
+
 router = APIRouter(include_in_schema=False)
 
 
@@ -195,13 +198,19 @@ def _grants(form: Fields, viewer: Viewer, role: Role) -> dict[str, list[str]]:
     if role.everything:
         return {}
     ticked = set(form.all("tenant"))
-    grants = {t: form.all(f"action-{t.id}") for t in viewer.tenants if t.id in ticked}
+    grants = {t: _ticked(form, t.id) for t in viewer.tenants if t.id in ticked}
     for tenant, actions in grants.items():
         if role.needs_actions and not actions:
             raise InputInvalid(
                 "grants", f"Tick what this Service User may do in {tenant.title}, such as Search and Play."
             )
     return {tenant.id: actions for tenant, actions in grants.items()}
+
+
+def _ticked(form: Fields, tenant_id: str) -> list[str]:
+    """The actions ticked for a service: its own, or those of all that were added."""
+    its_own = form.all(f"action-{tenant_id}")
+    return its_own if its_own or tenant_id in form.all("own") else form.all("action-added")
 
 
 def _refused(
@@ -236,8 +245,9 @@ def _form(
         granted = {grant.tenant_id: grant.actions for grant in account.grants}
     if typed is not None:
         values = {name: typed.text(name, value) for name, value in values.items()}
-        granted = {tenant_id: typed.all(f"action-{tenant_id}") for tenant_id in typed.all("tenant")}
+        granted = {tenant_id: _ticked(typed, tenant_id) for tenant_id in typed.all("tenant")}
     tokens = portal.parts.tokens.list(viewer.principal, account.user.id) if account else []
+    few = len(viewer.tenants) <= MOST_LISTED
     return portal.page(
         request,
         "user-edit.html",
@@ -246,6 +256,8 @@ def _form(
         account=account,
         values=values,
         granted=granted,
+        listed=[t for t in viewer.tenants if few or t.id in granted],
+        others=[t for t in viewer.tenants if not few and t.id not in granted],
         actions=ACTIONS,  # also of tokens: the rights of their user still bound them
         roles=[r for r in Role if not r.everything or viewer.principal.unlimited],
         notifications=NOTIFICATIONS,

@@ -28,7 +28,7 @@ from recpipe.tenants.changes import Kind
 from recpipe.web import export
 from recpipe.web.dashboard import deeds
 from recpipe.web.deps import WebContext
-from tests.contracts.catalogue_samples import a_recording, keep
+from tests.contracts.catalogue_samples import a_recording, a_tenant, keep
 from tests.integration.api import served
 
 PASSWORD = "correct horse battery"
@@ -414,3 +414,32 @@ def test_what_waits_is_told_on_every_page_and_what_it_means_to_switch_encryption
 def test_search_engines_are_turned_away(site: Site) -> None:
     answer = httpx.get(f"{site.url}/robots.txt", trust_env=False)
     assert answer.text == "User-agent: *\nDisallow: /\n" and answer.headers["content-type"].startswith("text/plain")
+
+
+def test_of_many_services_the_form_of_a_user_lists_those_granted_and_one_set_of_actions_for_more(site: Site) -> None:
+    parts, by = site.parts, operator("test")
+    with parts.catalogue.begin() as work:
+        services = [work.tenants.add(a_tenant(name=f"many-{n}", title=f"Many {n}")) for n in range(120)]
+    parts.accounts.create(by, "boss", Role.ADMINISTRATOR, password=PASSWORD)
+    granted = {services[0].id: ["search"], services[1].id: []}
+    user = parts.accounts.create(by, "lee", Role.CLIENT, password=PASSWORD, grants=granted).user
+    boss = signed_in(site.url, "boss")
+    page = boss.get(f"/users/{user.id}").text
+    assert len(page) < 60_000 and page.count('name="own"') == 2 and page.count('name="tenant"') >= 120
+
+    sent = {
+        "role": "client",
+        "status": "active",
+        "current_password": PASSWORD,
+        "own": [services[0].id, services[1].id],
+        "tenant": [services[0].id, services[1].id, services[7].id],
+        f"action-{services[0].id}": ["search", "play"],
+        "action-added": ["audit"],
+    }
+    assert boss.post(f"/users/{user.id}", data=sent).status_code == 303
+    kept = {grant.tenant_id: set(grant.actions) for grant in parts.accounts.get(by, user.id).grants}
+    assert kept == {services[0].id: {"search", "play"}, services[1].id: set(), services[7].id: {"audit"}}
+    # What is refused is shown as it was typed, those added among the listed
+    again = boss.post(f"/users/{user.id}", data=sent | {"role": "service"}).text
+    assert "Tick what this Service User may do in Many 1" in again and again.count('name="own"') == 3
+    boss.close()
