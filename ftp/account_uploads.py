@@ -22,7 +22,7 @@ class OverQuota(SpoolRefused):
 
 
 @dataclass(slots=True)
-class Held:
+class HeldUpload:
     """A file that has no recording's name, or none yet: it lies aside, durable, and is thrown away in time."""
 
     upload: IncomingFile
@@ -48,7 +48,7 @@ class AccountUploads:
         self._today = today
         self._lock = threading.Lock()
         self._received: OrderedDict[str, Entry] = OrderedDict()
-        self._held: OrderedDict[str, Held] = OrderedDict()
+        self._held: OrderedDict[str, HeldUpload] = OrderedDict()
         self._day = today()
         self._sent_bytes = 0
 
@@ -115,7 +115,7 @@ class AccountUploads:
 
     # --- held aside -----------------------------------------------------------------------------------------
 
-    def hold(self, path: str, held: Held) -> None:
+    def hold(self, path: str, held: HeldUpload) -> None:
         """Keep a file under a name of the client's; what had it before is thrown away."""
         with self._lock:
             dropped = [self._held.pop(path, None)]
@@ -126,7 +126,7 @@ class AccountUploads:
             if each is not None:
                 each.upload.abort()
 
-    def take(self, path: str) -> Held | None:
+    def take(self, path: str) -> HeldUpload | None:
         """Have a held file, which is nobody else's from now on; None where there is none."""
         with self._lock:
             return self._held.pop(path, None)

@@ -67,7 +67,7 @@ class Tree(Protocol):
         ...
 
 
-class Recordings:
+class RecordingTree:
     """The recordings of one reader account. For one session: not thread-safe."""
 
     def __init__(self, reader: Reader, principal: Principal) -> None:

@@ -21,7 +21,7 @@ from ftp.census import Census
 from ftp.commands import Place
 from ftp.data import DataChannel
 from ftp.data_socket import DataSocket
-from ftp.filesystem import Recordings, Tree
+from ftp.filesystem import RecordingTree, Tree
 from ftp.listener import Listener
 from ftp.loop import Command, in_worker
 from ftp.passive import Active, Passive
@@ -334,7 +334,7 @@ class Session(UploadCommands):
     def _tree_of(self, principal: Principal) -> Tree:
         if principal.spools:
             return self.services.uploads.drop_box(principal)
-        return Recordings(self.services.reader, principal)
+        return RecordingTree(self.services.reader, principal)
 
     def flush_account(self) -> None:
         self._census.dismiss(self)

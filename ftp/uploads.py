@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 
-from ftp.account_uploads import AccountUploads, Held
+from ftp.account_uploads import AccountUploads, HeldUpload
 from ftp.listing import Entry
 from ftp.upload_transfer import UploadTransfer
 from recpipe.errors import Forbidden, NotFound, RecpipeError, SpoolRefused
@@ -140,7 +140,7 @@ class DropBox:
             upload.keep()
             entry = Entry(name, size_bytes, datetime.now(UTC), perm="dfw")
             until = time.monotonic() + (_WORKING_SECONDS if is_working else _TEST_SECONDS)
-            self.account.hold(path, Held(upload, entry, is_working, until))
+            self.account.hold(path, HeldUpload(upload, entry, is_working, until))
 
         if is_working:
             return transfer(upload, hold, self._most_bytes, TooLarge(self._most_bytes))
@@ -194,7 +194,7 @@ class DropBox:
         if self.account.find(path) is None:
             raise NotFound("file")
 
-    def _take(self, path: str) -> Held:
+    def _take(self, path: str) -> HeldUpload:
         if (held := self.account.take(path)) is None:
             self.require_own(path)
             raise NotFound("file")  # somebody else has just had it

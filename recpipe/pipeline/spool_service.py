@@ -12,7 +12,7 @@ from recpipe.pipeline.stages import ServedSpool
 from recpipe.settings import Spool
 from recpipe.spool.describe import Describer
 from recpipe.spool.folder import SpoolFolder
-from recpipe.spool.place import Place, mount_of
+from recpipe.spool.mount import SpoolMount, mount_of
 from recpipe.spool.watch import Watcher
 from recpipe.times import Clock
 
@@ -30,7 +30,7 @@ class Served:
 
     line: ServedSpool
     watcher: Watcher
-    place: Place
+    place: SpoolMount
     problem: str = ""
     owner: str = ""
     _is_open: bool = field(default=False, init=False)
@@ -44,7 +44,7 @@ class Served:
             state: holds the control folder, in place of `.recpipe` in the spool.
         """
         folder = SpoolFolder(spool, state)
-        place = Place(folder.root, folder.control / "id", data_dir / "spools")
+        place = SpoolMount(folder.root, folder.control / "id", data_dir / "spools")
         return cls(
             ServedSpool(spool, folder, Describer(spool, clock, folder.control), keep_source),
             Watcher(spool, state),

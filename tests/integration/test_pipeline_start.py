@@ -19,7 +19,7 @@ from recpipe.errors import SpoolLocked, SpoolRefused
 from recpipe.model import Node
 from recpipe.settings import Settings, Spool
 from recpipe.spool.folder import SpoolFolder
-from recpipe.spool.place import Place, mount_of
+from recpipe.spool.mount import SpoolMount, mount_of
 from tests.integration.pipeline_rig import Rig, until
 
 
@@ -146,7 +146,7 @@ def test_a_mount_that_comes_over_a_spool_is_served_in_its_place(rig: Rig, mount:
 
 def test_a_spool_that_was_made_anew_on_its_disk_is_used_and_one_on_another_mount_is_missed(tmp_path: Path) -> None:
     root, notes = tmp_path / "spool", tmp_path / "notes"
-    place = Place(root, root / ".recpipe/id", notes)
+    place = SpoolMount(root, root / ".recpipe/id", notes)
     place.check()
     assert place.note() == mount_of(tmp_path)
     place.check()

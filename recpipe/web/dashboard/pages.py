@@ -225,7 +225,7 @@ def error_page(request: Request, problem: Problem) -> Response:
 # --- what endpoints are given ---------------------------------------------------------------------------------
 
 
-async def _desk(request: Request) -> Portal:
+async def _portal(request: Request) -> Portal:
     portal: Portal = request.app.state.portal
     return portal
 
@@ -247,7 +247,7 @@ def viewer_of(request: Request) -> Viewer:
     return Viewer(principal, portal.parts.accounts.get(principal, principal.id).user, portal.parts.reader)
 
 
-ThePortal = Annotated[Portal, Depends(_desk)]
+ThePortal = Annotated[Portal, Depends(_portal)]
 SignedIn = Annotated[Viewer, Depends(viewer_of)]
 
 

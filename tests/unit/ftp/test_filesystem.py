@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftp.day_files import CALLS, CHECKSUMS, DAY_FILES, Lines, Measure
-from ftp.filesystem import Recordings, absolute, matching
+from ftp.filesystem import RecordingTree, absolute, matching
 from ftp.listing import Entry
 from recpipe.csv_rows import cell
 from recpipe.errors import InputInvalid, NotFound
@@ -150,12 +150,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FtpWorld]:
 
 
 @pytest.fixture
-def tree(world: FtpWorld) -> Recordings:
+def tree(world: FtpWorld) -> RecordingTree:
     principal = world.gateway.services.access.ftp("acme", "three quiet lamps", "127.0.0.1")
-    return Recordings(world.gateway.services.reader, principal)
+    return RecordingTree(world.gateway.services.reader, principal)
 
 
-def test_folders_are_those_that_hold_something(tree: Recordings) -> None:
+def test_folders_are_those_that_hold_something(tree: RecordingTree) -> None:
     assert [entry.name for entry in tree.entries("/")] == ["2025"]
     assert [entry.name for entry in tree.entries("/2025")] == ["03", "05"]
     assert [entry.name for entry in tree.entries("/2025/03")] == ["27"]
@@ -176,7 +176,7 @@ def test_folders_are_those_that_hold_something(tree: Recordings) -> None:
         ),
     ],
 )
-def test_what_is_not_there_is_not_found(tree: Recordings, path: str) -> None:
+def test_what_is_not_there_is_not_found(tree: RecordingTree, path: str) -> None:
     for ask in (tree.stat, tree.entries, tree.sha256, lambda p: tree.open(p, 0)):
         with pytest.raises(NotFound):
             ask(path)
@@ -184,7 +184,7 @@ def test_what_is_not_there_is_not_found(tree: Recordings, path: str) -> None:
 
 @pytest.mark.parametrize("start", [0, 1, 66, 67, 100])
 @pytest.mark.parametrize("name", DAY_FILES)
-def test_a_file_beside_the_recordings_can_be_read_from_any_offset(tree: Recordings, name: str, start: int) -> None:
+def test_a_file_beside_the_recordings_can_be_read_from_any_offset(tree: RecordingTree, name: str, start: int) -> None:
     whole, size = tree.open(f"{DAY}/{name}", 0)
     content = whole.read()
     assert size == len(content) == tree.stat(f"{DAY}/{name}").size_bytes
@@ -196,7 +196,7 @@ def test_a_file_beside_the_recordings_can_be_read_from_any_offset(tree: Recordin
         tree.open(f"{DAY}/{name}", size + 1)
 
 
-def test_every_checksum_is_right(tree: Recordings, world: FtpWorld) -> None:
+def test_every_checksum_is_right(tree: RecordingTree, world: FtpWorld) -> None:
     for path, content in world.contents.items():
         assert tree.sha256(path) == hashlib.sha256(content).hexdigest()
 
@@ -213,6 +213,6 @@ def test_a_large_folder_is_listed_without_being_held(world: FtpWorld, tmp_path: 
         def days(self, _principal: Any, _month: str) -> list[str]:
             return ["2025-03-27"]
 
-    entries = Recordings(Counting(), None).entries("/2025/03/27")  # type: ignore[arg-type]
+    entries = RecordingTree(Counting(), None).entries("/2025/03/27")  # type: ignore[arg-type]
     assert [next(entries).name for _ in range(3)] == ["0.mp3", "1.mp3", "2.mp3"]
     assert len(taken) <= 200  # a few, not the folder

@@ -17,8 +17,8 @@ from recpipe.errors import SpoolRefused
 _ESCAPED = re.compile(rb"\\([0-7]{3})")  # blanks and backslashes in the table
 
 
-class Place:
-    """Where one spool lies.
+class SpoolMount:
+    """The mount that one spool lies on.
 
     Args:
         root: of the spool, absolute.
