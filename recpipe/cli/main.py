@@ -74,6 +74,7 @@ COMMANDS = {
     "completeness": Listed(
         "completeness.completeness", _RECORDINGS, "Was it recorded? Compare what PBXs say of calls with what arrived."
     ),
+    "policy": Listed("policy.group", _TENANTS, "Which calls are recorded, for PBXs."),
     "quarantine": Listed("quarantine.group", _RECORDINGS, "Files that could not be stored and wait for a person."),
     "seal": Listed(
         "envelopes.seal", _ENVELOPES, "Seal a file for one certificate or more: any one of their private keys opens it."

@@ -10,16 +10,28 @@ from fastapi import APIRouter, Request, Response
 from recpipe.access.principal import Action
 from recpipe.errors import InputInvalid, RecpipeError
 from recpipe.model import Tenant, Verdict
+from recpipe.policy.snippets import ASKING, Asked, Target, asking, rules
 from recpipe.policy.values import Values
 from recpipe.tenants.changes import Kind
 from recpipe.web.dashboard.addons import chosen
 from recpipe.web.dashboard.changes import FIELDS
 from recpipe.web.dashboard.forms import Fields, Form
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
+from recpipe.web.delivery import disposition
 
 A_PAGE = 50
 SEEN_SHOWN = 30
 SAYS = {Verdict.RECORD: "Record", Verdict.SKIP: "Skip", Verdict.DEFAULT: "Default"}
+
+TARGETS = {
+    Target.FREEPBX: "FreePBX 17",
+    Target.FREEPBX16: "FreePBX 16 and older",
+    Target.ASTERISK: "Asterisk",
+    Target.FUSIONPBX: "FusionPBX, FreeSWITCH",
+    Target.KAMAILIO: "Kamailio with rtpengine",
+    Target.KAZOO: "KAZOO: the rules themselves",
+    Target.JSON: "JSON: the rules themselves",
+}
 
 router = APIRouter(include_in_schema=False)
 
@@ -73,7 +85,7 @@ def _serve(shape: Shape) -> None:
 
         return answer
 
-    def rules(portal: Portal, viewer: Viewer, tenant: Tenant, form: Fields) -> int:
+    def shown(portal: Portal, viewer: Viewer, tenant: Tenant, form: Fields) -> int:
         return portal.parts.routing.save(viewer.principal, tenant, shape.kind, _table(shape, form))
 
     def every(portal: Portal, viewer: Viewer, tenant: Tenant, form: Fields) -> int:
@@ -108,7 +120,7 @@ def _serve(shape: Shape) -> None:
         return portal.parts.routing.save_service(viewer.principal, tenant.id, wanted)
 
     router.add_api_route(shape.path, look, methods=["GET"])
-    for name, save in (("rules", rules), ("every", every), ("one", one), ("table", table), ("service", service)):
+    for name, save in (("rules", shown), ("every", every), ("one", one), ("table", table), ("service", service)):
         router.add_api_route(f"{shape.path}/{name}", saving(save), methods=["POST"])
 
 
@@ -159,6 +171,7 @@ def _page(
         find=find[:100],
         page=page,
         pages=pages,
+        targets=TARGETS,
         says={verdict.value: word for verdict, word in SAYS.items()},
         labels={"recording": "Recording", "timezone": "Time zone", **FIELDS} | {"recording": "Recording"},
     )
@@ -166,3 +179,24 @@ def _page(
 
 for _shape in (ROUTES, EXTENSIONS):
     _serve(_shape)
+
+
+@router.post("/routing/pbx")
+def configuration(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) -> Response:
+    """What a PBX of this service is configured with."""
+    tenant = chosen(portal, viewer, form.text("service"), Action.POLICY)
+    found = portal.parts.routing.look(viewer.principal, tenant.id, Kind.ROUTE)
+    try:
+        target = Target(form.text("for"))
+        if target in ASKING:
+            url = portal.parts.settings.http_url or str(request.base_url)
+            asked = Asked(url.rstrip("/"), tenant.name, form.text("token").strip(), found.policy.service.unanswered)
+            text = asking(target, asked)
+        else:
+            text = rules(target, tenant.name, found.policy)
+    except ValueError:
+        raise InputInvalid("for", "Choose a PBX.") from None
+    except RecpipeError as refused:
+        return _page(request, portal, viewer, ROUTES, tenant, "", 1, refused)
+    headers = {"content-disposition": disposition("attachment", f"recpipe-{tenant.name}-{target.value}.txt")}
+    return Response(text, media_type="text/plain", headers={**headers, "cache-control": "no-store"})

@@ -10,6 +10,7 @@ import pytest
 
 from recpipe import wiring
 from recpipe.access.principal import operator
+from recpipe.access.tokens import new_token
 from recpipe.model import CallAsked, Direction, Role, SeenKind, Tenant
 from recpipe.policy.judge import judge
 from recpipe.settings import Settings
@@ -170,3 +171,15 @@ def test_another_tenant_is_not_there_and_rights_are_asked_for(parts: wiring.Part
         assert "Call Routing" not in browser.get("/services").text
         cross = browser.post("/routing/one", data={"service": "acme"}, headers={"sec-fetch-site": "cross-site"})
         assert cross.status_code == 403
+
+
+def test_the_configuration_of_a_pbx_is_fetched_with_its_token_built_in(acme: Tenant, bea: httpx.Client) -> None:
+    token = new_token()
+    answer = bea.post("/routing/pbx", data={"service": "acme", "for": "freepbx", "token": token})
+    assert answer.headers["content-type"].startswith("text/plain") and token in answer.text
+    assert answer.headers["content-disposition"] == 'attachment; filename="recpipe-acme-freepbx.txt"'
+    assert bea.post("/routing/pbx", data={"service": "acme", "for": "json"}).json()["tenant"] == "acme"
+    refused = bea.post("/routing/pbx", data={"service": "acme", "for": "asterisk", "token": "rp_typed-wrong"})
+    assert refused.status_code == 422 and "rp_typed-wrong" not in refused.text
+    assert bea.post("/routing/pbx", data={"service": "acme", "for": "a shell"}).status_code == 422
+    assert bea.post("/routing/pbx", data={"service": "other", "for": "json"}).status_code == 404
