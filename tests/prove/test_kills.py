@@ -14,7 +14,7 @@ from tests.services.need import tool
 @pytest.mark.parametrize(
     ("name", "times"),
     [
-        ("kill -9: ingest, directory + SQLite", 4),
+        ("kill -9: ingest, directory + SQLite", 8),
         pytest.param("kill -9: ingest, directory + SQLite", 40, marks=pytest.mark.long),
         ("kill -9: deletion of a recording", 2),
         ("kill -9: changes applied (View PBX Changes)", 2),
