@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 import recpipe
 from recpipe.web import dashboard, errors, export, health
-from recpipe.web.api import calls, ftp_accounts, openapi, operation, policy, recordings, tenants, uploads, users
+from recpipe.web.api import calls, completeness, ftp_accounts, openapi, operation, policy, recordings, tenants, uploads, users
 from recpipe.web.deps import API, ENDPOINT_THREADS, WebContext
 from recpipe.web.hosts import Hosts
 from recpipe.web.methods import HeadAsGet
@@ -54,7 +54,7 @@ def create_app(context: WebContext) -> FastAPI:
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     errors.install(app)
     app.include_router(health.router)
-    for part in (export, recordings, calls, uploads, tenants, policy, ftp_accounts, users, operation):
+    for part in (export, recordings, calls, completeness, uploads, tenants, policy, ftp_accounts, users, operation):
         app.include_router(part.router)
     dashboard.mount(app, context)
     app.add_middleware(HeadAsGet)

@@ -15,6 +15,7 @@ from recpipe.access.principal import operator
 from recpipe.catalogue.repository import new_id
 from recpipe.model import Role
 from recpipe.tenants.changes import Kind
+from tests.acceptance.judged import a_judged_day
 from tests.acceptance.portal import ADMIN, PASSWORD, Portal, enter, portal, until
 from tests.services import need
 from tests.services.browser import Complaints, NewPage
@@ -24,7 +25,13 @@ HOSTILE = "<img src=x onerror=\"document.title='owned'\"> \u202egnirts \u05e9\u0
 LONG = "Ünendlich " * 1000  # ten thousand characters
 
 EVERYBODY = ("/services", "/account")
-SEARCHING = ("/recordings", "/recordings?find=0958", "/recordings?number=9&match=containing", "/recordings?number=77")
+SEARCHING = (
+    "/recordings",
+    "/recordings?find=0958",
+    "/recordings?number=9&match=containing",
+    "/recordings?number=77",
+    "/completeness",
+)
 MANAGING = ("/addons", "/ftp", "/routing", "/extensions", "/changes", "/history", "/users", "/users/new")
 AUDITING = ("/audit", "/audit?service=northwind")
 RUNNING = ("/system", "/services/new", "/services/northwind/edit")
@@ -67,6 +74,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
                 facts = replace(first.facts, caller_name=name, callee_name=name, caller=name[:60], route=name)
                 hostile = replace(first, id=new_id(), tenant_id=tenant.id, facts=facts, name=f"h{number}.wav")
                 work.of(tenant.id).recordings.add_many([hostile])
+        a_judged_day(made, made.northwind, first.id, HOSTILE)
         made.parts.settings.spool[0].path.joinpath("<b>not audio.wav").write_bytes(b"no sound" * 40)
         made.parts.tenants.set_recording(operator("test"), made.northwind.id, True, agreed=True)
         rules = {"201": {"name": "Ann", "office": "Bike shop", "outbound": "record"}, "202": {"locked": True}}

@@ -58,6 +58,8 @@ CASES: dict[str, Case] = {
     "who_am_i": Case("/me", names_nobody=True),
     "search_recordings": Case("/recordings", params={"tenant": "{tenant}"}),
     "export_recordings": Case("/recordings/export", params={"tenant": "{tenant}"}),
+    "get_completeness": Case("/completeness", params={"tenant": "{tenant}"}),
+    "export_completeness": Case("/completeness/export", params={"tenant": "{tenant}"}),
     "zip_recordings": Case("/recordings/zip", "POST", json={"ids": ["{recording}"]}),
     "get_recording": Case("/recordings/{recording}"),
     "search_calls": Case("/calls", params={"tenant": "{tenant}"}),

@@ -64,6 +64,7 @@ DEEDS: Mapping[str, tuple[str, str]] = {
     "policy.service": ("changed what is recorded", "change what is recorded"),
     "policy.route": ("changed what is recorded of routes", "change what is recorded of routes"),
     "policy.extension": ("changed what is recorded of extensions", "change what is recorded of extensions"),
+    "completeness.found": ("compared calls with recordings", "compare calls with recordings"),
     "quarantine.retry": ("had a file tried again", "have a file tried again"),
     "quarantine.discard": ("deleted a file in quarantine", "delete a file in quarantine"),
     "quarantine.reason": ("said why a file in quarantine goes", "say why a file in quarantine goes"),
