@@ -15,6 +15,7 @@ from recpipe import log
 from recpipe.access.principal import operator
 from recpipe.model import Role
 from recpipe.tenants.changes import Kind
+from tests.acceptance.judged import a_judged_day
 from tests.acceptance.portal import ADMIN, PLAYING, Portal, choose_key, portal, sign_in, until
 from tests.services.browser import CHROMIUM, QUIET
 
@@ -32,6 +33,7 @@ def main() -> int:
         _fill(running)
         _door(browser, running)
         _bea(browser, running)
+        _judged(browser, running)
         _seal(browser, running)
         _phone(browser, running)
         _ann(browser, running)
@@ -111,6 +113,16 @@ def _seal(browser: Browser, running: Portal) -> None:
         page.locator("#toggle").click()
         _shoot(page, f"recordings-{scheme}")
         page.close()
+
+
+def _judged(browser: Browser, running: Portal) -> None:
+    """Whether calls were recorded."""
+    a_judged_day(running, running.northwind, running.recordings(2)[0].id)
+    page = browser.new_page(viewport={"width": 1280, "height": 740})
+    sign_in(page, running, BEA)
+    page.goto(f"{running.url}/completeness")
+    _shoot(page, "completeness")
+    page.close()
 
 
 def _phone(browser: Browser, running: Portal) -> None:
