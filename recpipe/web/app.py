@@ -10,7 +10,18 @@ from fastapi import FastAPI
 
 import recpipe
 from recpipe.web import dashboard, errors, export, health
-from recpipe.web.api import calls, completeness, ftp_accounts, openapi, operation, policy, recordings, tenants, uploads, users
+from recpipe.web.api import (
+    calls,
+    completeness,
+    ftp_accounts,
+    openapi,
+    operation,
+    policy,
+    recordings,
+    tenants,
+    uploads,
+    users,
+)
 from recpipe.web.deps import API, ENDPOINT_THREADS, WebContext
 from recpipe.web.hosts import Hosts
 from recpipe.web.methods import HeadAsGet
