@@ -71,6 +71,7 @@ COMMANDS = {
     "token": Listed("users.tokens", _PEOPLE, "API tokens: what programs sign in with."),
     "ftp-account": Listed("ftp_accounts.group", _PEOPLE, "FTP accounts of tenants, and of media servers that upload."),
     "recordings": Listed("recordings.group", _RECORDINGS, "Stored recordings: find, show, export and delete them."),
+    "calls": Listed("calls.group", _RECORDINGS, "Calls, each with all of its recordings."),
     "completeness": Listed(
         "completeness.completeness", _RECORDINGS, "Was it recorded? Compare what PBXs say of calls with what arrived."
     ),

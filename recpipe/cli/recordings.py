@@ -55,7 +55,7 @@ def search(
         zone = owners[0].timezone if len(owners) == 1 else "UTC"
         query = options.query(zone, oldest_first=oldest_first)
         page = parts.reader.search(operator(), [owner.id for owner in owners] or None, query, cursor or None, limit)
-        names = _names(parts)
+        names = owners_by_id(parts)
     if json:
         items = [_document(recording, names) for recording in page.items]
         searched_to = page.searched_to.isoformat() if page.searched_to else None
@@ -66,7 +66,7 @@ def search(
     else:
         _list(page.items, names)
     if page.searched_to is not None:
-        _tell_how_far(page.searched_to, page.next_cursor, zone, oldest_first=oldest_first)
+        tell_how_far(page.searched_to, page.next_cursor, zone, oldest_first=oldest_first)
     elif page.next_cursor:
         frame.err.print(f"There are more: add --cursor {page.next_cursor}", markup=False)
 
@@ -79,8 +79,8 @@ def _list(found: Sequence[Recording], names: dict[str, Tenant]) -> None:
             (
                 r.id,
                 names[r.tenant_id].name,
-                f"{_local(r.started_at, zones[r.tenant_id]):%Y-%m-%d %H:%M:%S}",
-                _lasted(r.duration_ms),
+                f"{local_time(r.started_at, zones[r.tenant_id]):%Y-%m-%d %H:%M:%S}",
+                lasted(r.duration_ms),
                 r.facts.direction,
                 r.facts.caller,
                 r.facts.callee,
@@ -91,11 +91,12 @@ def _list(found: Sequence[Recording], names: dict[str, Tenant]) -> None:
     )
 
 
-def _tell_how_far(searched_to: datetime, cursor: str | None, zone: str, *, oldest_first: bool) -> None:
+def tell_how_far(searched_to: datetime, cursor: str | None, zone: str, *, oldest_first: bool) -> None:
+    """Say where a search that finds little was not carried on."""
     way = "on" if oldest_first else "back"
     frame.err.print(
-        f"Looked {way} to {_local(searched_to, zone):%Y-%m-%d %H:%M:%S %Z} and no further. Give --from and --to, or "
-        f"go on with --cursor {cursor}",
+        f"Looked {way} to {local_time(searched_to, zone):%Y-%m-%d %H:%M:%S %Z} and no further. Give --from and --to, "
+        f"or go on with --cursor {cursor}",
         markup=False,
     )
 
@@ -111,7 +112,7 @@ def show(
 
     with frame.opened(context) as parts:
         found = parts.reader.get(operator(), recording.strip().lower())
-        names = _names(parts)
+        names = owners_by_id(parts)
     if json:
         frame.print_json(_document(found, names))
         return
@@ -123,8 +124,8 @@ def show(
             ("Tenant", owner.name),
             ("Name", found.name),
             ("FTP folder", "/" + found.day.replace("-", "/")),
-            ("Started", f"{_local(found.started_at, owner.timezone):%Y-%m-%d %H:%M:%S %Z} ({owner.timezone})"),
-            ("Lasted", _lasted(found.duration_ms)),
+            ("Started", f"{local_time(found.started_at, owner.timezone):%Y-%m-%d %H:%M:%S %Z} ({owner.timezone})"),
+            ("Lasted", lasted(found.duration_ms)),
             ("Direction", given.direction),
             ("From", _party(given.caller, given.caller_e164, given.caller_name)),
             ("To", _party(given.callee, given.callee_e164, given.callee_name)),
@@ -235,8 +236,8 @@ def delete(
                 raise NotFound(f"recording of {owner.name}", one.id)
         if not yes:
             for one in found:
-                started = f"{_local(one.started_at, owner.timezone):%Y-%m-%d %H:%M:%S}"
-                frame.err.print(f"{one.id}  {started}  {_lasted(one.duration_ms)}  {frame.shown(one.name)}")
+                started = f"{local_time(one.started_at, owner.timezone):%Y-%m-%d %H:%M:%S}"
+                frame.err.print(f"{one.id}  {started}  {lasted(one.duration_ms)}  {frame.shown(one.name)}")
             typer.confirm(f"Delete {len(found):,} recording(s) for good?", abort=True, err=True)
         done = parts.disposal.delete(operator(), wanted, reason)
     if json:
@@ -250,8 +251,8 @@ def delete(
             frame.err.print(f"[bold red]{left.id}:[/] {frame.shown(left.remains)}")
 
 
-def _names(parts: Parts) -> dict[str, Tenant]:
-
+def owners_by_id(parts: Parts) -> dict[str, Tenant]:
+    """Every tenant, by its id."""
     return {tenant.id: tenant for tenant in parts.reader.tenants(operator())}
 
 
@@ -261,11 +262,13 @@ def _document(recording: Recording, names: dict[str, Tenant]) -> object:
     return RecordingResponse.of(recording, names[recording.tenant_id].name).model_dump(mode="json")
 
 
-def _local(started_at: datetime, timezone: str) -> datetime:
+def local_time(started_at: datetime, timezone: str) -> datetime:
+    """A time on the clock of a zone."""
     return started_at.astimezone(ZoneInfo(timezone))
 
 
-def _lasted(milliseconds: int) -> str:
+def lasted(milliseconds: int) -> str:
+    """A length as people read it: 1:02, 1:00:05."""
     minutes, seconds = divmod(round(milliseconds / 1000), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
