@@ -80,6 +80,9 @@ class CallContract:
                 assert all_pages(work.calls, ids, query, limit=random_.choice([3, 50])) == expected, query
                 count = work.count_calls(ids, query, cap=50)
                 assert count.count == len(expected) or (count.capped and looks != "far"), query
+                total = work.total_calls(ids, query, cap=500)
+                weight = sum(leg.stored_bytes for call in expected for leg in call.legs)
+                assert (total.count, total.stored_bytes) == (len(expected), weight) or looks != "far", query
 
     def test_a_leg_joins_its_call_when_its_record_comes_and_the_order_follows(self, catalogue: Catalogue) -> None:
         tenant = kept_tenant(catalogue)
@@ -159,6 +162,8 @@ class CallContract:
             assert (part.legs, part.leg_count, part.started_at) == ((agent,), 1, agent.started_at)
             query = RecordingQuery(extension="202")
             assert work.calls([tenant.id], query, extension="202").items == (part,)
+            for typed in ("201", "202"):  # as people type it into one box: either leg is enough
+                assert work.calls([tenant.id], RecordingQuery(anything=typed)).items == (whole,)
             for hidden in (
                 {"tenant_ids": [other.id]},
                 {"tenant_ids": [tenant.id], "extension": "203"},
