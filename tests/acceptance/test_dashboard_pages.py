@@ -71,7 +71,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
             for number, (tenant, name) in enumerate(
                 ((made.northwind, HOSTILE), (made.northwind, LONG), (made.globex, "Gus"))
             ):
-                facts = replace(first.facts, caller_name=name, callee_name=name, caller=name[:60], route=name)
+                facts = replace(
+                    first.facts, caller_name=name, callee_name=name, caller=name[:60], route=name, call_id=f"h{number}"
+                )
                 hostile = replace(first, id=new_id(), tenant_id=tenant.id, facts=facts, name=f"h{number}.wav")
                 work.of(tenant.id).recordings.add_many([hostile])
         a_judged_day(made, made.northwind, first.id, HOSTILE)
@@ -321,7 +323,10 @@ def test_pages_keep_their_place(running: Portal, new_page: NewPage) -> None:
     first = running.recordings(3)[0]
     with running.parts.catalogue.begin() as work:
         gil = work.of(running.globex.id).recordings
-        gil.add_many([replace(first, id=new_id(), tenant_id=running.globex.id, name=f"p{n}.wav") for n in range(30)])
+        apart = replace(
+            first, tenant_id=running.globex.id, facts=replace(first.facts, call_id="")
+        )  # not legs of one call
+        gil.add_many([replace(apart, id=new_id(), name=f"p{n}.wav") for n in range(30)])
     page = as_role(running, new_page, "gil")
     page.goto(f"{running.url}/recordings?size=25")
     expect(page.locator("#results tr[data-recording]")).to_have_count(25)
