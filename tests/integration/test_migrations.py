@@ -38,10 +38,16 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
-@pytest.fixture
-def connection(empty_url: str) -> Iterator[Any]:
-    Catalogue.open(empty_url).close()
-    engine = create_engine(parse(empty_url))
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def connection(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """To what the migrations made of an empty database; it is read only."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('made') / 'recpipe.sqlite3'}"
+    else:
+        server = request.getfixturevalue("postgres_server")
+        url = server.url(server.create())
+    Catalogue.open(url).close()
+    engine = create_engine(parse(url))
     with engine.begin() as connection:
         yield connection
     engine.dispose()
