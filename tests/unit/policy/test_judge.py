@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recpipe.model import CallAsked, CallPolicy, Direction, Extension, InboundRoute, ServicePolicy, Verdict
@@ -163,6 +163,7 @@ calls = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(policies, calls)
 def test_one_rule_is_named_and_it_says_what_was_decided(there: CallPolicy, asked: CallAsked) -> None:
     ruling = judge(there, asked)
@@ -181,6 +182,7 @@ def test_one_rule_is_named_and_it_says_what_was_decided(there: CallPolicy, asked
         assert (ruling.verdict, ruling.rule, ruling.locked) == (DEFAULT, "add-on-off", False)
 
 
+@settings(deadline=None)
 @given(policies, calls)
 def test_nobody_is_recorded_while_the_add_on_is_off_and_no_skip_is_lost_by_that(
     there: CallPolicy, asked: CallAsked
@@ -189,6 +191,7 @@ def test_nobody_is_recorded_while_the_add_on_is_off_and_no_skip_is_lost_by_that(
     assert off is (DEFAULT if on is RECORD else on)
 
 
+@settings(deadline=None)
 @given(policies, calls)
 def test_a_lock_is_overruled_by_locks_alone(there: CallPolicy, asked: CallAsked) -> None:
     """Whatever unlocked rules say, the answer is the same as soon as a locked rule on the way says something."""
@@ -201,6 +204,7 @@ def test_a_lock_is_overruled_by_locks_alone(there: CallPolicy, asked: CallAsked)
         assert judge(replace(there, extensions=free), asked) == judge(there, asked)
 
 
+@settings(deadline=None)
 @given(policies, calls)
 def test_asking_again_when_more_is_known_changes_nothing_but_by_a_lock(there: CallPolicy, asked: CallAsked) -> None:
     """A PBX asks when the number is known and again when the extension is: what is begun is stopped by a lock alone."""
