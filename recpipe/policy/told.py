@@ -79,6 +79,8 @@ class Told:
                 self._seen = seen | self._seen
                 self._askers = askers | self._askers
             raise
+        if len(self._written) > self._most:  # whoever gives itself ever new names
+            self._written.clear()
         self._written |= askers
         while self._decisions:
             with self._lock:
