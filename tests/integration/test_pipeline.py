@@ -546,7 +546,7 @@ def test_what_a_failed_upload_left_is_cleared_at_the_stop_or_else_by_the_next_st
 
 def test_a_recorder_that_comes_back_after_its_file_was_stored_loses_nothing(tmp_path: Path) -> None:
     # Given a spool whose files other machines write, so that only time can tell
-    rig = Rig.make(tmp_path, remote_writers=True, quiet_seconds=0.5, grace_seconds=1)
+    rig = Rig.make(tmp_path, remote_writers=True, quiet_seconds=0.5, grace_seconds=5)
     path = rig.drop()
     whole = path.read_bytes()
     os.truncate(path, len(whole) - 8000)
