@@ -167,18 +167,18 @@ def test_each_day_says_which_files_are_legs_of_one_call(shared: FtpWorld) -> Non
     made, linked = shared.made, "1743119940.5"
     legs = [
         made.add(key, made.globex, b"RIFF" + b"x" * 99, minutes=minutes, linked_id=linked, name=name)
-        for key, minutes, name in (("first", 870, "=1+1.wav"), ("second", 880, 'a;=1,"b".wav'))
+        for key, minutes, name in (("first", -4890, "=1+1.wav"), ("second", -4880, 'a;=1,"b".wav'))
     ]
     late = replace(legs[1].facts, linked_id="")
     with made.parts.catalogue.begin() as work:
         recordings = work.of(made.globex.id).recordings
         recordings.set_facts(legs[1].id, late)
-        [lone] = [one for one in recordings.calls_in_day("2025-03-28") if one.name == legs[1].name]
+        [lone] = [one for one in recordings.calls_in_day("2025-03-24") if one.name == legs[1].name]
         recordings.set_facts(legs[1].id, legs[1].facts)
     assert lone.call == legs[1].id
     with shared.login("globex") as client:
         found = []
-        for day in ("/2025/03/27", "/2025/03/28"):
+        for day in ("/2025/03/23", "/2025/03/24"):
             calls = io.BytesIO()
             client.retrbinary(f"RETR {day}/CALLS.csv", calls.write)
             assert int(dict(client.mlsd(day))["CALLS.csv"]["size"]) == len(calls.getvalue())
