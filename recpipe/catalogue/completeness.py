@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Row, delete, func, literal, or_, select, update
 
 from recpipe.catalogue.completeness_tables import call_record, completeness_day, completeness_finding
+from recpipe.catalogue.policy_tables import decision
 from recpipe.catalogue.repository import Repository, Scoped, insert_new, page_by_time, row_of, same_tenant, upsert
 from recpipe.catalogue.tables import recording
 from recpipe.model import (
@@ -160,20 +161,25 @@ class Completeness(Scoped):
         return {CallState(kind): count for kind, count in self._connection.execute(counted.group_by(c.kind))}
 
     def let_go(self, gone: Sequence[Recording], at: datetime) -> None:
-        """Forget whose calls these were, whose recordings are deleted; that they had been there stays."""
-        c, f = call_record.c, completeness_finding.c
-        there = func.coalesce(c.arrived_at, literal(at, c.arrived_at.type))
-        ids = [one.id for one in gone]
-        call_ids = sorted({one.facts.call_id for one in gone} - {""})
-        for start in range(0, len(ids), _AT_ONCE):
-            mine = f.tenant_id == self._tenant_id, f.recording_id.in_(ids[start : start + _AT_ONCE])
-            self._connection.execute(update(completeness_finding).where(*mine).values(extension=""))
-        for start in range(0, len(call_ids), _AT_ONCE):
-            some = call_ids[start : start + _AT_ONCE]
+        """Forget whose calls these were, whose recordings are deleted; that they had been there stays.
+
+        Rows are locked in the order in which days are judged: call records, then findings.
+        """
+        c, d, f = call_record.c, decision.c, completeness_finding.c
+        for start in range(0, len(gone), _AT_ONCE // 2):
+            some = gone[start : start + _AT_ONCE // 2]
+            ids = sorted({one_id for one in some for one_id in (one.facts.call_id, one.facts.linked_id)} - {""})
             # Other legs of the call that name a recording of their own are not those of what is gone.
-            its = or_(c.call_id.in_(some), c.linked_id.in_(some)), or_(c.recorded_as == "", c.recorded_as.in_(some))
-            ours = update(call_record).where(c.tenant_id == self._tenant_id, *its)
-            self._connection.execute(ours.values(arrived_at=there, extension=""))
+            its = or_(c.call_id.in_(ids), c.linked_id.in_(ids)), or_(c.recorded_as == "", c.recorded_as.in_(ids))
+            told = or_(d.call_id.in_(ids), d.linked_id.in_(ids))
+            for table, column, which in ((call_record, c, its), (decision, d, (told,))):
+                there = func.coalesce(column.arrived_at, literal(at, column.arrived_at.type))
+                ours = update(table).where(column.tenant_id == self._tenant_id, *which)
+                self._connection.execute(ours.values(arrived_at=there, extension=""))
+        deleted = [one.id for one in gone]
+        for start in range(0, len(deleted), _AT_ONCE):
+            mine = f.tenant_id == self._tenant_id, f.recording_id.in_(deleted[start : start + _AT_ONCE])
+            self._connection.execute(update(completeness_finding).where(*mine).values(extension=""))
 
 
 class CallRecordsOfAll(Repository):

@@ -88,6 +88,7 @@ decision = Table(
     _text("verdict"),
     _text("rule", 250),
     _number("policy_version"),
+    _at("arrived_at", nullable=True),
     Index("ix_decision_tenant_id_at", "tenant_id", "at", "id"),
     Index("ix_decision_tenant_id_call_id", "tenant_id", "call_id"),
     Index("ix_decision_tenant_id_linked_id", "tenant_id", "linked_id"),

@@ -130,7 +130,8 @@ class _Judge:
             if wanted is not None:
                 return self._about(CallState.DIFFERS, rule, records, recording, wanted)
             return self._about(CallState.ARRIVED, rule, records, recording)
-        if any(one.arrived_at is not None for one in records):
+        told = () if key else self._call.decisions  # one recording is told of, whatever its name
+        if any(one.arrived_at is not None for one in (*records, *told)):
             return self._about(CallState.ARRIVED, rule, records)
         return self._about(self._absent(key, records), rule, records, key=key)
 

@@ -93,7 +93,11 @@ class Ruling:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a PBX was told of one call. Never who called."""
+    """What a PBX was told of one call. Never who called.
+
+    Attributes:
+        arrived_at: when its recording was deleted, which had been there; None: it was not, as far as is known.
+    """
 
     id: str  # 32 hex digits, in the order of time
     tenant_id: str
@@ -106,6 +110,7 @@ class Decision:
     verdict: Verdict
     rule: str
     policy_version: int
+    arrived_at: datetime | None = None
 
 
 class SeenKind(StrEnum):

@@ -13,16 +13,17 @@ import pytest
 
 from recpipe import metrics
 from recpipe.catalogue import Catalogue
+from recpipe.catalogue.repository import new_id
 from recpipe.completeness.assess import assess
 from recpipe.jobs import completeness as job
 from recpipe.jobs.job import Tick
-from recpipe.model import AuditQuery, CallState, DayCompleteness, Finding, Tenant
+from recpipe.model import AuditQuery, CallState, DayCompleteness, Decision, Direction, Finding, Tenant, Verdict
 from recpipe.pipeline.call_records import CallRecords
 from recpipe.pipeline.stages import ServedSpool
 from recpipe.settings import Spool
 from recpipe.spool.describe import Describer
 from recpipe.spool.folder import SpoolFolder
-from tests.contracts.catalogue_samples import a_tenant
+from tests.contracts.catalogue_samples import a_recording, a_tenant
 from tests.made_day import MIDNIGHT, NOW, MadeDay
 from tests.services.sqlite import new_catalogue
 
@@ -157,6 +158,32 @@ def test_what_is_deleted_is_not_missing_and_leaves_no_extension(world: World) ->
     with world.catalogue.read() as work:
         records = work.of(world.tenant.id).completeness.records(MIDNIGHT, NOW)
     assert sorted(one.extension for one in records) == ["", "203"]
+
+
+def test_what_a_pbx_was_told_to_record_is_not_missed_when_it_is_deleted_and_leaves_no_extension(world: World) -> None:
+    """Without a call detail record, and under the id of another leg, as after a transfer."""
+    at = NOW - timedelta(days=2)
+    told = Decision(
+        new_id(), world.tenant.id, at, "pbx", "call-1", "linked-1", Direction.INBOUND, "201", Verdict.RECORD, "", 1
+    )
+    other = replace(told, id=new_id(), call_id="call-3", linked_id="linked-3", extension="203")
+    facts = {"call_id": "call-2", "linked_id": "linked-1", "extension": "202"}
+    gone = a_recording(world.tenant, started_at=at, facts=facts)
+    with world.catalogue.begin() as work:
+        work.decisions.add([told, other])
+        work.add_recordings([gone])
+    day = at.date()
+    assess(world.catalogue, world.tenant, day, day, NOW.astimezone(UTC))
+    with world.catalogue.begin() as work:
+        work.of(world.tenant.id).recordings.delete_many([gone.id], NOW, "ann", "asked for")
+    assess(world.catalogue, world.tenant, day, day, NOW.astimezone(UTC))
+    (lost,) = world.findings()
+    assert (lost.kind, lost.call_id, lost.extension) == (CallState.UNCONFIRMED, "call-3", "203")
+    with world.catalogue.read() as work:
+        kept = work.of(world.tenant.id).decisions.list(at - timedelta(1), NOW).items
+        (counted,) = work.of(world.tenant.id).completeness.days(str(day), str(day))
+    assert sorted((one.call_id, one.extension) for one in kept) == [("call-1", ""), ("call-3", "203")]
+    assert counted.counts == {"arrived": 1, "unconfirmed": 1}
 
 
 def test_records_that_are_written_later_are_kept_later_and_those_of_strangers_never(world: World) -> None:
