@@ -111,9 +111,18 @@ exten => s,1,Set(RECPIPE={asked.unanswered.value})
  same => n,Set(CURLOPT(httptimeout)=1)
  same => n,Set(CURLOPT(userpwd)=pbx:{asked.token})
  same => n,Set(RECPIPE_ANSWER=${{CURL({asked.decision}{query})}})
- same => n,ExecIf($[${{REGEX("^(record|skip|default)$" ${{RECPIPE_ANSWER}})}}]?Set(RECPIPE=${{RECPIPE_ANSWER}}))
- same => n,Return()
+ same => n,GotoIf($[${{REGEX("^(record|skip|default)$" ${{RECPIPE_ANSWER}})}}]?:done)
+ same => n,Set(RECPIPE=${{RECPIPE_ANSWER}})
+ same => n(done),Return()
 """
+
+
+def _called(variable: str) -> str:
+    """Take what was dialled without what would end an argument: whoever calls writes it.
+
+    Source: Asterisk, README-SERIOUSLY.bestpractices.md; funcs/func_strings.c (FILTER).
+    """
+    return rf"Set(RECPIPE_CALLED=${{FILTER(0-9A-Za-z+*#._@\-,${{{variable}}})}})"
 
 
 def _freepbx(asked: Asked, *, end: str) -> str:
@@ -122,14 +131,16 @@ def _freepbx(asked: Asked, *, end: str) -> str:
 {_curl(asked)}
 ; For /etc/asterisk/extensions_custom.conf. Inbound: let the trunks' context be from-trunk-recpipe.
 [from-trunk-recpipe]
-exten => _[0-9A-Za-z+].,1,Gosub(recpipe-ask,s,1(inbound,${{EXTEN}},))
- same => n,Gosub(sub-record-check,s,1(in,${{EXTEN}},{mode}))
- same => n,Goto(from-trunk,${{EXTEN}},1)
+exten => _[0-9A-Za-z+].,1,{_called("EXTEN")}
+ same => n,Gosub(recpipe-ask,s,1(inbound,${{RECPIPE_CALLED}},))
+ same => n,Gosub(sub-record-check,s,1(in,${{RECPIPE_CALLED}},{mode}))
+ same => n,Goto(from-trunk,${{RECPIPE_CALLED}},1)
 
 ; Outbound: FreePBX calls this before it dials a trunk.
 [macro-dialout-trunk-predial-hook]
 exten => s,1,Gosub(recpipe-ask,s,1(outbound,,${{AMPUSER}}))
- same => n,Gosub(sub-record-check,s,1(out,${{OUTNUM}},{mode}))
+ same => n,{_called("OUTNUM")}
+ same => n,Gosub(sub-record-check,s,1(out,${{RECPIPE_CALLED}},{mode}))
  same => n,{end}
 """
 
@@ -147,9 +158,10 @@ exten => s,1,GotoIf($["${{RECPIPE}}" = "record"]?record)
 
 ; An example: let your trunk's context be recpipe-inbound, and put the name of your own context in place of from-trunk.
 [recpipe-inbound]
-exten => _[0-9+].,1,Gosub(recpipe-ask,s,1(inbound,${{EXTEN}},))
+exten => _[0-9+].,1,{_called("EXTEN")}
+ same => n,Gosub(recpipe-ask,s,1(inbound,${{RECPIPE_CALLED}},))
  same => n,Gosub(recpipe-record,s,1)
- same => n,Goto(from-trunk,${{EXTEN}},1)
+ same => n,Goto(from-trunk,${{RECPIPE_CALLED}},1)
 """
 
 

@@ -103,6 +103,25 @@ def test_nothing_breaks_out_of_a_configuration(wrong: dict[str, str]) -> None:
         replace(ASKED, **wrong)
 
 
+@pytest.mark.parametrize("target", [Target.FREEPBX, Target.FREEPBX16, Target.ASTERISK])
+def test_what_a_caller_dials_adds_no_argument_to_what_a_dialplan_runs(target: Target) -> None:
+    text = asking(target, ASKED)
+    dialled = re.findall(r"[^\n]*\$\{(?:EXTEN|OUTNUM)\}[^\n]*", text)
+    filtered = re.compile(r".*Set\(RECPIPE_CALLED=\$\{FILTER\(([^,()]+),\$\{(?:EXTEN|OUTNUM)\}\)\}\)")
+    assert dialled and all(filtered.fullmatch(line) for line in dialled)
+    assert text.count("${RECPIPE_CALLED}") >= len(dialled)
+
+
+@pytest.mark.parametrize("target", [Target.FREEPBX, Target.FREEPBX16, Target.ASTERISK])
+def test_what_answers_names_no_application_that_a_dialplan_runs(target: Target) -> None:
+    """`x):System(...` within ExecIf(...?...) would be its other branch. Source: Asterisk apps/app_exec.c."""
+    text = asking(target, ASKED)
+    used = [line for line in text.splitlines() if "${RECPIPE_ANSWER}" in line]
+    (looked, taken) = used
+    assert re.fullmatch(r' same => n,GotoIf\(\$\[\$\{REGEX\("[^"]+" \$\{RECPIPE_ANSWER\}\)\}\]\?:done\)', looked)
+    assert taken == " same => n,Set(RECPIPE=${RECPIPE_ANSWER})"
+
+
 # --- as Asterisk would ----------------------------------------------------------------------------------------------
 
 
