@@ -161,7 +161,10 @@ def _one(
         if (status := _through(story, world, process)) not in (0, 1, 2):
             row.add(f"{words}: the start after it ends with {status}\n{world.log()[-2000:]}", stuck=1)
         story.settle(world)
+        found = len(row.seen)
         story.judge(world, row, f"{words}; the start after it ended with {status}")
+        if len(row.seen) > found:
+            row.tell(f"what its processes said:\n{world.log()[-4000:]}")
 
 
 # --- ingest -------------------------------------------------------------------------------------------------

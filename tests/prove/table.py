@@ -68,6 +68,11 @@ class Row:
             if any(counts.values()):
                 self.seen.append(seen)
 
+    def tell(self, seen: str) -> None:
+        """Keep what explains the last thing that was found."""
+        with self._lock:
+            self.seen.append(seen)
+
     def came(self, number: int = 1) -> None:
         """Count a fault that came true."""
         with self._lock:
