@@ -22,7 +22,7 @@ _HEADING = BOM + csv_text([("call", "linked_id", "started_at", "name")])
 # 32 hex digits of the call, 20 characters of time, eight quotes, three commas, a line break.
 _ROW_BYTES = 65
 # Lines of which each is a cell as it stands; what is not certainly one is left to who writes them.
-_CELLS = re.compile(r'(?:[0-9A-Za-z_.(\[~-][^";|\n]*\n|\n)*')
+_CELLS = re.compile(r"(?:(?!0[0-9]+\n|[0-9]{12,}\n)[0-9A-Za-z_.(\[~-][ !#-:<-{}~]*\n|\n)*")
 _MARKED = re.compile(r"^-", re.MULTILINE)
 
 
