@@ -15,6 +15,8 @@ from tests.lab.calls import PLANS
 
 _LONGEST_RUN_SECONDS = 600
 _COLUMNS = ("run", "calls", "files of the recorder", "stored once, whole", "described", "waiting", "slowest")
+_RULED = ("call and rule", "told", "recordings", "sealed")
+_TIMED = ("INVITE to 180", "median", "p95", "worst")
 
 
 def main() -> int:
@@ -33,6 +35,9 @@ def main() -> int:
     with ThreadPoolExecutor(asked.jobs) as pool:
         results = list(pool.map(lambda name: _run(name, out / name, asked.sink.absolute()), plans))
     print(_table(results))
+    for result in results:
+        if result.get("timed"):
+            print(_of_policy(result))
     for result in results:
         for fault in result["faults"]:
             print(f"{result['plan']}: {fault}", file=sys.stderr)
@@ -58,9 +63,17 @@ def _run(plan: str, folder: Path, sink: Path) -> dict[str, Any]:
     return result
 
 
+def _of_policy(result: dict[str, Any]) -> str:
+    """In Markdown, as it stands in docs/policy.md."""
+    calls = [_RULED, *(tuple(row) for row in result["ruled"])]
+    times = [_TIMED, *((way, *(f"{ms:.1f} ms" for ms in took)) for way, took in result["timed"].items())]
+    opened = f"Opened by OpenSSL {result['opened_after_s']:.1f} s after the caller hung up."
+    return f"\n{_markdown(calls)}\n\n{opened}\n\n{_markdown(times)}"
+
+
 def _table(results: list[dict[str, Any]]) -> str:
     """In Markdown, as it stands in docs/recorders.md."""
-    rows = [_COLUMNS, ("---",) * len(_COLUMNS)]
+    rows: list[tuple[str, ...]] = [_COLUMNS]
     for result in results:
         files = result.get("files", 0)
         rows.append(
@@ -74,7 +87,12 @@ def _table(results: list[dict[str, Any]]) -> str:
                 f"{result.get('slowest_ms', 0) / 1000:.1f} s",
             )
         )
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return _markdown(rows)
+
+
+def _markdown(rows: list[tuple[str, ...]]) -> str:
+    """The first row is the head."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], ("---",) * len(rows[0]), *rows[1:]))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tests.lab import office, timing
 from tests.lab.chain import Chain, ask_relay, until
 from tests.lab.phone import ADDRESS, Phone
 
@@ -24,6 +25,7 @@ class Call:
     callee: str
     direction: str
     recordings: int  # files that the recorder makes of it; -1: at least one
+    rule: str = ""  # of the tenant, where the proxy asks
 
 
 class People:
@@ -32,6 +34,9 @@ class People:
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
         self.calls: list[Call] = []
+        self.hung_up_at = 0.0
+        self.opened_after_s = 0.0  # from a hang-up until OpenSSL had opened the recording
+        self.timed: dict[str, list[float]] = {}  # from INVITE to 180: median, p95, worst in ms
         self.reception = self._phone("reception", 5070, RECEPTION, f"regint=600;audio_codecs={_CODECS}", "near.wav")
         until("the reception is registered", lambda: "REGISTERED 201" in _log_of_proxy(chain))
 
@@ -42,11 +47,11 @@ class People:
         """Answers for every number outside."""
         return self._phone("trunk", 5080, ("trunk", ""), f"regint=0;audio_codecs={_CODECS}", "far.wav")
 
-    def ring(self, phone: Phone, called: Phone, call: Call) -> None:
-        """Dial, and return while it rings."""
+    def ring(self, phone: Phone, called: Phone, call: Call, dialled: str = "") -> None:
+        """Dial, and return while it rings. `dialled`: a number that rings at the callee's."""
         self.calls.append(call)
         self.chain.note(f"dial, call {len(self.calls)}")
-        phone.dial(call.callee)
+        phone.dial(dialled or call.callee)
         called.wait("CALL_INCOMING")
 
     def answer(self, phone: Phone, called: Phone) -> None:
@@ -57,13 +62,16 @@ class People:
 
     def hang_up(self, phone: Phone, called: Phone) -> None:
         phone.do("hangup")
+        self.hung_up_at = time.monotonic()
         called.wait("CALL_CLOSED")
         phone.wait("CALL_CLOSED")
         self.chain.note("hung up")
         time.sleep(1)
 
-    def talk(self, phone: Phone, called: Phone, call: Call, ring_seconds: float, seconds: float) -> None:
-        self.ring(phone, called, call)
+    def talk(
+        self, phone: Phone, called: Phone, call: Call, ring_seconds: float, seconds: float, dialled: str = ""
+    ) -> None:
+        self.ring(phone, called, call, dialled)
         time.sleep(ring_seconds)
         self.answer(phone, called)
         time.sleep(seconds)
@@ -146,6 +154,29 @@ def faults(people: People, files: int) -> None:
     chain.start_recpipe()
 
 
+def as_decided(people: People, files: int) -> None:
+    """A number that is skipped and an extension that is recorded; then the rules say the opposite."""
+    german, trunk = people.outside(5090, GERMAN, "PCMA/8000/1"), people.trunk()
+    tenant = office.Office(people.chain)
+
+    def come_in(recordings: int, rule: str) -> None:
+        call = Call(*GERMAN, office.EXTENSION, "inbound", recordings, f"inbound, {office.NUMBER}: {rule}")
+        people.talk(german, people.reception, call, 1, 6, dialled=office.NUMBER)
+
+    def go_out(recordings: int, rule: str) -> None:
+        call = Call(*RECEPTION, "+4989998877", "outbound", recordings, f"outbound, {office.EXTENSION}: {rule}")
+        people.talk(people.reception, trunk, call, 1, 6)
+
+    come_in(0, "skip")
+    go_out(files, "record")
+    tenant.open_all(files)
+    people.opened_after_s = time.monotonic() - people.hung_up_at
+    tenant.decide(inbound="record", outbound="skip")
+    come_in(files, "record")
+    go_out(0, "skip")
+    people.timed = timing.invite_to_180()
+
+
 def _tell_relay(chain: Chain, command: str) -> None:
     call_id = calls_of_proxy(chain)[-1][0]
     chain.note(f"{command}: {ask_relay({'command': command, 'call-id': call_id})!r}")
@@ -155,6 +186,12 @@ def calls_of_proxy(chain: Chain) -> list[tuple[str, int]]:
     """Call-ID and start of each call that the proxy has seen, in order."""
     words = [line.partition("CALL ")[2].split() for line in _log_of_proxy(chain).splitlines()]
     return [(found[0], int(found[1])) for found in words if len(found) == 5 and found[1].isdigit()]
+
+
+def verdicts_of_proxy(chain: Chain) -> dict[str, str]:
+    """What the proxy was told, by Call-ID, where it asked."""
+    words = [line.partition("TOLD ")[2].split() for line in _log_of_proxy(chain).splitlines()]
+    return {found[0]: found[1] for found in words if len(found) == 3}
 
 
 def _log_of_proxy(chain: Chain) -> str:
@@ -169,6 +206,7 @@ class Plan:
     recorder: str
     files: int  # that the recorder makes of one call with two sides
     happens: Callable[[People, int], None]
+    prepare: Callable[[Chain], None] | None = None  # once recpipe is ready, before the proxy
 
 
 PLANS = {
@@ -180,4 +218,5 @@ PLANS = {
     "faults": Plan(
         "recording begun twice in a call; recorder killed in another, recpipe after it", "4 channels", 1, faults
     ),
+    "policy": Plan("recpipe is asked whether to record, and seals", "4 channels", 1, as_decided, office.begin),
 }

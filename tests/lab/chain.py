@@ -63,22 +63,32 @@ class Chain:
     def meta(self) -> Path:
         return self.folder / "meta"
 
-    def begin(self) -> None:
-        """Network, sound, proxy, relay, recpipe and recorder; returns when they answer."""
+    def begin(self, prepare: Callable[[Chain], None] | None = None) -> None:
+        """Network, sound, recpipe, relay, recorder and proxy; returns when they answer.
+
+        Args:
+            prepare: called once recpipe is ready. Where it leaves a `policy.cfg`, the proxy asks.
+        """
         for name in ("log", "spool", "meta", "sink", "phones", "recpipe"):
             (self.folder / name).mkdir()
         self._network()
         _speech(self.folder / "near.wav", 400)
         _speech(self.folder / "far.wav", 1600)
-        self.start("proxy", ["kamailio", "-DD", "-E", "-m", "64", "-M", "8", "-Y", str(self.folder),
-                             "-P", str(self.folder / "kamailio.pid"), "-f", str(HERE / "kamailio.cfg")])  # fmt: skip
+        self._begin_recpipe(prepare)
         relay = ["rtpengine", "--config-file=none", "--foreground", "--log-stderr", "--log-level=6", "--table=0"]
         relay += [f"--interface={ADDRESS}", f"--listen-ng={RELAY_CONTROL[0]}:{RELAY_CONTROL[1]}", "--timeout=120"]
         relay += ["--port-min=30000", "--port-max=30400", "--delete-delay=0", "--recording-method=proc"]
         self.start("relay", [*relay, f"--recording-dir={self.meta}", f"--pidfile={self.folder / 'relay.pid'}"])
-        self._begin_recpipe()
         self.start_recorder()
         until("the relay answers", lambda: b"pong" in ask_relay({"command": "ping"}))
+        proxy = ["kamailio", "-DD", "-E", "-m", "64", "-M", "8", "-Y", str(self.folder)]
+        proxy += ["-P", str(self.folder / "kamailio.pid"), "-f", str(HERE / "kamailio.cfg")]
+        asks = ["-A", "WITH_POLICY"] if (self.folder / "policy.cfg").exists() else []
+        self.start("proxy", proxy + asks)
+
+    def left(self) -> list[Path]:
+        """Recordings in the spool."""
+        return [path for path in self.spool.iterdir() if path.suffix in (".wav", ".mp3")]
 
     def phone(self, name: str, port: int, account: str, says: str) -> Phone:
         return Phone(self.start, self.folder / "phones" / name, port, account, self.folder / says)
@@ -99,9 +109,15 @@ class Chain:
         self._running[name].wait()
         self.note(f"{name} killed")
 
-    def run_recpipe(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def run_recpipe(self, *words: str, said: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a command; `said` is its standard input."""
         return subprocess.run(
-            [*self.recpipe, *words], cwd=self.folder / "recpipe", capture_output=True, text=True, check=False
+            [*self.recpipe, *words],
+            cwd=self.folder / "recpipe",
+            input=said,
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     def end(self) -> None:
@@ -143,13 +159,15 @@ class Chain:
         ):
             subprocess.run(["ip", *words.split()], check=True)
 
-    def _begin_recpipe(self) -> None:
+    def _begin_recpipe(self, prepare: Callable[[Chain], None] | None) -> None:
         settings = _SPOOL.format(http=HTTP, spool=self.spool, meta=self.meta)
         (self.folder / "recpipe" / "recpipe.toml").write_text(settings)
         made = self.run_recpipe("tenant", "create", "acme", "--timezone", "UTC", "--region", "DE")
         if made.returncode:
             raise RuntimeError(f"recpipe made no tenant: {made.stdout}{made.stderr}")
         self.start_recpipe()
+        if prepare:
+            prepare(self)
 
 
 def until(what: str, is_so: Callable[[], bool], seconds: float = 120.0) -> None:

@@ -15,8 +15,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tests.lab.calls import PLANS, Call, People, calls_of_proxy
+from tests.lab.calls import PLANS, Call, People, calls_of_proxy, verdicts_of_proxy
 from tests.lab.chain import RECORDERS, Chain, until
+from tests.lab.office import Office
 
 _RECORDER_CLOSES_SECONDS = 60.0  # 10 s after the hang-up, on a quiet machine
 
@@ -33,6 +34,9 @@ class Result:
     described: int = 0  # with both parties, the name, the direction, the extension and the start of the call
     waiting: int = 0  # in quarantine, or held
     slowest_ms: int = 0  # from the recorder's last write until it had left the spool
+    ruled: list[list[str]] = field(default_factory=list)  # call and rule, told, recordings, sealed
+    opened_after_s: float = 0.0  # from the hang-up until OpenSSL had opened the recording
+    timed: dict[str, list[float]] = field(default_factory=dict)  # from INVITE to 180: median, p95, worst in ms
     faults: list[str] = field(default_factory=list)
 
 
@@ -78,23 +82,20 @@ def run(plan_name: str, folder: Path, sink: Path, recpipe: list[str]) -> Result:
     """Make the calls, and compare what recpipe has with what the recorder wrote."""
     plan, result = PLANS[plan_name], Result(plan_name)
     chain = Chain(folder, sink, recpipe, RECORDERS[plan.recorder])
-    chain.begin()
+    chain.begin(plan.prepare)
     truth = Truth(chain.spool, folder / "truth")
     truth.start()
     people = People(chain)
     try:
         plan.happens(people, plan.files)
         chain.note("calls over")
-        until("every file has left the spool", lambda: not _left(chain), _RECORDER_CLOSES_SECONDS)
+        until("every file has left the spool", lambda: not chain.left(), _RECORDER_CLOSES_SECONDS)
     except TimeoutError as error:
         result.faults.append(str(error))
+    result.timed, result.opened_after_s = people.timed, people.opened_after_s
     _judge(result, chain, people.calls, truth)
     chain.end()
     return result
-
-
-def _left(chain: Chain) -> list[Path]:
-    return [path for path in chain.spool.iterdir() if path.suffix in (".wav", ".mp3")]
 
 
 def _judge(result: Result, chain: Chain, calls: list[Call], truth: Truth) -> None:
@@ -104,6 +105,8 @@ def _judge(result: Result, chain: Chain, calls: list[Call], truth: Truth) -> Non
     result.calls, result.files, result.stored, result.waiting = len(calls), len(written), len(found), len(waiting)
     exported = chain.folder / "exported"
     chain.run_recpipe("recordings", "export", "--tenant", "acme", "--out", str(exported))
+    for sealed in exported.rglob("*.enc"):
+        Office(chain).open(sealed, sealed.with_suffix(""))
     stored = Counter(_samples(path) for path in exported.rglob("*") if path.suffix in (".wav", ".mp3"))
     for file in written:
         if (times := stored[_samples(file)]) == 1:
@@ -113,19 +116,28 @@ def _judge(result: Result, chain: Chain, calls: list[Call], truth: Truth) -> Non
     if result.stored != result.files:
         result.faults.append(f"{result.stored} recordings of {result.files} files")
     result.faults += [f"waits: {one.get('reason')}" for one in waiting]
-    _judge_calls(result, calls, calls_of_proxy(chain), found)
+    _judge_calls(result, chain, calls, found)
     result.slowest_ms = round(1000 * truth.slowest_seconds())
     if (verified := chain.run_recpipe("verify")).returncode:
         result.faults.append(f"recpipe verify: {verified.stdout[-300:]}")
 
 
-def _judge_calls(result: Result, calls: list[Call], seen: list[tuple[str, int]], found: list[dict[str, Any]]) -> None:
+def _judge_calls(result: Result, chain: Chain, calls: list[Call], found: list[dict[str, Any]]) -> None:
+    seen = calls_of_proxy(chain)
     if len(seen) != len(calls):
         result.faults.append(f"the proxy saw {len(seen)} calls of {len(calls)}")
+    told = verdicts_of_proxy(chain)
     for call, (call_id, began_at) in zip(calls, seen, strict=False):
         of_call = [one for one in found if one["call_id"] == call_id]
         if len(of_call) != call.recordings and not (call.recordings < 0 and of_call):
             result.faults.append(f"{len(of_call)} recordings of a call that has {call.recordings}")
+        if call.rule:
+            said, sealed = told.get(call_id, "nothing"), sum(bool(one["sealed"]) for one in of_call)
+            result.ruled.append([call.rule, said, str(len(of_call)), f"{sealed} of {len(of_call)}"])
+            if not call.rule.endswith(f" {said}"):
+                result.faults.append(f"{call.rule}, but the proxy was told {said}")
+            if sealed != len(of_call):
+                result.faults.append(f"{call.rule}: stored, and not sealed")
         for one in of_call:
             wrong = _wrong(one, call, began_at)
             result.described += not wrong
