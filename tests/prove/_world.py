@@ -325,8 +325,9 @@ class World:
                 row.add(f"{story}: the sidecar of {one.relative} is not in the archive", lost=1)
 
     def is_drained(self) -> bool:
-        """Whether nothing is left in the spools but what recpipe keeps there itself."""
-        return not any(True for spool in self.spools for _ in self.files(spool))
+        """Whether nothing is left in the spools but what recpipe keeps there itself, or waits for its last look."""
+        places = ((self.files(spool), (self.folder / spool / ".recpipe").glob("aside/*")) for spool in self.spools)
+        return not any(True for both in places for files in both for _ in files)
 
     def files(self, spool: str, *, hidden: bool = False) -> Iterator[Path]:
         for path in (self.folder / spool).rglob("*"):
