@@ -174,7 +174,9 @@ class Completeness(Scoped):
             told = or_(d.call_id.in_(ids), d.linked_id.in_(ids))
             for table, column, which in ((call_record, c, its), (decision, d, (told,))):
                 there = func.coalesce(column.arrived_at, literal(at, column.arrived_at.type))
-                ours = update(table).where(column.tenant_id == self._tenant_id, *which)
+                # A call of many legs is deleted piece by piece: what one wrote the next leaves alone.
+                news = or_(column.arrived_at.is_(None), column.extension != "")
+                ours = update(table).where(column.tenant_id == self._tenant_id, *which, news)
                 self._connection.execute(ours.values(arrived_at=there, extension=""))
         deleted = [one.id for one in gone]
         for start in range(0, len(deleted), _AT_ONCE):

@@ -153,14 +153,14 @@ class CallRouting:
             )
         wanted: dict[str, Values] = {}
         try:
-            for row in rows:
+            for count, row in enumerate(rows, 1):  # of lines, not of rules: one rule may be named on all of them
+                if count > values.MOST_RULES:
+                    raise InputInvalid("file", f"there are more than {values.MOST_RULES:,} lines")
                 subject = _checked(kind, (row.pop(key, "") or "").strip(), tenant)
                 if "?" in row:
                     raise InputInvalid("file", "there are more cells than headings")
                 given = {name: (cell or "").strip() for name, cell in row.items() if cell is not None}
                 wanted[subject] = _normal(kind, subject, {**_new(kind), **{n: _cell(n, c) for n, c in given.items()}})
-                if len(wanted) > values.MOST_RULES:
-                    raise InputInvalid("file", f"there are more than {values.MOST_RULES:,} lines")
         except (InputInvalid, csv.Error) as error:
             raise InputInvalid("file", f"Line {rows.line_num}: {error}") from None
         return self.save(by, tenant, kind, wanted)

@@ -12,7 +12,9 @@ from sqlalchemy import event as sqlalchemy_event
 
 from recpipe.errors import Conflict, Forbidden, InputInvalid, NotFound
 from recpipe.model import Extension, InboundRoute, Role, SeenKind, ServicePolicy, Tenant, Verdict
+from recpipe.policy import values
 from recpipe.tenants.changes import Kind
+from recpipe.tenants.routing import CallRouting
 from tests.unit.access.world import World
 
 RECORD, SKIP, DEFAULT = Verdict
@@ -207,3 +209,16 @@ def test_who_may_change_what_sees_and_applies_that_alone(world: World) -> None:
     assert world.changes.apply(routing, acme.id, [rule.id]) == 1
     assert [change.id for change in world.changes.history(routing, acme.id).items] == [rule.id]
     assert not world.changes.history(keeper, acme.id).items
+
+
+def test_a_table_of_too_many_lines_is_refused_though_they_name_one_rule(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(values, "MOST_RULES", 5)
+    world = World(tmp_path)
+    acme = world.tenant()
+    routing = CallRouting(world.catalogue, world.trail, world.changes)
+    with pytest.raises(InputInvalid, match="there are more than 5 lines"):
+        routing.import_csv(world.root, acme, Kind.EXTENSION, b"extension\n" + b"201\n" * 6)
+    assert routing.import_csv(world.root, acme, Kind.EXTENSION, b"extension\n" + b"201\n" * 5) == 1
+    world.close()
