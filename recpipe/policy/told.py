@@ -24,13 +24,14 @@ _ASKED_AGAIN = timedelta(seconds=5)
 
 
 class Told:
-    """Notes that wait to be written. Thread-safe; `flush` writes them, and is called by one thread."""
+    """Notes that wait to be written, by `flush`. Thread-safe."""
 
     def __init__(self, catalogue: Catalogue, clock: Clock, most: int = MOST_WAITING) -> None:
         self._catalogue = catalogue
         self._clock = clock
         self._most = most
         self._lock = threading.Lock()
+        self._flushing = threading.Lock()  # a thread that ends and the next one may both write
         self._decisions: deque[Decision] = deque()
         self._seen: dict[tuple[str, SeenKind, str], datetime] = {}
         self._seen_lately = SeenRecently(_SEEN_AGAIN_SECONDS)
@@ -67,6 +68,10 @@ class Told:
         Raises:
             CatalogueUnavailable: the database is away; all that was not written is kept.
         """
+        with self._flushing:
+            self._flush(everything)
+
+    def _flush(self, everything: bool) -> None:
         with self._lock:
             seen, self._seen = self._seen, {}
             askers = {key: one for key, one in self._askers.items() if everything or self._is_news(key, one)}
@@ -79,6 +84,8 @@ class Told:
                 self._seen = seen | self._seen
                 self._askers = askers | self._askers
             raise
+        except CatalogueError as error:
+            _log.error("questions of PBXs not kept", seen=len(seen), askers=len(askers), error=type(error).__name__)
         if len(self._written) > self._most:  # whoever gives itself ever new names
             self._written.clear()
         self._written |= askers

@@ -25,7 +25,7 @@ from recpipe.web.zip_archive import archive
 _Found = TypeVar("_Found", Recording, Call)
 _PAGE = 500
 _MOST_PACKED = 1000  # that are named one by one
-MOST_IN_A_ZIP = 10_000  # recordings: what is told of each is in memory until the end
+MOST_IN_A_ZIP = 10_000  # calls: what is told of each leg is in memory until the end
 
 router = APIRouter(prefix=API, tags=["export"], dependencies=AUTHENTICATED, route_class=KnownFirst)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from recpipe import metrics
-from recpipe.errors import CatalogueUnavailable
+from recpipe.catalogue.policy import Policy
+from recpipe.catalogue.work import Work
+from recpipe.errors import CatalogueError, CatalogueUnavailable
 from recpipe.jobs import upkeep
 from recpipe.jobs.job import Tick
 from recpipe.model import Asker, CallAsked, Direction, SeenKind
@@ -58,6 +61,54 @@ def test_what_is_told_waits_while_the_database_is_away_and_the_oldest_is_lost_at
         assert [one.subject for one in scope.policy.seen(SeenKind.EXTENSION)] == ["201"]
         assert scope.policy.askers() == [Asker("pbx1", world.now, 1)]
     assert metrics.REGISTRY.get_sample_value("recpipe_decisions_lost_total") == lost + 3
+
+
+def test_two_that_write_at_once_write_each_decision_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    acme, begin = world.tenant(), world.catalogue.begin
+    told = Told(world.catalogue, world.clock)
+    told.decision(a_decision(acme.id, call_id="leg"))
+    lost = metrics.REGISTRY.get_sample_value("recpipe_decisions_lost_total")
+    begun, go_on, writing = threading.Event(), threading.Event(), []
+
+    @contextlib.contextmanager
+    def slowly() -> Iterator[Work]:
+        writing.append(threading.current_thread())
+        begun.set()
+        go_on.wait(5)
+        with begin() as work:
+            yield work
+
+    monkeypatch.setattr(world.catalogue, "begin", slowly)
+    threads = [threading.Thread(target=told.flush) for _ in range(2)]
+    threads[0].start()
+    assert begun.wait(5)
+    threads[1].start()
+    threads[1].join(0.2)
+    assert writing == [threads[0]]
+    go_on.set()
+    for thread in threads:
+        thread.join(10)
+    with world.catalogue.read() as work:
+        assert len(work.of(acme.id).decisions.of_calls(["leg"])) == 1
+    assert writing == [threads[0]] and metrics.REGISTRY.get_sample_value("recpipe_decisions_lost_total") == lost
+
+
+def test_what_cannot_be_kept_of_questions_is_said_and_holds_up_no_decision(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    acme = world.tenant()
+    told = Told(world.catalogue, world.clock)
+    told.decision(a_decision(acme.id, call_id="leg"))
+    told.asked(acme.id, Asker("pbx1", world.now, 1))
+
+    def refused(*_: object) -> None:
+        raise CatalogueError("refused")
+
+    monkeypatch.setattr(Policy, "note_askers", refused)
+    told.flush()
+    with world.catalogue.read() as work:
+        assert len(work.of(acme.id).decisions.of_calls(["leg"])) == 1
+    assert "questions of PBXs not kept" in caplog.text
 
 
 def test_the_last_question_of_a_pbx_is_written_now_and_then_and_a_new_version_at_once(world: World) -> None:
