@@ -280,22 +280,23 @@ def _astdb_of_freepbx(tenant: str, policy: CallPolicy) -> str:
 
 def _astdb(tenant: str, policy: CallPolicy) -> str:
     lines = [f"# Rules of {tenant}, version {policy.version}, for asterisk -rx; read by DB(recpipe/...)"]
-    lines.append(f"database put recpipe otherwise {_said(policy, policy.service.otherwise).value}")
-    for number, route in sorted(policy.routes.items()):
-        lines.append(f"database put recpipe route/{number} {_said(policy, route.recording).value}")
-    for name, direction, verdict, _ in _by_extension(policy):
-        lines.append(f"database put recpipe {direction}/{name} {verdict.value}")
+    lines += [f"database put recpipe {'/'.join(about)} {verdict.value}" for about, verdict in _each(policy)]
     return "\n".join(lines) + "\n"
 
 
 def _htable(tenant: str, policy: CallPolicy) -> str:
     lines = [f"# Rules of {tenant}, version {policy.version}, for kamcmd; read by $sht(recpipe=>...)"]
-    lines.append(f"htable.sets recpipe {tenant}:otherwise {_said(policy, policy.service.otherwise).value}")
-    for number, route in sorted(policy.routes.items()):
-        lines.append(f"htable.sets recpipe {tenant}:route:{number} {_said(policy, route.recording).value}")
-    for name, direction, verdict, _ in _by_extension(policy):
-        lines.append(f"htable.sets recpipe {tenant}:{direction}:{name} {verdict.value}")
+    lines += [f"htable.sets recpipe {':'.join((tenant, *about))} {verdict.value}" for about, verdict in _each(policy)]
     return "\n".join(lines) + "\n"
+
+
+def _each(policy: CallPolicy) -> Iterator[tuple[tuple[str, ...], Verdict]]:
+    """What each rule is about, and what it says."""
+    yield ("otherwise",), _said(policy, policy.service.otherwise)
+    for number, route in sorted(policy.routes.items()):
+        yield ("route", number), _said(policy, route.recording)
+    for name, direction, verdict, _ in _by_extension(policy):
+        yield (direction, name), verdict
 
 
 def _sql(tenant: str, policy: CallPolicy) -> str:
