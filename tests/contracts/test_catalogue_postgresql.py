@@ -40,9 +40,7 @@ class TestPostgresql(CatalogueContract):
         self, alone: Catalogue, postgres_server: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def cut() -> None:
-            database = alone._engine.url.database
-            with postgres_server.connect() as admin:
-                admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [database])
+            postgres_server.end_sessions(alone._engine.url.database)
 
         alone.ready()
         cut()
@@ -58,9 +56,7 @@ class TestPostgresql(CatalogueContract):
     ) -> None:
         with alone.begin() as work:
             work.nodes.list()
-        with postgres_server.connect() as admin:
-            database = alone._engine.url.database
-            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [database])
+        postgres_server.end_sessions(alone._engine.url.database)
         with pytest.raises(CatalogueUnavailable), alone.begin():
             pass
         with alone.begin() as work:

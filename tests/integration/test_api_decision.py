@@ -228,14 +228,11 @@ def test_it_is_answered_while_the_database_is_away(
         slowest(["before"])
         within(5, lambda: there.parts.policy.awake)
         # When the database takes nobody in any more
-        with postgres_server.connect() as admin:
-            admin.execute(f'ALTER DATABASE "{database}" ALLOW_CONNECTIONS false')
-            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [database])
+        with postgres_server.away(database):
             # then answers go on, each within the time that the snippets wait,
             assert slowest(ids) < 1.0
             unknown = httpx.get(there.url + PATH, headers={"authorization": "Bearer rp_unknown"}, timeout=30)
             assert unknown.status_code == 503
-            admin.execute(f'ALTER DATABASE "{database}" ALLOW_CONNECTIONS true')
         # and once it is back, all that was told meanwhile is kept.
         within(30, lambda: kept() == len(ids))
         # When it is silent, it is the same, and nothing waits for it at the end.

@@ -261,24 +261,13 @@ def test_what_an_unexpected_error_says_is_not_shown_to_people(catalogue: Catalog
     assert (told["job"], told["reason"]) == ("fails", "ValueError")
 
 
-@contextmanager
-def away(server: PostgresServer, database: str) -> Iterator[None]:
-    with server.connect() as admin:
-        admin.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
-        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [database])
-        try:
-            yield
-        finally:
-            admin.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
-
-
 def test_the_end_of_a_run_is_kept_when_the_database_was_away_meanwhile(
     postgres_server: PostgresServer, postgres_url: str
 ) -> None:
     held, catalogue = Held(), Catalogue.open(postgres_url)
     with engine(catalogue, held.job):
         wait_until(lambda: held.begun)
-        with captured() as logs, away(postgres_server, postgres_url.rpartition("/")[2]):
+        with captured() as logs, postgres_server.away(postgres_url.rpartition("/")[2]):
             held.let_go.set()
             wait_until(lambda: {"end of a job not kept, tried again"} <= {each["event"] for each in logs})
         wait_until(lambda: state(catalogue, "held") is RunState.DONE)
@@ -292,7 +281,7 @@ def test_a_node_that_cannot_renew_its_lease_stops_its_run_before_another_has_it(
     held, catalogue = Held(), Catalogue.open(postgres_url)
     with engine(catalogue, held.job, lease=timedelta(seconds=1)):
         wait_until(lambda: held.begun)
-        with away(postgres_server, postgres_url.rpartition("/")[2]):
+        with postgres_server.away(postgres_url.rpartition("/")[2]):
             wait_until(lambda: held.interrupted)
         held.let_go.set()
         wait_until(lambda: state(catalogue, "held") is RunState.DONE)

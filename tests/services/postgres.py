@@ -53,6 +53,26 @@ class PostgresServer:
             connection.execute(statement)
         return name
 
+    def end_sessions(self, database: str) -> None:
+        """End the sessions of a database, and return when their processes are gone (a signal alone takes its time)."""
+        with self.connect() as connection:
+            ended = connection.execute(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", [database]
+            ).fetchall()
+        assert all(gone for (gone,) in ended), f"sessions of {database} go on"
+
+    @contextlib.contextmanager
+    def away(self, database: str) -> Iterator[None]:
+        """Let nobody into a database for a while, and end the sessions that are there."""
+        allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+        with self.connect() as connection:
+            connection.execute(allow.format(sql.Identifier(database), sql.SQL("false")))
+            try:
+                self.end_sessions(database)
+                yield
+            finally:
+                connection.execute(allow.format(sql.Identifier(database), sql.SQL("true")))
+
     def drop(self, database: str) -> None:
         """Delete a database, whoever is connected to it."""
         with self.connect() as connection:
