@@ -58,7 +58,7 @@ class QuarantineDecisions:
             work.audit.add(self._event(by, "quarantine.retry", entry))
             if folder is not None:
                 # Off the list first: the file may be back in quarantine, and on it, in the next moment.
-                work.quarantine.remove(entry.id)
+                work.quarantine.put_back(entry.id, self._clock())
                 folder.restore(Path(from_safe_text(entry.path)), from_safe_text(entry.relative))
         return Retried(entry, back_in_spool=folder is not None)
 

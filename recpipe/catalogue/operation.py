@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, select
 
 from recpipe.catalogue.repository import Repository, new_id, page_by_time, row_of, upsert
-from recpipe.catalogue.tables import node, quarantine
+from recpipe.catalogue.tables import node, quarantine, quarantine_retry
 from recpipe.errors import NotFound
 from recpipe.model import Node, Page, Quarantined, QuarantineTotal
 
@@ -82,7 +82,8 @@ class QuarantineOfAll(Quarantine):
     ) -> Quarantined:
         """List a file, or say that it was tried once more: known by spool and path.
 
-        A file that was held in place and is now moved aside keeps its one entry's place in time.
+        A file that was held in place and is now moved aside, or was put back and failed again, keeps since when it
+        waits and counts on.
 
         Args:
             path: where the file is now.
@@ -90,8 +91,7 @@ class QuarantineOfAll(Quarantine):
             at: now; stays as the first time when the file is listed already.
         """
         c = quarantine.c
-        first = at
-        attempts = 1
+        first, attempts = self._retried(spool, relative, size_bytes) or (at, 1)
         if not held:
             before = select(c.first_seen_at, c.attempts).where(_held(spool, relative))
             for row in self._connection.execute(before):
@@ -122,6 +122,32 @@ class QuarantineOfAll(Quarantine):
     def forget(self, *, spool: str, relative: str) -> None:
         """Take a file that was held in place off the list: it was ingested, or is gone. None there is no error."""
         self._connection.execute(delete(quarantine).where(_held(spool, relative)))
+
+    def put_back(self, entry_id: str, at: datetime) -> Quarantined:
+        """Take an entry off the list whose file is tried again, and remember what it said.
+
+        Raises:
+            NotFound: there is none.
+        """
+        entry = self.get(entry_id)
+        self.remove(entry_id)
+        kept = ("size_bytes", "first_seen_at", "attempts", "retried_at")
+        statement = upsert(self._connection.dialect.name, quarantine_retry, ("spool", "relative_sha256"), kept)
+        values = {"relative_sha256": _hash(entry.relative), "retried_at": at}
+        self._connection.execute(statement, row_of(quarantine_retry, entry) | values)
+        return entry
+
+    def prune(self, before: datetime) -> int:
+        """Forget what was remembered of files that were put back earlier; how many."""
+        return self._connection.execute(delete(quarantine_retry).where(quarantine_retry.c.retried_at < before)).rowcount
+
+    def _retried(self, spool: str, relative: str, size_bytes: int) -> tuple[datetime, int] | None:
+        """Since when a file that was put back waits and which attempt this is; told once."""
+        c = quarantine_retry.c
+        this = (c.spool == spool) & (c.relative_sha256 == _hash(relative)) & (c.size_bytes == size_bytes)
+        statement = delete(quarantine_retry).where(this).returning(c.first_seen_at, c.attempts)
+        row = self._connection.execute(statement).first()
+        return None if row is None else (row.first_seen_at, row.attempts + 1)
 
     def remove(self, entry_id: str) -> None:
         """Take an entry off the list; the file is the caller's to move or delete.

@@ -397,6 +397,20 @@ quarantine = Table(
     Index("ix_quarantine_tenant", "tenant_id", "first_seen_at", "id"),
 )
 
+# What is remembered of a file that was put back into its spool, until it is listed again.
+quarantine_retry = Table(
+    "quarantine_retry",
+    metadata,
+    _text("spool", 200),
+    Column("relative_sha256", HASH, nullable=False),
+    _number("size_bytes"),
+    _at("first_seen_at"),
+    _number("attempts"),
+    _at("retried_at"),
+    PrimaryKeyConstraint("spool", "relative_sha256"),
+    Index("ix_quarantine_retry_retried_at", "retried_at"),
+)
+
 # No foreign key: what was done to a tenant is remembered when it is gone.
 audit = Table(
     "audit",

@@ -26,6 +26,7 @@ _log = log.get(__name__)
 SAMPLE = 1000  # recordings whose bytes are read each night
 KEEP_LOGINS = timedelta(days=7)  # sessions and links, once they expired
 KEEP_FAILURES = timedelta(days=1)  # failed logins; a lock-out lasts minutes
+KEEP_RETRIES = timedelta(days=7)  # of quarantined files: a store or a database may be away for days
 KEEP_DECISIONS = timedelta(days=90)  # what PBXs were told, for the comparison with what arrived
 _MOST_LOGGED = 20
 _MENDED = (ProblemKind.OBJECT_OF_DELETED, ProblemKind.WAVEFORM_MISSING)
@@ -65,7 +66,7 @@ def jobs(parts: Parts) -> tuple[Job, ...]:
 
 
 def prune(catalogue: Catalogue, clock: Clock) -> Summary:
-    """Delete sessions, links and failed logins that nobody can use any more."""
+    """Delete sessions, links, failed logins and what is remembered of retries that nobody can use any more."""
     now = clock()
     with catalogue.begin() as work:
         return {
@@ -73,6 +74,7 @@ def prune(catalogue: Catalogue, clock: Clock) -> Summary:
             "links": work.links.prune(now - KEEP_LOGINS),
             "failures": work.failures.prune(now - KEEP_FAILURES),
             "networks": work.known_networks.prune(now - KNOWN_FOR),
+            "retries": work.quarantine.prune(now - KEEP_RETRIES),
         }
 
 

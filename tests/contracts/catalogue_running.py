@@ -124,6 +124,36 @@ class RunningContract:
             with pytest.raises(NotFound):
                 work.quarantine.remove(moved.id)
 
+    def test_a_file_that_is_put_back_and_fails_again_keeps_since_when_and_how_often(self, catalogue: Catalogue) -> None:
+        aside = quarantined(path="/quarantine/x.wav", held=False)
+        later = NOW + timedelta(minutes=1)
+        with catalogue.begin() as work:
+            first = work.quarantine.record(**aside)
+            assert work.quarantine.put_back(first.id, NOW) == first
+            assert work.quarantine.count() == 0
+            # another file that took the name meanwhile is another file
+            other = work.quarantine.record(**aside | {"size_bytes": 45, "at": later})
+            assert (other.first_seen_at, other.attempts) == (later, 1)
+            work.quarantine.remove(other.id)
+            again = work.quarantine.record(**aside | {"at": later})
+            assert (again.first_seen_at, again.last_seen_at, again.attempts) == (NOW, later, 2)
+            # and a file that waits in its spool then is the same
+            work.quarantine.put_back(again.id, later)
+            held = work.quarantine.record(**quarantined(at=later + timedelta(minutes=1)))
+            assert (held.first_seen_at, held.attempts) == (NOW, 3)
+            work.quarantine.remove(held.id)
+            assert work.quarantine.record(**aside).attempts == 1, "what was remembered is used once"
+            with pytest.raises(NotFound):
+                work.quarantine.put_back(held.id, later)
+
+    def test_what_came_of_a_file_that_was_put_back_is_forgotten_after_a_while(self, catalogue: Catalogue) -> None:
+        aside = quarantined(path="/quarantine/x.wav", held=False)
+        with catalogue.begin() as work:
+            work.quarantine.put_back(work.quarantine.record(**aside).id, NOW)
+            assert work.quarantine.prune(NOW) == 0
+            assert work.quarantine.prune(NOW + timedelta(seconds=1)) == 1
+            assert work.quarantine.record(**aside).attempts == 1
+
     def test_a_broken_file_name_is_kept_byte_for_byte(self, catalogue: Catalogue) -> None:
         name = b"acme/\xff\xfe<b>.wav".decode("utf-8", "surrogateescape")
         with catalogue.begin() as work:

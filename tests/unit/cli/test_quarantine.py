@@ -42,7 +42,10 @@ def test_a_retry_puts_the_file_back_and_it_is_tried_again(cli: Cli, waiting: lis
     assert (cli.monitor / entry["relative"]).exists()
     assert [one["id"] for one in cli.json("quarantine", "list")["items"]] == [waiting[1]["id"]]
     cli.run("ingest", "--once", code=1)
-    assert len(cli.json("quarantine", "list")["items"]) == 2
+    listed = {one["relative"]: one for one in cli.json("quarantine", "list")["items"]}
+    assert len(listed) == 2
+    again = listed[entry["relative"]]
+    assert (again["first_seen_at"], again["attempts"]) == (entry["first_seen_at"], 2), "what it said is remembered"
     assert cli.audited("quarantine.retry")[0]["subject"] == entry["id"]
 
 
