@@ -2,7 +2,10 @@
 
 import { EnvelopeError } from "./envelope.js";
 import { KeyBox } from "./keybox.js";
+import { Voices, governVolume } from "./mixer.js";
+import { silencesOf } from "./silence.js";
 import { NotFetched, Sealed, factsOf, prepare, refusalOf } from "./sound.js";
+import { drawWave } from "./waveform-canvas.js";
 
 const at = (id) => document.getElementById(id);
 const audio = at("audio");
@@ -15,8 +18,8 @@ const UNPLAYABLE = "This browser does not play the format of this recording. Sav
 const keyBox = at("keybox") ? new KeyBox(at("keybox")) : null;
 /**
  * What plays: the legs of a call on one line, or one of them.
- * @type {?{row: HTMLElement, tracks: {facts: object, row: HTMLElement, offset: number, seconds: number, peaks: object[]}[],
- *   index: number, facts: object, sealed: ?Sealed}}
+ * @type {?{row: HTMLElement, tracks: {facts: object, row: HTMLElement, offset: number, seconds: number, peaks: object[],
+ *   silences: ?{from: number, to: number}[]}[], index: number, facts: object, sealed: ?Sealed, from: number, loop: ?{a: number, b: ?number}}}
  */
 let current = null;
 let opening = 0; // the latest wish counts: a slow opening must not overtake it
@@ -38,7 +41,7 @@ const clock = (seconds) => {
 /** What a row plays: itself, or the legs of its call one after another. */
 function tracksOf(row) {
   const rows = row.dataset.call ? [...results.querySelectorAll(`tr[data-of="${row.dataset.call}"]`)] : [row];
-  const tracks = rows.map((one) => ({ facts: factsOf(one), row: one, offset: 0, seconds: 0, peaks: [] }));
+  const tracks = rows.map((one) => ({ facts: factsOf(one), row: one, offset: 0, seconds: 0, peaks: [], silences: null }));
   for (const track of tracks) track.seconds = track.facts.seconds;
   return lined(tracks);
 }
@@ -53,14 +56,17 @@ function lined(tracks) {
   return tracks;
 }
 
-async function play(row) {
+/** Open what a row plays, from a place on its line. */
+async function play(row, from = 0) {
   close({ keepPanel: true });
   const tracks = tracksOf(row);
-  current = { row, tracks, index: 0, facts: tracks[0].facts, sealed: null };
+  current = { row, tracks, index: 0, facts: tracks[0].facts, sealed: null, from, loop: null };
   at("player").hidden = false;
   document.body.classList.add("playing");
   for (const track of tracks) if (!track.facts.sealed) drawKept(track);
-  await load(0);
+  reflectLoop();
+  const index = trackAt(from);
+  await load(index, from - tracks[index].offset);
 }
 
 /** Open one of the tracks and play it from a place in it. */
@@ -80,7 +86,9 @@ async function load(index, from = 0) {
   at("save").hidden = !facts.sealed && !row.querySelector(".download");
   at("save-word").textContent = facts.sealed ? "Save decrypted" : "Save";
   reflectRow();
+  reflectVoices();
   if (facts.sealed && !keyBox?.key) {
+    current.from = from;
     at("save").hidden = true;
     say(at("player-state"), "This recording is sealed. Choose your private key; it starts to play then.");
     keyBox?.ask();
@@ -154,6 +162,7 @@ function close({ keepPanel = false } = {}) {
   at("save-progress").hidden = true;
   draw();
   reflectRow();
+  reflectLoop();
   opening++;
   if (keepPanel) return;
   at("player").hidden = true;
@@ -195,7 +204,7 @@ results.addEventListener("click", (event) => {
 keyBox?.addEventListener("change", () => {
   if (keyBox.key) {
     prepare();
-    if (current?.facts.sealed && !current.sealed) load(current.index);
+    if (current?.facts.sealed && !current.sealed) load(current.index, current.from);
   } else if (current?.facts.sealed) {
     close();
   }
@@ -220,13 +229,96 @@ function jump(seconds) {
 }
 
 at("toggle").addEventListener("click", () => {
-  if (current?.facts.sealed && !current.sealed) load(current.index);
+  if (current?.facts.sealed && !current.sealed) load(current.index, current.from);
   else if (audio.ended && current.tracks.length > 1) load(0);
   else toggle();
 });
 at("back").addEventListener("click", () => skip(-SKIP_SECONDS));
 at("ahead").addEventListener("click", () => skip(SKIP_SECONDS));
 at("speed").addEventListener("change", () => { audio.playbackRate = Number(at("speed").value); });
+const mute = governVolume(audio, at("volume"));
+
+const voices = new Voices(audio);
+/** Two voices can be told apart where there are two: by the waveform, which may come later than the sound. */
+function reflectVoices() {
+  const two = current?.tracks[current.index].peaks.length === 2;
+  at("voices").disabled = !two;
+  voices.hear(two ? at("voices").value : "both");
+}
+at("voices").addEventListener("change", reflectVoices);
+
+// --- the calls before and after -------------------------------------------------------------------------------
+
+/** Play the call that stands so many lines below in the list. */
+function step(lines) {
+  if (!current) return;
+  const rows = [...results.querySelectorAll("tr[data-recording]:not(.leg), tr.whole")].filter((row) => row.querySelector(".play"));
+  const whole = current.row.dataset.of ? results.querySelector(`tr[data-call="${current.row.dataset.of}"]`) : current.row;
+  const next = rows[rows.indexOf(whole) + lines];
+  if (!next || !rows.includes(whole)) return say(at("player-state"), `There is no call ${lines > 0 ? "below" : "above"} on this page.`);
+  next.scrollIntoView({ block: "nearest" });
+  play(next);
+}
+at("previous").addEventListener("click", () => step(-1));
+at("next").addEventListener("click", () => step(1));
+
+// --- places ---------------------------------------------------------------------------------------------------
+
+/** Mark where to begin again, then from where, then forget both. */
+function markLoop() {
+  if (!current) return;
+  const { loop } = current;
+  const here = position();
+  if (!loop) current.loop = { a: here, b: null };
+  else if (loop.b === null && here > loop.a) loop.b = here;
+  else current.loop = null;
+  reflectLoop();
+  draw();
+}
+function reflectLoop() {
+  const loop = current?.loop;
+  at("loop").textContent = !loop ? "Repeat from here" : loop.b === null ? `Repeat ${clock(loop.a)} to here` : "Stop repeating";
+}
+at("loop").addEventListener("click", markLoop);
+
+/** Go back to the first mark, once the second one is reached. @returns {boolean} whether it did */
+function repeat() {
+  const loop = current?.loop;
+  if (!loop || loop.b === null || (position() < loop.b && !audio.ended)) return false;
+  jump(loop.a);
+  if (audio.paused) audio.play().catch(fail);
+  return true;
+}
+
+/** Leave out what is silent, once it is reached. */
+function skipSilence() {
+  if (!current || !at("skip-silence").checked || audio.paused || audio.seeking) return;
+  const track = current.tracks[current.index];
+  const silence = track.silences?.find(({ from, to }) => from <= audio.currentTime && audio.currentTime < to - 1);
+  if (silence) audio.currentTime = silence.to - 0.25; // so that the first word is whole
+}
+
+at("copy-place").addEventListener("click", async () => {
+  if (!current) return;
+  const address = new URL("/recordings", location);
+  address.searchParams.set("call", current.row.dataset.call ?? current.row.dataset.recording);
+  address.hash = `t=${Math.floor(position())}`;
+  try {
+    await navigator.clipboard.writeText(address.href);
+    say(at("player-state"), `Copied the address of ${clock(position())} in this call. It opens for whoever may see the call.`);
+  } catch {
+    say(at("player-state"), address.href);
+  }
+});
+
+/** Open the place that the address names, where it names one call. */
+function openPlace() {
+  const seconds = Number(/^#t=(\d{1,6})$/.exec(location.hash)?.[1] ?? NaN);
+  const row = results.querySelector("tr.whole") ?? results.querySelector("tr[data-recording]");
+  const asked = new URLSearchParams(location.search).get("call");
+  if (Number.isNaN(seconds) || !asked || !row?.querySelector(".play")) return;
+  play(row, seconds);
+}
 at("player-close").addEventListener("click", () => {
   const row = current?.row;
   close();
@@ -258,11 +350,14 @@ document.addEventListener("keydown", (event) => {
     return anywhere();
   }
   if (!current) return;
-  const act = { k: toggle, j: () => skip(-SKIP_SECONDS), l: () => skip(SKIP_SECONDS), Escape: close }[event.key];
+  const act = {
+    k: toggle, j: () => skip(-SKIP_SECONDS), l: () => skip(SKIP_SECONDS), m: mute, r: markLoop,
+    n: () => step(1), p: () => step(-1), Escape: close,
+  }[event.key];
   if (act) return act();
   // What buttons, links and the position do with these keys is theirs.
   const free = { " ": toggle, ArrowLeft: () => skip(-5), ArrowRight: () => skip(5) }[event.key];
-  if (!free || event.target === seek || (event.key === " " && event.target.closest("button, a, summary, input"))) return;
+  if (!free || event.target.type === "range" || (event.key === " " && event.target.closest("button, a, summary, input"))) return;
   event.preventDefault();
   free();
 });
@@ -276,12 +371,17 @@ for (const name of ["play", "pause", "ended", "emptied"]) {
 }
 audio.addEventListener("durationchange", () => {
   if (!current || !(Number.isFinite(audio.duration) && audio.duration > 0)) return;
-  current.tracks[current.index].seconds = audio.duration; // what was noted may be a little off
+  const track = current.tracks[current.index];
+  track.seconds = audio.duration; // what was noted may be a little off
   lined(current.tracks);
+  findSilences(track);
 });
 audio.addEventListener("ended", () => {
-  if (current && current.index + 1 < current.tracks.length) load(current.index + 1);
+  if (!current || repeat()) return;
+  if (current.index + 1 < current.tracks.length) load(current.index + 1);
+  else if (at("play-on").checked) step(1);
 });
+audio.addEventListener("timeupdate", () => repeat() || skipSilence());
 for (const name of ["timeupdate", "durationchange", "seeked"]) audio.addEventListener(name, () => reflect());
 audio.addEventListener("error", async () => {
   if (!current || !audio.getAttribute("src")) return;
@@ -349,48 +449,22 @@ async function drawKept(track) {
 
 function show(found, track) {
   track.peaks = found;
-  if (current?.tracks.includes(track)) draw();
+  if (!current?.tracks.includes(track)) return;
+  findSilences(track);
+  reflectVoices();
+  draw();
+}
+
+/** A waveform that grows as it is heard tells nothing of what was not heard yet: nothing is left out there. */
+function findSilences(track) {
+  const grows = track === current?.tracks[current.index] && current.sealed?.inParts;
+  track.silences = grows ? null : silencesOf(track.peaks, track.seconds);
 }
 
 function draw() {
-  const { width, height } = wave.getBoundingClientRect();
-  if (!width) return;
-  const scale = devicePixelRatio || 1;
-  if (wave.width !== Math.round(width * scale)) wave.width = Math.round(width * scale);
-  if (wave.height !== Math.round(height * scale)) wave.height = Math.round(height * scale);
-  const pen = wave.getContext("2d");
-  pen.setTransform(scale, 0, 0, scale, 0, 0);
-  pen.clearRect(0, 0, width, height);
-  const style = getComputedStyle(wave);
-  const left = style.getPropertyValue("border-bottom-color");
-  const played = ["color", "border-top-color"].map((name) => style.getPropertyValue(name)); // of each voice
-  const done = (seek.value / 1000) * width;
-  const tracks = current?.tracks ?? [];
-  const all = tracks.flatMap((track) => track.peaks);
-  const loudest = all.reduce((most, values) => values.reduce((m, value) => Math.max(m, Math.abs(value)), most), 0.05);
-  const seconds = length();
-  const middle = height / 2;
-  const reach = middle - 1;
-  for (let lane = 0; lane < Math.max(1, ...tracks.map((track) => track.peaks.length)); lane++) {
-    for (let x = 0; x < width; x += 3) {
-      const track = tracks.length ? tracks[trackAt((x / width) * seconds)] : null;
-      const values = track?.peaks[lane] ?? [];
-      if (lane && !values.length) continue; // this leg has one voice
-      const share = track?.seconds ? Math.min(0.9999, ((x / width) * seconds - track.offset) / track.seconds) : 0;
-      const point = Math.floor(share * (values.length / 2)) * 2;
-      const [low, high] = values.length ? [values[point] / loudest, values[point + 1] / loudest] : [0, 0];
-      pen.fillStyle = x < done ? played[lane % 2] : left;
-      if (track?.peaks.length === 2) {
-        // Two voices grow from one line, the left one up and the right one down: who speaks is seen at a glance.
-        const size = Math.max(1, Math.max(high, -low) * reach);
-        pen.fillRect(x, lane ? middle : middle - size, 2, size);
-      } else {
-        pen.fillRect(x, middle - Math.max(1, high * reach), 2, Math.max(2, (high - low) * reach));
-      }
-    }
-  }
-  pen.fillStyle = played[0];
-  for (const track of tracks.slice(1)) pen.fillRect((track.offset / seconds) * width - 1, 0, 1, height); // between legs
+  drawWave(wave, { tracks: current?.tracks ?? [], seconds: length(), share: seek.value / 1000, loop: current?.loop });
 }
 new ResizeObserver(draw).observe(wave);
 addEventListener("themechange", draw);
+
+openPlace();
