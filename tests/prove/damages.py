@@ -8,7 +8,7 @@ from tests.damage import damaged, found
 from tests.prove.table import Row, Run, proof
 
 
-@proof("damage to store and catalogue", quick=45, long=1_000)
+@proof("damage to store and catalogue", quick=45, long=1_000, at_once=True)
 def damages(run: Run) -> Row:
     """So many damages to twice as many recordings; `lost` is what was not found, `stuck` a false alarm."""
     row = Row(run.name)

@@ -348,7 +348,7 @@ def clock_steps(run: Run) -> Row:
         return each(run, inject, forks=forks)
 
 
-@proof("many files at once, three tenants", quick=200, long=100_000)
+@proof("many files at once, three tenants", quick=200, long=100_000, at_once=True)
 def crowd(run: Run) -> Row:
     """Nine in ten come to one tenant; the sealed one, whose objects `openssl` opens one by one, has few."""
     row, times = Row(run.name), run.at_most(8)

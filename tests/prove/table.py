@@ -126,23 +126,30 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """A row to be: its name, how often in the short form and in the long one (0: not at all), and what makes it."""
+    """A row to be: its name, how often in the short form and in the long one (0: not at all), and what makes it.
+
+    Attributes:
+        at_once: all of its times belong to one fault, such as files that come together; parts of it do not add up.
+    """
 
     name: str
     quick: int
     long: int
     prove: Callable[[Run], Row]
+    at_once: bool = False
 
 
 PROOFS: dict[str, Proof] = {}
 
 
-def proof(name: str, *, quick: int, long: int) -> Callable[[Callable[[Run], Row]], Callable[[Run], Row]]:
+def proof(
+    name: str, *, quick: int, long: int, at_once: bool = False
+) -> Callable[[Callable[[Run], Row]], Callable[[Run], Row]]:
     """Enter a function as the maker of the row `name`."""
 
     def enter(prove: Callable[[Run], Row]) -> Callable[[Run], Row]:
         assert name not in PROOFS, name
-        PROOFS[name] = Proof(name, quick, long, prove)
+        PROOFS[name] = Proof(name, quick, long, prove, at_once)
         return prove
 
     return enter

@@ -7,6 +7,7 @@ import functools
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,13 @@ def _template() -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _statements_compiled_once() -> Iterator[None]:
+def _compiled_once() -> Iterator[None]:
+    with statements_compiled_once():
+        yield
+
+
+@contextmanager
+def statements_compiled_once() -> Iterator[None]:
     """All engines of a database have one dialect and one cache of statements, as the one engine of a process has: what
     SQLAlchemy learns of a statement is kept by dialect and engine, and each test has an engine of its own.
     """

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import hashlib
 import io
 import itertools
@@ -12,10 +14,12 @@ import json
 import os
 import random
 import re
+import shutil
 import struct
+import tempfile
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -25,6 +29,7 @@ from typing import BinaryIO
 from keys import certificate, opening
 from recpipe.access.audit import AuditTrail
 from recpipe.access.principal import operator
+from recpipe.catalogue import Catalogue
 from recpipe.errors import CatalogueError, Conflict, NotFound, RecpipeError, SpoolRefused
 from recpipe.model import (
     CertificateState,
@@ -96,14 +101,14 @@ class World:
         self.nonsense: list[str] = []
         self._key_pair = key_pair
         self._numbers = itertools.count()
-        self._sealed_since: dict[str, float] = {}
         self._root = folder
         spool = {"path": folder / "spool", "tenant": "from-path", "layout": "freepbx", "settle_seconds": 2}
         spool |= {"cdr_csv": folder / "Master.csv", "rescan_seconds": 5}
         self.spool = Spool.model_validate(spool)
         self.spool.path.mkdir(parents=True)
         self.settings = Settings(data_dir=folder / "data", spool=(self.spool,))
-        new_catalogue(folder / "data/recpipe.sqlite3")
+        (folder / "data").mkdir()
+        shutil.copyfile(_installed(key_pair.pem), folder / "data/recpipe.sqlite3")
         self.catalogue = SimulatedCatalogue.open(self.settings.database)
         assert isinstance(self.catalogue, SimulatedCatalogue)
         self.catalogue.faults = self.faults
@@ -112,15 +117,7 @@ class World:
         reader = Reader(self.catalogue, self.store, self.clock.now, trail)
         self.disposal = RecordingDeletion(self.catalogue, self.store, reader, self.clock.now)
         self.desk = QuarantineDecisions(self.settings, self.catalogue, self.clock.now, trail)
-        with self.catalogue.begin() as work:
-            for name, tenant_id in _IDS.items():
-                sealed = name != "globex"
-                work.tenants.add(
-                    Tenant(tenant_id, name, name, "Europe/Berlin", "DE", sealed, StoreFormat.SOURCE, self.clock.now())
-                )
-        for name in ("acme", "initech"):
-            self._sealed_since[_IDS[name]] = 0.0
-        self._certify("acme")
+        self._sealed_since = {_IDS[name]: 0.0 for name in ("acme", "initech")}
         self.ingest: Ingest | None = None
         self._patches = patched(self.clock, self.faults)
         self._patches.__enter__()
@@ -519,30 +516,48 @@ class World:
         return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
 
     def _certify(self, name: str) -> None:
-        vetted = certificate.vet(self._key_pair.pem, now=self.clock.now())
-        held = TenantCertificate(
-            id=f"{vetted.fingerprint[:31]}{TENANTS.index(name)}",
-            tenant_id=_IDS[name],
-            label="",
-            der=vetted.der,
-            fingerprint=vetted.fingerprint,
-            subject=vetted.subject,
-            serial=vetted.serial,
-            key_bits=vetted.key_bits,
-            not_before=vetted.not_before,
-            not_after=vetted.not_after,
-            synthesised=vetted.synthesised,
-            state=CertificateState.PROVEN,
-            added_at=self.clock.now(),
-        )
         with self.catalogue.begin() as work:
             if not work.of(_IDS[name]).certificates.list():
-                work.of(_IDS[name]).certificates.add(held)
+                work.of(_IDS[name]).certificates.add(_certificate(name, self._key_pair.pem))
 
     def _watch_for_plaintext(self, key: str, content: bytes) -> None:
         since = self._sealed_since.get(key.partition("/")[0])
         if since is not None and self.clock.monotonic() > since and re.search(rb"RIFF|MARK[0-9]{8}", content):
             self.problems.append(f"{key} was stored in the clear")
+
+
+@functools.cache
+def _certificate(name: str, pem: bytes) -> TenantCertificate:
+    """One of this tenant, whose key has been proved."""
+    vetted = certificate.vet(pem, now=datetime.now(UTC))
+    return TenantCertificate(
+        id=f"{vetted.fingerprint[:31]}{TENANTS.index(name)}",
+        tenant_id=_IDS[name],
+        label="",
+        der=vetted.der,
+        fingerprint=vetted.fingerprint,
+        subject=vetted.subject,
+        serial=vetted.serial,
+        key_bits=vetted.key_bits,
+        not_before=vetted.not_before,
+        not_after=vetted.not_after,
+        synthesised=vetted.synthesised,
+        state=CertificateState.PROVEN,
+        added_at=datetime.now(UTC),
+    )
+
+
+@functools.cache
+def _installed(pem: bytes) -> Path:
+    """A catalogue with the tenants, of which every run has a copy: setting it up takes longer than many a run."""
+    folder = Path(tempfile.mkdtemp(prefix="simulation-template-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    with closing(Catalogue.open(new_catalogue(folder / "recpipe.sqlite3"))) as catalogue, catalogue.begin() as work:
+        for name, tenant_id in _IDS.items():
+            sealed, now = name != "globex", datetime.now(UTC)
+            work.tenants.add(Tenant(tenant_id, name, name, "Europe/Berlin", "DE", sealed, StoreFormat.SOURCE, now))
+        work.of(_IDS["acme"]).certificates.add(_certificate("acme", pem))
+    return folder / "recpipe.sqlite3"
 
 
 def _marker(number: int) -> bytes:
