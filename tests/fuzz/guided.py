@@ -1,7 +1,8 @@
 """One reader fed by atheris, which keeps what reaches code that nothing reached before.
 
-    python -m tests.fuzz.guided READER FOLDER INPUTS SEED
+    python -m tests.fuzz.guided READER FOLDER INPUTS SEED SECONDS
 
+It ends after so many inputs, or so many seconds (0: it takes what it takes).
 Ends with another status than 0 where the reader answered with an error that is none of its own, or took ten seconds;
 the input that did it lies in FOLDER then.
 """
@@ -21,8 +22,8 @@ MOST_BYTES = 16_384
 SLOW_SECONDS = 10
 
 
-def main(name: str, folder: Path, inputs: int, seed: int) -> None:
-    """Feed it until so many inputs are done, which ends the process."""
+def main(name: str, folder: Path, inputs: int, seed: int, seconds: int) -> None:
+    """Feed it until so many inputs are done or so many seconds are over, which ends the process."""
     work, corpus = folder / "work", folder / "corpus"
     for made in (work, corpus):
         made.mkdir(parents=True, exist_ok=True)
@@ -36,6 +37,7 @@ def main(name: str, folder: Path, inputs: int, seed: int) -> None:
 
     options = {
         "runs": inputs,
+        "max_total_time": seconds,
         "seed": seed % 2**32 or 1,  # libFuzzer takes 0 for the clock
         "max_len": MOST_BYTES,
         "timeout": SLOW_SECONDS,
@@ -48,4 +50,4 @@ def main(name: str, folder: Path, inputs: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    main(sys.argv[1], Path(sys.argv[2]), *(int(number) for number in sys.argv[3:6]))

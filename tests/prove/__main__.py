@@ -24,8 +24,6 @@ from recpipe import log
 from tests.prove._ledger import Ledger
 from tests.prove.table import PROOFS, Proof, Row, Run, as_table, told
 
-SLICE_SECONDS = 150.0  # of a part: what a kill can throw away
-
 
 def main(arguments: list[str]) -> int:
     """Run the rows that were asked for; 1 where one is not zero."""
@@ -116,7 +114,7 @@ def _go_on(proofs: list[Proof], chosen: argparse.Namespace, seed: int, ledger: L
                 return
             one = min(lacking, key=lambda one: (one.at_once, done.get(one.name, 0) / _wanted(one, chosen)))
             times = _wanted(one, chosen) - (0 if one.at_once else done.get(one.name, 0))
-            ends = min(until, math.inf if one.at_once else time.monotonic() + SLICE_SECONDS)
+            ends = min(until, math.inf if one.at_once else time.monotonic() + one.part_seconds)
             row = _part(one, times, ledger.next_seed(one, seed), ends, chosen.quick, ledger, progress)
             if not row.injected or one.at_once:
                 empty.add(one.name)

@@ -22,6 +22,7 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
+PART_SECONDS = 150.0
 COUNTS = ("lost", "doubled", "leaked", "dangling", "stuck")
 
 
@@ -130,6 +131,7 @@ class Proof:
 
     Attributes:
         at_once: all of its times belong to one fault, such as files that come together; parts of it do not add up.
+        part_seconds: how long a part of it goes on where many runs add up, which is what a kill can throw away.
     """
 
     name: str
@@ -137,19 +139,20 @@ class Proof:
     long: int
     prove: Callable[[Run], Row]
     at_once: bool = False
+    part_seconds: float = PART_SECONDS
 
 
 PROOFS: dict[str, Proof] = {}
 
 
 def proof(
-    name: str, *, quick: int, long: int, at_once: bool = False
+    name: str, *, quick: int, long: int, at_once: bool = False, part_seconds: float = PART_SECONDS
 ) -> Callable[[Callable[[Run], Row]], Callable[[Run], Row]]:
     """Enter a function as the maker of the row `name`."""
 
     def enter(prove: Callable[[Run], Row]) -> Callable[[Run], Row]:
         assert name not in PROOFS, name
-        PROOFS[name] = Proof(name, quick, long, prove, at_once)
+        PROOFS[name] = Proof(name, quick, long, prove, at_once, part_seconds)
         return prove
 
     return enter
