@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +166,12 @@ def _packed(recording: Recording, tenant: str) -> bytes:
 
 def _fields_of(value: Any) -> dict[str, Any]:
     """As `dataclasses.asdict` without its copies, which take half of what a note does."""
-    return {field.name: getattr(value, field.name) for field in fields(value)}
+    return {name: getattr(value, name) for name in _names_in(type(value))}
+
+
+@cache
+def _names_in(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
 
 
 def _written(value: object) -> str | dict[str, Any]:

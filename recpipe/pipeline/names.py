@@ -29,12 +29,15 @@ def display_name(source_name: str, container: Container, *, sealed: bool) -> str
         # A known audio extension that no longer fits is replaced, anything else is part of the name.
         stem = stem if suffix.lower() in AUDIO_ENDINGS else path.name
         suffix = endings[0]
-    # Lone surrogates stand for bytes that are not UTF-8; format characters can reorder what is read on a screen.
-    text = stem.encode("utf-8", "replace").decode("utf-8")
-    text = "".join(c for c in unicodedata.normalize("NFC", text) if unicodedata.category(c) not in ("Cf", "Zl", "Zp"))
-    text = _UNSAFE.sub("_", text).strip(" .") or "recording"
+    text = _UNSAFE.sub("_", stem if stem.isascii() else _readable(stem)).strip(" .") or "recording"
     while len(text.encode()) > _LONGEST_STEM_BYTES:
         text = text[:-1]
     # A leading dash reads as an option, a leading dot hides the file.
     text = re.sub(r"^[-.]+", "_", text)
     return text + suffix + (SEALED_SUFFIX if sealed else "")
+
+
+def _readable(text: str) -> str:
+    """Without lone surrogates, which stand for bytes that are not UTF-8, and marks that reorder text on a screen."""
+    text = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode("utf-8"))
+    return "".join(c for c in text if unicodedata.category(c) not in ("Cf", "Zl", "Zp"))

@@ -172,6 +172,8 @@ def _unescape(match: re.Match[str]) -> str:
 
 def plain(text: str, limit: int = 255) -> str:
     """Text of a call fact: valid Unicode in one line, at most `limit` characters. Does not round-trip."""
+    if text.isascii() and text.isprintable():  # as nearly all are
+        return text[: 4 * limit].strip()[:limit]
     cleaned = "".join(
         " " if c.isspace() else "\ufffd" if _UNSAFE.match(c) and c != "\\" else c for c in text[: 4 * limit]
     )

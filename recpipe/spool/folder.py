@@ -190,8 +190,11 @@ class SpoolFolder:
         whole.sweep(self._control.open())
         self.sent.sweep()
 
-    def _let_go(self, path: Path, relative: Path) -> None:
-        """Delete or archive for good."""
+    def _let_go(self, path: Path, relative: Path, ours: bool) -> None:
+        """Delete or archive for good; what lies in a folder of ours is no other file by now, and needs no claim."""
+        if self._spool.after == "delete" and ours:
+            path.unlink()
+            return
         expected = FileIdentity.at(path)
         if self._spool.after == "archive":
             assert self._spool.archive is not None  # settings saw to it

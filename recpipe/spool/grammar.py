@@ -92,8 +92,8 @@ def number_in_name(text: str) -> str:
 
 def without_ending(name: str) -> str | None:
     """A file name without its `.wav`, `.mp3` and so on; None where it has no such ending."""
-    lower = name.lower()
-    return next((name[: -len(ending)] for ending in _ENDINGS if lower.endswith(ending)), None)
+    stem, dot, ending = name.rpartition(".")
+    return stem if dot and f".{ending.lower()}" in RECORDING_SUFFIXES else None
 
 
 def not_understood(relative: str, expected: str) -> Unfit:

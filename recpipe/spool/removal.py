@@ -43,7 +43,8 @@ class Aside:
         folder: gives the folder, which is in the control folder; mostly on the file system of the spool.
         below: the way into the spool.
         grace_seconds: how long to wait where nobody can say whether the file is closed.
-        let_go: removes or archives a file for good, given its path below the spool.
+        let_go: removes or archives a file for good, given where it lies, its path below the spool, and whether it lies
+            in the folder above, where nobody else can put another in its place.
         label: the spool's name in logs.
     """
 
@@ -53,7 +54,7 @@ class Aside:
         below: Beneath,
         grace_seconds: float,
         writers: Writers,
-        let_go: Callable[[Path, Path], None],
+        let_go: Callable[[Path, Path, bool], None],
         label: str,
     ) -> None:
         self._folder = folder
@@ -95,7 +96,8 @@ class Aside:
             self._put_back(files)
             if self._writers.of_moved(source) is Writer.OPEN:
                 raise SourceChanged(source) from None
-            self._all_go(reversed(here.items()))  # what is in the spool must not come again without its description
+            # What is in the spool must not come again without its description.
+            self._all_go(reversed(here.items()), ours=False)
             return
         try:
             stayed = self._look(entry, files)
@@ -164,14 +166,14 @@ class Aside:
             may_end = writer in (Writer.OPEN, Writer.READ)  # at any moment
             self._again(entry, now + ASK_AGAIN_SECONDS if may_end else at + self._grace_seconds)
             return True
-        self._all_go(_sidecars_first(files))
+        self._all_go(_sidecars_first(files), ours=True)
         return True
 
-    def _all_go(self, files: Iterable[tuple[Path, Path]]) -> None:
+    def _all_go(self, files: Iterable[tuple[Path, Path]], *, ours: bool) -> None:
         for path, relative in files:
             gone = (FileNotFoundError, SourceChanged) if kind_of(relative.name) is Kind.SIDECAR else ()
             with contextlib.suppress(*gone):
-                self._let_go(path, relative)
+                self._let_go(path, relative, ours)
 
     def _again(self, entry: str, at: float) -> None:
         with self._lock:

@@ -336,6 +336,12 @@ def resident_mb(pid: int) -> float:
     return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
 
 
+def cpu_seconds(pid: int) -> float:
+    """What a process has used so far; a machine that does other work at the same time changes it least."""
+    used = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(used[11]) + int(used[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def idle_logins(server: Server, count: int) -> tuple[float, float]:
     """What `count` idle logins add to a server's memory, and all that it has then, in MB."""
     server.login().close()
@@ -381,9 +387,11 @@ def run(scale: Scale, root: Path, only: str) -> int:
             ):
                 first = (2 * number + tls) * scale.files
                 for server in servers if only in ("", "retr") else []:
+                    before = cpu_seconds(server.pid)
                     rate = retrieve(server, server.files[first : first + scale.files], tls)
                     if number:
                         server.note(what, rate)
+                        server.note(f"{what} cpu", (cpu_seconds(server.pid) - before) / scale.files * 1000)
             if not number:
                 continue  # nothing was warm
             for server in plain if only in ("", "mlsd") else []:
@@ -395,6 +403,8 @@ def run(scale: Scale, root: Path, only: str) -> int:
         rows = (
             ("RETR, MB/s", "retr", True, 0.7),
             ("RETR over TLS, MB/s", "retr tls", True, 0.7),
+            ("RETR, CPU ms a file", "retr cpu", False, None),
+            ("RETR over TLS, CPU ms a file", "retr tls cpu", False, None),
             ("MLSD, s for 100,000", "mlsd", False, 1.0),
             ("NOOP meanwhile, p50 ms", "noop p50", False, None),
             ("NOOP meanwhile, max ms", "noop max", False, None),

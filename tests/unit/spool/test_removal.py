@@ -234,10 +234,10 @@ def test_a_file_that_cannot_go_after_its_sidecar_went_is_not_put_back_without_it
     folder = owned(remote_writers=False)
     let_go = folder._aside._let_go
 
-    def fails(path: Path, relative: Path) -> None:
+    def fails(path: Path, relative: Path, ours: bool) -> None:
         if relative.suffix == ".wav":
             raise OSError(5, "Input/output error")
-        let_go(path, relative)
+        let_go(path, relative, ours)
 
     monkeypatch.setattr(folder._aside, "_let_go", fails)
     folder.finish(drop(folder))
