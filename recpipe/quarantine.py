@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recpipe.access.audit import AuditTrail, event
+from recpipe.access.checks import check_text
 from recpipe.access.principal import Action, Principal
 from recpipe.catalogue import Catalogue
 from recpipe.errors import Conflict
@@ -62,16 +63,23 @@ class QuarantineDecisions:
                 folder.restore(Path(from_safe_text(entry.path)), from_safe_text(entry.relative))
         return Retried(entry, back_in_spool=folder is not None)
 
-    def discard(self, by: Principal, entry_id: str) -> Quarantined:
+    def discard(self, by: Principal, entry_id: str, why: str = "") -> Quarantined:
         """Delete a waiting file for good.
+
+        Args:
+            why: what `by` says, for the audit log; "" where nothing was asked.
 
         Raises:
             NotFound, Forbidden, Conflict, SpoolRefused: as for `retry`.
+            InputInvalid: `why` is no short line.
         """
+        why = check_text("reason", why)
         entry = self._entry(by, entry_id)
         folder = SpoolFolder(self._spool(entry))
         # On the record before the deed: a deletion that nobody can account for must not be possible.
         with self._catalogue.begin() as work:
+            if why:
+                work.audit.add(event(by, "quarantine.reason", self._clock(), subject=entry.id, reason=why))
             work.audit.add(self._event(by, "quarantine.discard", entry))
         folder.discard(Path(from_safe_text(entry.path)))
         with self._catalogue.begin() as work:

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ KEY_FILE = "recovery.key"
 _CUTS: tuple[tuple[int, int] | None, ...] = (None, (120, 250), (40, 100), (8, 60))
 _NUMBERS = ("caller", "callee", "extension")
 _LONGEST_NUMBER = 40
+_NAMES = {kind: tuple(one.name for one in fields(kind)) for kind in (Recording, CallFacts, AudioFacts, Envelope)}
 _NOT_KEPT = ("id", "tenant_id", "object_key", "peaks")  # the key of the object says the first two
 
 
@@ -166,12 +166,7 @@ def _packed(recording: Recording, tenant: str) -> bytes:
 
 def _fields_of(value: Any) -> dict[str, Any]:
     """As `dataclasses.asdict` without its copies, which take half of what a note does."""
-    return {name: getattr(value, name) for name in _names_in(type(value))}
-
-
-@cache
-def _names_in(kind: type[Any]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind))
+    return {name: getattr(value, name) for name in _NAMES[type(value)]}
 
 
 def _written(value: object) -> str | dict[str, Any]:

@@ -76,27 +76,27 @@ def verify(
             if repair
             else []
         )
-        place = checkpoint.load(data_dir) if resume else None
-        if place is not None:
-            frame.err.print(f"Going on with the look of {place.started:%Y-%m-%d %H:%M} UTC.", markup=False)
-        start = place.since if place is not None else moment("--since", since, "UTC")
+        before = checkpoint.load(data_dir) if resume else None
+        if before is not None:
+            frame.err.print(f"Going on with the look of {before.started:%Y-%m-%d %H:%M} UTC.", markup=False)
+        start = before.since if before is not None else moment("--since", since, "UTC")
         try:
             with _progress(work.total(parts.catalogue, start)) as bars:
-                if place is not None:
-                    bars.recording(place.report.recordings)
-                    bars.object(place.report.objects)
+                if before is not None:
+                    bars.recording(before.report.recordings)
+                    bars.object(before.report.objects)
                 report = work.verify(
                     parts.catalogue,
                     parts.store,
                     by,
                     sample=sample,
                     since=start,
-                    place=place,
+                    checkpoint=before,
                     clock=parts.clock,
                     trail=parts.trail,
                     on_recording=bars.recording,
                     on_object=bars.object,
-                    on_place=lambda place: checkpoint.save(data_dir, place) if sample is None else None,
+                    on_checkpoint=lambda made: checkpoint.save(data_dir, made) if sample is None else None,
                 )
         except BaseException:
             if (data_dir / checkpoint.FILE).exists() and sample is None:

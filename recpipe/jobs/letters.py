@@ -6,14 +6,17 @@ the mail server refused is tried again at the next run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+from recpipe import log
 from recpipe.catalogue import Catalogue
 from recpipe.catalogue.work import Work
 from recpipe.mail import Mailer
 from recpipe.model import AuditEvent, Outcome, User
+
+_log = log.get(__name__)
 
 ACTOR = "system"
 
@@ -39,6 +42,35 @@ class Letter(Protocol):
     def event(self, outcome: Outcome, now: datetime) -> AuditEvent:
         """What the audit log keeps of its sending."""
         ...
+
+
+Due = TypeVar("Due", bound=Letter)
+
+
+def send_due(
+    catalogue: Catalogue,
+    mailer: Mailer,
+    address: str,
+    now: datetime,
+    due: Callable[[Work, datetime], Sequence[Due]],
+    about: str,
+) -> Sequence[Due]:
+    """Send what is due, and return what went out.
+
+    Args:
+        address: where people reach the portal.
+        due: reads what is due, and changes nothing.
+        about: what the letters tell of, for the log where no mail can be sent.
+
+    Raises:
+        CatalogueUnavailable: the database does not answer; nothing is lost, the next run does it.
+    """
+    with catalogue.read() as work:
+        waiting = due(work, now)
+    if waiting and not mailer.able:
+        _log.warning("letters are due and no mail can be sent", about=about, letters=len(waiting))
+        return ()
+    return [letter for letter in waiting if send(catalogue, mailer, address, letter, now)]
 
 
 def send(catalogue: Catalogue, mailer: Mailer, address: str, letter: Letter, now: datetime) -> bool:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from recpipe import log
 from recpipe.access import identity
 from recpipe.access.principal import Action
 from recpipe.catalogue import Catalogue
@@ -19,8 +18,6 @@ from recpipe.jobs import letters
 from recpipe.jobs.letters import ACTOR
 from recpipe.mail import Mailer
 from recpipe.model import AuditEvent, AuditQuery, Outcome, QuarantineTotal, Tenant, User, UserStatus
-
-_log = log.get(__name__)
 
 EVENT = "quarantine.reminded"
 # Less than a day, so that a run at the same minute of the next day is not too early by a second.
@@ -77,20 +74,8 @@ def due(work: Work, now: datetime) -> list[Letter]:
 
 
 def send_due(catalogue: Catalogue, mailer: Mailer, address: str, now: datetime) -> int:
-    """Send what is due; how many letters went out.
-
-    Args:
-        address: where people reach the portal.
-
-    Raises:
-        CatalogueUnavailable: the database does not answer; nothing is lost, the next run does it.
-    """
-    with catalogue.read() as work:
-        waiting = due(work, now)
-    if waiting and not mailer.able:
-        _log.warning("files wait in quarantine and no mail can be sent", letters=len(waiting))
-        return 0
-    return sum(letters.send(catalogue, mailer, address, letter, now) for letter in waiting)
+    """Send what is due; how many letters went out. As `letters.send_due`."""
+    return len(letters.send_due(catalogue, mailer, address, now, due, "files wait in quarantine"))
 
 
 def text_of(letter: Letter, address: str) -> tuple[str, str]:

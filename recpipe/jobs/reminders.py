@@ -77,20 +77,8 @@ def stage(expires_at: datetime, now: datetime) -> int | None:
 
 
 def send_due(catalogue: Catalogue, mailer: Mailer, address: str, now: datetime) -> int:
-    """Send what is due; how many reminders went out.
-
-    Args:
-        address: where people reach the portal.
-
-    Raises:
-        CatalogueUnavailable: the database does not answer; nothing is lost, the next run does it.
-    """
-    with catalogue.read() as work:
-        waiting = due(work, now)
-    if waiting and not mailer.able:
-        _log.warning("certificates expire and no mail can be sent", certificates=len(waiting))
-        return 0
-    sent = [reminder for reminder in waiting if letters.send(catalogue, mailer, address, reminder, now)]
+    """Send what is due; how many reminders went out. As `letters.send_due`."""
+    sent = letters.send_due(catalogue, mailer, address, now, due, "certificates expire")
     for reminder in sent:
         if not reminder.recipients:
             _log.warning("nobody to write to about a certificate that expires", tenant=reminder.tenant.name)

@@ -13,13 +13,13 @@ from recpipe.catalogue.walk import Key
 from recpipe.errors import SettingsInvalid
 from recpipe.model import StoredObject
 from recpipe.recordings.looks import Finding, ProblemKind
-from recpipe.recordings.verify import Place, Report
+from recpipe.recordings.verify import Checkpoint, Report
 
 FILE = "verify.json"
 _VERSION = 1
 
 
-def save(data_dir: Path, place: Place) -> None:
+def save(data_dir: Path, made: Checkpoint) -> None:
     """Keep it, in place of what is kept. It names recordings, so nobody else may read it.
 
     Raises:
@@ -27,21 +27,19 @@ def save(data_dir: Path, place: Place) -> None:
     """
     kept = {
         "version": _VERSION,
-        "started": place.started.isoformat(),
-        "since": place.since and place.since.isoformat(),
-        "report": asdict(place.report),
-        "tenant": place.tenant,
-        "recording": place.recording and [place.recording.started_at.isoformat(), place.recording.id],
-        "rows_done": place.rows_done,
-        "object_key": place.object_key,
-        "orphans": [
-            [one.key, one.size_bytes, one.modified_at and one.modified_at.isoformat()] for one in place.orphans
-        ],
+        "started": made.started.isoformat(),
+        "since": made.since and made.since.isoformat(),
+        "report": asdict(made.report),
+        "tenant": made.tenant,
+        "recording": made.recording and [made.recording.started_at.isoformat(), made.recording.id],
+        "rows_done": made.rows_done,
+        "object_key": made.object_key,
+        "orphans": [[one.key, one.size_bytes, one.modified_at and one.modified_at.isoformat()] for one in made.orphans],
     }
     durable.replace(data_dir / FILE, json.dumps(kept).encode())
 
 
-def load(data_dir: Path) -> Place | None:
+def load(data_dir: Path) -> Checkpoint | None:
     """What is kept; None where nothing is.
 
     Raises:
@@ -58,7 +56,7 @@ def load(data_dir: Path) -> Place | None:
     try:
         if kept["version"] != _VERSION:
             raise ValueError(kept["version"])
-        return _place(kept)
+        return _checkpoint(kept)
     except (KeyError, TypeError, ValueError):
         raise SettingsInvalid(
             f"{path} does not say how far verify came. Run recpipe verify without --resume, which begins anew."
@@ -70,11 +68,11 @@ def clear(data_dir: Path) -> None:
     (data_dir / FILE).unlink(missing_ok=True)
 
 
-def _place(kept: dict[str, Any]) -> Place:
+def _checkpoint(kept: dict[str, Any]) -> Checkpoint:
     report = Report(**kept["report"])
     report.problems = [Finding(**found | {"kind": ProblemKind(found["kind"])}) for found in kept["report"]["problems"]]
     at = kept["recording"]
-    return Place(
+    return Checkpoint(
         started=datetime.fromisoformat(kept["started"]),
         since=_moment(kept["since"]),
         report=report,

@@ -55,7 +55,7 @@ class Report:
 
 
 @dataclass(slots=True)
-class Place:
+class Checkpoint:
     """How far a look has come, so that another process can go on from there."""
 
     started: datetime
@@ -75,13 +75,13 @@ def verify(
     *,
     sample: int | None = None,
     since: datetime | None = None,
-    place: Place | None = None,
+    checkpoint: Checkpoint | None = None,
     clock: Clock,
     trail: AuditTrail,
     on_recording: Callable[[], None] = lambda: None,
     on_object: Callable[[], None] = lambda: None,
     on_read: Callable[[int], None] = lambda _size_bytes: None,
-    on_place: Callable[[Place], None] = lambda _place: None,
+    on_checkpoint: Callable[[Checkpoint], None] = lambda _checkpoint: None,
 ) -> Report:
     """Compare catalogue and store, in constant memory but for what is found.
 
@@ -89,29 +89,29 @@ def verify(
         sample: compare the bytes of so many recordings, chosen at random; None compares all. That each row has its
             object and each object its row is looked at for all of them in any case.
         since: look only at what was stored from then on.
-        place: go on from there, with what was found so far; its `since` counts. Not with a sample.
+        checkpoint: go on from there, with what was found so far; its `since` counts. Not with a sample.
         on_recording, on_object: called for each that was looked at.
         on_read: called for each recording that was read, with its size.
-        on_place: called every few hundred recordings or objects.
+        on_checkpoint: called every few hundred recordings or objects.
 
     Raises:
         Forbidden: `by` may not operate the system.
         StoreUnavailable, StoreRejected, CatalogueUnavailable: no answer, so nothing can be said.
     """
-    if place is not None and sample is not None:
+    if checkpoint is not None and sample is not None:
         raise ValueError("a sample is not gone on with: what was chosen is not kept")
     trail.require(by, Action.SYSTEM)
     now = clock()
-    place = place or Place(now, since, Report())
-    report = place.report
+    checkpoint = checkpoint or Checkpoint(now, since, Report())
+    report = checkpoint.report
     with catalogue.read() as work:
         tenants = {tenant.id: tenant for tenant in work.tenants.list()}
     report.ingest_runs = ingest_runs(catalogue, now)
-    look = _Look(Looks(catalogue, store, tenants), place, sample, on_recording, on_object, on_read, on_place)
+    look = _Look(Looks(catalogue, store, tenants), checkpoint, sample, on_recording, on_object, on_read, on_checkpoint)
     with ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="verify") as pool:
         look.at_rows(catalogue, sorted(tenants), pool)
         look.at_sample(pool)
-    place.rows_done = True
+    checkpoint.rows_done = True
     look.at_objects()
     trail.record(
         event(
@@ -142,12 +142,12 @@ class _Look:
     """One whole look."""
 
     looks: Looks
-    place: Place
+    checkpoint: Checkpoint
     sample: int | None
     on_recording: Callable[[], None]
     on_object: Callable[[], None]
     on_read: Callable[[int], None]
-    on_place: Callable[[Place], None]
+    on_checkpoint: Callable[[Checkpoint], None]
     chosen: _Sample = field(init=False)
 
     def __post_init__(self) -> None:
@@ -155,13 +155,13 @@ class _Look:
 
     def at_rows(self, catalogue: Catalogue, tenants: Sequence[str], pool: ThreadPoolExecutor) -> None:
         """Every row has its object."""
-        place, report = self.place, self.place.report
+        checkpoint, report = self.checkpoint, self.checkpoint.report
         look = self.looks.at_size if self.sample is not None else self.looks.at_bytes
-        for tenant in tenants if not place.rows_done else ():
-            if tenant < place.tenant:
+        for tenant in tenants if not checkpoint.rows_done else ():
+            if tenant < checkpoint.tenant:
                 continue
-            previous = place.recording if tenant == place.tenant else None
-            for batch in _batches(_rows(catalogue, tenant, previous, place.since)):
+            previous = checkpoint.recording if tenant == checkpoint.tenant else None
+            for batch in _batches(_rows(catalogue, tenant, previous, checkpoint.since)):
                 for recording, problem in zip(batch, pool.map(look, batch), strict=True):
                     report.recordings += 1
                     self.on_recording()
@@ -173,8 +173,8 @@ class _Look:
                         self._count_read(recording)
                 report.problems += self.looks.without_waveform(batch)
                 self._tell_incomparable()
-                place.tenant, place.recording = tenant, Key(batch[-1].started_at, batch[-1].id)
-                self.on_place(place)
+                checkpoint.tenant, checkpoint.recording = tenant, Key(batch[-1].started_at, batch[-1].id)
+                self.on_checkpoint(checkpoint)
 
     def at_sample(self, pool: ThreadPoolExecutor) -> None:
         """The bytes of the chosen ones."""
@@ -182,33 +182,33 @@ class _Look:
             for recording, problem in zip(batch, pool.map(self.looks.at_bytes, batch), strict=True):
                 self._count_read(recording)
                 if problem is not None:
-                    self.place.report.problems.append(problem)
+                    self.checkpoint.report.problems.append(problem)
 
     def at_objects(self) -> None:
         """Every object has its row. Those without are looked up again at the end: their row may have come meanwhile."""
-        place, report = self.place, self.place.report
+        checkpoint, report = self.checkpoint, self.checkpoint.report
         for batch in _batches(self.looks.store.list()):
             # In key order, so what was looked at before is passed over at the price of its listing.
-            new = [stored for stored in batch if stored.key > place.object_key]
+            new = [stored for stored in batch if stored.key > checkpoint.object_key]
             if not new:
                 continue
-            wanted = [stored for stored in new if _is_of(stored, place.since)]
+            wanted = [stored for stored in new if _is_of(stored, checkpoint.since)]
             report.objects += len(wanted)
             for _ in wanted:
                 self.on_object()
-            place.orphans += self.looks.without_row(wanted)
-            place.object_key = new[-1].key
-            self.on_place(place)
-        for stored in self.looks.without_row(place.orphans):
+            checkpoint.orphans += self.looks.without_row(wanted)
+            checkpoint.object_key = new[-1].key
+            self.on_checkpoint(checkpoint)
+        for stored in self.looks.without_row(checkpoint.orphans):
             self._orphan(stored)
 
     def _orphan(self, stored: StoredObject) -> None:
-        looks, report = self.looks, self.place.report
+        looks, report = self.looks, self.checkpoint.report
         if not _is_there(looks.store, stored.key):
             return
         left = looks.tombstone(stored.key)
         changed = (stored.modified_at, left.deleted_at if left else None)
-        if any(at is not None and self.place.started - at < IN_WORK for at in changed):
+        if any(at is not None and self.checkpoint.started - at < IN_WORK for at in changed):
             report.in_work += 1
             return
         if left is not None:
@@ -229,12 +229,12 @@ class _Look:
         report.problems.append(Finding(kind, stored.key, message, "" if tenant is None else tenant.name, recording_id))
 
     def _tell_incomparable(self) -> None:
-        self.place.report.incomparable += len(self.looks.incomparable)
+        self.checkpoint.report.incomparable += len(self.looks.incomparable)
         self.looks.incomparable.clear()
 
     def _count_read(self, recording: Recording) -> None:
-        self.place.report.read += 1
-        self.place.report.read_bytes += recording.stored_bytes
+        self.checkpoint.report.read += 1
+        self.checkpoint.report.read_bytes += recording.stored_bytes
         self.on_read(recording.stored_bytes)
 
 

@@ -420,9 +420,11 @@ def run(scale: Scale, root: Path, only: str) -> int:
             against_rclone = first / second if more_is_better else second / first
             against_stock = third / fourth if more_is_better else fourth / third
             met = against_rclone > 1 and (goal is None or against_stock >= goal)
-            missed += not met
+            tells = what.endswith("cpu")  # where the time goes, and no goal
+            missed += not met and not tells
             shown = "".join(f"{value:>19,.2f}" for value in values)
-            print(f"{label:34}{shown}{against_rclone:>10.2f}x{against_stock:>12.2f}x  {'met' if met else 'MISSED'}")
+            verdict = "" if tells else "met" if met else "MISSED"
+            print(f"{label:34}{shown}{against_rclone:>10.2f}x{against_stock:>12.2f}x  {verdict}".rstrip())
         print("Under FTPS rclone encrypts its control connection alone: its RETR over TLS is of bytes in the clear.")
         print("Ratios above 1 are in our favour. Goals: / rclone above 1; / pyftpdlib 0.7 (RETR), 1.0 (MLSD).")
         if scale.stored_entries != scale.entries:

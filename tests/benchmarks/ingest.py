@@ -107,8 +107,8 @@ def main(arguments: list[str]) -> int:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         ours, theirs = (spent * 1000 for spent in (bench.cpu_seconds / bench.stored, bench.boto3_cpu / bench.put))
         print(
-            f"CPU a file: recpipe {ours:.2f} ms, boto3 {theirs:.2f} ms, recpipe / boto3 {ours / theirs:.2f}; peak memory "
-            f"{peak:.0f} MB"
+            f"CPU a file: recpipe {ours:.2f} ms, boto3 {theirs:.2f} ms, recpipe / boto3 {ours / theirs:.2f}; "
+            f"peak memory {peak:.0f} MB"
         )
     return 0 if met else 1
 

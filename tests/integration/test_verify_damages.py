@@ -9,7 +9,7 @@ import pytest
 
 from recpipe.errors import SettingsInvalid
 from recpipe.recordings import checkpoint, verify
-from recpipe.recordings.verify import Place
+from recpipe.recordings.verify import Checkpoint
 from tests.damage import damaged, found, later
 
 
@@ -43,8 +43,8 @@ def test_a_look_that_was_cut_short_goes_on_where_it_was(
     monkeypatch.setattr(verify, "_BATCH", 5)
     looked: list[int] = []
 
-    def cut(place: Place) -> None:
-        checkpoint.save(tmp_path, place)
+    def cut(kept: Checkpoint) -> None:
+        checkpoint.save(tmp_path, kept)
         looked.append(1)
         if len(looked) == places:
             raise Cut
@@ -52,12 +52,12 @@ def test_a_look_that_was_cut_short_goes_on_where_it_was(
     with damaged(tmp_path, seed=places, recordings=20, damages=12) as here:
         whole = here.look()
         with pytest.raises(Cut):
-            here.look(on_place=cut)
+            here.look(on_checkpoint=cut)
         read: list[int] = []
-        place = checkpoint.load(tmp_path)
-        assert place is not None
-        done = place.report.read
-        report = here.look(place=place, on_read=read.append)
+        kept = checkpoint.load(tmp_path)
+        assert kept is not None
+        done = kept.report.read
+        report = here.look(checkpoint=kept, on_read=read.append)
         assert found(report) == here.expected
         assert (report.recordings, report.objects, report.read) == (whole.recordings, whole.objects, whole.read)
         assert len(read) == whole.read - done < whole.read

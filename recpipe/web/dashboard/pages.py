@@ -12,8 +12,6 @@ import jinja2
 from fastapi import Depends, Request, Response
 from starlette.responses import HTMLResponse, RedirectResponse
 
-from recpipe.access.audit import event
-from recpipe.access.checks import check_text
 from recpipe.access.principal import Action, Principal
 from recpipe.access.sessions import IDLE
 from recpipe.errors import CredentialsRejected, ReauthenticationRequired
@@ -104,17 +102,6 @@ class Portal:
     @property
     def parts(self) -> Parts:
         return self.context.parts
-
-    def discard(self, by: Principal, entry_id: str, reason: str) -> None:
-        """Delete a quarantined file; why is on the audit log before the deed.
-
-        Raises:
-            NotFound, Forbidden, Conflict, SpoolRefused: as `QuarantineDecisions.discard`.
-        """
-        trail, now = self.parts.trail, self.parts.clock()
-        trail.require(by, Action.QUARANTINE)
-        trail.record(event(by, "quarantine.reason", now, subject=entry_id, reason=check_text("reason", reason)))
-        self.parts.quarantine.discard(by, entry_id)
 
     def page(
         self,

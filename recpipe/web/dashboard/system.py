@@ -54,7 +54,7 @@ def discard(request: Request, portal: ThePortal, viewer: SignedIn, entry_id: str
         reason = form.text("reason").strip()
         if not reason:
             raise InputInvalid("reason", "Say why the file may be deleted; the reason is kept on the audit log.")
-        portal.discard(viewer.principal, entry_id, reason)
+        portal.parts.quarantine.discard(viewer.principal, entry_id, reason)
     except RecpipeError as refused:
         return _page(request, portal, viewer, refused)
     return redirect("/system?done=discarded-file")
