@@ -82,11 +82,16 @@ class Held(IngestError):
 
 
 class NotARecording(IngestError):
-    """The file is no recording, whatever its name: leave it where it is, and list it as ignored."""
+    """The file is no recording, whatever its name: leave it where it is, and list it as ignored.
+
+    Attributes:
+        other_format: it is one, but the same recording is beside it in the format that is stored.
+    """
 
     word = "unfit"
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, other_format: bool = False) -> None:
+        self.other_format = other_format
         super().__init__(f"{name} is no recording. It stays where it is; move it out of the spool if it is in the way.")
 
 

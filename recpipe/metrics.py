@@ -34,6 +34,12 @@ IGNORED = Gauge(
     ["spool", "reason"],
     registry=REGISTRY,
 )
+GONE_UNTAKEN = Counter(
+    "recpipe_spool_gone_untaken_total",
+    "Files of the PBX's own that it removed before they were stored",
+    ["spool"],
+    registry=REGISTRY,
+)
 SIDECARS_ALONE = Gauge(
     "recpipe_spool_sidecars_alone",
     "Sidecars that were sent and have lain for an hour without a recording",

@@ -19,7 +19,7 @@ from keys import note
 from keys.errors import NoteUnreadable
 from recpipe import durable
 from recpipe.errors import SettingsInvalid
-from recpipe.model import AudioFacts, CallFacts, Container, Direction, Envelope, Recording
+from recpipe.model import AudioFacts, CallFacts, Container, Direction, Envelope, Recording, RecordingKind
 from recpipe.settings import Settings
 from recpipe.store.base import MOST_NOTE_BYTES
 
@@ -141,6 +141,8 @@ def read(keys: Iterable[bytes], closed: bytes, key: str, tenant_id: str, recordi
         if facts.get("started_at"):
             facts["started_at"] = datetime.fromisoformat(facts["started_at"])
         facts["direction"] = Direction(facts["direction"])
+        if "kind" in facts:  # older notes are of calls
+            facts["kind"] = RecordingKind(facts["kind"])
         audio["container"] = Container(audio["container"])
         if envelope is not None:
             envelope["iv"] = bytes.fromhex(envelope["iv"])

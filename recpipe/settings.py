@@ -37,7 +37,11 @@ from recpipe.times import check_timezone
 PREFIX = "RECPIPE_"
 DEFAULT_FILE = Path("recpipe.toml")
 
-Layout = Literal["freepbx", "fusionpbx", "3cx", "kazoo", "mikopbx", "rtpengine", "generic", "sidecar"]
+Layout = Literal[
+    "freepbx", "fusionpbx", "3cx", "kazoo", "mikopbx", "rtpengine", "generic", "sidecar", "asterisk-voicemail"
+]
+# The PBX goes on with these files: it plays, moves and deletes them. They stay where they are.
+_THE_PBXS_OWN = ("asterisk-voicemail",)
 
 
 class Spool(BaseModel):
@@ -79,7 +83,11 @@ class Spool(BaseModel):
         "other, or all are recordings of their own",
     )
     rescan_seconds: float = Field(10.0, gt=0, le=3600, description="how often the folder is read whole")
-    after: Literal["delete", "archive"] = Field("delete", description="what becomes of a file once it is stored")
+    after: Literal["delete", "archive", "keep"] = Field(
+        "delete",
+        description="what becomes of a file once it is stored; keep: it stays where it is and is remembered, which is "
+        "the default, and all there is, for the layouts of voicemail",
+    )
     archive: Path | None = Field(None, description='after = "archive": where stored files are moved')
     state_dir: Path | None = Field(
         None, description="recpipe's own folder for this spool, in place of .recpipe in it: quarantine, uploads, lock"
@@ -106,8 +114,19 @@ class Spool(BaseModel):
     def _known_zone(cls, value: str) -> str:
         return check_timezone(value)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _stays(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("layout") in _THE_PBXS_OWN:
+            return {"after": "keep"} | given
+        return given
+
     @model_validator(mode="after")
     def _consistent(self) -> Spool:
+        if self.layout in _THE_PBXS_OWN and self.after != "keep":
+            raise ValueError(
+                f'the files of layout = "{self.layout}" are the PBX\'s, which plays and deletes them: leave after out'
+            )
         if self.layout == "generic":
             if not self.pattern:
                 raise ValueError('layout "generic" needs a pattern with named groups, such as (?P<caller>\\d+)')
@@ -128,6 +147,11 @@ class Spool(BaseModel):
     @property
     def label(self) -> str:
         return self.name or self.path.name
+
+    @property
+    def keeps(self) -> bool:
+        """Whether stored files stay where they are."""
+        return self.after == "keep"
 
 
 class Settings(BaseSettings):

@@ -15,7 +15,7 @@ from recpipe.audio import id3, outer_tags, riff, wave_tags
 from recpipe.audio.files import Bytes, reading
 from recpipe.audio.probe import wave
 from recpipe.errors import SourceChanged
-from recpipe.model import TEXT_FACTS, AudioFacts, CallFacts, Container, Direction, Splice
+from recpipe.model import TEXT_FACTS, AudioFacts, CallFacts, Container, Direction, RecordingKind, Splice
 
 TEXT_LIMIT = 250  # characters of one value
 _OURS = "recpipe:"
@@ -24,7 +24,7 @@ _FIRST = (
     *("call_id", "linked_id", "direction", "caller", "caller_name", "callee", "callee_name"),
     *("extension", "route", "channels"),
 )
-_IN_ORDER = (*_FIRST, *(name for name in TEXT_FACTS if name not in _FIRST), "timezone")
+_IN_ORDER = (*_FIRST, "kind", *(name for name in TEXT_FACTS if name not in _FIRST), "timezone")
 # Marks that turn the text around them about, or hide in it: a caller name must not be able to redraw a listing.
 _INVISIBLE = frozenset(
     "\u061c\u200b\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
@@ -73,12 +73,13 @@ class Tags:
         parties = f"{_party(caller, texts['caller_name'])} to {_party(callee, texts['callee_name'])}"
         direction = "" if facts.direction is Direction.UNKNOWN else str(facts.direction)
         when = "" if local is None else f", {local:%Y-%m-%d %H:%M:%S} {clean(facts.timezone)}"
-        texts |= {"direction": direction, "timezone": clean(facts.timezone) if local else ""}
+        kind = "" if facts.kind is RecordingKind.CALL else str(facts.kind)
+        texts |= {"kind": kind, "direction": direction, "timezone": clean(facts.timezone) if local else ""}
         return cls(
             title=clean(parties),
             artist=texts["caller_name"] or caller,
             album=clean(tenant_title),
-            comment=clean(f"{direction or 'recorded'} call, {parties}{when}"),
+            comment=clean(f"{direction or 'recorded'} {facts.kind}, {parties}{when}"),
             recording_id=clean(recording_id),
             facts={name: texts[name] for name in _IN_ORDER},
             started_at=local,

@@ -12,7 +12,18 @@ from sqlalchemy import Row
 
 from recpipe.catalogue.tables import LONGEST_CALL_ID, recording
 from recpipe.catalogue.types import clean_text
-from recpipe.model import AudioFacts, CallEntry, CallFacts, Container, DayEntry, Direction, Envelope, Recording, call_of
+from recpipe.model import (
+    AudioFacts,
+    CallEntry,
+    CallFacts,
+    Container,
+    DayEntry,
+    Direction,
+    Envelope,
+    Recording,
+    RecordingKind,
+    call_of,
+)
 
 _Made = TypeVar("_Made")
 
@@ -42,6 +53,7 @@ _recording, _facts, _audio, _envelope = (
 _AUDIO = tuple(field.name for field in fields(AudioFacts))
 # Looked up first, since calling the class takes four times as long; it refuses what is no member.
 _DIRECTIONS = {member.value: member for member in Direction}
+_KINDS = {member.value: member for member in RecordingKind}
 _CONTAINERS = {member.value: member for member in Container}
 # Nor what stands behind them: `Recording.call` says the one, and no recording the other.
 WITHOUT_PEAKS = tuple(column for column in recording.columns if column.name not in ("peaks", "call", "call_at"))
@@ -68,8 +80,8 @@ _recorded_facts_in = itemgetter(
 )
 _envelope_in = itemgetter(*(_PLACES[name] for name in _ENVELOPE))
 _FACTS_AT, _AUDIO_AT, _ENVELOPE_AT, _PEAKS_AT = map(_FIELDS.index, ("facts", "audio", "envelope", "peaks"))
-_DIRECTION_AT, _EXTENSION_AT, _MORE_AT, _LOCAL_AT = map(
-    _FACT_FIELDS.index, ("direction", "extension", "more_extensions", "start_is_local")
+_DIRECTION_AT, _KIND_AT, _EXTENSION_AT, _MORE_AT, _LOCAL_AT = map(
+    _FACT_FIELDS.index, ("direction", "kind", "extension", "more_extensions", "start_is_local")
 )
 
 
@@ -81,7 +93,7 @@ def extensions_of(facts: CallFacts) -> tuple[str, ...]:
 def values_of_facts(facts: CallFacts) -> dict[str, Any]:
     """The columns that call facts fill."""
     values = dict(zip(_FACT_COLUMNS, _facts_in(facts), strict=True))
-    values["direction"] = facts.direction.value
+    values["direction"], values["kind"] = facts.direction.value, facts.kind.value
     values["extension"] = "\n".join(extensions_of(facts))
     return values
 
@@ -118,6 +130,7 @@ def recording_of(row: Row[Any] | Sequence[Any]) -> Recording:
     of_row: Sequence[Any] = row
     facts = list(_recorded_facts_in(of_row))
     facts[_DIRECTION_AT] = _DIRECTIONS.get(facts[_DIRECTION_AT]) or Direction(facts[_DIRECTION_AT])
+    facts[_KIND_AT] = _KINDS.get(facts[_KIND_AT]) or RecordingKind(facts[_KIND_AT])
     facts[_EXTENSION_AT], *more = facts[_EXTENSION_AT].split("\n")
     facts[_MORE_AT], facts[_LOCAL_AT] = tuple(more), False
     # The text was read for this row alone.

@@ -198,6 +198,7 @@ known_network = Table(
 # --- recordings -------------------------------------------------------------------------------------------
 
 LONGEST_CALL_ID = 200  # characters
+_NO_CALL = "kind <> 'call'"
 
 recording = Table(
     "recording",
@@ -214,17 +215,13 @@ recording = Table(
     _text("facts_timezone"),
     _number("facts_duration_ms", nullable=True),
     _text("direction"),
-    _text("caller"),
-    _text("callee"),
-    _text("caller_name"),
-    _text("callee_name"),
+    *map(_text, ("caller", "callee", "caller_name", "callee_name")),
     _text("extension", 510),  # a line each, ours first: see recording_extension
     _text("route"),
     _text("call_id", LONGEST_CALL_ID),
-    _text("linked_id"),
-    _text("channels"),
-    _text("tenant_hint"),
+    *map(_text, ("linked_id", "channels", "tenant_hint")),
     _flag("awaits_cdr"),
+    *map(_text, ("kind", "mailbox", "conference", "station_id")),
     _json("audio"),
     _text("caller_e164"),
     _text("callee_e164"),
@@ -252,13 +249,7 @@ recording = Table(
     # The first three are the order of lists. The others let a search pass over a call without reading its row.
     Index(
         "ix_recording_time",
-        "tenant_id",
-        "started_at",
-        "id",
-        "direction",
-        "duration_ms",
-        "extension",
-        "envelope_offset",
+        *("tenant_id", "started_at", "id", "direction", "duration_ms", "extension", "envelope_offset"),
     ),
     Index("ix_recording_source_sha256", "source_sha256"),
     Index("ix_recording_call_id", "tenant_id", "call_id"),
@@ -266,16 +257,12 @@ recording = Table(
     # to a planner as if a tenant's calls could be walked by it.
     Index(
         "ix_recording_call_time",
-        "tenant_id",
-        "call_at",
-        "call",
-        "started_at",
-        "id",
-        "direction",
-        "duration_ms",
-        "envelope_offset",
+        *("tenant_id", "call_at", "call", "started_at", "id", "direction", "duration_ms", "envelope_offset"),
     ),
     Index("ix_recording_call", "call", "tenant_id", "call_at"),
+    # Few beside the calls, in the order of lists and in that of lists of calls.
+    partial_index("ix_recording_kind_time", "tenant_id", "kind", "started_at", "id", where=_NO_CALL),
+    partial_index("ix_recording_kind_call_time", "tenant_id", "kind", "call_at", "call", where=_NO_CALL),
     partial_index("ix_recording_awaits_cdr", "tenant_id", "ingested_at", "id", where="awaits_cdr"),
 )
 

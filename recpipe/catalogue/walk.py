@@ -20,6 +20,7 @@ from sqlalchemy import (
     bindparam,
     exists,
     func,
+    literal_column,
     select,
     true,
     tuple_,
@@ -36,7 +37,7 @@ from recpipe.catalogue.tables import (
     tenant,
 )
 from recpipe.catalogue.types import Utc, folded
-from recpipe.model import RecordingQuery
+from recpipe.model import RecordingKind, RecordingQuery
 
 
 class Key(NamedTuple):
@@ -50,6 +51,8 @@ _LAST = "~"
 LONGEST_CALL = timedelta(days=1)  # legs that begin later than this after the first are not looked for by time
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 _EXTENSION: Any = bindparam("extension")
+# Word for word as the condition of the indexes of what is no call, or planners do not take them.
+_CALL: Any = literal_column("'call'")
 
 
 class Stretch(NamedTuple):
@@ -90,6 +93,7 @@ def values_of(query: RecordingQuery) -> dict[str, Any]:
         "call_from": query.started_from and _longest_before(query.started_from),
         "started_before": query.started_before,
         "direction": query.direction and query.direction.value,
+        "call_kind" if query.kind is RecordingKind.CALL else "kind": query.kind and query.kind.value,
         "extension": query.extension or None,
         "duration_min_ms": query.duration_min_ms,
         "duration_max_ms": query.duration_max_ms,
@@ -358,6 +362,8 @@ def _bounds_of(shape: Shape) -> list[ColumnElement[bool]]:
         bounds.append(c.call_id == bindparam("call_id"))
     if "call" in shape.given:
         bounds.append(c.call == bindparam("call"))
+    if "kind" in shape.given:
+        bounds += [c.kind != _CALL, c.kind == bindparam("kind")]
     return bounds
 
 
@@ -367,6 +373,7 @@ def _filters_of(given: frozenset[str]) -> list[ColumnElement[bool]]:
     # The index has this one of the four that are there or not together.
     conditions: dict[str, ColumnElement[bool]] = {
         "direction": c.direction == bindparam("direction"),
+        "call_kind": c.kind == bindparam("call_kind"),
         "duration_min_ms": c.duration_ms >= bindparam("duration_min_ms"),
         "duration_max_ms": c.duration_ms <= bindparam("duration_max_ms"),
         "sealed": c.envelope_offset.is_not(None),

@@ -12,7 +12,7 @@ import typer
 
 from recpipe.cli.words import moment
 from recpipe.errors import InputInvalid
-from recpipe.model import Direction, NumberMatch, RecordingQuery
+from recpipe.model import Direction, NumberMatch, RecordingKind, RecordingQuery
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class SearchOptions:
     ] = ""
     number_match: Annotated[NumberMatch, typer.Option(help="How much of the number you typed.")] = NumberMatch.EXACT
     direction: Annotated[Direction | None, typer.Option(help="Which way the call went.", show_default=False)] = None
+    kind: Annotated[RecordingKind | None, typer.Option(help="What was kept.", show_default=False)] = None
     extension: Annotated[
         str, typer.Option(metavar="EXTENSION", help="Extension on the tenant's side.", show_default=False)
     ] = ""
@@ -67,6 +68,7 @@ class SearchOptions:
             number=self.number,
             number_match=self.number_match,
             direction=self.direction,
+            kind=self.kind,
             extension=self.extension,
             duration_min_ms=None if self.duration_min is None else round(self.duration_min * 1000),
             duration_max_ms=None if self.duration_max is None else round(self.duration_max * 1000),

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Generic, NamedTuple, TypeVar
 
-from recpipe.model.recording import Direction, Recording
+from recpipe.model.recording import Direction, Recording, RecordingKind
 
 Item = TypeVar("Item")
 
@@ -41,6 +41,7 @@ class RecordingQuery:
     # A number, name, extension or call id, or a name and a number: see `catalogue.anything`.
     anything: str = ""
     direction: Direction | None = None
+    kind: RecordingKind | None = None
     extension: str = ""
     duration_min_ms: int | None = None  # inclusive
     duration_max_ms: int | None = None  # inclusive

@@ -129,6 +129,15 @@ class Settled:
         return FileIdentity(self.size_bytes, self.mtime_ns, self.inode)
 
 
+class RecordingKind(StrEnum):
+    """What was kept; the values are in the catalogue."""
+
+    CALL = "call"
+    VOICEMAIL = "voicemail"  # a message that somebody left
+    CONFERENCE = "conference"  # a room of many
+    FAX = "fax"  # pages, and no sound
+
+
 class Direction(StrEnum):
     INBOUND = "inbound"
     OUTBOUND = "outbound"
@@ -159,6 +168,10 @@ class CallFacts:
     linked_id: str = ""  # groups the legs of a transferred call
     channels: str = ""  # what the channels are, such as "customer,agent"
     tenant_hint: str = ""  # domain, account id or the like that names the tenant
+    kind: RecordingKind = RecordingKind.CALL
+    mailbox: str = ""  # of a voicemail message
+    conference: str = ""  # name or number of the room
+    station_id: str = ""  # what the other fax machine calls itself
     # Its start was read from a local time and nothing else, which the end of summer time makes twice. Not kept.
     start_is_local: bool = False
     awaits_cdr: bool = False  # the layout promises a call detail record that was not there yet
@@ -184,6 +197,7 @@ class AudioFacts:
     data_offset: int  # first byte of audio in the file
     data_bytes: int  # audio bytes really there
     bit_rate_bps: int = 0
+    pages: int = 0  # of a fax, which has no audio
     vbr: bool = False
     flags: tuple[str, ...] = ()  # repaired-header, truncated, ...
 

@@ -277,9 +277,14 @@ class Ingest:
         """Queue what has settled, and look at what was stored."""
         line = served.line
         for settled in served.watcher.take(timeout_seconds):
+            if line.spool.keeps and line.folder.taken.has(settled.identity):
+                served.watcher.done(settled.path)
+                continue
             self._enqueue(Job(line, settled, self._outcomes.failed_before(settled.path)))
         metrics.WAITING.labels(line.spool.label).set(served.watcher.pending())
         line.folder.look_again()
+        if line.spool.keeps:
+            served.look_at_copies()
 
     def _enqueue(self, job: Job) -> None:
         self._queue.put(job.line.describer.lane(job.settled), job)
@@ -344,6 +349,8 @@ class Ingest:
                 detail={
                     "stored": counts.stored,
                     "stored_bytes": counts.stored_bytes,
+                    "sidecars_alone": served.line.folder.sent.in_words(),
+                    "gone_untaken": served.gone_untaken,
                     "ignored": len(ignored[label]),
                     "ignored_files": "\n".join(
                         f"{safe_text(one.relative)} ({one.reason})" for one in ignored[label][:_IGNORED_SHOWN]

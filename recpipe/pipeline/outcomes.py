@@ -2,7 +2,7 @@
 
 What goes wrong with a file decides it, and the table is here:
 
-    Unfit                  moved to quarantine with the reason
+    Unfit                  moved to quarantine with the reason; where stored files stay, held with it
     Held                   stays where it is, listed with the reason; what it waits for is looked at again every
                            `held_retry_seconds`, see `held`
     NotARecording          stays where it is, listed as ignored
@@ -44,6 +44,7 @@ from recpipe.pipeline.outage import REMIND_SECONDS, Gate
 from recpipe.pipeline.quarantine import QuarantineList
 from recpipe.pipeline.spool_service import Served
 from recpipe.pipeline.stages import Attempt, Job, Stages, in_log
+from recpipe.spool.tree import Reason
 from recpipe.times import Clock
 
 _log = log.get(__name__)
@@ -149,6 +150,10 @@ class Outcomes:
     def committed(self, job: Job, attempt: Attempt, added: Added) -> None:
         """The catalogue answered: the row is there, was there before, or was deleted by somebody."""
         self._gate.passed(self._gate.database)
+        if added.deleted and job.line.spool.keeps:  # somebody who may has deleted it; the PBX has it still
+            self._discard(attempt)
+            self.finish(job, "repeated", 0)
+            return
         if added.deleted:
             self.failed(
                 job,
@@ -186,7 +191,9 @@ class Outcomes:
     def finish(self, job: Job, outcome: str, size_bytes: int) -> None:
         """Remove the source of a committed recording, and count it as `stored` or `repeated`."""
         spool, settled, stays = job.line.spool.label, job.settled, False
-        if not job.line.keep_source:
+        if job.line.spool.keeps:
+            job.line.folder.taken.add(settled.identity)
+        elif not job.line.keep_source:
             try:
                 job.line.folder.finish(settled)
             except SourceChanged:
@@ -234,7 +241,10 @@ class Outcomes:
         elif isinstance(error, Held):
             self._hold(job, error)
         elif isinstance(error, NotARecording):
-            self._served[spool].watcher.pass_over(path)
+            why = Reason.OTHER_FORMAT if error.other_format else Reason.NOT_A_RECORDING
+            self._served[spool].watcher.pass_over(path, why)
+        elif isinstance(error, Unfit) and job.line.spool.keeps:
+            self._hold(job, Held(error.reason, str(error)))
         elif isinstance(error, Unfit):
             self._quarantine(job, error.reason, str(error))
         else:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from recpipe import log
+from recpipe import log, metrics
 from recpipe.errors import RecpipeError, SpoolLocked, SpoolRefused
 from recpipe.pipeline.quarantine import QuarantineList
 from recpipe.pipeline.stages import ServedSpool
@@ -18,6 +19,9 @@ from recpipe.times import Clock
 
 _log = log.get(__name__)
 
+_FORGET_SECONDS = 3600.0
+_GONE = "the PBX or a person deleted them; serve the spool without a break, with a shorter rescan_seconds, to be sooner"
+
 
 @dataclass(slots=True)
 class Served:
@@ -26,6 +30,7 @@ class Served:
     Attributes:
         problem: why it is not served, and what to do; "" where it is.
         owner: the process that serves it instead, in words; "" where none does.
+        gone_untaken: files that the PBX removed before they were stored, where stored files stay.
     """
 
     line: ServedSpool
@@ -33,6 +38,8 @@ class Served:
     place: SpoolMount
     problem: str = ""
     owner: str = ""
+    gone_untaken: int = 0
+    _forgot_at: float = field(default_factory=time.monotonic, init=False)
     _is_open: bool = field(default=False, init=False)
     _mount: Path = field(default=Path("/"), init=False)
 
@@ -46,7 +53,7 @@ class Served:
         folder = SpoolFolder(spool, state)
         place = SpoolMount(folder.root, folder.control / "id", data_dir / "spools")
         return cls(
-            ServedSpool(spool, folder, Describer(spool, clock, folder.control), keep_source),
+            ServedSpool(spool, folder, Describer(spool, clock, folder.control), keep_source or spool.keeps),
             Watcher(spool, state),
             place,
         )
@@ -100,6 +107,22 @@ class Served:
             return self.problem
         root = self.line.folder.root
         return f"The spool {root} is not there. Mount it; if the folder was made anew on purpose, restart recpipe."
+
+    def look_at_copies(self) -> None:
+        """Say which files the PBX removed before they were stored, and forget of the stored ones what is gone."""
+        taken = self.line.folder.taken
+        there, lost = self.watcher.left_there()
+        gone = [one for one in lost if not taken.has(one)]
+        if gone:
+            self.gone_untaken += len(gone)
+            metrics.GONE_UNTAKEN.labels(self.label).inc(len(gone))
+            _log.warning("files gone before they were stored", spool=self.label, files=len(gone), advice=_GONE)
+        if there is not None and time.monotonic() - self._forgot_at > _FORGET_SECONDS:
+            self._forgot_at = time.monotonic()
+            try:
+                taken.keep_only(there)
+            except OSError as error:
+                _log.warning("removed files not forgotten", spool=self.label, why=error.strerror or "")
 
     def was_mounted_over(self) -> bool:
         """Whether a mount came over the folder that we own, so that it has to be opened anew."""

@@ -51,8 +51,9 @@ from recpipe.pipeline.names import display_name
 from recpipe.pipeline.recognise import recognise
 from recpipe.settings import Spool
 from recpipe.spool.describe import Describer
-from recpipe.spool.files import Kind, kind_of, safe_text
+from recpipe.spool.files import Kind, safe_text
 from recpipe.spool.folder import SpoolFolder
+from recpipe.spool.layouts import kind_in
 from recpipe.store import layout
 from recpipe.store.base import Store
 from recpipe.times import Clock
@@ -69,7 +70,7 @@ class ServedSpool:
     spool: Spool
     folder: SpoolFolder
     describer: Describer
-    keep_source: bool = False  # an import reads, it does not tidy up
+    keep_source: bool = False  # stored files stay: an import reads, and what is the PBX's own is left to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ class Stages:
             CatalogueUnavailable, StoreError, SpoolRefused, OSError: try again later.
         """
         line, settled = job.line, job.settled
-        if kind_of(settled.path.name) is Kind.UNKNOWN:
+        if kind_in(settled.path.name, line.spool.layout) is Kind.UNKNOWN:
             with open_source(job) as source:
                 recognise(source, settled.path.name)
         with _held_for(Waits.DESCRIPTION):
@@ -149,14 +150,20 @@ class Stages:
         line, settled = job.line, job.settled
         # `source` is a descriptor without a name: the name and its ending are those of `settled`.
         source_sha256 = hash_unchanged(source, settled)
-        recording_id = derived_id(tenant.id, settled.relative, source_sha256)
-        if (line.folder.crash_may_have_had(settled) or job.look_first) and self._stored_before(
+        known_as = line.describer.name_of(settled, facts)
+        recording_id = derived_id(tenant.id, known_as, source_sha256)
+        if (line.folder.crash_may_have_had(settled) or job.look_first or line.spool.keeps) and self._stored_before(
             tenant.id, recording_id, line.folder.spool_id
         ):
             return AlreadyStored(recording_id)
 
         audio = probe.probe(source, settled.path.name)
-        if line.spool.formats != "all" and (other := self.formats.of(line.spool.label, settled, audio.duration_ms)):
+        is_its_name = known_as == settled.relative  # a number that is given again says nothing of other formats
+        if (
+            is_its_name
+            and line.spool.formats != "all"
+            and (other := self.formats.of(line.spool.label, settled, audio.duration_ms))
+        ):
             self.confirm(other.id, other.object_key)
             return AlreadyStored(other.id)
         facts, flags = dated(facts, settled, audio, self._clock())
@@ -181,7 +188,7 @@ class Stages:
             draft = Recording(
                 id=recording_id,
                 tenant_id=tenant.id,
-                name=display_name(settled.relative, audio.container, sealed=sealing is not None),
+                name=display_name(known_as, audio.container, sealed=sealing is not None),
                 day=started_at.astimezone(ZoneInfo(tenant.timezone)).strftime("%Y-%m-%d"),
                 started_at=started_at,
                 timezone=facts.timezone,
@@ -190,7 +197,7 @@ class Stages:
                 audio=tags.stored(audio, splice),
                 caller_e164=caller,
                 callee_e164=callee,
-                source_name=safe_text(settled.relative),
+                source_name=safe_text(known_as),
                 source_sha256=source_sha256,
                 content_bytes=splice.size_bytes,
                 content_sha256="",

@@ -8,15 +8,17 @@ may have several recordings).
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
-from recpipe.errors import Held, Unfit
-from recpipe.model import CallFacts, Direction, Settled
+from recpipe.errors import Held, NotARecording, Unfit
+from recpipe.model import CallFacts, Direction, RecordingKind, Settled
 from recpipe.settings import Spool
-from recpipe.spool import generic_names, naming, rtpengine_names, sidecar
+from recpipe.spool import asterisk_voicemail, generic_names, naming, rtpengine_names, sidecar
 from recpipe.spool.asterisk_cdr import AsteriskCdr
 from recpipe.spool.beneath import Beneath
 from recpipe.spool.files import CONTROL_FOLDER, recording_name, safe_text, sidecars_of
@@ -31,7 +33,7 @@ from recpipe.times import Clock, from_ns, is_credible
 RECORD_COMES_WITHIN = timedelta(days=1)
 # A uuid anywhere, or the unique id of Asterisk at the end.
 _ID_IN_NAME = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9]{9,10}\.[0-9]+(?=\.\w+$)")
-_UNSAID = (None, "", (), Direction.UNKNOWN)
+_UNSAID = (None, "", (), Direction.UNKNOWN, RecordingKind.CALL)
 
 
 class Describer:
@@ -78,7 +80,8 @@ class Describer:
         Raises:
             Unfit: `name-not-understood`, `name-ambiguous`, `sidecar-invalid`, or `unknown-tenant` for a file outside
                 any tenant's folder.
-            Held: `sidecar-missing` (layout "sidecar"), `sidecar-unfinished`.
+            Held: `sidecar-missing` (layouts "sidecar" and "asterisk-voicemail"), `sidecar-unfinished`.
+            NotARecording: it is another format of a message that is beside it.
             SourceChanged: its folder is gone, or a link by now.
         """
         spool, now = self._spool, self._clock()
@@ -87,6 +90,10 @@ class Describer:
         if self._live is not None:
             facts = _with_live(self._live, facts, name, now)
         with self._below.parent(settled.relative) as recording:
+            if spool.layout == "asterisk-voicemail":
+                if asterisk_voicemail.has_better_format(recording):
+                    raise NotARecording(safe_text(settled.relative), other_format=True)
+                facts = _dated(_read(recording, lambda: asterisk_voicemail.description_of(recording, now)), facts, now)
             found = sidecars_of(recording)
             if spool.layout == "sidecar" and not found:
                 raise Held(
@@ -95,17 +102,18 @@ class Describer:
                     f"{safe_text(settled.path.stem)}.json beside it.",
                 )
             for path in reversed(found):  # the most specific last, so that it wins
-                try:
-                    facts = _dated(sidecar.read(path, spool.timezone), facts, now)
-                except FileNotFoundError:
-                    continue
-                except OSError as error:
-                    text = f"{safe_text(path.name)} cannot be read: {error.strerror}."
-                    raise Held("sidecar-unreadable", text) from error
+                with suppress(FileNotFoundError):
+                    facts = _dated(_read(path, partial(sidecar.read, path, spool.timezone)), facts, now)
         if self._cdrs:
             late = self.late_facts(facts.call_id)
             facts = replace(facts, awaits_cdr=True) if late is None else _dated(facts, late, now)
         return completed(facts)
+
+    def name_of(self, settled: Settled, facts: CallFacts) -> str:
+        """The path that tells a recording from others: as the PBX wrote it, or one that stays where it renames."""
+        if self._spool.layout == "asterisk-voicemail":
+            return asterisk_voicemail.name_of(settled.relative, facts)
+        return settled.relative
 
     def late_facts(self, call_id: str) -> CallFacts | None:
         """What the call detail record of this call says by now; None when there is none. Join it with `fill`."""
@@ -191,6 +199,20 @@ class Describer:
         if not separator:
             raise _outside_folders(relative)
         return rest
+
+
+def _read(path: Path, how: Callable[[], CallFacts]) -> CallFacts:
+    """Raises:
+    FileNotFoundError: it is gone.
+    Held: `sidecar-unreadable`.
+    """
+    try:
+        return how()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        text = f"The description of {safe_text(path.name)} cannot be read: {error.strerror}."
+        raise Held("sidecar-unreadable", text) from error
 
 
 def _with_live(live: LiveCalls, facts: CallFacts, name: str, now: datetime) -> CallFacts:

@@ -36,6 +36,7 @@ from recpipe.spool.lock import SpoolLock
 from recpipe.spool.removal import Aside
 from recpipe.spool.sent_sidecars import SentSidecars, forgotten
 from recpipe.spool.spool_id import SpoolId
+from recpipe.spool.taken_copies import TakenCopies
 from recpipe.spool.upload import Upload, refusals, require_room
 from recpipe.spool.writers import Writers
 
@@ -55,6 +56,7 @@ class SpoolFolder:
 
     Attributes:
         sent: the sidecars that were sent into it.
+        taken: what is stored and stays where it is.
     """
 
     def __init__(self, spool: settings.Spool, state_dir: Path | None = None) -> None:
@@ -71,6 +73,7 @@ class SpoolFolder:
         self._crashed = False
         self._swept_at = time.monotonic()
         self.sent = SentSidecars(self._control.open, self._below, self.prune, spool.label)
+        self.taken = TakenCopies(self._control.open, spool.label)
         self._spool_id = SpoolId(self.root, self._control.path / "id")
 
     @property

@@ -11,7 +11,7 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from recpipe.model import CallFacts, Direction
+from recpipe.model import CallFacts, Direction, RecordingKind
 from recpipe.spool.files import plain
 from recpipe.spool.grammar import (
     ambiguous,
@@ -36,6 +36,7 @@ _OTHERS = {
     "conf": "conference", "conference": "conference", "confbridge": "conference", "meetme": "conference",
     "page": "page", "paging": "page", "intercom": "page", "dictate": "dictation", "dictation": "dictation",
 }  # fmt: skip
+_KINDS = {"voicemail": RecordingKind.VOICEMAIL, "conference": RecordingKind.CONFERENCE}
 _OWN_MAILBOX = frozenset({"voicemail", "dictation"})  # whose DST is an extension
 
 _UNIQUE_ID = re.compile(r"([0-9]{9,10})\.[0-9]{1,12}")
@@ -114,6 +115,9 @@ def _other(folder: str, parts: list[str], timezone: str) -> CallFacts:
     own = target if kind in _OWN_MAILBOX and looks_like_extension(target) else ""
     return replace(
         facts,
+        kind=_KINDS.get(kind, RecordingKind.CALL),
+        mailbox=target if kind == "voicemail" else "",
+        conference=target if kind == "conference" else "",
         caller=source,
         callee=target,
         direction=direction_by_extensions(source, target) if source else Direction.UNKNOWN,

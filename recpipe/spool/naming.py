@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from recpipe.errors import Unfit
 from recpipe.model import CallFacts, Direction
-from recpipe.spool import freepbx_names, generic_names, rtpengine_names
+from recpipe.spool import asterisk_voicemail, freepbx_names, generic_names, rtpengine_names
 from recpipe.spool.files import plain
 from recpipe.spool.grammar import (
     AUDIO,
@@ -166,5 +166,6 @@ _GRAMMARS: dict[str, Callable[[str, str], CallFacts]] = {
     "kazoo": _kazoo,
     "mikopbx": _mikopbx,
     "rtpengine": rtpengine_names.parse,
+    "asterisk-voicemail": asterisk_voicemail.parse,
     "sidecar": _sidecar,
 }

@@ -63,6 +63,7 @@ class _Track:
     changed: bool = False  # IN_WORK: no longer what was handed out
     vanished: bool = False  # IN_WORK: it was seen to be gone; what comes after it is another file
     free: bool = False  # GROWING: finished, but for another format of it
+    lost: FileIdentity | None = None  # IN_WORK: another file took the name of this one
     scan: int = 0  # last scan that saw it
     marked: int = 0  # DONE: the scan that was running or the last one then
 
@@ -88,6 +89,9 @@ class Settler:
         group_of: files are taken in turn from each group, so that one tenant's backlog does not starve another.
         rank_of: files of one name but for the ending are formats of one call: none is taken while another is not
             finished, and of finished ones the lower rank first. None: they have nothing to do with each other.
+
+    Attributes:
+        notes_lost: what goes away before it is done with is kept for `take_lost`.
     """
 
     def __init__(
@@ -111,6 +115,8 @@ class Settler:
         self._counts: Counter[State] = Counter()
         self._scan = 0
         self._first_scan_over = False
+        self.notes_lost = False
+        self._lost: list[FileIdentity] = []
 
     # --- observations ---------------------------------------------------------------------------------
 
@@ -153,7 +159,17 @@ class Settler:
         if track.state is State.IN_WORK:
             track.vanished = True  # its worker did it, or will find out
         else:
+            self._note_lost(track)
             self._drop(path, track)
+
+    def present(self) -> frozenset[FileIdentity]:
+        """All files that are there, as far as it is known."""
+        return frozenset(track.print for track in self._tracks.values() if track.state is not State.DONE)
+
+    def take_lost(self) -> list[FileIdentity]:
+        """What went away since the last call before it was done with; it may be there under another name."""
+        lost, self._lost = self._lost, []
+        return lost
 
     def scan_started(self) -> None:
         """A scan of the whole spool begins."""
@@ -288,7 +304,7 @@ class Settler:
         track = self._tracks.get(path)
         if track is None or track.state is not State.IN_WORK:
             return None
-        known = track.print
+        known, track.lost = track.print, None
         if left is None:
             self._enter(track, State.DONE)
             track.marked = self._scan
@@ -304,6 +320,9 @@ class Settler:
         track = self._tracks.get(path)
         if track is None or track.state is not State.IN_WORK:
             return
+        if track.lost is not None and self.notes_lost:
+            self._lost.append(track.lost)
+        track.lost = None
         if track.changed:
             self._grow(path, track, now)
         else:
@@ -346,11 +365,19 @@ class Settler:
     def _changed(self, path: str, track: _Track, fresh: FileIdentity, now: float) -> None:
         if track.print.inode != fresh.inode:
             track.inherited = False
+            if track.state is State.IN_WORK:
+                track.lost = track.lost or track.print
+            else:
+                self._note_lost(track)
         track.print = fresh
         if track.state is State.IN_WORK:
             track.changed, track.still_since = True, now
         else:
             self._grow(path, track, now)
+
+    def _note_lost(self, track: _Track) -> None:
+        if self.notes_lost and track.state not in (State.DONE, State.KEPT):
+            self._lost.append(track.print)
 
     def _grow(self, path: str, track: _Track, now: float) -> None:
         # Written to although it was promised to be whole: the promise is void.

@@ -6,8 +6,10 @@ Keys of our own sidecar (all optional, unknown keys are ignored; `null` and "" s
     timezone            IANA name of the source's zone
     duration_ms, or duration_seconds                                  a number
     direction           inbound, outbound, internal
+    kind                call, voicemail, conference, fax
     caller, callee, caller_name, callee_name, extension, route        text
     call_id, linked_id, channels, tenant                              text
+    mailbox, conference, station_id                                   text
 
 Keys of a Genesys Cloud `_metadata.json`: conversationId, recordingId, startTime, endTime, direction, ani, dnis,
 organizationId. Our own key wins where both are there.
@@ -25,7 +27,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from recpipe.errors import Held, InputInvalid, Unfit
-from recpipe.model import TEXT_FACTS, CallFacts, Direction
+from recpipe.model import TEXT_FACTS, CallFacts, Direction, RecordingKind
 from recpipe.spool.files import plain, read_small, safe_text
 from recpipe.spool.grammar import direction_of
 from recpipe.times import check_timezone, to_utc
@@ -40,7 +42,7 @@ _TEXTS = {name: (name,) for name in TEXT_FACTS} | {
     "linked_id": ("linked_id", "linkedid", "interaction_id", "conversationId"),
     "tenant_hint": ("tenant", "organizationId"),
 }  # field of `CallFacts` -> its keys; the first is our own, which is written
-_WRITTEN_TEXTS = ("started_at", "timezone", "direction", *(keys[0] for keys in _TEXTS.values()))
+_WRITTEN_TEXTS = ("started_at", "timezone", "direction", "kind", *(keys[0] for keys in _TEXTS.values()))
 _WRITTEN_NUMBERS = ("duration_ms", "duration_seconds")
 
 
@@ -85,10 +87,20 @@ def facts_from_json(content: object, timezone: str) -> CallFacts:
     direction = direction_of(word)
     if word and direction is Direction.UNKNOWN and word.lower() != "unknown":
         raise _invalid("direction", "inbound, outbound or internal", word)
+    kind = RecordingKind.CALL
+    if given_kind := _text(content, "kind").lower():
+        if given_kind not in list(RecordingKind):
+            raise _invalid("kind", f"one of {', '.join(RecordingKind)}", given_kind)
+        kind = RecordingKind(given_kind)
     texts = {field: next((t for key in keys if (t := _text(content, key))), "") for field, keys in _TEXTS.items()}
     return replace(
         CallFacts(
-            started_at=started_at, start_is_local=local, timezone=zone, duration_ms=duration_ms, direction=direction
+            started_at=started_at,
+            start_is_local=local,
+            timezone=zone,
+            duration_ms=duration_ms,
+            direction=direction,
+            kind=kind,
         ),
         **texts,  # type: ignore[arg-type]
     )

@@ -14,8 +14,9 @@ from pathlib import Path
 from recpipe import log as logs
 from recpipe.errors import Unfit
 from recpipe.settings import Spool
+from recpipe.spool import layouts
 from recpipe.spool.beneath import Beneath, NotBeneath
-from recpipe.spool.files import Kind, is_foreign_folder, is_leg, kind_of, read_small
+from recpipe.spool.files import Kind, is_foreign_folder, is_leg, read_small
 from recpipe.spool.rtpengine_names import is_single_stream
 
 _log = logs.get(__name__)
@@ -32,8 +33,12 @@ class Reason(StrEnum):
     SYMBOLIC_LINK = "symbolic-link"
     NOT_A_FILE = "not-a-file"
     SINGLE_STREAM = "single-stream"  # of a call that has a recording of all its streams
+    OTHER_FORMAT = "other-format"  # of a message that is stored in another one
     FORGOTTEN_TEMPORARY = "forgotten-temporary"
     UNREADABLE_FOLDER = "unreadable-folder"
+
+
+_EXPECTED = (Reason.NOT_A_RECORDING, Reason.SINGLE_STREAM, Reason.OTHER_FORMAT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +126,7 @@ class Tree:
 
     def kind(self, name: str) -> Kind:
         """What a file of this name is in this spool."""
-        kind = kind_of(name)
+        kind = layouts.kind_in(name, self._layout)
         if kind not in (Kind.RECORDING, Kind.UNKNOWN):
             return kind
         if self._leaves_streams and is_single_stream(name):
@@ -169,9 +174,9 @@ class Tree:
                 self._ignored.pop(relative, None)
             return list(self._ignored.values())
 
-    def ignore(self, relative: str) -> None:
-        """List a file that is no recording, as its content says."""
-        self._ignore(relative, Reason.NOT_A_RECORDING)
+    def ignore(self, relative: str, reason: Reason = Reason.NOT_A_RECORDING) -> None:
+        """List a file that is no recording, as its content says, or none that is to be stored."""
+        self._ignore(relative, reason)
 
     def _pass_over(self, folder: str) -> bool:
         if not is_foreign_folder(folder):
@@ -212,5 +217,5 @@ class Tree:
             self._ignored[relative] = Ignored(relative, reason)
         # The name may hold a phone number, so it goes to `ignored()` and not to the log.
         suffix = Path(relative).suffix.lower()[:12]
-        say = _log.debug if reason in (Reason.NOT_A_RECORDING, Reason.SINGLE_STREAM) else _log.warning
+        say = _log.debug if reason in _EXPECTED else _log.warning
         say("file ignored", spool=self._label, reason=reason, suffix=suffix, why=why)

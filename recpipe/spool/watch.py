@@ -24,7 +24,8 @@ from recpipe.spool import header
 from recpipe.spool.files import CONTROL_FOLDER, is_foreign_folder, is_wave
 from recpipe.spool.hints import EVENTS, Hints, watch_limit
 from recpipe.spool.settle import ASK_AGAIN_SECONDS, Settler, State, Taken, Writer
-from recpipe.spool.tree import Ignored, Tree
+from recpipe.spool.tree import Ignored, Reason, Tree
+from recpipe.spool.untaken import Untaken
 from recpipe.spool.writers import Writers
 
 _log = logs.get(__name__)
@@ -66,6 +67,8 @@ class Watcher:
         self._settler = Settler(
             spool.settle_seconds, spool.quiet_seconds, spool.moved_in_whole, _first_folder, _RANKS[spool.formats]
         )
+        self._settler.notes_lost = spool.keeps
+        self._untaken = Untaken()
         self._writers = Writers(spool.remote_writers, control)
         self._changed = threading.Condition()  # guards the settler; told when something settled
         self._looking = threading.Lock()  # one scan or look at a time: their order is what `Settler` relies on
@@ -175,10 +178,15 @@ class Watcher:
         """What is in the spool and is no recording, in the order it was found; see `Ignored`."""
         return self._tree.ignored()
 
-    def pass_over(self, path: Path) -> None:
-        """The file is no recording, as its content says: it stays, is listed as ignored, and not handed out again."""
-        self._tree.ignore(self._relative(path))
+    def pass_over(self, path: Path, reason: Reason = Reason.NOT_A_RECORDING) -> None:
+        """The file is not to be stored: it stays, is listed as ignored, and not handed out again."""
+        self._tree.ignore(self._relative(path), reason)
         self.done(path)
+
+    def left_there(self) -> tuple[frozenset[FileIdentity] | None, list[FileIdentity]]:
+        """Where stored files stay: what is there, and what went away before it was done with; see `Untaken`."""
+        with self._changed:
+            return self._untaken.present, self._untaken.told()
 
     def scan_now(self) -> None:
         """Read the whole spool once, in the caller's thread."""
@@ -267,6 +275,8 @@ class Watcher:
         status = self._tree.status(relative)
         if status is None:
             return None  # the spool itself is away: says nothing of the file
+        if isinstance(status, os.stat_result) and not self._tree.may_be_recording(relative.rpartition("/")[2]):
+            return None
         with self._changed:
             if isinstance(status, os.stat_result):
                 self._seen(relative, status)
@@ -331,6 +341,8 @@ class Watcher:
         with self._changed:
             now = time.monotonic()
             vanished = self._settler.scan_finished(now, blind)
+            if self._settler.notes_lost and not blind:
+                self._untaken.scanned(self._settler.present(), self._settler.take_lost())
         # A backlog that waits must not cost a third of a core for as long as it waits.
         self._next_scan = max(self._next_scan, now + _PAUSE_TIMES * (now - began_at))
         for relative in vanished:
@@ -413,7 +425,7 @@ class Watcher:
         if what == "gone":
             self._look(relative)
             return
-        seen = self._look(relative) if self._tree.may_be_recording(relative.rpartition("/")[2]) else None
+        seen = self._look(relative)
         births = self._writers.births
         if what == "created":
             # A hard link is no birth: what we put into the spool, or back into it, appears so.

@@ -55,7 +55,7 @@ _COLUMNS = (
 )
 # A text that a call says and that has no place above stands last, so that no column moves. `channels` is left out.
 _OTHERS = tuple(name for name in TEXT_FACTS if name not in (*_COLUMNS, "channels"))
-COLUMNS = (*_COLUMNS, *_OTHERS, "call", "started_local")
+COLUMNS = (*_COLUMNS, "call", "started_local", "kind", "pages", *_OTHERS)
 
 
 class Format(StrEnum):
@@ -266,6 +266,7 @@ def _csv(rows: Iterator[list[RecordingResponse]]) -> Generator[bytes, None, None
         given = row.model_dump(mode="json", include=set(COLUMNS))
         # As spreadsheets read a time, on the clock of the call; `started_at` is for programs.
         local = row.started_at.astimezone(ZoneInfo(row.timezone))
-        return [given[name] for name in COLUMNS[:-1]] + [f"{local:%Y-%m-%d %H:%M:%S}"]
+        given["started_local"] = f"{local:%Y-%m-%d %H:%M:%S}"
+        return [given[name] for name in COLUMNS]
 
     return csv_stream(COLUMNS, (map(cells, page) for page in rows))

@@ -12,7 +12,7 @@ from fastapi import Query
 from recpipe import times
 from recpipe.access.principal import Principal
 from recpipe.errors import QueryInvalid
-from recpipe.model import Direction, NumberMatch, RecordingQuery
+from recpipe.model import Direction, NumberMatch, RecordingKind, RecordingQuery
 from recpipe.times import check_timezone
 from recpipe.web.deps import WebContext
 from recpipe.web.schemas import SingleLine
@@ -60,6 +60,7 @@ def asked(
     number: Annotated[SingleLine, Query(description="caller or callee; see number_match", examples=["0958"])] = "",
     number_match: NumberMatch = NumberMatch.EXACT,
     direction: Direction | None = None,
+    kind: Annotated[RecordingKind | None, Query(description="what was kept; default: everything")] = None,
     extension: SingleLine = "",
     duration_min: Annotated[float | None, Query(ge=0, le=10**7, description="seconds")] = None,
     duration_max: Annotated[float | None, Query(ge=0, le=10**7, description="seconds")] = None,
@@ -76,6 +77,7 @@ def asked(
         number=number,
         number_match=number_match,
         direction=direction,
+        kind=kind,
         extension=extension,
         duration_min_ms=None if duration_min is None else round(duration_min * 1000),
         duration_max_ms=None if duration_max is None else round(duration_max * 1000),

@@ -33,6 +33,7 @@ from recpipe.model import (
     Envelope,
     NumberMatch,
     Recording,
+    RecordingKind,
     RecordingQuery,
     StoreFormat,
     Tenant,
@@ -72,6 +73,8 @@ def calls(tenant_ids: Sequence[str], rows: int, seed: int) -> Iterator[Recording
                 callee=callee,
                 caller_name=f"Caller {random_.randrange(5000)}",
                 extension=extension,
+                # Few of them: indexes for what is no call are worth their while for that alone.
+                kind=RecordingKind.CALL if number % 100 else RecordingKind.VOICEMAIL,
                 call_id=f"{1_700_000_000 + number}.{number}",
             ),
             audio=_AUDIO,

@@ -15,7 +15,7 @@ from recpipe.catalogue import Catalogue, phone, search
 from recpipe.catalogue.anything import alternatives
 from recpipe.catalogue.repository import read_cursor, write_cursor
 from recpipe.errors import NotFound, QueryInvalid, TooManyMatches
-from recpipe.model import Direction, NumberMatch, Recording, RecordingQuery, Tenant
+from recpipe.model import Direction, NumberMatch, Recording, RecordingKind, RecordingQuery, Tenant
 from recpipe.numbers import digits, e164
 from tests.contracts.catalogue_samples import NOW, a_recording, keep, kept_tenant
 
@@ -91,6 +91,7 @@ def matches(recording: Recording, query: RecordingQuery, tenant: Tenant) -> bool
         (query.started_from is None or recording.started_at >= query.started_from)
         and (query.started_before is None or recording.started_at < query.started_before)
         and (query.direction is None or facts.direction is query.direction)
+        and (query.kind is None or facts.kind is query.kind)
         and (not query.extension or query.extension in (facts.extension, *facts.more_extensions))
         and (query.duration_min_ms is None or recording.duration_ms >= query.duration_min_ms)
         and (query.duration_max_ms is None or recording.duration_ms <= query.duration_max_ms)
@@ -109,6 +110,7 @@ def some_recordings(random_: random.Random, tenant: Tenant, count: int) -> list[
             "more_extensions": tuple(others),
             "caller_name": random_.choice(["Anna Meyer", "100% sure_", "", "O'Neill"]),
             "call_id": str(random_.randrange(20)),
+            "kind": random_.choice(list(RecordingKind)),
         }
         recording = a_recording(
             tenant,
@@ -129,6 +131,7 @@ def some_query(random_: random.Random) -> RecordingQuery:
         "started_from": NOW + timedelta(minutes=random_.randrange(10)),
         "started_before": NOW + timedelta(minutes=random_.randrange(10, 20)),
         "direction": random_.choice(list(Direction)),
+        "kind": random_.choice(list(RecordingKind)),
         "extension": "201",
         "duration_min_ms": random_.randrange(3000),
         "duration_max_ms": random_.randrange(3000, 5000),

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import event, text
 
 from recpipe.catalogue import Catalogue
-from recpipe.model import Direction, NumberMatch, RecordingQuery
+from recpipe.model import Direction, NumberMatch, RecordingKind, RecordingQuery
 from tests.benchmarks.catalogue_load import LATEST, load
 from tests.contracts.catalogue_samples import kept_tenant
 
@@ -80,6 +80,9 @@ SEARCHES = {
     "ending": (RecordingQuery(number="1234", number_match=NumberMatch.ENDING), "phone_number_digits_reversed"),
     "direction": (RecordingQuery(direction=Direction.INTERNAL), "ix_recording_time"),
     "long": (RecordingQuery(duration_min_ms=599_990), "ix_recording_time"),
+    "kind": (RecordingQuery(kind=RecordingKind.FAX), "ix_recording_kind_time"),
+    "kind and long": (RecordingQuery(kind=RecordingKind.FAX, duration_min_ms=9), "ix_recording_kind_time"),
+    "kind of most": (RecordingQuery(kind=RecordingKind.CALL), "ix_recording_time"),
     "plain": (RecordingQuery(sealed=False), "ix_recording_time"),
     "extension and direction": (
         RecordingQuery(extension="203", direction=Direction.INBOUND),
@@ -95,6 +98,7 @@ OF_CALLS = {
     "ix_recording_time": "ix_recording_call_time",
     "recording_extension": "ix_recording_extension_call",
     "recording_number": "ix_recording_number_call",
+    "ix_recording_kind_time": "ix_recording_kind_call_time",
 }
 
 

@@ -275,6 +275,20 @@ def test_a_promised_rename_is_taken_at_once(root: Path, watch: Callable[..., Wat
     assert names(collect(watcher, 1)) == ["a.wav"]
 
 
+def test_a_sidecar_that_takes_the_name_of_one_that_was_renamed_is_no_recording(
+    root: Path, watch: Callable[..., Watcher]
+) -> None:
+    for number in range(4):
+        (root / f"{number}.json").write_text("{}")
+    watcher = watch(rescan_seconds=3600)
+    until(lambda: watcher._observer is not None and watcher._next_scan > 0)
+    for number in range(1, 4):
+        (root / f"{number}.json").rename(root / f"{number - 1}.json")
+        (root / f"{number}.json").write_text("{}")
+    (root / "a.wav").write_bytes(b"RIFF")
+    assert names(collect(watcher, 2, patience=2.0)) == ["a.wav"]
+
+
 def test_a_renamed_file_is_handed_out_under_its_last_name(root: Path, watch: Callable[..., Watcher]) -> None:
     watcher = watch(settle_seconds=0.5)
     (root / "old.wav").write_bytes(b"x")

@@ -11,7 +11,8 @@ import pytest
 from recpipe.audio.tags import Tags
 from recpipe.catalogue.rows import values_of_facts
 from recpipe.catalogue.tables import recording
-from recpipe.model import TEXT_FACTS, CallFacts
+from recpipe.errors import Unfit
+from recpipe.model import TEXT_FACTS, CallFacts, RecordingKind
 from recpipe.spool import rtpengine_meta, sidecar
 from recpipe.spool.generic_names import GROUPS
 from recpipe.times import utc_now
@@ -29,6 +30,7 @@ def test_the_columns_of_the_csv_stay_where_they_are() -> None:
         "caller_e164", "callee_e164", "caller_name", "callee_name", "extension", "route", "call_id", "linked_id",
         "sealed", "size_bytes", "sha256", "content_size_bytes", "content_sha256",
     )  # fmt: skip
+    assert COLUMNS[22:29] == ("call", "started_local", "kind", "pages", "mailbox", "conference", "station_id")
     assert set(TEXT_FACTS) - set(COLUMNS) == {"channels"}
 
 
@@ -38,7 +40,15 @@ def test_each_text_is_a_tag_of_its_name_and_the_older_ones_keep_their_order() ->
         *("call_id", "linked_id", "direction", "caller", "caller_name", "callee", "callee_name", "extension", "route"),
         "channels",
     ]
-    assert set(names) == {*TEXT_FACTS, "direction", "timezone"}
+    assert set(names) == {*TEXT_FACTS, "direction", "kind", "timezone"}
+
+
+def test_the_tags_of_a_call_are_those_of_before_and_other_kinds_say_what_they_are() -> None:
+    call = Tags.from_call(CallFacts(caller="1", callee="2"), "Acme", "5" * 32)
+    message = Tags.from_call(CallFacts(caller="1", callee="2", kind=RecordingKind.VOICEMAIL), "Acme", "5" * 32)
+    assert "recpipe:kind" not in call.id3_frames().user and call.comment == "recorded call, 1 to 2"
+    assert message.id3_frames().user["recpipe:kind"] == "voicemail"
+    assert message.comment == "recorded voicemail, 1 to 2"
 
 
 def test_each_text_is_a_column_and_a_field_of_the_answer() -> None:
@@ -55,6 +65,18 @@ def test_each_text_can_be_stated_by_pattern_sidecar_and_metadata() -> None:
     assert all(getattr(said, name) == given[name] for name in TEXT_FACTS if name != "call_id")
 
 
+@pytest.mark.parametrize("kind", RecordingKind)
+def test_a_sidecar_can_say_of_what_kind_a_recording_is(kind: RecordingKind) -> None:
+    assert sidecar.facts_from_json({"kind": kind.upper()}, "UTC").kind is kind
+    assert sidecar.facts_from_json(json.loads(sidecar.write({"kind": kind}, "UTC")), "UTC").kind is kind
+
+
+def test_a_kind_that_there_is_not_is_refused() -> None:
+    with pytest.raises(Unfit, match="kind must be one of call, voicemail, conference, fax") as refused:
+        sidecar.facts_from_json({"kind": "telex"}, "UTC")
+    assert refused.value.reason == "sidecar-invalid"
+
+
 @pytest.mark.parametrize("document", ["docs/operators.md", "docs/api.md"])
 def test_the_documents_name_each_text(document: str) -> None:
     text = (ROOT / document).read_text()
@@ -68,5 +90,5 @@ def test_the_upload_says_which_texts_it_takes() -> None:
 def test_every_other_fact_is_one_that_is_no_plain_text() -> None:
     assert {field.name for field in fields(CallFacts)} - {*TEXT_FACTS} == {
         "started_at", "timezone", "duration_ms", "direction", "more_extensions", "tenant_hint", "start_is_local",
-        "awaits_cdr",
+        "awaits_cdr", "kind",
     }  # fmt: skip

@@ -16,7 +16,7 @@ from fastapi import Request
 from recpipe import times
 from recpipe.access.principal import Action
 from recpipe.errors import QueryInvalid
-from recpipe.model import Direction, NumberMatch, RecordingQuery, Tenant
+from recpipe.model import Direction, NumberMatch, RecordingKind, RecordingQuery, Tenant
 from recpipe.web.dashboard.pages import Portal, Viewer
 from recpipe.web.search_params import SearchParams, resolve
 
@@ -30,6 +30,7 @@ _NAMES = (
     "find",
     "match",
     "direction",
+    "kind",
     "extension",
     "shortest",
     "longest",
@@ -109,6 +110,7 @@ def wanted_by(request: Request, portal: Portal, viewer: Viewer) -> Wanted:
         anything=values.get("find", ""),
         number_match=_one_of(NumberMatch, values.get("match"), "match") or NumberMatch.ENDING,
         direction=_one_of(Direction, values.get("direction"), "direction"),
+        kind=_one_of(RecordingKind, values.get("kind"), "kind"),
         extension=values.get("extension", ""),
         duration_min_ms=_length(values, "shortest"),
         duration_max_ms=_length(values, "longest"),
@@ -138,7 +140,8 @@ def is_cheap(wanted: Wanted) -> bool:
     """Whether counting reads an index only: rows that must be looked at one by one are not counted."""
     query = wanted.query
     looked_at = (query.direction, query.sealed, query.duration_min_ms, query.duration_max_ms, query.extension or None)
-    return not query.anything and all(part is None for part in looked_at)
+    walked_past = query.anything or query.kind is RecordingKind.CALL  # the other kinds have an index
+    return not walked_past and all(part is None for part in looked_at)
 
 
 def presets(portal: Portal, zone: str) -> list[tuple[str, str, str]]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, model_validator
 
-from recpipe.model import FORMATS, TEXT_FACTS, UNKNOWN_TYPE, Call, Direction, Recording
+from recpipe.model import FORMATS, TEXT_FACTS, UNKNOWN_TYPE, Call, Direction, Recording, RecordingKind
 from recpipe.recordings.deletion import LONGEST_REASON
 from recpipe.web.schemas.base import RequestModel, ResponseModel, SingleLine
 
@@ -36,7 +36,9 @@ class RecordingResponse(ResponseModel):
                     "day": "2025-03-27",
                     "started_at": "2025-03-27T09:25:17Z",
                     "timezone": "Europe/London",
+                    "kind": "call",
                     "duration_seconds": 61.52,
+                    "pages": 0,
                     "direction": "inbound",
                     "caller": "02079460958",
                     "callee": "201",
@@ -51,6 +53,9 @@ class RecordingResponse(ResponseModel):
                     "linked_id": "",
                     "call": "c0b7e6f1d2a34958b6c7d8e9f0a1b2c3",
                     "channels": "",
+                    "mailbox": "",
+                    "conference": "",
+                    "station_id": "",
                     "sealed": True,
                     "media_type": "application/octet-stream",
                     "size_bytes": 124800,
@@ -77,7 +82,9 @@ class RecordingResponse(ResponseModel):
     day: str = Field(description="YYYY-MM-DD: its folder over FTP")
     started_at: datetime = Field(description="UTC")
     timezone: str = Field(description="zone of the PBX")
-    duration_seconds: float
+    kind: RecordingKind = Field(description="what was kept")
+    duration_seconds: float = Field(description="0 of a fax")
+    pages: int = Field(description="of a fax, else 0")
     direction: Direction
     caller: str = Field(description="as the PBX wrote it")
     callee: str
@@ -92,6 +99,9 @@ class RecordingResponse(ResponseModel):
     linked_id: str = Field(description="the same for all legs of a transferred call")
     call: str = Field(description="id of the call that it is a leg of: see `/calls`")
     channels: str
+    mailbox: str = Field(description="of a voicemail message")
+    conference: str = Field(description="name or number of the room")
+    station_id: str = Field(description="what the other fax machine calls itself")
     sealed: bool
     media_type: str = Field(description="of what `media_url` gives")
     size_bytes: int = Field(description="of what `media_url` gives")
@@ -113,7 +123,9 @@ class RecordingResponse(ResponseModel):
             day=recording.day,
             started_at=recording.started_at,
             timezone=recording.timezone,
+            kind=facts.kind,
             duration_seconds=recording.duration_ms / 1000,
+            pages=recording.audio.pages,
             direction=facts.direction,
             caller_e164=recording.caller_e164,
             callee_e164=recording.callee_e164,

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as some
 
 from recpipe.errors import SettingsInvalid, Unfit
-from recpipe.model import CallFacts, Direction
+from recpipe.model import CallFacts, Direction, RecordingKind
 from recpipe.settings import Layout
 from recpipe.spool.freepbx_names import FREEPBX_TYPES
 from recpipe.spool.generic_names import check_pattern
@@ -109,6 +109,9 @@ def test_what_freepbx_records_besides_calls_is_read_as_far_as_it_goes(
 ) -> None:
     facts = read(path, "freepbx")
     assert (facts.route, facts.callee, facts.extension) == (route, callee, extension)
+    assert facts.kind == (route if route in list(RecordingKind) else "call")
+    assert facts.mailbox == (callee if route == "voicemail" else "")
+    assert facts.conference == (callee if route == "conference" else "")
     assert facts.started_at == (datetime.fromisoformat(start).replace(tzinfo=UTC) if start else None)
 
 

@@ -49,6 +49,7 @@ def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Cli
         with parts.catalogue.begin() as work:
             listed = {"ignored": 2, "ignored_files": "README (not-a-recording)\n<b>.wav (symbolic-link)"}
             listed["sidecars_alone"] = "3 descriptions that were sent lie without a recording (3 of ftp:<pbx>)."
+            listed["gone_untaken"] = 2
             run = work.job_runs.claim(
                 "expired-logins", datetime.now(UTC), "here-1", datetime.now(UTC), timedelta(minutes=3)
             )
@@ -112,4 +113,5 @@ def test_the_system_page_names_what_is_ignored_and_how_jobs_ended(portal: tuple[
     assert page.status_code == 200, page.text
     assert "The &lt;b&gt;mail&lt;/b&gt; server said no." in page.text and "1234 deleted" in page.text
     assert "README (not-a-recording)" in page.text and "&lt;b&gt;.wav (symbolic-link)" in page.text
+    assert "spool: 2 files were" in page.text
     assert page.text.count("spool: 3 descriptions that were sent lie without a recording (3 of ftp:&lt;pbx&gt;)") == 1
