@@ -38,10 +38,23 @@ PREFIX = "RECPIPE_"
 DEFAULT_FILE = Path("recpipe.toml")
 
 Layout = Literal[
-    "freepbx", "fusionpbx", "3cx", "kazoo", "mikopbx", "rtpengine", "generic", "sidecar", "asterisk-voicemail"
+    "freepbx",
+    "fusionpbx",
+    "3cx",
+    "kazoo",
+    "mikopbx",
+    "rtpengine",
+    "generic",
+    "sidecar",
+    "asterisk-voicemail",
+    "freeswitch-voicemail",
+    "confbridge",
+    "freeswitch-conference",
 ]
 # The PBX goes on with these files: it plays, moves and deletes them. They stay where they are.
-_THE_PBXS_OWN = ("asterisk-voicemail",)
+_THE_PBXS_OWN = ("asterisk-voicemail", "freeswitch-voicemail")
+# The PBX may go on with these: a conference that is appended to, a fax that is still to be mailed.
+_COPIED = (*_THE_PBXS_OWN, "confbridge", "freeswitch-conference")
 
 
 class Spool(BaseModel):
@@ -86,7 +99,7 @@ class Spool(BaseModel):
     after: Literal["delete", "archive", "keep"] = Field(
         "delete",
         description="what becomes of a file once it is stored; keep: it stays where it is and is remembered, which is "
-        "the default, and all there is, for the layouts of voicemail",
+        "the default for voicemail, conferences and faxes, and all there is for voicemail",
     )
     archive: Path | None = Field(None, description='after = "archive": where stored files are moved')
     state_dir: Path | None = Field(
@@ -117,7 +130,7 @@ class Spool(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _stays(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.get("layout") in _THE_PBXS_OWN:
+        if isinstance(given, dict) and given.get("layout") in _COPIED:
             return {"after": "keep"} | given
         return given
 

@@ -21,8 +21,11 @@ from recpipe.model import (
     Finding,
     Page,
     Recording,
+    RecordingKind,
 )
 
+# A message or a fax is no recording of the call that brought it.
+_OF_A_CALL = recording.c.kind.not_in((RecordingKind.VOICEMAIL.value, RecordingKind.FAX.value))
 _AT_ONCE = 400  # parameters of one statement
 _RECORDING = tuple(
     recording.c[name]
@@ -59,7 +62,7 @@ class Completeness(Scoped):
         """Recordings of calls that began in a time, in that order."""
         c = recording.c
         wanted = select(*_RECORDING).where(
-            c.tenant_id == self._tenant_id, c.started_at >= at_from, c.started_at < at_before
+            c.tenant_id == self._tenant_id, c.started_at >= at_from, c.started_at < at_before, _OF_A_CALL
         )
         return [_recording_of(row) for row in self._connection.execute(wanted.order_by(c.started_at, c.id))]
 
@@ -68,7 +71,7 @@ class Completeness(Scoped):
         c, ids, found = recording.c, sorted({one for one in call_ids if one}), []
         for start in range(0, len(ids), _AT_ONCE):
             some = ids[start : start + _AT_ONCE]
-            wanted = select(*_RECORDING).where(c.tenant_id == self._tenant_id, c.call_id.in_(some))
+            wanted = select(*_RECORDING).where(c.tenant_id == self._tenant_id, c.call_id.in_(some), _OF_A_CALL)
             found += [_recording_of(row) for row in self._connection.execute(wanted)]
         return found
 
@@ -165,6 +168,7 @@ class Completeness(Scoped):
 
         Rows are locked in the order in which days are judged: call records, then findings.
         """
+        gone = [one for one in gone if one.facts.kind not in (RecordingKind.VOICEMAIL, RecordingKind.FAX)]
         c, d, f = call_record.c, decision.c, completeness_finding.c
         for start in range(0, len(gone), _AT_ONCE // 2):
             some = gone[start : start + _AT_ONCE // 2]

@@ -18,7 +18,7 @@ from pathlib import Path
 from recpipe.errors import Held, NotARecording, Unfit
 from recpipe.model import CallFacts, Direction, RecordingKind, Settled
 from recpipe.settings import Spool
-from recpipe.spool import asterisk_voicemail, generic_names, naming, rtpengine_names, sidecar
+from recpipe.spool import asterisk_voicemail, generic_names, layouts, naming, rtpengine_names, sidecar
 from recpipe.spool.asterisk_cdr import AsteriskCdr
 from recpipe.spool.beneath import Beneath
 from recpipe.spool.files import CONTROL_FOLDER, recording_name, safe_text, sidecars_of
@@ -90,9 +90,9 @@ class Describer:
         if self._live is not None:
             facts = _with_live(self._live, facts, name, now)
         with self._below.parent(settled.relative) as recording:
+            if layouts.has_better_format(recording, spool.layout):
+                raise NotARecording(safe_text(settled.relative), other_format=True)
             if spool.layout == "asterisk-voicemail":
-                if asterisk_voicemail.has_better_format(recording):
-                    raise NotARecording(safe_text(settled.relative), other_format=True)
                 facts = _dated(_read(recording, lambda: asterisk_voicemail.description_of(recording, now)), facts, now)
             found = sidecars_of(recording)
             if spool.layout == "sidecar" and not found:

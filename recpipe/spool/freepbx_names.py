@@ -2,6 +2,8 @@
 
 TYPE-DST-SRC-YYYYMMDD-HHMMSS-UNIQUEID.wav     a call: in, out, internal, q, rg, ... and types of somebody's own
 TYPE-NUMBER-YYYYMMDD-HHMMSS-UNIQUEID.wav      conf, conference, page, dictate, vm, ...: one number, or none
+ROOM-ROOM-ACTION-YYYYMMDD-HHMMSS-UNIQUEID.wav a conference
+confbridge-ROOM-EPOCH.wav                     the same, of ConfBridge itself
 .../MAILBOX/INBOX/msg0000.wav                 a voicemail
 """
 
@@ -12,6 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from recpipe.model import CallFacts, Direction, RecordingKind
+from recpipe.spool import conference_names
 from recpipe.spool.files import plain
 from recpipe.spool.grammar import (
     ambiguous,
@@ -36,10 +39,10 @@ _OTHERS = {
     "conf": "conference", "conference": "conference", "confbridge": "conference", "meetme": "conference",
     "page": "page", "paging": "page", "intercom": "page", "dictate": "dictation", "dictation": "dictation",
 }  # fmt: skip
-_KINDS = {"voicemail": RecordingKind.VOICEMAIL, "conference": RecordingKind.CONFERENCE}
 _OWN_MAILBOX = frozenset({"voicemail", "dictation"})  # whose DST is an extension
 
 _UNIQUE_ID = re.compile(r"([0-9]{9,10})\.[0-9]{1,12}")
+_EPOCH = re.compile(r"[0-9]{9,10}")
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,19}")
 _MESSAGE = re.compile(r"msg[0-9]{3,6}")
 _EXPECTED = "TYPE-DST-SRC-YYYYMMDD-HHMMSS-UNIQUEID.wav, as FreePBX names recordings"
@@ -52,6 +55,10 @@ def parse(relative: str, timezone: str) -> CallFacts:
     if stem is None:
         raise not_understood(relative, _EXPECTED)
     parts = stem.split("-")
+    if parts[0].lower() == "confbridge" and _EPOCH.fullmatch(parts[-1]):
+        return conference_names.confbridge(relative, timezone)
+    if len(parts) > 5 and parts[0] == parts[1] and looks_like_extension(parts[0]) and _WORD.fullmatch(parts[2]):
+        parts = ["conf", parts[0], *parts[3:]]
     if parts[0].lower() in _OTHERS or _MESSAGE.fullmatch(stem):
         return _other(folder, parts, timezone)
     if not _WORD.fullmatch(parts[0]) or (last := _UNIQUE_ID.fullmatch(parts[-1])) is None:
@@ -95,6 +102,7 @@ def parse(relative: str, timezone: str) -> CallFacts:
 
 def _other(folder: str, parts: list[str], timezone: str) -> CallFacts:
     """Voicemail, conferences and so on: what can be told of them. Where no time is named, that of the file counts."""
+    is_message = parts[0].lower() not in _OTHERS
     kind = _OTHERS.get(parts[0].lower(), "voicemail")
     facts = CallFacts(timezone=timezone, route=kind)
     last = _UNIQUE_ID.fullmatch(parts[-1])
@@ -115,7 +123,12 @@ def _other(folder: str, parts: list[str], timezone: str) -> CallFacts:
     own = target if kind in _OWN_MAILBOX and looks_like_extension(target) else ""
     return replace(
         facts,
-        kind=_KINDS.get(kind, RecordingKind.CALL),
+        # vm-... is what MixMonitor recorded of a call to a mailbox, and no message.
+        kind=RecordingKind.CONFERENCE
+        if kind == "conference"
+        else RecordingKind.VOICEMAIL
+        if is_message
+        else RecordingKind.CALL,
         mailbox=target if kind == "voicemail" else "",
         conference=target if kind == "conference" else "",
         caller=source,

@@ -12,7 +12,14 @@ from datetime import UTC, datetime
 
 from recpipe.errors import Unfit
 from recpipe.model import CallFacts, Direction
-from recpipe.spool import asterisk_voicemail, freepbx_names, generic_names, rtpengine_names
+from recpipe.spool import (
+    asterisk_voicemail,
+    conference_names,
+    freepbx_names,
+    freeswitch_voicemail,
+    generic_names,
+    rtpengine_names,
+)
 from recpipe.spool.files import plain
 from recpipe.spool.grammar import (
     AUDIO,
@@ -167,5 +174,8 @@ _GRAMMARS: dict[str, Callable[[str, str], CallFacts]] = {
     "mikopbx": _mikopbx,
     "rtpengine": rtpengine_names.parse,
     "asterisk-voicemail": asterisk_voicemail.parse,
+    "freeswitch-voicemail": freeswitch_voicemail.parse,
+    "confbridge": conference_names.confbridge,
+    "freeswitch-conference": conference_names.freeswitch,
     "sidecar": _sidecar,
 }

@@ -16,8 +16,10 @@ from hypothesis import strategies as some
 from recpipe.errors import SettingsInvalid, Unfit
 from recpipe.model import CallFacts, Direction, RecordingKind
 from recpipe.settings import Layout
+from recpipe.spool.files import Kind
 from recpipe.spool.freepbx_names import FREEPBX_TYPES
 from recpipe.spool.generic_names import check_pattern
+from recpipe.spool.layouts import kind_in
 from recpipe.spool.naming import parse
 from recpipe.times import to_utc
 
@@ -109,7 +111,8 @@ def test_what_freepbx_records_besides_calls_is_read_as_far_as_it_goes(
 ) -> None:
     facts = read(path, "freepbx")
     assert (facts.route, facts.callee, facts.extension) == (route, callee, extension)
-    assert facts.kind == (route if route in list(RecordingKind) else "call")
+    kinds = {"voicemail": "voicemail" if "msg0" in path else "call", "conference": "conference"}
+    assert facts.kind == kinds.get(route, "call")
     assert facts.mailbox == (callee if route == "voicemail" else "")
     assert facts.conference == (callee if route == "conference" else "")
     assert facts.started_at == (datetime.fromisoformat(start).replace(tzinfo=UTC) if start else None)
@@ -399,3 +402,59 @@ def test_the_longest_names_are_read_in_no_time(layout: str, unit: str) -> None:
         with contextlib.suppress(Unfit):
             parse(name, layout, "", "UTC")
     assert time.process_time() - started < 0.5
+
+
+# --- conferences and FreeSWITCH's voicemail ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "layout", "room", "start", "tenant"),
+    [
+        ("confbridge-8000-1743042317.wav", "confbridge", "8000", "2025-03-27T02:25:17", ""),
+        ("confbridge-8000-1743042317.wav", "freepbx", "8000", "2025-03-27T02:25:17", ""),
+        ("confbridge-board-of-ten-1743042317.wav", "confbridge", "board-of-ten", "2025-03-27T02:25:17", ""),
+        ("weekly-1743042317.wav", "confbridge", "weekly", "2025-03-27T02:25:17", ""),
+        ("weekly.wav", "confbridge", "weekly", None, ""),
+        ("8000-8000-yes-20250327-022517-1743042317.5.wav", "freepbx", "8000", "2025-03-27T02:25:17", ""),
+        ("3000_2025-03-27-02-25-17.wav", "freeswitch-conference", "3000", "2025-03-27T02:25:17", ""),
+        ("a/3000-pbx.example.com_2025-03-27-02-25-17.mp3", "freeswitch-conference", "3000", "2025-03-27T02:25:17",
+         "pbx.example.com"),
+    ],
+)  # fmt: skip
+def test_a_conference_has_a_room_and_nobody_who_called(
+    path: str, layout: str, room: str, start: str | None, tenant: str
+) -> None:
+    facts = read(path, layout)
+    assert (facts.kind, facts.conference, facts.callee) == (RecordingKind.CONFERENCE, room, room)
+    assert (facts.caller, facts.extension, facts.tenant_hint) == ("", "", tenant)
+    assert facts.started_at == (datetime.fromisoformat(start).replace(tzinfo=UTC) if start else None)
+
+
+@pytest.mark.parametrize("name", ["3000.wav", "3000_2025-13-27-02-25-17.wav", "_2025-03-27-02-25-17.wav"])
+def test_other_names_are_no_conferences_of_freeswitch(name: str) -> None:
+    with pytest.raises(Unfit) as refused:
+        read(name, "freeswitch-conference")
+    assert refused.value.reason == "name-not-understood"
+
+
+def test_a_conference_of_freeswitch_began_in_the_zone_of_its_pbx() -> None:
+    facts = read("3000_2025-03-27-02-25-17.wav", "freeswitch-conference", "Europe/Berlin")
+    assert facts.started_at == datetime(2025, 3, 27, 1, 25, 17, tzinfo=UTC) and facts.start_is_local
+
+
+@pytest.mark.parametrize(
+    ("path", "domain"), [(f"pbx.example.com/201/msg_{UUID}.wav", "pbx.example.com"), (f"201/msg_{UUID}.mp3", "")]
+)
+def test_a_message_of_freeswitch_is_that_of_its_mailbox_and_call(path: str, domain: str) -> None:
+    facts = read(path, "freeswitch-voicemail")
+    assert (facts.kind, facts.mailbox, facts.extension) == (RecordingKind.VOICEMAIL, "201", "201")
+    assert (facts.call_id, facts.tenant_hint) == (UUID.lower(), domain)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [(f"msg_{UUID}.wav", Kind.RECORDING), (f"msg_{UUID}.json", Kind.SIDECAR), ("greeting_1.wav", Kind.OTHER),
+     ("recorded_name.wav", Kind.OTHER), ("x", Kind.OTHER), (f"msg_{UUID}.wav.tmp", Kind.TEMPORARY)],
+)  # fmt: skip
+def test_greetings_of_freeswitch_are_no_recordings(name: str, kind: Kind) -> None:
+    assert kind_in(name, "freeswitch-voicemail") is kind
