@@ -103,6 +103,17 @@ class Policy(Scoped):
         rows = self._connection.execute(select(policy_route).where(c.tenant_id == self._tenant_id).order_by(c.number))
         return [_route_of(row) for row in rows]
 
+    def route(self, number: str) -> InboundRoute | None:
+        """The route of a number; None where there is none."""
+        c = policy_route.c
+        mine = select(policy_route).where(c.tenant_id == self._tenant_id, c.number == number)
+        row = self._connection.execute(mine).first()
+        return None if row is None else _route_of(row)
+
+    def count_routes(self) -> int:
+        """How many routes there are."""
+        return self._count(policy_route)
+
     def set_routes(self, wanted: Collection[InboundRoute]) -> None:
         """Add routes, or replace those of the same number."""
         renewed = ("name", "timezone", "recording", "locked")
@@ -118,6 +129,17 @@ class Policy(Scoped):
         mine = select(policy_extension).where(c.tenant_id == self._tenant_id)
         rows = self._connection.execute(mine.order_by(func.length(c.extension), c.extension))
         return [_extension_of(row) for row in rows]
+
+    def extension(self, name: str) -> Extension | None:
+        """The extension of a name; None where there is none."""
+        c = policy_extension.c
+        mine = select(policy_extension).where(c.tenant_id == self._tenant_id, c.extension == name)
+        row = self._connection.execute(mine).first()
+        return None if row is None else _extension_of(row)
+
+    def count_extensions(self) -> int:
+        """How many extensions there are."""
+        return self._count(policy_extension)
 
     def set_extensions(self, wanted: Collection[Extension]) -> None:
         """Add extensions, or replace those of the same name."""
@@ -162,7 +184,9 @@ class Policy(Scoped):
     def forget_seen(self, kind: SeenKind, subjects: Collection[str]) -> None:
         """Take them off the list: a rule speaks of them now."""
         c = policy_seen.c
-        self._remove(policy_seen, (c.kind == kind.value) & (c.subject == bindparam("subject")), subjects)
+        listed = {one.subject for one in self.seen(kind)}  # bounded; rules may be ten times as many
+        some = sorted(listed.intersection(subjects))
+        self._remove(policy_seen, (c.kind == kind.value) & (c.subject == bindparam("subject")), some)
 
     def in_calls(self, kind: SeenKind) -> Sequence[Seen]:
         """Numbers that were called, or extensions, in the latest recordings."""
@@ -199,6 +223,10 @@ class Policy(Scoped):
         if rows:
             renewed = ("asked_at", "policy_version")
             self._connection.execute(self._upsert(policy_asker, ("tenant_id", "name"), renewed), rows)
+
+    def _count(self, table: Table) -> int:
+        mine = select(func.count()).select_from(table).where(table.c.tenant_id == self._tenant_id)
+        return self._connection.execute(mine).scalar_one()
 
     def _put(self, table: Table, key: Sequence[str], renewed: Sequence[str], things: Collection[Any]) -> None:
         rows = [{"tenant_id": self._tenant_id, **row_of(table, thing)} for thing in things]

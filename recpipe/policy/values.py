@@ -21,6 +21,7 @@ _SUBJECT = re.compile(rf"[A-Za-z0-9*#+][A-Za-z0-9._+*#@-]{{0,{LONGEST_SUBJECT - 
 # Written into dialplans, where it is the name of a file below the folder of sounds.
 _SOUND = re.compile(r"(?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+", re.ASCII)
 _BEEPS = range(5, 301)
+_VERDICTS = {one.value: one for one in Verdict}
 
 
 def check_number(written: str, region: str) -> str:
@@ -133,6 +134,8 @@ def verdict(field: str, value: object) -> Verdict:
     Raises:
         InputInvalid: it is none of them.
     """
+    if isinstance(value, str) and (known := _VERDICTS.get(value)) is not None:
+        return known
     try:
         return Verdict(str(value).strip().lower())
     except ValueError:

@@ -17,7 +17,7 @@ from recpipe.access.principal import Action, Principal
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.work import Work
 from recpipe.errors import Conflict, InputInvalid
-from recpipe.model import Change, Page, SeenKind, Tenant
+from recpipe.model import Change, Extension, InboundRoute, Page, SeenKind, Tenant
 from recpipe.policy import values
 from recpipe.policy.values import Values
 from recpipe.tenants import switches
@@ -103,15 +103,36 @@ class PendingChanges:
             work.audit.add(event(by, "disclaimer.agree", now, tenant_id=tenant_id, subject=tenant_id))
         return agreed
 
-    def pending(self, by: Principal, tenant_id: str) -> Sequence[Change]:
+    def pending(self, by: Principal, tenant_id: str, under: Action | None = None) -> Sequence[Change]:
         """List the changes that wait for `apply`, of the kinds that `by` may change, oldest first.
 
+        Args:
+            under: of those that this action allows alone; None: of all.
+
         Raises:
-            NotFound, Forbidden: `by` may change no settings of this tenant.
+            NotFound, Forbidden: `by` may change no settings of this tenant, or none of those.
         """
-        kinds = self._kinds(by, tenant_id)
+        kinds = self._kinds(by, tenant_id, under)
         with self._catalogue.read() as work:
             return work.of(tenant_id).changes.pending(kinds)
+
+    def pending_page(
+        self,
+        by: Principal,
+        tenant_id: str,
+        cursor: str | None = None,
+        limit: int = 100,
+        under: Action | None = None,
+    ) -> Page[Change]:
+        """Some of `pending`.
+
+        Raises:
+            QueryInvalid: the cursor is not of this list.
+            NotFound, Forbidden: as `pending`.
+        """
+        kinds = self._kinds(by, tenant_id, under)
+        with self._catalogue.read() as work:
+            return work.of(tenant_id).changes.pending_page(cursor, limit, kinds)
 
     def pending_of_all(self, by: Principal) -> Mapping[str, Sequence[Change]]:
         """The changes that wait for `apply` in every tenant, by its id, of the kinds that `by` may change there."""
@@ -140,30 +161,34 @@ class PendingChanges:
                 kinds.setdefault(tenant_ids, []).append(kind.value)
         return kinds
 
-    def discard(self, by: Principal, tenant_id: str, change_id: str) -> None:
+    def discard(self, by: Principal, tenant_id: str, change_id: str, under: Action | None = None) -> None:
         """Forget a pending change.
+
+        Args:
+            under: as of `pending`.
 
         Raises:
             NotFound: there is none; or as `pending`.
             Forbidden: as `pending`.
         """
-        kinds = self._kinds(by, tenant_id)
+        kinds = self._kinds(by, tenant_id, under)
         with self._catalogue.begin() as work:
             work.of(tenant_id).changes.discard(change_id, kinds)
             work.audit.add(event(by, "change.discard", self._clock(), tenant_id=tenant_id, subject=change_id))
 
-    def apply(self, by: Principal, tenant_id: str, change_ids: Collection[str]) -> int:
+    def apply(self, by: Principal, tenant_id: str, change_ids: Collection[str], under: Action | None = None) -> int:
         """Make changes effective, all of them or none; returns how many.
 
         Args:
             change_ids: those the person looked at. One that was amended since has the same id and is applied as it is.
+            under: as of `pending`.
 
         Raises:
             Conflict: one is not pending any more, what it changes is not as it was when it was saved, or it lacks
                 something (`no-proven-key`, `disclaimer-not-agreed`). Nothing was changed.
             NotFound, Forbidden: as `pending`.
         """
-        kinds, now = self._kinds(by, tenant_id), self._clock()
+        kinds, now = self._kinds(by, tenant_id, under), self._clock()
         wanted_ids = frozenset(change_ids)
         with self._catalogue.begin() as work:
             changes = work.of(tenant_id).changes
@@ -211,22 +236,33 @@ class PendingChanges:
             )
         )
 
-    def history(self, by: Principal, tenant_id: str, cursor: str | None = None, limit: int = 50) -> Page[Change]:
+    def history(
+        self,
+        by: Principal,
+        tenant_id: str,
+        cursor: str | None = None,
+        limit: int = 50,
+        under: Action | None = None,
+    ) -> Page[Change]:
         """Applied changes of the kinds that `by` may change, newest first.
+
+        Args:
+            under: as of `pending`.
 
         Raises:
             QueryInvalid: the cursor is not of this list.
             NotFound, Forbidden: as `pending`.
         """
-        kinds = self._kinds(by, tenant_id)
+        kinds = self._kinds(by, tenant_id, under)
         with self._catalogue.read() as work:
             return work.of(tenant_id).changes.history(cursor, limit, kinds)
 
-    def _kinds(self, by: Principal, tenant_id: str) -> Collection[str] | None:
+    def _kinds(self, by: Principal, tenant_id: str, under: Action | None = None) -> Collection[str] | None:
         """The kinds that `by` may change; None: all of them."""
-        kinds = [kind.value for kind, handling in _KINDS.items() if by.may(handling.action, tenant_id)]
-        if not kinds:
-            self._trail.require(by, Action.KEYS, tenant_id)
+        allowed = {one.action for one in _KINDS.values() if by.may(one.action, tenant_id)} if under is None else {under}
+        if under is not None or not allowed:
+            self._trail.require(by, under or Action.KEYS, tenant_id)
+        kinds = [kind.value for kind, handling in _KINDS.items() if handling.action in allowed]
         return None if len(kinds) == len(_KINDS) else kinds
 
 
@@ -284,19 +320,21 @@ def _routes(work: Work, tenant: Tenant, _subjects: Collection[str]) -> Wanted:
 
 
 def _routes_can(_work: Work, _tenant: Tenant, wanted: Wanted, _now: datetime) -> None:
-    for number, to_be in wanted.items():
-        if to_be:
-            values.route(values.check_subject("number", number), to_be)
+    _checked_routes(wanted)
+
+
+def _checked_routes(wanted: Wanted) -> Sequence[InboundRoute]:
     _check_room(len(wanted), "numbers")
+    there = ((number, to_be) for number, to_be in wanted.items() if to_be)
+    return [values.route(values.check_subject("number", number), to_be) for number, to_be in there]
 
 
-def _set_routes(work: Work, tenant: Tenant, wanted: Wanted, now: datetime) -> None:
-    _routes_can(work, tenant, wanted, now)
-    policy = work.of(tenant.id).policy
-    policy.set_routes([values.route(number, to_be) for number, to_be in wanted.items() if to_be])
+def _set_routes(work: Work, tenant: Tenant, wanted: Wanted, _now: datetime) -> None:
+    policy, there = work.of(tenant.id).policy, _checked_routes(wanted)
+    policy.set_routes(there)
     policy.remove_routes([number for number, to_be in wanted.items() if not to_be])
-    policy.forget_seen(SeenKind.ROUTE, [number for number, to_be in wanted.items() if to_be])
-    _check_room(len(policy.routes()), "numbers")
+    policy.forget_seen(SeenKind.ROUTE, [route.number for route in there])
+    _check_room(policy.count_routes(), "numbers")
 
 
 def _extensions(work: Work, tenant: Tenant, _subjects: Collection[str]) -> Wanted:
@@ -304,19 +342,21 @@ def _extensions(work: Work, tenant: Tenant, _subjects: Collection[str]) -> Wante
 
 
 def _extensions_can(_work: Work, _tenant: Tenant, wanted: Wanted, _now: datetime) -> None:
-    for name, to_be in wanted.items():
-        if to_be:
-            values.extension(values.check_subject("extension", name), to_be)
+    _checked_extensions(wanted)
+
+
+def _checked_extensions(wanted: Wanted) -> Sequence[Extension]:
     _check_room(len(wanted), "extensions")
+    there = ((name, to_be) for name, to_be in wanted.items() if to_be)
+    return [values.extension(values.check_subject("extension", name), to_be) for name, to_be in there]
 
 
-def _set_extensions(work: Work, tenant: Tenant, wanted: Wanted, now: datetime) -> None:
-    _extensions_can(work, tenant, wanted, now)
-    policy = work.of(tenant.id).policy
-    policy.set_extensions([values.extension(name, to_be) for name, to_be in wanted.items() if to_be])
+def _set_extensions(work: Work, tenant: Tenant, wanted: Wanted, _now: datetime) -> None:
+    policy, there = work.of(tenant.id).policy, _checked_extensions(wanted)
+    policy.set_extensions(there)
     policy.remove_extensions([name for name, to_be in wanted.items() if not to_be])
-    policy.forget_seen(SeenKind.EXTENSION, [name for name, to_be in wanted.items() if to_be])
-    _check_room(len(policy.extensions()), "extensions")
+    policy.forget_seen(SeenKind.EXTENSION, [one.extension for one in there])
+    _check_room(policy.count_extensions(), "extensions")
 
 
 def _check_room(count: int, what: str) -> None:

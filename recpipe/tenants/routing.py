@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from collections.abc import Mapping, Sequence
@@ -10,14 +11,20 @@ from dataclasses import dataclass, replace
 from recpipe.access.audit import AuditTrail
 from recpipe.access.principal import Action, Principal
 from recpipe.catalogue.catalogue import Catalogue
-from recpipe.errors import InputInvalid
-from recpipe.model import Asker, CallPolicy, Seen, SeenKind, Tenant
+from recpipe.catalogue.repository import check_limit, read_cursor, write_cursor
+from recpipe.errors import InputInvalid, NotFound
+from recpipe.model import Asker, CallPolicy, InboundRoute, Page, Seen, SeenKind, Tenant
 from recpipe.policy import values
 from recpipe.policy.judge import number_of
 from recpipe.policy.values import Values
 from recpipe.tenants.changes import Kind, PendingChanges
 
 MOST_SEEN_SHOWN = 200
+_NEW: Mapping[Kind, Values] = {  # what a rule says that nobody gave values
+    Kind.ROUTE: values.of_route(values.route("0", values.NONE)),
+    Kind.EXTENSION: values.of_extension(values.extension("0", values.NONE)),
+}
+_CALLED = {Kind.ROUTE: "call route", Kind.EXTENSION: "extension"}
 _TRUE = frozenset({"yes", "true", "1", "on", "locked", "lock", "x"})
 
 
@@ -79,8 +86,8 @@ class CallRouting:
             in_calls = scope.policy.in_calls(seen_kind)
         applied = _applied(policy, kind)
         pending = {subject: new for (of, subject), new in waiting.items() if of == kind.value}
-        every = [_rule(subject, applied.get(subject), pending) for subject in {**applied, **pending}]
-        every.sort(key=lambda rule: (len(rule.subject), rule.subject))
+        every = [_rule(kind, subject, applied.get(subject), pending) for subject in {**applied, **pending}]
+        every.sort(key=_place)
         wanted = find.strip().casefold()
         asked = {one.subject: one for one in seen}
         if kind is Kind.ROUTE:
@@ -97,6 +104,42 @@ class CallRouting:
             askers=askers,
         )
 
+    def one(self, by: Principal, tenant: Tenant, kind: Kind, written: str) -> Rule:
+        """One rule as it will be, by its number or extension, however it is written.
+
+        Raises:
+            NotFound: there is none, and none is saved; or as `look`.
+            Forbidden: as `look`.
+        """
+        self._trail.require(by, Action.POLICY, tenant.id)
+        subjects = [written]
+        with contextlib.suppress(InputInvalid):
+            subjects.append(_checked(kind, written, tenant))
+        with self._catalogue.read() as work:
+            scope = work.of(tenant.id)
+            for subject in subjects:  # as it is written first: the region may have changed since
+                applied = scope.policy.route(subject) if kind is Kind.ROUTE else scope.policy.extension(subject)
+                waiting = scope.changes.pending_of(kind.value, subject)
+                if applied is not None or waiting is not None:
+                    of = values.of_route(applied) if isinstance(applied, InboundRoute) else values.of_extension(applied)
+                    return _rule(kind, subject, of, {} if waiting is None else {subject: waiting.new})
+        raise NotFound(_CALLED[kind], written)
+
+    def page(
+        self, by: Principal, tenant_id: str, kind: Kind, find: str = "", cursor: str | None = None, limit: int = 100
+    ) -> Page[Rule]:
+        """Some of the rules of `look`, in its order.
+
+        Raises:
+            QueryInvalid: the cursor is not of such a list, or no page is so long.
+            NotFound, Forbidden: as `look`.
+        """
+        since = (0, "") if cursor is None else tuple(read_cursor(cursor, int, str))
+        check_limit(limit)
+        found = [rule for rule in self.look(by, tenant_id, kind, find).rules if _place(rule) > since]
+        more = len(found) > limit
+        return Page(tuple(found[:limit]), write_cursor(*_place(found[limit - 1])) if more else None)
+
     def save(self, by: Principal, tenant: Tenant, kind: Kind, wanted: Mapping[str, Values]) -> int:
         """Make changes pending, all of them or none; how many rules differ from what was to be before.
 
@@ -108,21 +151,32 @@ class CallRouting:
             InputInvalid: one of them cannot be; nothing was saved.
             NotFound, Forbidden: as `look`.
         """
-        now = {rule.subject: rule for rule in self.look(by, tenant.id, kind).rules}
+        now = self._as_it_will_be(by, tenant.id, kind)
         changed: dict[str, Values] = {}
         for written, given in wanted.items():
             subject = written if written in now else _checked(kind, written, tenant)
-            before = now.get(subject)
+            before = now.get(subject, values.NONE)
             if not given:
-                if before is not None and not before.removed:
+                if before:
                     changed[subject] = values.NONE
                 continue
-            to_be = {**_new(kind), **(before.values if before is not None and not before.removed else {}), **given}
-            if before is None or before.removed or dict(before.values) != to_be:
+            to_be = {**_NEW[kind], **before, **given}
+            if before != to_be:
                 changed[subject] = _normal(kind, subject, to_be)
+        return self._keep(by, tenant, kind, changed)
+
+    def _keep(self, by: Principal, tenant: Tenant, kind: Kind, changed: Mapping[str, Values]) -> int:
         if changed:
             self._changes.save_all(by, tenant.id, kind, changed)
         return len(changed)
+
+    def _as_it_will_be(self, by: Principal, tenant_id: str, kind: Kind) -> Mapping[str, Values]:
+        """Every rule of a kind as it is once everything is applied; of one that is to be removed, no values."""
+        self._trail.require(by, Action.POLICY, tenant_id)
+        with self._catalogue.read() as work:
+            scope = work.of(tenant_id)
+            pending = {change.subject: change.new for change in scope.changes.pending([kind.value])}
+            return {**_applied(scope.policy.whole(), kind), **pending}
 
     def import_csv(self, by: Principal, tenant: Tenant, kind: Kind, content: bytes) -> int:
         """Save the rules of a table; how many of them are changes.
@@ -136,7 +190,7 @@ class CallRouting:
         """
         self._trail.require(by, Action.POLICY, tenant.id)
         key = "number" if kind is Kind.ROUTE else "extension"
-        known = set(_new(kind))
+        known = set(_NEW[kind])
         try:
             text = content.decode("utf-8-sig")
         except UnicodeDecodeError:
@@ -160,10 +214,11 @@ class CallRouting:
                 if "?" in row:
                     raise InputInvalid("file", "there are more cells than headings")
                 given = {name: (cell or "").strip() for name, cell in row.items() if cell is not None}
-                wanted[subject] = _normal(kind, subject, {**_new(kind), **{n: _cell(n, c) for n, c in given.items()}})
+                wanted[subject] = _normal(kind, subject, {**_NEW[kind], **{n: _cell(n, c) for n, c in given.items()}})
         except (InputInvalid, csv.Error) as error:
             raise InputInvalid("file", f"Line {rows.line_num}: {error}") from None
-        return self.save(by, tenant, kind, wanted)
+        now = self._as_it_will_be(by, tenant.id, kind)
+        return self._keep(by, tenant, kind, {one: to_be for one, to_be in wanted.items() if now.get(one) != to_be})
 
     def save_service(self, by: Principal, tenant_id: str, wanted: Values) -> bool:
         """Make a change of what holds for the whole service pending; whether something is left to change.
@@ -182,11 +237,15 @@ def _applied(policy: CallPolicy, kind: Kind) -> Mapping[str, Values]:
     return {name: values.of_extension(one) for name, one in policy.extensions.items()}
 
 
-def _rule(subject: str, applied: Values | None, pending: Mapping[str, Values]) -> Rule:
-    if subject not in pending:
-        return Rule(subject, applied or values.NONE)
-    new = pending[subject]
-    return Rule(subject, new or applied or values.NONE, pending=True, removed=not new)
+def _rule(kind: Kind, subject: str, applied: Values | None, pending: Mapping[str, Values]) -> Rule:
+    new = pending.get(subject)
+    said = {**_NEW[kind], **(new or applied or values.NONE)}  # a change that says less was not saved here
+    return Rule(subject, said, pending=new is not None, removed=new is not None and not new)
+
+
+def _place(rule: Rule) -> tuple[int, str]:
+    """In the order of numbers: 99 comes before 100."""
+    return len(rule.subject), rule.subject
 
 
 def _text_of(rule: Rule) -> str:
@@ -196,12 +255,6 @@ def _text_of(rule: Rule) -> str:
 
 def _checked(kind: Kind, written: str, tenant: Tenant) -> str:
     return values.check_number(written, tenant.region) if kind is Kind.ROUTE else values.check_extension(written)
-
-
-def _new(kind: Kind) -> Values:
-    if kind is Kind.ROUTE:
-        return values.of_route(values.route("0", values.NONE))
-    return values.of_extension(values.extension("0", values.NONE))
 
 
 def _normal(kind: Kind, subject: str, given: Values) -> Values:

@@ -18,6 +18,7 @@ from recpipe.web.api import (
     operation,
     policy,
     recordings,
+    rules,
     tenants,
     uploads,
     users,
@@ -65,7 +66,19 @@ def create_app(context: WebContext) -> FastAPI:
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     errors.install(app)
     app.include_router(health.router)
-    for part in (export, recordings, calls, completeness, uploads, tenants, policy, ftp_accounts, users, operation):
+    for part in (
+        export,
+        recordings,
+        calls,
+        completeness,
+        uploads,
+        tenants,
+        policy,
+        rules,
+        ftp_accounts,
+        users,
+        operation,
+    ):
         app.include_router(part.router)
     dashboard.mount(app, context)
     app.add_middleware(HeadAsGet)
@@ -73,7 +86,7 @@ def create_app(context: WebContext) -> FastAPI:
     app.add_middleware(
         Guard,
         hosts=Hosts.of(context.parts.settings, context.parts.settings.http_listen),
-        limits={uploads.PREFIX: uploads.MOST_BYTES, **dashboard.LIMITS},
+        limits={uploads.PREFIX: uploads.MOST_BYTES, rules.PREFIX: rules.MOST_BYTES, **dashboard.LIMITS},
         origins=frozenset({origin_of(context.parts.settings.http_url)} - {""}),
     )
     return app

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 from recpipe.access.principal import operator
+from recpipe.tenants.changes import Kind
 from tests.integration.api import START, World
 from tests.services.certificates import spare_key
 
@@ -27,6 +28,8 @@ class Case:
     params: dict[str, str] = field(default_factory=dict)
     json: Any = None
     content: bytes | None = None
+    text: str = ""  # what kind of content it is
+    makes: bool = False  # what is named and not there yet
     names_nobody: bool = False  # takes no id of anybody: only what it shows matters
 
     def call(self, client: httpx.Client, ids: dict[str, str]) -> httpx.Response:
@@ -36,6 +39,7 @@ class Case:
             params={name: value.format(**ids) for name, value in self.params.items()},
             json=_filled(self.json, ids),
             content=self.content,
+            headers={"content-type": self.text} if self.text else None,
         )
 
 
@@ -52,6 +56,7 @@ def _filled(value: Any, ids: dict[str, str]) -> Any:
 _T = "/tenants/{tenant}"
 _C = f"{_T}/certificates"
 _F = f"{_T}/ftp-accounts"
+_P = "/policy/{tenant}"
 
 # In this order they can all be carried out once: what destroys comes last.
 CASES: dict[str, Case] = {
@@ -81,6 +86,27 @@ CASES: dict[str, Case] = {
     "set_recording": Case(f"{_T}/recording", "PUT", json={"on": True, "agreed": True}),
     "check_certificate": Case("/certificates/check", "POST", json={"pasted": "nothing"}, names_nobody=True),
     "decide": Case("/policy/decision", params={"tenant": "{tenant}", "direction": "inbound", "route": "0207"}),
+    "get_service_policy": Case(f"{_P}/service"),
+    "change_service_policy": Case(f"{_P}/service", "PATCH", json={"otherwise": "skip"}),
+    "list_routes": Case(f"{_P}/routes"),
+    "save_routes": Case(f"{_P}/routes", "POST", json={"items": [{"number": "5551000", "recording": "record"}]}),
+    "import_routes": Case(f"{_P}/routes/import", "POST", content=b"number,recording\n5552000,skip\n", text="text/csv"),
+    "get_route": Case(f"{_P}/routes/{{route}}"),
+    "put_route": Case(f"{_P}/routes/{{route}}", "PUT", json={"recording": "skip"}, makes=True),
+    "change_route": Case(f"{_P}/routes/{{route}}", "PATCH", json={"locked": True}),
+    "remove_route": Case(f"{_P}/routes/{{route}}", "DELETE"),
+    "list_extensions": Case(f"{_P}/extensions"),
+    "save_extensions": Case(f"{_P}/extensions", "POST", json={"items": [{"extension": "900", "outbound": "record"}]}),
+    "import_extensions": Case(f"{_P}/extensions/import", "POST", content=b"extension\n901\n", text="text/csv"),
+    "get_extension": Case(f"{_P}/extensions/{{extension}}"),
+    "put_extension": Case(f"{_P}/extensions/{{extension}}", "PUT", json={"outbound": "skip"}, makes=True),
+    "change_extension": Case(f"{_P}/extensions/{{extension}}", "PATCH", json={"locked": True}),
+    "remove_extension": Case(f"{_P}/extensions/{{extension}}", "DELETE"),
+    "list_seen": Case(f"{_P}/seen", params={"kind": "route"}),
+    "list_policy_changes": Case(f"{_P}/changes"),
+    "discard_policy_change": Case(f"{_P}/changes/{{change}}", "DELETE"),
+    "apply_policy_changes": Case(f"{_P}/changes/apply", "POST", json={}),
+    "list_policy_history": Case(f"{_P}/history"),
     "list_certificates": Case(_C),
     "add_certificate": Case(_C, "POST", json={"pasted": "nothing"}),
     "make_challenge": Case(f"{_C}/{{certificate}}/challenge", "POST"),
@@ -125,6 +151,9 @@ NOBODYS = {
     "user": "4" * 32,
     "token": "5" * 32,
     "quarantined": "6" * 32,
+    "route": "+4930999",
+    "extension": "299",
+    "change": "8" * 32,
 }
 
 
@@ -153,6 +182,12 @@ def globex_things(there: World) -> dict[str, str]:
     # Two legs: the recording may be deleted, and the call is there still.
     legs = [there.add(key, tenant, b"a leg" * 100, linked_id="1743067517.9") for key in ("leg", "other-leg")]
     user = parts.accounts.named(by, "stranger").user
+    saved = [
+        parts.changes.save(by, tenant.id, kind, {"name": "Globex rule"}, subject)
+        for kind, subject in ((Kind.ROUTE, "+4930777"), (Kind.EXTENSION, "277"), (Kind.EXTENSION, "278"))
+    ]
+    assert saved[0] and saved[1] and saved[2]
+    parts.changes.apply(by, tenant.id, [saved[0].id, saved[1].id])
     with parts.catalogue.begin() as work:
         waiting = work.quarantine.record(
             spool="globex",
@@ -176,4 +211,7 @@ def globex_things(there: World) -> dict[str, str]:
         "user": user.id,
         "token": parts.tokens.list(by, user.id)[0].id,
         "quarantined": waiting.id,
+        "route": "+4930777",
+        "extension": "277",
+        "change": saved[2].id,
     }

@@ -84,7 +84,7 @@ def test_what_is_anothers_and_what_is_not_there_answer_in_the_same_bytes(
 def test_ones_own_tenant_in_the_path_opens_nothing_of_another(there: World, foreign: dict[str, str], who: str) -> None:
     own, client = {"tenant": there.acme.id}, there.client(who)
     for operation, case in CASES.items():
-        if "{tenant}" in case.path and case.path.count("{") > 1:
+        if "{tenant}" in case.path and case.path.count("{") > 1 and not case.makes:
             anothers = answer(case.call(client, foreign | own))
             assert anothers == answer(case.call(client, NOBODYS | own)), operation
             assert anothers[0] in (403, 404), operation
