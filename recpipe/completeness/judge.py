@@ -14,6 +14,7 @@ answered. And lengths are compared only where the PBX tells how long the recordi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -35,6 +36,7 @@ TOLERANCE_PART = 0.05
 SHORTEST_TALK_MS = 1_000  # below this no recorder promises a file
 _EMPTY_MS = 1_000
 _SURELY_HEARD_MS = 10_000
+_WORD = re.compile(r"[A-Za-z0-9]+")
 
 _Teller = CallRecord | CallRecording | Decision
 
@@ -66,17 +68,37 @@ class _Call:
 
 def judge(known: Known, now: datetime, grace: timedelta = GRACE) -> list[Judged]:
     """What became of everything that should be, or is, recorded; in the order in which calls became known."""
-    told = {record.spool for record in known.records}
-    return [one for call in _calls(known) for one in _Judge(call, known, told, now, grace).judged()]
+    told, waiting = {record.spool for record in known.records}, _Waiting(known.waiting)
+    return [one for call in _calls(known) for one in _Judge(call, known, told, waiting, now, grace).judged()]
+
+
+class _Waiting:
+    """Paths that wait, found by what stands in them. There may be ten thousand, and as many calls that lack one."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._paths, self._by_word = tuple(paths), dict[str, list[str]]()
+        for path in self._paths:
+            for word in set(_WORD.findall(path)):
+                self._by_word.setdefault(word, []).append(path)
+
+    def names(self, one_id: str) -> bool:
+        """Whether a path has this id in it, and not as a part of a longer one: `1.2` is not in `11.25`."""
+        by_word = [self._by_word.get(word, ()) for word in _WORD.findall(one_id)]
+        paths = min(by_word, key=len) if by_word else self._paths
+        whole = re.compile(rf"(?<![A-Za-z0-9]){re.escape(one_id)}(?![A-Za-z0-9])")
+        return any(whole.search(path) for path in paths)
 
 
 class _Judge:
     """One call before the judge."""
 
-    def __init__(self, call: _Call, known: Known, told: Collection[str], now: datetime, grace: timedelta) -> None:
+    def __init__(
+        self, call: _Call, known: Known, told: Collection[str], waiting: _Waiting, now: datetime, grace: timedelta
+    ) -> None:
         self._call = call
         self._known = known
         self._told = told
+        self._waiting = waiting
         self._now = now
         self._grace = grace
         latest = {one.call_id: one for one in call.decisions}  # asked again, the later answer counts
@@ -146,7 +168,7 @@ class _Judge:
         if answered and sum(one.talk_ms for one in answered) < SHORTEST_TALK_MS:
             return CallState.TOO_SHORT
         ids = {key} if key else {one.call_id for one in records} | {one.call_id for one in self._call.decisions}
-        if any(one in path for path in self._known.waiting for one in ids if one):
+        if any(self._waiting.names(one) for one in ids if one):
             return CallState.WAITING
         if any(one.spool in self._known.away for one in records):
             return CallState.WAITING

@@ -162,8 +162,28 @@ def test_a_file_that_waits_is_not_missing() -> None:
     assert states([record()], waiting=[path]) == ["waiting"]
     assert states([record()], waiting=["in-201-0821-20261120-090000-1763629999.1.wav"]) == ["missing"]
     assert states([record(**UNNAMED)], [decision()], waiting=[path]) == ["waiting"]
+    # Of another call, whose id has this one in it
+    longer = [path.replace("1763629200.1", other) for other in ("11763629200.1", "1763629200.12", "1763629200.1x")]
+    assert states([record()], waiting=longer) == ["missing"]
     assert states([record()], away=["pbx"]) == ["waiting"]
     assert states([record()], away=["another"]) == ["missing"]
+
+
+def test_files_that_wait_are_looked_through_once_and_not_for_each_call() -> None:
+    looked = 0
+
+    class Path(str):
+        __slots__ = ()
+
+        def __contains__(self, part: object) -> bool:
+            nonlocal looked
+            looked += 1
+            return super().__contains__(part)  # type: ignore[operator]
+
+    paths = [Path(f"2026/in-201-0821-{1763000000 + one}.7.wav") for one in range(200)]
+    lacking = [record(f"{1763000150 + one}.7") for one in range(100)]
+    assert states(lacking, waiting=paths) == ["waiting"] * 50 + ["missing"] * 50
+    assert looked == 0
 
 
 def test_the_time_of_grace_begins_when_the_call_ends() -> None:
