@@ -130,8 +130,10 @@ def calls_with_legs(
     return [Call(call, legs[call][0].tenant_id, tuple(legs[call]), counts[call]) for call in calls if legs.get(call)]
 
 
-def bytes_of_calls(connection: Connection, tenant_ids: Collection[str], calls: Sequence[str]) -> int:
-    """What is stored of all legs of these calls."""
+def weight_of_calls(connection: Connection, tenant_ids: Collection[str], calls: Sequence[str]) -> tuple[int, int]:
+    """How many legs these calls have, and what is stored of all of them."""
     c = recording.c
     mine = c.tenant_id.in_(sorted(tenant_ids)), c.call.in_(calls)
-    return int(connection.execute(select(func.coalesce(func.sum(c.stored_bytes), 0)).where(*mine)).scalar_one())
+    weighed = select(func.count(), func.coalesce(func.sum(c.stored_bytes), 0)).where(*mine)
+    count, stored_bytes = connection.execute(weighed).one()
+    return int(count), int(stored_bytes)

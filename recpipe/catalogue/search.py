@@ -26,7 +26,7 @@ from typing import Any, ClassVar, Generic
 from sqlalchemy import Connection, bindparam, select, text
 
 from recpipe.catalogue.anything import alternatives
-from recpipe.catalogue.calls import bytes_of_calls, calls_with_legs
+from recpipe.catalogue.calls import calls_with_legs, weight_of_calls
 from recpipe.catalogue.phone import matching_numbers
 from recpipe.catalogue.repository import MOST_A_PAGE, check_limit, list_size, listed, read_cursor, write_cursor
 from recpipe.catalogue.rows import WITHOUT_PEAKS, recording_of
@@ -213,10 +213,10 @@ class Search:
             more, their_bytes = walk.weight(stretch, cap + 1 - count)
             count, stored_bytes = count + more, stored_bytes + their_bytes
             if count > cap:
-                return FoundTotal(cap, stored_bytes, capped=True)
+                return FoundTotal(cap, stored_bytes, capped=True, recordings=cap)
             if last and stretch.until is not None:
-                return FoundTotal(count, stored_bytes, capped=True)
-        return FoundTotal(count, stored_bytes)
+                return FoundTotal(count, stored_bytes, capped=True, recordings=count)
+        return FoundTotal(count, stored_bytes, recordings=count)
 
     def total_calls(self, query: RecordingQuery, cap: int) -> FoundTotal:
         """See `Work.total_calls`."""
@@ -225,21 +225,22 @@ class Search:
 
     def _total_by_pages(self, kind: type[_Walk[Any]], query: RecordingQuery, cap: int) -> FoundTotal:
         """As `total`, where what is found has to be gone through: alternatives overlap, and calls have several legs."""
-        count = stored_bytes = 0
+        count = recordings = stored_bytes = 0
         cursor = None
         while True:
             page = self._page(kind, query, cursor, min(MOST_A_PAGE, cap + 1 - count))
-            count, stored_bytes = count + len(page.items), stored_bytes + self._bytes_of(kind, page.items)
+            more, their_bytes = self._weight(kind, page.items)
+            count, recordings, stored_bytes = count + len(page.items), recordings + more, stored_bytes + their_bytes
             if count > cap:
-                return FoundTotal(cap, stored_bytes, capped=True)
+                return FoundTotal(cap, stored_bytes, capped=True, recordings=recordings)
             if page.next_cursor is None or page.searched_to is not None:
-                return FoundTotal(count, stored_bytes, capped=page.searched_to is not None)
+                return FoundTotal(count, stored_bytes, page.searched_to is not None, recordings)
             cursor = page.next_cursor
 
-    def _bytes_of(self, kind: type[_Walk[Any]], found: Sequence[Any]) -> int:
+    def _weight(self, kind: type[_Walk[Any]], found: Sequence[Any]) -> tuple[int, int]:
         if kind is _CallWalk:
-            return bytes_of_calls(self._connection, self._tenant_ids, [key.id for key in found])
-        return sum(one.stored_bytes for one in found)
+            return weight_of_calls(self._connection, self._tenant_ids, [key.id for key in found])
+        return len(found), sum(one.stored_bytes for one in found)
 
     def _walk(self, kind: type[_Walk[Item]], query: RecordingQuery) -> _Walk[Item] | None:
         """The walk for a query; None where no number is what is looked for, or there is no tenant."""

@@ -65,6 +65,7 @@ class FoundTotal:
     count: int
     stored_bytes: int  # of those counted
     capped: bool = False  # as in `CappedCount`
+    recordings: int = 0  # that those counted have: of calls, all their legs
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from recpipe.web.zip_archive import archive
 _Found = TypeVar("_Found", Recording, Call)
 _PAGE = 500
 _MOST_PACKED = 1000  # that are named one by one
-MOST_IN_A_ZIP = 10_000  # calls: what is told of each leg is in memory until the end
+MOST_IN_A_ZIP = 10_000  # recordings: what is told of each is in memory until the end
 
 router = APIRouter(prefix=API, tags=["export"], dependencies=AUTHENTICATED, route_class=KnownFirst)
 
@@ -154,8 +154,12 @@ def zipped_search(context: WebContext, principal: Principal, what: SearchParams)
     """
     tenants, query = resolve(context, principal, what)
     reader = context.parts.reader
-    if reader.total(principal, tenants, query, MOST_IN_A_ZIP, action=Action.EXPORT, calls=True).capped:
-        raise QueryInvalid(f"A ZIP holds {MOST_IN_A_ZIP:,} calls at most, and more match. Narrow the search by date.")
+    total = reader.total(principal, tenants, query, MOST_IN_A_ZIP, action=Action.EXPORT, calls=True)
+    if total.capped or total.recordings > MOST_IN_A_ZIP:
+        what_matches = "more match" if total.capped else f"these {total.count:,} calls have {total.recordings:,}"
+        raise QueryInvalid(
+            f"A ZIP holds {MOST_IN_A_ZIP:,} recordings at most, and {what_matches}. Narrow the search by date."
+        )
     mine = principal.tenants(Action.EXPORT) if tenants is None else tenants
 
     def found() -> Iterator[tuple[Recording, str]]:

@@ -73,7 +73,7 @@ HELPERS = {
     "_add_number",
     "_add_total",
     "calls_with_legs",
-    "bytes_of_calls",
+    "weight_of_calls",
     "_walked",
 }
 
