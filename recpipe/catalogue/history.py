@@ -27,7 +27,7 @@ from recpipe.catalogue.repository import (
     new_id,
     page_by_time,
 )
-from recpipe.catalogue.tables import audit, change
+from recpipe.catalogue.tables import audit, change, recording
 from recpipe.errors import Conflict, NotFound
 from recpipe.model import AuditEvent, AuditQuery, Change, Outcome, Page
 
@@ -70,7 +70,17 @@ class Audit(Repository):
         for column, value in ((c.actor, query.actor), (c.action, query.action), (c.subject, query.subject)):
             if value:
                 conditions.append(column == value)
+        if query.call:
+            conditions.append(c.subject.in_(self._with_legs(query.call)))
         return conditions
+
+    def _with_legs(self, call: str) -> Sequence[str]:
+        """A call, or that of a recording, and its recordings, as far as they are of the tenants of this log."""
+        c = recording.c
+        mine = true() if self._tenant_ids is None else c.tenant_id.in_(sorted(self._tenant_ids))
+        calls = [call, *self._connection.execute(select(c.call).where(c.id == call, mine)).scalars()]
+        legs = self._connection.execute(select(c.id).where(c.call.in_(calls), mine).limit(_AT_ONCE)).scalars().all()
+        return [*calls, *legs]
 
 
 class AuditOfAll(Audit):

@@ -125,3 +125,4 @@ class AuditQuery:
     action: str = ""
     outcome: Outcome | None = None
     subject: str = ""
+    call: str = ""  # what was done to this call or to one of its legs

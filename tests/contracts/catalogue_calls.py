@@ -13,7 +13,17 @@ import pytest
 from recpipe.catalogue import Catalogue, calls, search
 from recpipe.catalogue.walk import LONGEST_CALL
 from recpipe.errors import NotFound, QueryInvalid
-from recpipe.model import Call, Direction, NumberMatch, Recording, RecordingQuery, Tenant
+from recpipe.model import (
+    AuditEvent,
+    AuditQuery,
+    Call,
+    Direction,
+    NumberMatch,
+    Outcome,
+    Recording,
+    RecordingQuery,
+    Tenant,
+)
 from tests.contracts.catalogue_samples import NOW, a_recording, keep, kept_tenant
 from tests.contracts.catalogue_search import all_pages, matches, some_query, some_recordings
 
@@ -81,8 +91,27 @@ class CallContract:
                 count = work.count_calls(ids, query, cap=50)
                 assert count.count == len(expected) or (count.capped and looks != "far"), query
                 total = work.total_calls(ids, query, cap=500)
-                weight = sum(leg.stored_bytes for call in expected for leg in call.legs)
-                assert (total.count, total.stored_bytes) == (len(expected), weight) or looks != "far", query
+                legs = [leg.stored_bytes for call in expected for leg in call.legs]
+                weighed = (total.count, total.recordings, total.stored_bytes)
+                assert weighed == (len(expected), len(legs), sum(legs)) or looks != "far", query
+
+    def test_the_audit_log_of_a_call_is_that_of_its_legs_within_the_tenants_of_the_log(
+        self, catalogue: Catalogue
+    ) -> None:
+        one, two = kept_tenant(catalogue), kept_tenant(catalogue)
+        first, second, other = keep(catalogue, a_leg(one), a_leg(one, minutes=5), a_leg(one, "", call_id="a1"))
+        [foreign] = keep(catalogue, a_leg(two))
+        subjects = [first.id, other.id, second.call, second.id, foreign.id, ""]
+        with catalogue.begin() as work:
+            for subject in subjects:
+                tenant = two if subject == foreign.id else one
+                work.audit.add(AuditEvent(NOW, "anna", "play", Outcome.OK, tenant.id, "", subject))
+            for call in (first.call, first.id, second.id):  # also by one of its legs
+                found = work.audit_of([one.id]).list(AuditQuery(call=call)).items
+                assert {event.subject for event in found} == {first.id, second.id, first.call}
+                assert not work.audit_of([two.id]).list(AuditQuery(call=call)).items
+            assert {event.subject for event in work.audit.list(AuditQuery(call=foreign.call)).items} == {foreign.id}
+            assert not work.audit.list(AuditQuery(call="0" * 32)).items
 
     def test_a_leg_joins_its_call_when_its_record_comes_and_the_order_follows(self, catalogue: Catalogue) -> None:
         tenant = kept_tenant(catalogue)

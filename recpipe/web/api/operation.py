@@ -59,11 +59,12 @@ def audit(
     action: SingleLine = "",
     outcome: Outcome | None = None,
     subject: Annotated[SingleLine, Query(description="id of what it was done to")] = "",
+    call: Annotated[SingleLine, Query(description="id of a call: what was done to it or to one of its legs")] = "",
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Listed[AuditResponse]:
     """Who did what, from where, when and how it ended; newest first."""
     owner = context.parts.reader.tenant_named(principal, tenant).id if tenant else None
-    query = AuditQuery(from_, to, actor, action, outcome, subject)
+    query = AuditQuery(from_, to, actor, action, outcome, subject, call)
     page = context.parts.trail.list(principal, owner, query, cursor, limit)
     return Listed(items=[AuditResponse.of(happened) for happened in page.items], next=page.next_cursor)

@@ -19,7 +19,7 @@ from recpipe.web.dashboard.deeds import DEEDS, OF_CALLS, told
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer
 from recpipe.web.delivery import Generated, Streamed, disposition, still
 
-_NAMES = ("service", "from", "to", "actor", "action", "outcome")
+_NAMES = ("service", "from", "to", "actor", "action", "outcome", "call")
 _PAGE = 100
 _COLUMNS = ("at", "actor", "action", "outcome", "tenant_id", "address", "subject", "detail")
 
@@ -96,6 +96,7 @@ def _asked(request: Request, portal: Portal, viewer: Viewer) -> tuple[dict[str, 
         actor=values.get("actor", ""),
         action=values.get("action", ""),
         outcome=Outcome(outcome) if outcome in list(Outcome) else None,
+        call=values.get("call", ""),
     )
     return values, tenant_id, query, zone
 

@@ -252,6 +252,14 @@ def test_a_whole_search_comes_as_one_zip_however_it_is_paged(site: Site, monkeyp
     monkeypatch.setattr(export, "MOST_IN_A_ZIP", 30)
     refused = site.browsers["bea"].get(address)
     assert refused.status_code == 422 and "Narrow the search by date" in refused.text
+    # Files are what it holds, not calls
+    legs = [call(site.berlin, name, at) for name in ("leg-a", "leg-b")]
+    keep(site.parts.catalogue, *(replace(one, facts=replace(one.facts, linked_id="1774000000.7")) for one in legs))
+    monkeypatch.setattr(export, "MOST_IN_A_ZIP", 32)
+    refused = site.browsers["bea"].get(address)
+    assert refused.status_code == 422 and "these 32 calls have 33" in refused.text
+    monkeypatch.setattr(export, "MOST_IN_A_ZIP", 33)
+    assert site.browsers["bea"].get(address).status_code == 200
 
 
 def test_what_is_larger_than_a_page_of_one_box_is_still_counted(spoken: Site) -> None:
@@ -301,6 +309,9 @@ def test_the_audit_log_tells_in_sentences_who_did_what_to_which_call(spoken: Sit
         "bea signed in at the dashboard with a code",
     ]
     assert f'<a href="/recordings?call={erin.id}">' in page
+    assert f'call={erin.id}">everything done to this call</a>' in page
+    of_call = spoken.get("/audit", **{"from": "2026-06-02", "to": "2026-06-02", "call": erin.id})
+    assert of_call.count('<div class="deed">') == 1 and "of 1 Jun 2026 12:00" in of_call
     # Who may read the log and not search is told that there was a call, and nothing of it
     auditor = signed_in(spoken.url, "aud")
     theirs = auditor.get("/audit", params={"from": "2026-06-02", "to": "2026-06-02"}).text
