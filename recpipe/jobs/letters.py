@@ -6,19 +6,23 @@ the mail server refused is tried again at the next run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
 from recpipe import log
+from recpipe.access import identity
+from recpipe.access.principal import Principal
 from recpipe.catalogue import Catalogue
 from recpipe.catalogue.work import Work
 from recpipe.mail import Mailer
-from recpipe.model import AuditEvent, Outcome, User
+from recpipe.model import AuditEvent, AuditQuery, Outcome, User, UserStatus
 
 _log = log.get(__name__)
 
 ACTOR = "system"
+# Less than a day, so that a run at the same minute of the next day is not too early by a second.
+AGAIN_AFTER = timedelta(hours=23, minutes=30)
 
 
 class Letter(Protocol):
@@ -97,3 +101,16 @@ def send(catalogue: Catalogue, mailer: Mailer, address: str, letter: Letter, now
             work.audit.add(letter.event(Outcome.FAILED, now))
         return False
     return True
+
+
+def readers(work: Work, kind: str) -> Iterator[tuple[User, Principal]]:
+    """Active people with an address who want letters of a kind, and what they may do."""
+    for person in work.users.every():
+        if person.status is UserStatus.ACTIVE and person.email and person.wants(kind):
+            yield person, identity.of_user(person, work.users.grants(person.id), "")
+
+
+def sent_since(work: Work, event: str, person: User, since: datetime) -> bool:
+    """Whether a letter went out to somebody since then; the latest word counts, so a failure means again."""
+    latest = work.audit.list(AuditQuery(action=event, subject=person.id, at_from=since), limit=1).items
+    return bool(latest) and latest[0].outcome is Outcome.OK

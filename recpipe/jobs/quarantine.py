@@ -7,21 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from recpipe.access import identity
 from recpipe.access.principal import Action
 from recpipe.catalogue import Catalogue
 from recpipe.catalogue.work import Work
 from recpipe.jobs import letters
-from recpipe.jobs.letters import ACTOR
+from recpipe.jobs.letters import ACTOR, AGAIN_AFTER
 from recpipe.mail import Mailer
-from recpipe.model import AuditEvent, AuditQuery, Outcome, QuarantineTotal, Tenant, User, UserStatus
+from recpipe.model import AuditEvent, Outcome, QuarantineTotal, Tenant, User
 
 EVENT = "quarantine.reminded"
-# Less than a day, so that a run at the same minute of the next day is not too early by a second.
-AGAIN_AFTER = timedelta(hours=23, minutes=30)
 MOST_LISTED = 20  # services in one letter
 
 
@@ -38,7 +35,7 @@ class Letter:
         return (self.to,)
 
     def was_sent(self, work: Work, now: datetime) -> bool:
-        return _was_sent(work, self.to, now)
+        return letters.sent_since(work, EVENT, self.to, now - AGAIN_AFTER)
 
     def text(self, address: str) -> tuple[str, str]:
         return text_of(self, address)
@@ -57,11 +54,9 @@ def due(work: Work, now: datetime) -> list[Letter]:
         return []
     tenants = {tenant.id: tenant for tenant in work.tenants.list()}
     found = []
-    for person in work.users.every():
-        asked = person.status is UserStatus.ACTIVE and person.email and person.wants("quarantine")
-        if not asked or _was_sent(work, person, now):
+    for person, who in letters.readers(work, "quarantine"):
+        if letters.sent_since(work, EVENT, person, now - AGAIN_AFTER):
             continue
-        who = identity.of_user(person, work.users.grants(person.id), "")
         may_decide = who.may(Action.QUARANTINE)
         waiting = [
             (tenants.get(total.tenant_id or ""), total)
@@ -104,9 +99,3 @@ def _line(tenant: Tenant | None, total: QuarantineTotal) -> str:
     title, zone = (tenant.title, tenant.timezone) if tenant else ("Of no known service", "UTC")
     since = total.since.astimezone(ZoneInfo(zone))
     return f"    {title}: {_files(total.files)}, since {since:%-d %b %Y, %H:%M} ({zone})\n"
-
-
-def _was_sent(work: Work, person: User, now: datetime) -> bool:
-    """Whether one went out within the last day; the latest word counts, so a failure means again."""
-    latest = work.audit.list(AuditQuery(action=EVENT, subject=person.id, at_from=now - AGAIN_AFTER), limit=1).items
-    return bool(latest) and latest[0].outcome is Outcome.OK

@@ -10,7 +10,7 @@ from recpipe.access.audit import AuditTrail
 from recpipe.access.lockout import KNOWN_FOR
 from recpipe.access.principal import Kind, Principal
 from recpipe.catalogue import Catalogue
-from recpipe.jobs import completeness, quarantine, reminders
+from recpipe.jobs import completeness, completeness_letters, quarantine, reminders
 from recpipe.jobs.job import DAY, HOUR, Job, Summary, Tick
 from recpipe.jobs.letters import ACTOR
 from recpipe.mail import portal_address
@@ -43,6 +43,9 @@ def jobs(parts: Parts) -> tuple[Job, ...]:
     def tell_of_quarantine(_tick: Tick) -> Summary:
         return {"letters": quarantine.send_due(catalogue, mailer, address, clock())}
 
+    def tell_of_completeness(_tick: Tick) -> Summary:
+        return {"letters": completeness_letters.send_due(catalogue, mailer, address, clock())}
+
     return (
         Job("certificate-reminders", HOUR, timedelta(minutes=17), remind),
         Job("quarantine-letters", HOUR, timedelta(minutes=37), tell_of_quarantine),
@@ -52,6 +55,7 @@ def jobs(parts: Parts) -> tuple[Job, ...]:
             timedelta(minutes=7),
             lambda tick: completeness.look(catalogue, clock, grace, tick),
         ),
+        Job("completeness-letters", HOUR, timedelta(minutes=47), tell_of_completeness),
         Job("expired-logins", DAY, timedelta(hours=2, minutes=41), lambda _: prune(catalogue, clock)),
         Job(
             "old-decisions", DAY, timedelta(hours=2, minutes=53), lambda tick: forget_decisions(catalogue, clock, tick)

@@ -61,7 +61,7 @@ class UserStatus(StrEnum):
     REGISTERED = "registered"  # asked for an account and proved the address; waits for approval
 
 
-ON_REQUEST = frozenset({"quarantine"})  # letters that nobody gets unasked
+ON_REQUEST = frozenset({"quarantine", "completeness", "completeness-month"})  # letters that nobody gets unasked
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ NOTIFICATIONS = (
     ("certificates", "A certificate of my services expires (90, 30 and 7 days before)"),
     ("registrations", "Somebody registers (administrators)"),
     ("quarantine", "Files wait in quarantine (once a day at most)"),
+    ("completeness", "Calls were not recorded as they should be (once a day at most)"),
+    ("completeness-month", "How many calls of a month were recorded (monthly)"),
 )
 
 router = APIRouter(include_in_schema=False)

@@ -68,6 +68,11 @@ DEEDS: Mapping[str, tuple[str, str]] = {
     "quarantine.retry": ("had a file tried again", "have a file tried again"),
     "quarantine.discard": ("deleted a file in quarantine", "delete a file in quarantine"),
     "quarantine.reason": ("said why a file in quarantine goes", "say why a file in quarantine goes"),
+    "completeness.reminded": (
+        "was told of calls that were not recorded as they should be",
+        "be told of calls that were not recorded as they should be",
+    ),
+    "completeness.month": ("was sent the report of a month", "be sent the report of a month"),
     "quarantine.reminded": ("was reminded of files in quarantine", "be reminded of files in quarantine"),
 }
 OF_CALLS = frozenset({"play", "download", "export", "delete", "delete.versions-remain", "upload", "repair", "recover"})
