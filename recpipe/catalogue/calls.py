@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, bindparam, func, select, update
+from sqlalchemy import BindParameter, ColumnElement, Connection, Integer, bindparam, func, select, update
 
+from recpipe.catalogue.repository import Selection, is_one_of, list_size, listed
 from recpipe.catalogue.rows import WITHOUT_PEAKS, recording_of
 from recpipe.catalogue.tables import recording, recording_extension, recording_number
 from recpipe.catalogue.types import Utc
@@ -110,24 +112,52 @@ def calls_with_legs(
         extension: only legs in which this extension took part.
         direction: only legs of this direction.
     """
-    c = recording.c
-    seen: list[ColumnElement[bool]] = [c.tenant_id.in_(sorted(tenant_ids))]
+    tenants = sorted(tenant_ids)
+    asked = listed("tenant", tenants) | {"count": MOST_LEGS}
     if extension:
-        seen.append(is_of(extension, c, c.id))
+        asked["extension"] = extension
     if direction is not None:
-        seen.append(c.direction == direction.value)
-    counted = select(c.call, func.count()).where(*seen, c.call.in_(calls)).group_by(c.call)
+        asked["direction"] = direction.value
+    given = frozenset(asked)
+
+    counted = _number_of_legs(given, len(tenants), list_size(calls))
     counts: dict[str, int] = {}
-    counts.update(map(tuple, connection.execute(counted)))
+    counts.update(map(tuple, counted.rows(connection, asked | listed("call", calls))))
     legs: dict[str, list[Recording]] = {call: [] for call in counts}
     small = [call for call, number in counts.items() if number <= MOST_LEGS]
     large = [call for call, number in counts.items() if number > MOST_LEGS]
     for some in filter(None, (small, *([call] for call in large))):
-        rows = select(*WITHOUT_PEAKS, c.call).where(*seen, c.call.in_(some)).order_by(c.started_at, c.id)
-        for row in connection.execute(rows if some is small else rows.limit(MOST_LEGS)).all():
+        statement = _legs_of(given, len(tenants), list_size(some), few=some is small)
+        for row in statement.rows(connection, asked | listed("call", some)):
             *of_leg, call = row
             legs[call].append(recording_of(of_leg))
     return [Call(call, legs[call][0].tenant_id, tuple(legs[call]), counts[call]) for call in calls if legs.get(call)]
+
+
+@lru_cache(maxsize=64)
+def _number_of_legs(given: frozenset[str], tenants: int, calls: int) -> Selection:
+    c = recording.c
+    return Selection(select(c.call, func.count()).where(*_seen(given, tenants, calls)).group_by(c.call))
+
+
+@lru_cache(maxsize=64)
+def _legs_of(given: frozenset[str], tenants: int, calls: int, *, few: bool) -> Selection:
+    """Legs in their order; `few`: all of them, else the first `count`."""
+    c = recording.c
+    rows = select(*WITHOUT_PEAKS, c.call).where(*_seen(given, tenants, calls)).order_by(c.started_at, c.id)
+    return Selection(rows if few else rows.limit(bindparam("count", type_=Integer())))
+
+
+def _seen(given: frozenset[str], tenants: int, calls: int) -> list[ColumnElement[bool]]:
+    """Which legs are seen: of these tenants and calls, and of those of the extension and direction that are given."""
+    c = recording.c
+    seen = [is_one_of(c.tenant_id, "tenant", list_size(range(tenants))), is_one_of(c.call, "call", calls)]
+    if "extension" in given:
+        extension: BindParameter[str] = bindparam("extension")
+        seen.append(is_of(extension, c, c.id))
+    if "direction" in given:
+        seen.append(c.direction == bindparam("direction"))
+    return seen
 
 
 def weight_of_calls(connection: Connection, tenant_ids: Collection[str], calls: Sequence[str]) -> tuple[int, int]:

@@ -72,7 +72,9 @@ HELPERS = {
     "_add",
     "_add_number",
     "_add_total",
-    "calls_with_legs",
+    "_number_of_legs",
+    "_legs_of",
+    "_seen",  # of calls: what both of these ask for, the tenants first
     "weight_of_calls",
     "_walked",
 }
