@@ -91,7 +91,7 @@ def code_in(answer: str) -> str:
     return found[0] if found else answer.strip()
 
 
-def read_input(path: str) -> bytes:
+def read_input(path: str, most: int = MOST_STDIN) -> bytes:
     """A file, or with "-" standard input; at most a little more than anything that is looked for in it.
 
     Raises:
@@ -99,9 +99,9 @@ def read_input(path: str) -> bytes:
     """
     try:
         if path == "-":
-            return sys.stdin.buffer.read(MOST_STDIN)
+            return sys.stdin.buffer.read(most)
         with open(path, "rb") as source:  # noqa: PTH123 - the same words for both
-            return source.read(MOST_STDIN)
+            return source.read(most)
     except OSError as error:
         raise InputInvalid("file", f"{path} cannot be read: {error.strerror}.") from None
 
