@@ -12,7 +12,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from recpipe import log
-from recpipe.access.principal import operator
+from recpipe.access.principal import Action, operator
 from recpipe.model import Role
 from recpipe.tenants.changes import Kind
 from tests.acceptance.judged import a_judged_day
@@ -23,6 +23,17 @@ IMAGES = Path(__file__).parents[1] / "docs" / "images"
 BEA = "bea@northwind.example"
 DESK = {"width": 1280, "height": 860}
 PHONE = {"width": 360, "height": 740}
+NUMBERS = b"""number,name,timezone,recording,locked
+02079460900,Orders,Europe/London,record,yes
+02079460901,Reception,Europe/London,skip,
+02079460902,Workshop,Europe/London,default,
+"""
+PEOPLE = b"""extension,name,office,outbound,inbound,internal,locked
+201,Ann Archer,London,record,record,default,
+202,Ben Ashe,London,record,default,skip,
+203,Cora Bell,Leeds,skip,default,default,
+204,Dan Cole,Leeds,default,default,default,
+"""
 
 
 def main() -> int:
@@ -34,6 +45,7 @@ def main() -> int:
         _door(browser, running)
         _bea(browser, running)
         _judged(browser, running)
+        _rules(browser, running)
         _seal(browser, running)
         _phone(browser, running)
         _ann(browser, running)
@@ -123,6 +135,25 @@ def _judged(browser: Browser, running: Portal) -> None:
     page.goto(f"{running.url}/completeness")
     _shoot(page, "completeness")
     page.close()
+
+
+def _rules(browser: Browser, running: Portal) -> None:
+    """Which calls are recorded, some of it waiting for Apply."""
+    by, tenant, parts = operator("ops"), running.northwind, running.parts
+    parts.routing.import_csv(by, tenant, Kind.ROUTE, NUMBERS)
+    parts.routing.import_csv(by, tenant, Kind.EXTENSION, PEOPLE)
+    waiting = parts.changes.pending(by, tenant.id, Action.POLICY)
+    parts.changes.apply(by, tenant.id, [change.id for change in waiting], Action.POLICY)
+    parts.routing.save(by, tenant, Kind.EXTENSION, {"203": {"outbound": "record", "locked": True}})
+    parts.routing.save(by, tenant, Kind.ROUTE, {"02079460911": {"name": "Spring campaign", "recording": "record"}})
+    page = browser.new_page(viewport=DESK)
+    sign_in(page, running, BEA)
+    for path, name in (("/routing", "call-routing"), ("/extensions", "extensions")):
+        page.goto(running.url + path)
+        _shoot(page, name)
+    page.close()
+    for change in parts.changes.pending(by, tenant.id, Action.POLICY):
+        parts.changes.discard(by, tenant.id, change.id, Action.POLICY)
 
 
 def _phone(browser: Browser, running: Portal) -> None:
