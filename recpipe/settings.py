@@ -50,11 +50,12 @@ Layout = Literal[
     "freeswitch-voicemail",
     "confbridge",
     "freeswitch-conference",
+    "fax",
 ]
 # The PBX goes on with these files: it plays, moves and deletes them. They stay where they are.
 _THE_PBXS_OWN = ("asterisk-voicemail", "freeswitch-voicemail")
 # The PBX may go on with these: a conference that is appended to, a fax that is still to be mailed.
-_COPIED = (*_THE_PBXS_OWN, "confbridge", "freeswitch-conference")
+_COPIED = (*_THE_PBXS_OWN, "confbridge", "freeswitch-conference", "fax")
 
 
 class Spool(BaseModel):

@@ -18,7 +18,7 @@ from recpipe.model.completeness import (
     Finding,
     Judged,
 )
-from recpipe.model.formats import AUDIO_ENDINGS, FORMATS, UNKNOWN_TYPE, Container, FileFormat
+from recpipe.model.formats import AUDIO_ENDINGS, FAX_ENDINGS, FORMATS, UNKNOWN_TYPE, Container, FileFormat
 from recpipe.model.lists import (
     Added,
     CallEntry,
@@ -96,6 +96,7 @@ __all__ = [
     "BARE_UNIQUE_ID",
     "BY_THE_PBX",
     "EXCUSES",
+    "FAX_ENDINGS",
     "FINDINGS",
     "FORMATS",
     "HERE",

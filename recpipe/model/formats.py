@@ -1,4 +1,4 @@
-"""Files of audio as people and browsers know them: how their names end, and their media type."""
+"""Files of recordings as people and browsers know them: how their names end, and their media type."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ class Container(StrEnum):
     RIFX = "rifx"
     W64 = "w64"
     WEBM = "webm"
+    TIFF = "tiff"  # a fax, and so is the next
+    PDF = "pdf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ FORMATS = {
     Container.RIFX: FileFormat((".wav",), UNKNOWN_TYPE),
     Container.W64: FileFormat((".w64",), UNKNOWN_TYPE),
     Container.WEBM: FileFormat((".webm",), "audio/webm"),
+    Container.TIFF: FileFormat((".tif", ".tiff"), "image/tiff"),
+    Container.PDF: FileFormat((".pdf",), "application/pdf"),
     # Whatever its name says is all that is known of it. Source of these endings: see `audio.raw`.
     Container.RAW: FileFormat(
         (
@@ -65,4 +69,7 @@ FORMATS = {
 }  # fmt: skip
 # Other names of WAV: GSM in it (Asterisk's wav49), and 16 kHz (its wav16).
 _MORE_ENDINGS = (".wav49", ".wav16", ".wav24", ".wav32", ".wav48", ".bwf", ".rf64", ".mp1", ".m4b", ".ogx")
-AUDIO_ENDINGS = frozenset((*(e for form in FORMATS.values() for e in form.endings), *_MORE_ENDINGS)) - {".raw"}
+FAX_ENDINGS = frozenset(FORMATS[Container.TIFF].endings + FORMATS[Container.PDF].endings)
+AUDIO_ENDINGS = (
+    frozenset((*(e for form in FORMATS.values() for e in form.endings), *_MORE_ENDINGS)) - {".raw"} - FAX_ENDINGS
+)

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 from keys.envelope import Sealing
 from keys.errors import SourceSizeMismatch
 from recpipe import numbers, recovery_notes, seal
-from recpipe.audio import codecs, probe, tags
+from recpipe.audio import codecs, fax, probe, tags
 from recpipe.audio.splice import SpliceReader
 from recpipe.catalogue import Catalogue
 from recpipe.errors import (
@@ -38,6 +38,7 @@ from recpipe.model import (
     FileIdentity,
     Readable,
     Recording,
+    RecordingKind,
     Settled,
     Splice,
     StoreFormat,
@@ -157,7 +158,8 @@ class Stages:
         ):
             return AlreadyStored(recording_id)
 
-        audio = probe.probe(source, settled.path.name)
+        is_fax = facts.kind is RecordingKind.FAX
+        audio = (fax if is_fax else probe).probe(source, settled.path.name)
         is_its_name = known_as == settled.relative  # a number that is given again says nothing of other formats
         if (
             is_its_name
@@ -170,13 +172,13 @@ class Stages:
         scratch: Path | None = None
         try:
             path = source
-            if tenant.store_format is StoreFormat.MP3 and audio.container is not Container.MP3:
+            if tenant.store_format is StoreFormat.MP3 and audio.container is not Container.MP3 and not is_fax:
                 if (made := as_mp3(path, audio, aside := line.folder.scratch())) is None:
                     flags += (codecs.NOT_CONVERTED,)
                 else:
                     path, audio, scratch = aside, made, aside
             # The rhythm of a sealed call is content: it gets no waveform.
-            drawn = b"" if tenant.encryption else waveform(path, audio)
+            drawn = b"" if tenant.encryption or is_fax else waveform(path, audio)
             if drawn is None and codecs.NO_WAVEFORM not in audio.flags:
                 flags += (codecs.NO_WAVEFORM,)
             caller, callee = numbers.e164(facts.caller, tenant.region), numbers.e164(facts.callee, tenant.region)

@@ -71,9 +71,14 @@ def read_whole(store: Store, key: str) -> tuple[str, int]:
     return digest.hexdigest(), size_bytes
 
 
+def has_sound(recording: Recording) -> bool:
+    """Whether a waveform can be drawn of it: a fax has none, nor has what nothing here decodes."""
+    return not recording.audio.pages and codecs.NO_WAVEFORM not in recording.flags
+
+
 def waveform(store: Store, recording: Recording) -> bytes:
     """What is drawn of a stored object; b"" for a sealed one, or where nothing here decodes it."""
-    if recording.sealed or codecs.NO_WAVEFORM in recording.flags:
+    if recording.sealed or not has_sound(recording):
         return b""
     from recpipe.audio import decode, peaks  # numpy takes 14 MB, and a sound store needs it never
 
@@ -127,7 +132,7 @@ class Looks:
 
     def without_waveform(self, recordings: Iterable[Recording]) -> list[Problem]:
         """Those of one tenant that have no waveform and could have one: a sealed one's rhythm is content."""
-        able = {one.id: one for one in recordings if not one.sealed and codecs.NO_WAVEFORM not in one.flags}
+        able = {one.id: one for one in recordings if not one.sealed and has_sound(one)}
         if not able:
             return []
         tenant_id = next(iter(able.values())).tenant_id

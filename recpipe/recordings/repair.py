@@ -21,7 +21,7 @@ from recpipe.audio import codecs
 from recpipe.catalogue import Catalogue
 from recpipe.errors import NotFound, ObjectMissing, StoreError
 from recpipe.model import Recording
-from recpipe.recordings.looks import Finding, Looks, Problem, ProblemKind, ingest_runs, waveform
+from recpipe.recordings.looks import Finding, Looks, Problem, ProblemKind, has_sound, ingest_runs, waveform
 from recpipe.recordings.recover import Fate, Recovery
 from recpipe.store.base import Store
 from recpipe.times import Clock
@@ -140,7 +140,7 @@ class _Repairs:
 
     def _draw(self, problem: Problem) -> Finding[Mended]:
         recording = self._recording(problem)
-        if recording is None or recording.peaks or recording.sealed or codecs.NO_WAVEFORM in recording.flags:
+        if recording is None or recording.peaks or recording.sealed or not has_sound(recording):
             return _found(problem, Mended.GONE, f"Recording {problem.recording_id} needs no waveform any more.")
         if (damage := self.looks.at_bytes(recording)) is not None:
             return _found(problem, Mended.LEFT, damage.message)

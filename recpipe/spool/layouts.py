@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from recpipe.spool import asterisk_voicemail, freeswitch_voicemail
+from recpipe.spool import asterisk_voicemail, fax_names, freeswitch_voicemail
 from recpipe.spool.files import Kind, kind_of
 
-_KINDS = {"asterisk-voicemail": asterisk_voicemail.kind, "freeswitch-voicemail": freeswitch_voicemail.kind}
+_KINDS = {
+    "asterisk-voicemail": asterisk_voicemail.kind,
+    "freeswitch-voicemail": freeswitch_voicemail.kind,
+    "fax": fax_names.kind,
+}
 _BETTER = {
     "asterisk-voicemail": asterisk_voicemail.has_better_format,
     "freeswitch-voicemail": freeswitch_voicemail.has_better_format,
+    "fax": fax_names.has_better_format,
 }
 
 

@@ -15,6 +15,7 @@ from recpipe.model import CallFacts, Direction
 from recpipe.spool import (
     asterisk_voicemail,
     conference_names,
+    fax_names,
     freepbx_names,
     freeswitch_voicemail,
     generic_names,
@@ -177,5 +178,6 @@ _GRAMMARS: dict[str, Callable[[str, str], CallFacts]] = {
     "freeswitch-voicemail": freeswitch_voicemail.parse,
     "confbridge": conference_names.confbridge,
     "freeswitch-conference": conference_names.freeswitch,
+    "fax": fax_names.parse,
     "sidecar": _sidecar,
 }

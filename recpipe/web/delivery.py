@@ -127,6 +127,9 @@ def deliver(
         "repr-digest": file.repr_digest,
         "digest": file.digest,
     }
+    if recording.audio.pages:
+        # A PDF may hold scripts: no browser is to open it by itself.
+        headers["content-disposition"] = disposition("attachment", recording.name)
     if plan.status == 304:
         return Response(status_code=304, headers={name: headers[name] for name in ("cache-control", "etag")})
     if plan.status == 412:

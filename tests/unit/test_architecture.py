@@ -35,6 +35,8 @@ HOMES = {
     "numpy": ("recpipe/audio/",),
     "OpenSSL": ("ftp/",),
     "phonenumbers": ("recpipe/numbers",),
+    "PIL": ("recpipe/audio/fax_worker",),
+    "pypdfium2": ("recpipe/audio/fax_worker",),
     "prometheus_client": ("recpipe/metrics", "recpipe/web/"),
     "pwdlib": ("recpipe/access/",),
     "pyftpdlib": ("ftp/pyftpdlib_seam",),

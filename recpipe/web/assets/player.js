@@ -40,7 +40,8 @@ const clock = (seconds) => {
 
 /** What a row plays: itself, or the legs of its call one after another. */
 function tracksOf(row) {
-  const rows = row.dataset.call ? [...results.querySelectorAll(`tr[data-of="${row.dataset.call}"]`)] : [row];
+  const legs = row.dataset.call ? [...results.querySelectorAll(`tr[data-of="${row.dataset.call}"]`)] : [row];
+  const rows = legs.filter((one) => one.querySelector(".play")); // a fax has no sound
   const tracks = rows.map((one) => ({ facts: factsOf(one), row: one, offset: 0, seconds: 0, peaks: [], silences: null }));
   for (const track of tracks) track.seconds = track.facts.seconds;
   return lined(tracks);

@@ -31,6 +31,7 @@ from recpipe.web.dashboard.search_form import (
 )
 from recpipe.web.delivery import deliver
 from recpipe.web.errors import problem_of
+from recpipe.web.fax_pages import check_shown, deliver_page
 from recpipe.web.playable import deliver_playable
 from recpipe.web.schemas import Selection
 
@@ -134,6 +135,23 @@ def playable(request: Request, portal: ThePortal, viewer: SignedIn, recording_id
     recording = portal.parts.reader.get(viewer.principal, recording_id, Action.PLAY)
     request.state.tenant = recording.tenant_id
     return deliver_playable(request, portal.proxied, viewer.principal, recording)
+
+
+@router.get("/recordings/{recording_id}/pages")
+def fax(request: Request, portal: ThePortal, viewer: SignedIn, recording_id: str) -> Response:
+    """A fax, page by page."""
+    recording = portal.parts.reader.get(viewer.principal, recording_id, Action.PLAY)
+    check_shown(recording)
+    [row] = rows_of([recording], viewer)
+    return portal.page(request, "fax.html", viewer, row=row)
+
+
+@router.get("/recordings/{recording_id}/pages/{number}")
+def fax_page(request: Request, portal: ThePortal, viewer: SignedIn, recording_id: str, number: int) -> Response:
+    """One page of a fax, from 1, as a picture."""
+    recording = portal.parts.reader.get(viewer.principal, recording_id, Action.PLAY)
+    request.state.tenant = recording.tenant_id
+    return deliver_page(request, portal.proxied, viewer.principal, recording, number)
 
 
 @router.get("/recordings/{recording_id}/waveform")
