@@ -252,3 +252,15 @@ def check_relative(relative: str) -> PurePosixPath:
         if len(os.fsencode(part)) > 255:
             raise ValueError("a part of it is longer than 255 bytes")
     return PurePosixPath(*parts)
+
+
+def checked_relative(relative: str) -> str:
+    """A path below the spool that came from outside.
+
+    Raises:
+        SpoolRefused: it is none, or leads into hidden folders, the control folder among them.
+    """
+    try:
+        return str(check_relative(relative))
+    except ValueError as error:
+        raise SpoolRefused(f"{safe_text(relative)[:200]} is no name for a spool file: {error}.") from None

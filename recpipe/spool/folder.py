@@ -25,7 +25,7 @@ from recpipe.spool.control import FOLDERS, ControlFolder
 from recpipe.spool.files import (
     CONTROL_FOLDER,
     Kind,
-    check_relative,
+    checked_relative,
     kind_of,
     may_be_recording,
     no_recording,
@@ -249,7 +249,7 @@ class SpoolFolder:
         within = self._control.within(path.absolute())
         if not within.startswith("quarantine/"):
             raise _left_alone(path, self.control / "quarantine")
-        relative = _checked(relative)
+        relative = checked_relative(relative)
         with refusals(f"{safe_text(relative)} cannot be restored"), self._placed(relative) as target:
             if os.path.lexists(target):
                 raise SpoolRefused(
@@ -277,7 +277,7 @@ class SpoolFolder:
                 self._prune_quarantine(source.parent)
             elif not within and path.is_relative_to(self.root):
                 try:
-                    with self._below.parent(_checked(str(path.relative_to(self.root)))) as source:
+                    with self._below.parent(checked_relative(str(path.relative_to(self.root)))) as source:
                         self._delete(source)
                 except SourceChanged as changed:
                     if isinstance(changed.__cause__, (NotBeneath, NotADirectoryError)):
@@ -361,7 +361,7 @@ class SpoolFolder:
                 wanted = self._ours(str(original.relative_to(control)))
             else:
                 try:
-                    relative = _checked(str(original.relative_to(root)))
+                    relative = checked_relative(str(original.relative_to(root)))
                 except (ValueError, SpoolRefused):
                     relative = claim.name
                 wanted = stack.enter_context(self._below.parent(relative, make_mode=0o755))
@@ -409,7 +409,7 @@ class SpoolFolder:
                 folder = folder.parent
 
     def _upload_name(self, name: str) -> str:
-        relative = _checked(name)
+        relative = checked_relative(name)
         if kind_of(relative.rpartition("/")[2]) not in (Kind.RECORDING, Kind.SIDECAR):
             raise no_recording(name)
         if relative.count("/") > DEEPEST_FOLDERS:
@@ -435,18 +435,6 @@ class SpoolFolder:
             except (NotBeneath, NotADirectoryError):
                 raise _left_alone(self.root / relative, self.root) from None
             yield target
-
-
-def _checked(relative: str) -> str:
-    """A path below the spool that came from outside.
-
-    Raises:
-        SpoolRefused: it is none, or leads into hidden folders, the control folder among them.
-    """
-    try:
-        return str(check_relative(relative))
-    except ValueError as error:
-        raise SpoolRefused(f"{safe_text(relative)[:200]} is no name for a spool file: {error}.") from None
 
 
 def _left_alone(path: Path, folder: Path) -> SpoolRefused:
