@@ -211,6 +211,12 @@ class Settler:
                 paths.append(path)
         return paths
 
+    def put_off(self, path: str, until: float) -> None:
+        """Nothing could be said of a file that was due: it is due again then."""
+        track = self._tracks.get(path)
+        if track is not None and track.state is State.GROWING:
+            self._wait(path, track, until)
+
     def still(self) -> list[tuple[str, FileIdentity]]:
         """Files that have stood still, each once: find out who has them open, and `answer`."""
         paths, self._still = dict.fromkeys(self._still), []

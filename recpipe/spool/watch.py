@@ -273,8 +273,10 @@ class Watcher:
 
     def _look(self, relative: str) -> FileIdentity | None:
         status = self._tree.status(relative)
-        if status is None:
-            return None  # the spool itself is away: says nothing of the file
+        if status is None:  # the spool itself is away: says nothing of the file
+            with self._changed:
+                self._settler.put_off(relative, time.monotonic() + self._spool.rescan_seconds)
+            return None
         if isinstance(status, os.stat_result) and not self._tree.may_be_recording(relative.rpartition("/")[2]):
             return None
         with self._changed:

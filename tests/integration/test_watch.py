@@ -465,6 +465,21 @@ def test_a_spool_that_goes_while_its_files_are_asked_about_hands_them_out_once_i
     assert names(collect(watcher, 2)) == ["a.wav", "b.wav"]
 
 
+def test_a_file_that_could_not_be_looked_at_when_it_was_due_is_looked_at_again_without_a_scan(root: Path) -> None:
+    # Given a file that has to stand still by our clock, and one pass, which scans once
+    (root / "a.wav").write_bytes(b"x")
+    os.utime(root / "a.wav", (time.time() + 3600,) * 2)
+    watcher = Watcher(Spool(path=root, settle_seconds=0.2, rescan_seconds=0.1))
+    watcher.scan_now()
+    # When the spool is away at the moment at which it may be finished
+    away = root.with_name("away")
+    root.rename(away)
+    assert watcher.take(0.5) == []
+    away.rename(root)
+    # Then
+    assert names(collect(watcher, 1)) == ["a.wav"]
+
+
 def test_files_in_a_folder_that_became_unreadable_are_not_taken_as_vanished(root: Path) -> None:
     script = """
         import sys
