@@ -1,10 +1,11 @@
 """Files and folders that survive a power cut: written aside, forced to disk, then named.
 
-Source: rename(2), link(2), flock(2); fsync(2): a name is durable only when its folder was forced to disk too.
+Source: rename(2) (renameat2), link(2), flock(2); fsync(2): a name is durable only when its folder was forced to disk too.
 """
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -12,8 +13,11 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
+_NO_RENAME_TO_FREE = (errno.EINVAL, errno.ENOSYS, errno.EPERM)  # old kernels, some file systems, some sandboxes
+_AT_FDCWD, _RENAME_NOREPLACE = -100, 1
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES)  # of some network file systems
 
 
@@ -28,7 +32,7 @@ def create(path: Path, content: bytes) -> bool:
     """Write a file (0600) that is not there yet: of several writers the first wins.
 
     Returns:
-        Whether it was this one; where the file system knows no hard links, the last wins.
+        Whether it was this one.
     """
     with _aside(path, content) as aside:
         try:
@@ -38,9 +42,42 @@ def create(path: Path, content: bytes) -> bool:
         except OSError as error:
             if error.errno not in NO_LINKS:
                 raise
-            aside.rename(path)
+            try:
+                rename_to_free(aside, path)
+            except FileExistsError:
+                return False
     sync_folder(path.parent)
     return True
+
+
+def rename_to_free(source: Path, target: Path) -> None:
+    """Rename to a name that nothing has, where no hard link can be made.
+
+    It is one step where kernel and file system know it. Elsewhere an empty file holds the name for the moment.
+
+    Raises:
+        FileExistsError: something is called `target`.
+        OSError: as rename(2).
+    """
+    if _renamed_at_once(source, target):
+        return
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    try:
+        source.rename(target)
+    except OSError:
+        target.unlink(missing_ok=True)
+        raise
+
+
+def _renamed_at_once(source: Path, target: Path) -> bool:
+    """False where it cannot be done so; nothing was changed then."""
+    if _renameat2 is None:
+        return False
+    if _renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE) == 0:
+        return True
+    if (number := ctypes.get_errno()) in _NO_RENAME_TO_FREE:
+        return False
+    raise OSError(number, os.strerror(number), str(source), None, str(target))
 
 
 def make_folders(folder: Path, mode: int = 0o755) -> None:
@@ -113,3 +150,6 @@ def _aside(path: Path, content: bytes) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             aside.unlink()
+
+
+_renameat2: Any = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # of glibc from 2.28 on

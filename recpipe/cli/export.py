@@ -144,11 +144,12 @@ def _give_name(partial: Path, target: Path) -> None:
     except OSError as error:
         if error.errno not in durable.NO_LINKS:
             raise
-        if target.exists():
+        try:
+            durable.rename_to_free(partial, target)
+        except FileExistsError:
             raise InputInvalid(
                 "out", "There is something else under this name already; it was left as it is."
             ) from None
-        partial.rename(target)
 
 
 def _same(target: Path, recording: Recording) -> bool:

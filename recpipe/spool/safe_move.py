@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from recpipe.durable import NO_LINKS, make_folders, sync_folder
+from recpipe.durable import NO_LINKS, make_folders, rename_to_free, sync_folder
 from recpipe.errors import SourceChanged
 from recpipe.model import FileIdentity
 from recpipe.spool.beneath import Beneath
@@ -129,7 +129,7 @@ def put_back(claim: Path, original: Path) -> Path:
         except OSError as error:
             if error.errno not in NO_LINKS:
                 raise
-            _rename_to_free(claim, target)
+            rename_to_free(claim, target)
             return target
         claim.unlink()
         return target
@@ -208,14 +208,14 @@ def _copy(source: Path, target: Path) -> None:
         except OSError as error:
             if error.errno not in NO_LINKS:
                 raise
-            _rename_to_free(temporary, target)
+            rename_to_free(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def _rename_without_links(source: Path, expected: FileIdentity, target: Path) -> None:
     try:
-        _rename_to_free(source, target)
+        rename_to_free(source, target)
     except FileNotFoundError:
         raise SourceChanged(source) from None
     try:
@@ -224,20 +224,6 @@ def _rename_without_links(source: Path, expected: FileIdentity, target: Path) ->
         put_back(target, source)
         raise SourceChanged(source) from None
     sync_folder(target.parent)
-
-
-def _rename_to_free(source: Path, target: Path) -> None:
-    """Rename to a name that is taken for ourselves first, where no hard link can do it in one step.
-
-    Raises:
-        FileExistsError: something is called `target`.
-    """
-    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    try:
-        source.rename(target)
-    except OSError:
-        target.unlink(missing_ok=True)
-        raise
 
 
 def prune_dated(below: Beneath, relative: str, now: datetime | None = None) -> None:

@@ -54,6 +54,45 @@ def test_a_file_is_created_where_there_are_no_hard_links(tmp_path: Path, monkeyp
     assert (tmp_path / "file").read_bytes() == b"content"
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_without_hard_links_the_first_wins_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: bool
+) -> None:
+    monkeypatch.setattr(os, "link", refusing(errno.EPERM))
+    if not at_once:
+        monkeypatch.setattr(durable, "_renameat2", None)
+    assert [durable.create(tmp_path / "file", content) for content in (b"one", b"another")] == [True, False]
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"one"]
+
+
+def test_no_empty_file_stands_for_one_that_is_about_to_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "source").write_bytes(b"content")
+    opened: list[object] = []
+
+    def noticed(path: object, *_arguments: object) -> int:
+        opened.append(path)
+        raise OSError(errno.EIO, "whoever takes the name first would be killed here")
+
+    monkeypatch.setattr(os, "open", noticed)
+    durable.rename_to_free(tmp_path / "source", tmp_path / "target")
+    assert opened == [] and [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_rename_to_a_free_name_overwrites_nothing_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: bool
+) -> None:
+    if not at_once:
+        monkeypatch.setattr(durable, "_renameat2", None)
+    for name in ("source", "taken"):
+        (tmp_path / name).write_text(name)
+    with pytest.raises(FileExistsError):
+        durable.rename_to_free(tmp_path / "source", tmp_path / "taken")
+    with pytest.raises(FileNotFoundError):
+        durable.rename_to_free(tmp_path / "gone", tmp_path / "free")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"source": "source", "taken": "taken"}
+
+
 def test_a_folder_that_cannot_be_forced_to_disk_is_told_to_those_who_must_know(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
