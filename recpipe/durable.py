@@ -1,6 +1,6 @@
 """Files and folders that survive a power cut: written aside, forced to disk, then named.
 
-Source: rename(2) (renameat2), link(2), flock(2); fsync(2): a name is durable only when its folder was forced to disk too.
+Source: rename(2), link(2), flock(2); fsync(2): a name is durable only when its folder was forced to disk too.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def create(path: Path, content: bytes) -> bool:
 def rename_to_free(source: Path, target: Path) -> None:
     """Rename to a name that nothing has, where no hard link can be made.
 
-    It is one step where kernel and file system know it. Elsewhere an empty file holds the name for the moment.
+    It is one step where kernel and file system know it (renameat2). Elsewhere an empty file holds the name meanwhile.
 
     Raises:
         FileExistsError: something is called `target`.

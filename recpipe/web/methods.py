@@ -31,6 +31,15 @@ def allowed(scope: Scope) -> str:
     return ", ".join(found)
 
 
+def page_above(scope: Scope) -> str:
+    """The address of the nearest page above one that takes no GET, as a form that is only sent has; "/" is above all."""
+    path: str = scope["path"]
+    while path := path.rpartition("/")[0]:
+        if _takes({**scope, "path": path}, "GET"):
+            return path
+    return "/"
+
+
 def _takes(scope: Scope, method: str) -> bool:
     asked = {**scope, "method": method}
     routes: list[BaseRoute] = scope["app"].router.routes

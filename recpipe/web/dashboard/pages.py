@@ -21,6 +21,7 @@ from recpipe.web import packing
 from recpipe.web.dashboard import assets, filters
 from recpipe.web.deps import SESSION_COOKIE, WebContext, cookie_name, over_https
 from recpipe.web.errors import Problem, problem_of
+from recpipe.web.methods import page_above
 from recpipe.web.security import address_of
 from recpipe.wiring import Parts
 
@@ -197,6 +198,9 @@ def error_page(request: Request, problem: Problem) -> Response:
         back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         wanted = f"?next={quote(back, safe='')}" if request.method == "GET" and back != "/" else ""
         return redirect(f"{SIGN_IN}{wanted}")
+    if problem.status == 405 and request.method in ("GET", "HEAD") and not fragment:
+        # What a form was answered with is reloaded, perhaps after signing in again: the page that the form is on.
+        return redirect(page_above(request.scope))
     if problem.kind == "second-factor-required" and request.method == "GET" and not fragment:
         return redirect("/account?done=second-factor-required")
     try:

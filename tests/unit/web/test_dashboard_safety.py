@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 from aiosmtpd.controller import Controller
+from fastapi.routing import APIRoute
 
 from recpipe import wiring
 from recpipe.access.identity import of_user
@@ -24,7 +25,19 @@ from recpipe.errors import Conflict, CredentialsRejected
 from recpipe.model import AuditEvent, AuditQuery, Outcome, Role, Tenant, TenantCertificate, UserStatus
 from recpipe.settings import Settings
 from recpipe.tenants.changes import Kind
-from recpipe.web.dashboard import audit
+from recpipe.web.dashboard import (
+    account,
+    addons,
+    audit,
+    changes,
+    ftp,
+    recordings,
+    routing,
+    services,
+    signing_in,
+    system,
+    users,
+)
 from recpipe.web.dashboard.pages import Portal
 from recpipe.web.deps import SESSION_COOKIE, WebContext
 from tests.contracts.catalogue_samples import a_recording, keep
@@ -141,6 +154,31 @@ def test_each_sign_in_has_a_session_of_its_own_and_ends_the_one_before(url: str,
         assert session.get("/account").status_code == 200
         session.headers["cookie"] = planted
         assert session.get("/account").status_code == 303
+
+
+def test_the_answer_to_a_form_can_be_reloaded_after_signing_in_again(url: str, bea: str) -> None:
+    # Given: every address that a form is sent to, and that is no page; as the browser of somebody idle asks for it
+    paths = {
+        re.sub(r"{[^}]*}", "x", route.path)
+        for part in (account, addons, changes, ftp, recordings, routing, services, signing_in, system, users)
+        for route in part.router.routes
+        if isinstance(route, APIRoute) and "POST" in route.methods
+    }
+    with client(url) as idle, client(url) as again:
+        sign_in(again, bea)
+        for path in sorted(paths):
+            answer = idle.get(path)
+            hops = 0
+            while answer.is_redirect and hops < 3:
+                hops, answer = hops + 1, idle.get(answer.headers["location"])
+            assert answer.status_code in (200, 404), f"{path} leads to {answer.url}: {answer.status_code}"
+        assert {path: again.get(path).headers.get("location") for path in ("/account/password", "/changes/apply")} == {
+            "/account/password": "/account",
+            "/changes/apply": "/changes",
+        }
+        # And: programs that put or delete what is a page hear that it is none of its methods
+        assert again.delete("/account/password").status_code == 405
+    assert len(paths) > 40
 
 
 def test_a_new_password_rotates_the_session(url: str, bea: str) -> None:
