@@ -172,8 +172,9 @@ def _fusionpbx(asked: Asked) -> str:
         "&extension=${url_encode(${recpipe_extension})}&call_id=${uuid}&linked_id=${call_uuid}"
     )
     ask = ask.replace("&", "&amp;")
+    tenant = re.sub("-(?=-)", "- ", asked.tenant)  # two hyphens end a comment, or the whole document
     return f"""\
-<!-- Whether to record, asked of recpipe for {asked.tenant}. Order 45, before user_record. It holds a token.
+<!-- Whether to record, asked of recpipe for {tenant}. Order 45, before user_record. It holds a token.
      Without an answer within a second: {asked.unanswered.value}. An error page is no answer. -->
 <extension name="recpipe-ask" continue="true">
   <condition field="${{call_direction}}" expression="^(inbound|outbound)$" break="never">

@@ -1,4 +1,7 @@
-"""What PBXs asked and were told, on its way to the database: gathered, bounded, and never waited for."""
+"""What PBXs asked and were told, on its way to the database: gathered, bounded, and never waited for.
+
+Whoever asks without end, with a token of one tenant, pushes out nobody else's notes.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,20 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from itertools import chain, islice
+from typing import TypeVar
 
 from recpipe import log, metrics
 from recpipe.access.expiring import SeenRecently
 from recpipe.catalogue.catalogue import Catalogue
+from recpipe.catalogue.policy import MOST_ASKERS, MOST_SEEN
 from recpipe.errors import CatalogueError, CatalogueUnavailable
 from recpipe.model import Asker, Decision, SeenKind
 from recpipe.times import Clock
 
 _log = log.get(__name__)
+
+T = TypeVar("T")
 
 # Two questions a call, 42 calls a second, and a database that is away for five minutes.
 MOST_WAITING = 30_000
@@ -32,32 +40,30 @@ class Told:
         self._most = most
         self._lock = threading.Lock()
         self._flushing = threading.Lock()  # a thread that ends and the next one may both write
-        self._decisions: deque[Decision] = deque()
-        self._seen: dict[tuple[str, SeenKind, str], datetime] = {}
+        self._decisions: dict[str, deque[Decision]] = {}  # by tenant, as all below
+        self._seen: dict[tuple[str, SeenKind], dict[str, datetime]] = {}
         self._seen_lately = SeenRecently(_SEEN_AGAIN_SECONDS)
-        self._askers: dict[tuple[str, str], Asker] = {}
+        self._askers: dict[str, dict[str, Asker]] = {}
         self._written: dict[tuple[str, str], Asker] = {}
 
     def decision(self, one: Decision) -> None:
-        """Keep what was told of a call. Where too much waits already the oldest is lost, and counted."""
+        """Keep what was told of a call. Where too much waits, the oldest of who has most is lost, and counted."""
         with self._lock:
-            if len(self._decisions) >= self._most:
-                self._decisions.popleft()
+            if sum(map(len, self._decisions.values())) >= self._most:
+                max(self._decisions.values(), key=len).popleft()
                 metrics.DECISIONS_LOST.inc()
-            self._decisions.append(one)
+            self._decisions.setdefault(one.tenant_id, deque()).append(one)
 
     def seen(self, tenant_id: str, kind: SeenKind, subject: str, at: datetime) -> None:
         """Remember that somebody asked of what no rule speaks of."""
         if self._seen_lately.first((tenant_id, kind.value, subject), at):
             with self._lock:
-                if len(self._seen) < self._most:
-                    self._seen[tenant_id, kind, subject] = at
+                _add(self._seen.setdefault((tenant_id, kind), {}), {subject: at}, MOST_SEEN)
 
     def asked(self, tenant_id: str, asker: Asker) -> None:
         """Remember that a PBX asked, and what it was answered with."""
         with self._lock:
-            if len(self._askers) < self._most or (tenant_id, asker.name) in self._askers:
-                self._askers[tenant_id, asker.name] = asker
+            _add(self._askers.setdefault(tenant_id, {}), {asker.name: asker}, MOST_ASKERS)
 
     def flush(self, *, everything: bool = False) -> None:
         """Write what waits; what cannot be written now waits on.
@@ -74,24 +80,25 @@ class Told:
     def _flush(self, everything: bool) -> None:
         with self._lock:
             seen, self._seen = self._seen, {}
-            askers = {key: one for key, one in self._askers.items() if everything or self._is_news(key, one)}
-            for key in askers:
-                del self._askers[key]
+            askers = {key: one for key, one in self._each_asker() if everything or self._is_news(key, one)}
+            for tenant_id, name in askers:
+                del self._askers[tenant_id][name]
+            self._askers = {tenant_id: some for tenant_id, some in self._askers.items() if some}
         try:
             self._write_notes(seen, askers)
         except CatalogueUnavailable:
-            with self._lock:
-                self._seen = seen | self._seen
-                self._askers = askers | self._askers
+            with self._lock:  # those that came since are newer, and no reason to keep more
+                for of, subjects in seen.items():
+                    self._seen[of] = _add(subjects, self._seen.get(of, {}), MOST_SEEN)
+                for (tenant_id, name), asker in askers.items():
+                    _add(self._askers.setdefault(tenant_id, {}), {name: self._newer(tenant_id, asker)}, MOST_ASKERS)
             raise
         except CatalogueError as error:
             _log.error("questions of PBXs not kept", seen=len(seen), askers=len(askers), error=type(error).__name__)
         if len(self._written) > self._most:  # whoever gives itself ever new names
             self._written.clear()
         self._written |= askers
-        while self._decisions:
-            with self._lock:
-                some = [self._decisions[at] for at in range(min(_AT_ONCE, len(self._decisions)))]
+        while some := self._oldest():
             try:
                 with self._catalogue.begin() as work:
                     work.decisions.add(some)
@@ -102,8 +109,21 @@ class Told:
                 metrics.DECISIONS_LOST.inc(len(some))
             written = {one.id for one in some}
             with self._lock:
-                while self._decisions and self._decisions[0].id in written:
-                    self._decisions.popleft()
+                for waiting in self._decisions.values():
+                    while waiting and waiting[0].id in written:
+                        waiting.popleft()
+                self._decisions = {tenant_id: waiting for tenant_id, waiting in self._decisions.items() if waiting}
+
+    def _oldest(self) -> list[Decision]:
+        """Some decisions that wait, of each tenant its oldest."""
+        with self._lock:
+            return list(islice(chain.from_iterable(self._decisions.values()), _AT_ONCE))
+
+    def _each_asker(self) -> list[tuple[tuple[str, str], Asker]]:
+        return [((tenant_id, one.name), one) for tenant_id, some in self._askers.items() for one in some.values()]
+
+    def _newer(self, tenant_id: str, asker: Asker) -> Asker:
+        return self._askers.get(tenant_id, {}).get(asker.name, asker)
 
     def _is_news(self, key: tuple[str, str], asker: Asker) -> bool:
         before = self._written.get(key)
@@ -114,21 +134,26 @@ class Told:
         )
 
     def _write_notes(
-        self, seen: Mapping[tuple[str, SeenKind, str], datetime], askers: Mapping[tuple[str, str], Asker]
+        self, seen: Mapping[tuple[str, SeenKind], Mapping[str, datetime]], askers: Mapping[tuple[str, str], Asker]
     ) -> None:
         if not seen and not askers:
             return
-        by_kind: dict[tuple[str, SeenKind], dict[str, datetime]] = {}
-        for (tenant_id, kind, subject), at in seen.items():
-            by_kind.setdefault((tenant_id, kind), {})[subject] = at
         by_tenant: dict[str, list[Asker]] = {}
         for (tenant_id, _), asker in askers.items():
             by_tenant.setdefault(tenant_id, []).append(asker)
         with self._catalogue.begin() as work:
             there = {head.tenant_id for head in work.policies.heads()}
-            for (tenant_id, kind), subjects in sorted(by_kind.items()):
+            for (tenant_id, kind), subjects in sorted(seen.items()):
                 if tenant_id in there:
                     work.of(tenant_id).policy.note_seen(kind, subjects)
             for tenant_id, some in sorted(by_tenant.items()):
                 if tenant_id in there:
                     work.of(tenant_id).policy.note_askers(some)
+
+
+def _add(notes: dict[str, T], more: Mapping[str, T], most: int) -> dict[str, T]:
+    """Renew notes, and take further ones while there is room."""
+    for name, one in more.items():
+        if name in notes or len(notes) < most:
+            notes[name] = one
+    return notes

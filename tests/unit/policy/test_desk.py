@@ -63,6 +63,42 @@ def test_what_is_told_waits_while_the_database_is_away_and_the_oldest_is_lost_at
     assert metrics.REGISTRY.get_sample_value("recpipe_decisions_lost_total") == lost + 3
 
 
+def test_who_asks_without_end_while_the_database_is_away_pushes_out_nobody_elses_notes_and_fills_no_memory(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acme, globex = world.tenant(), world.tenant("globex")
+    told = Told(world.catalogue, world.clock, most=50)
+
+    def away() -> None:
+        raise CatalogueUnavailable("gone")
+
+    # Given: a token of globex that asks of ever new calls, extensions and PBXs, before and after a call of acme
+    monkeypatch.setattr("recpipe.policy.told.MOST_SEEN", 20)
+    monkeypatch.setattr("recpipe.policy.told.MOST_ASKERS", 20)
+    with monkeypatch.context() as patched:
+        patched.setattr(world.catalogue, "begin", away)
+        for number in range(300):
+            told.decision(a_decision(globex.id, call_id=f"made-up-{number}"))
+            told.seen(globex.id, SeenKind.EXTENSION, f"9{number}", world.now)
+            told.asked(globex.id, Asker(f"pbx-{number}", world.now, 1))
+            if number == 150:
+                told.decision(a_decision(acme.id, call_id="leg"))
+                told.seen(acme.id, SeenKind.EXTENSION, "201", world.now)
+                told.asked(acme.id, Asker("pbx1", world.now, 1))
+            if number % 10 == 0:
+                with pytest.raises(CatalogueUnavailable):
+                    told.flush()
+    waiting = (*told._decisions.values(), *told._seen.values(), *told._askers.values())
+    assert sum(map(len, waiting)) <= 50 + 2 * (20 + 20)
+    # Then
+    told.flush()
+    with world.catalogue.read() as work:
+        scope = work.of(acme.id)
+        assert [one.call_id for one in scope.decisions.of_calls(["leg"])] == ["leg"]
+        assert [one.subject for one in scope.policy.seen(SeenKind.EXTENSION)] == ["201"]
+        assert scope.policy.askers() == [Asker("pbx1", world.now, 1)]
+
+
 def test_two_that_write_at_once_write_each_decision_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     acme, begin = world.tenant(), world.catalogue.begin
     told = Told(world.catalogue, world.clock)

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
+from xml.etree import ElementTree
 
 import httpx
 import pytest
@@ -63,10 +64,13 @@ def test_asterisklint_finds_nothing_in_a_dialplan(tmp_path: Path, target: Target
     assert last is None or asking(target, ASKED).rstrip().endswith(f"same => n,{last}")
 
 
-def test_frslint_finds_nothing_in_the_xml(tmp_path: Path) -> None:
-    path, context = tmp_path / "freeswitch.xml", f'<context name="public">{asking(Target.FUSIONPBX, ASKED)}</context>'
+@pytest.mark.parametrize("tenant", ["acme", "acme--berlin-"])  # in a comment, two hyphens are an error of XML
+def test_frslint_finds_nothing_in_the_xml(tmp_path: Path, tenant: str) -> None:
+    text = asking(Target.FUSIONPBX, replace(ASKED, tenant=tenant))
+    path, context = tmp_path / "freeswitch.xml", f'<context name="public">{text}</context>'
     path.write_text(f'<document type="freeswitch/xml"><section name="dialplan">{context}</section></document>')
     assert "No issues found" in tool("frslint", "analyze", path)
+    ElementTree.parse(path)  # noqa: S314 - ours
 
 
 @pytest.mark.parametrize("target", ASKING)
