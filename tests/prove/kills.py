@@ -11,6 +11,7 @@ import contextlib
 import ftplib
 import io
 import json
+import os
 import random
 import secrets
 import socket
@@ -26,6 +27,7 @@ import httpx
 
 from recpipe.jobs import upkeep
 from recpipe.jobs.job import Tick
+from recpipe.spool import sent_sidecars
 from tests.prove import _served
 from tests.prove._processes import HANGS, KILLED, Nursery, Process, calls_of, kill_at, nursery
 from tests.prove._world import Backend, Dropped, World, Worlds, rows_of, self_signed, wait_for, wav
@@ -391,19 +393,20 @@ def _shown(world: World, *command: str) -> dict[str, str]:
     return found
 
 
+def _ftp_account(world: World) -> None:
+    _port(world, "RECPIPE_FTP_LISTEN")
+    world.marks["password"] = _shown(world, "ftp-account", "set", "-", "pbx", "--uploader", "plain")["password"]
+
+
 @proof("kill -9: FTP upload", quick=3, long=120)
 def ftp_upload(run: Run) -> Row:
-    def prepare(world: World) -> None:
-        _port(world, "RECPIPE_FTP_LISTEN")
-        world.marks["password"] = _shown(world, "ftp-account", "set", "-", "pbx", "--uploader", "plain")["password"]
-
     def serve(_world: World) -> list[str]:
         return ["serve", "--role", "ingest", "--role", "ftp"]
 
     def drive(world: World, process: Process) -> None:
         _upload(world, process, _over_ftp)
 
-    return kill(run, Story(serve, prepare, serve, drive=drive))
+    return kill(run, Story(serve, _ftp_account, serve, drive=drive))
 
 
 @proof("kill -9: HTTP upload", quick=3, long=120)
@@ -422,3 +425,50 @@ def http_upload(run: Run) -> Row:
         _upload(world, process, _over_http)
 
     return kill(run, Story(serve, prepare, serve, drive=drive))
+
+
+# --- descriptions without their recording ---------------------------------------------------------------------
+
+
+def _send_alone(world: World, process: Process) -> None:
+    """Send descriptions whose recordings never come, each until it was acknowledged or the process is gone."""
+    deadline = time.monotonic() + SECONDS
+    for number in range(3):
+        one = Dropped("plain", f"alone-{number}.wav.json", json.dumps({"caller": f"+4930111{number}"}).encode())
+        while one.relative not in world.marks and process.ended() is None and time.monotonic() < deadline:
+            try:
+                _over_ftp(world, one)
+                world.marks[one.relative] = one.content.decode()
+            except (OSError, EOFError, ftplib.Error):
+                time.sleep(0.05)
+
+
+def _judge_alone(world: World, row: Row, words: str) -> None:
+    """What was acknowledged is there, whole, and known to be somebody's; a week later nothing of it is left."""
+    spool = world.folder / "plain"
+    notes = spool / ".recpipe" / "sidecars"
+    sent = {name: said for name, said in world.marks.items() if name.startswith("alone-")}
+    there = {path.name: path for path in world.files("plain")}
+    for name, said in sent.items():
+        if name not in there or there[name].read_text() != said:
+            row.add(f"{words}: {name} was acknowledged and is {'not whole' if name in there else 'gone'}", lost=1)
+    known = {tuple(note.name.split("-")[:2]) for note in notes.iterdir() if not note.name.startswith(".")}
+    for name, path in there.items():
+        status = path.stat()
+        if (str(status.st_size), str(status.st_mtime_ns)) not in known:
+            row.add(f"{words}: nobody knows who sent {name}", dangling=1)
+    long_ago = time.time() - 2 * sent_sidecars.KEPT_SECONDS
+    for note in notes.iterdir():
+        os.utime(note, (long_ago, long_ago))
+    world.must("ingest", "--once")  # its owner looks at its start
+    for note in notes.iterdir():
+        row.add(f"{words}: the note {note.name} stays", dangling=1)
+    world.judge(row, words)
+
+
+@proof("kill -9: FTP upload of a description alone", quick=2, long=120)
+def lone_sidecar(run: Run) -> Row:
+    def serve(_world: World) -> list[str]:
+        return ["serve", "--role", "ingest", "--role", "ftp"]
+
+    return kill(run, Story(serve, _ftp_account, serve, drive=_send_alone, judge=_judge_alone))
