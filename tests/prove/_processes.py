@@ -59,8 +59,8 @@ class Process:
         return status
 
     def stop(self, seconds: float = 30.0) -> int:
-        """As systemd does."""
-        with contextlib.suppress(ProcessLookupError):
+        """As systemd does. One that has ended is sent nothing: its number may be another's by now."""
+        if self.ended() is None:
             os.kill(self.pid, signal.SIGTERM)
         return self.wait(seconds)
 
