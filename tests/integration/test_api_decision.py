@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -143,6 +144,24 @@ def test_a_token_that_asks_does_nothing_else(there: World) -> None:
     done = {name for name, case in CASES.items() if case.call(pbx, own).status_code < 300}
     assert done <= {"who_am_i", "decide", "list_tenants", "get_tenant", "check_certificate"}
     assert there.parts.access.token(there.tokens["pbx1"], "").scopes == {Action.DECIDE}
+
+
+def test_a_token_that_may_not_ask_has_nothing_read_of_all_tenants(
+    there: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = there.token("reads", Role.API, ("search",), {there.acme.id: ["search"]})
+    desk = there.parts.policy
+    refresh, by_requests = desk.refresh, []
+
+    def read() -> None:
+        if threading.current_thread().name != "policy":  # which reads once a second whatever is asked
+            by_requests.append(threading.current_thread())
+        refresh()
+
+    monkeypatch.setattr(desk, "refresh", read)
+    with httpx.Client(base_url=there.url, headers={"authorization": f"Bearer {secret}"}) as client:
+        assert {client.get(PATH, params=INBOUND).status_code for _ in range(3)} == {403}
+    assert by_requests == []
 
 
 def test_a_revoked_token_is_refused_within_a_second_or_two(there: World) -> None:

@@ -11,7 +11,7 @@ from starlette.datastructures import QueryParams
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from recpipe.access import tokens
-from recpipe.access.principal import Kind, Principal
+from recpipe.access.principal import Action, Kind, Principal
 from recpipe.errors import CredentialsRejected, Forbidden, InputInvalid, NotFound, RecpipeError
 from recpipe.model import CallAsked, Direction
 from recpipe.policy.desk import LONGEST_ID, MOST_EXTENSIONS, Answer, PolicyDesk, Question, named
@@ -114,7 +114,7 @@ async def _asking(request: Request, context: WebContext, desk: PolicyDesk) -> tu
     digest = tokens.fingerprint(bearer_of(authorization))
     if (known := desk.asking(digest)) is None:
         by = await anyio.to_thread.run_sync(caller_of, request)
-        if by.kind is Kind.TOKEN:
+        if by.kind is Kind.TOKEN and by.tenants(Action.DECIDE) != frozenset():  # a new one; others never come there
             await anyio.to_thread.run_sync(desk.refresh)
         known = desk.asking(digest)
         if known is None:
