@@ -32,7 +32,7 @@ def allowed(scope: Scope) -> str:
 
 
 def page_above(scope: Scope) -> str:
-    """The address of the nearest page above one that takes no GET, as a form that is only sent has; "/" is above all."""
+    """The address of the nearest page above one that takes no GET, such as a form is sent to; "/" is above all."""
     path: str = scope["path"]
     while path := path.rpartition("/")[0]:
         if _takes({**scope, "path": path}, "GET"):
