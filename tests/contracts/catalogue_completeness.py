@@ -12,7 +12,7 @@ import pytest
 from recpipe.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.errors import QueryInvalid
-from recpipe.model import CallRecord, CallState, DayCompleteness, Direction, Finding, Tenant
+from recpipe.model import CallRecord, CallState, DayCompleteness, Direction, Finding, RecordingKind, Tenant
 from tests.contracts.catalogue_samples import DAY, NOW, a_recording, keep, kept_tenant
 
 HOUR = timedelta(hours=1)
@@ -107,6 +107,27 @@ class CompletenessContract:
             assert kept[other.id] == other
             assert list(work.of(two.id).completeness.records(NOW, NOW + HOUR)) == [theirs]
             assert [finding.extension for finding in work.of(one.id).completeness.findings_of_days("", "9")] == [""]
+
+    def test_a_message_or_a_fax_is_no_recording_of_the_call_that_brought_it(self, catalogue: Catalogue) -> None:
+        one = kept_tenant(catalogue)
+        kinds = {
+            kind: a_recording(one, facts={"call_id": "1790000000.1", "kind": kind}, minutes=n)
+            for n, kind in enumerate(RecordingKind)
+        }
+        keep(catalogue, *kinds.values())
+        record = a_call_record(one)
+        with catalogue.begin() as work:
+            work.call_records.add([record])
+        of_the_call = [kinds[RecordingKind.CALL].id, kinds[RecordingKind.CONFERENCE].id]
+        with catalogue.read() as work:
+            known = work.of(one.id).completeness
+            assert [told.id for told in known.recordings(NOW, NOW + HOUR)] == of_the_call
+            assert {told.id for told in known.recordings_of({"1790000000.1"})} == set(of_the_call)
+        messages = [kinds[RecordingKind.VOICEMAIL].id, kinds[RecordingKind.FAX].id]
+        with catalogue.begin() as work:
+            work.of(one.id).recordings.delete_many(messages, NOW + HOUR, "ann")
+        with catalogue.read() as work:  # that they are gone says nothing of the call's own recording
+            assert list(work.of(one.id).completeness.records(NOW, NOW + HOUR)) == [record]
 
     def test_days_are_replaced_whole_and_one_count_alone(self, catalogue: Catalogue) -> None:
         one, two = kept_tenant(catalogue), kept_tenant(catalogue)
