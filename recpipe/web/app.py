@@ -9,7 +9,7 @@ import anyio.to_thread
 from fastapi import FastAPI
 
 import recpipe
-from recpipe.web import dashboard, errors, export, health
+from recpipe.web import dashboard, errors, export, health, routes
 from recpipe.web.api import (
     calls,
     completeness,
@@ -36,7 +36,7 @@ def create_monitor(context: WebContext) -> FastAPI:
     app.state.context = context
     app.state.readiness = health.Readiness(context)
     errors.install(app)
-    app.include_router(health.router)
+    routes.serve(app, health.router)
     app.add_middleware(HeadAsGet)
     hosts = Hosts.of(context.parts.settings, context.parts.settings.metrics_listen)
     app.add_middleware(Guard, hosts=hosts, limits={}, origins=frozenset())
@@ -65,21 +65,8 @@ def create_app(context: WebContext) -> FastAPI:
     app.state.password_queue = PasswordQueue()
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     errors.install(app)
-    app.include_router(health.router)
-    for part in (
-        export,
-        recordings,
-        calls,
-        completeness,
-        uploads,
-        tenants,
-        policy,
-        rules,
-        ftp_accounts,
-        users,
-        operation,
-    ):
-        app.include_router(part.router)
+    api = (export, recordings, calls, completeness, uploads, tenants, policy, rules, ftp_accounts, users, operation)
+    routes.serve(app, health.router, *(part.router for part in api))
     dashboard.mount(app, context)
     app.add_middleware(HeadAsGet)
     app.add_middleware(policy.Shortcut)

@@ -19,6 +19,7 @@ from recpipe.access.principal import Principal
 from recpipe.errors import CredentialsRejected
 from recpipe.tenants.tenants import Tenants
 from recpipe.web.password_queue import PasswordQueue
+from recpipe.web.routes import read_once
 from recpipe.web.security import address_of
 from recpipe.web.streams import Streams
 
@@ -75,11 +76,13 @@ class WebContext:
         return cls(parts, TenantNames(parts.tenants), streams, ingest)
 
 
+@read_once
 async def _context(request: Request) -> WebContext:
     context: WebContext = request.app.state.context
     return context
 
 
+@read_once
 def caller_of(request: Request) -> Principal:
     """Who asks: by token, or by the dashboard's session.
 
@@ -128,6 +131,7 @@ def cookie_name(request: Request, name: str) -> str:
     return _OF_HOST + name if over_https(request) else name
 
 
+@read_once
 async def password_place(request: Request) -> AsyncIterator[None]:
     """A place in the queue of password work, given back before the answer is sent."""
     queue: PasswordQueue = request.app.state.password_queue
@@ -164,12 +168,9 @@ _bearer = HTTPBearer(
 Context = Annotated[WebContext, Depends(_context)]
 
 
-async def _declared(_credentials: Annotated[object, Security(_bearer)]) -> None:
-    """Puts the token into the OpenAPI document; `caller_of` reads it."""
-
-
 # Asking takes a thread of its own; an endpoint that must be quick calls `caller_of` itself.
 Caller = Annotated[Principal, Depends(caller_of)]
 # The last parameter of an endpoint that verifies or hashes a password: who is slow elsewhere holds no place.
 PasswordPlace = Annotated[None, Depends(password_place, scope="function")]
-AUTHENTICATED = [Depends(_declared)]
+# Puts the token into the OpenAPI document; `caller_of` reads it.
+AUTHENTICATED = [Security(_bearer)]

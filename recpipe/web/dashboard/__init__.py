@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
+from recpipe.web import routes
 from recpipe.web.dashboard import (
     account,
     addons,
@@ -30,8 +31,7 @@ def mount(app: FastAPI, context: WebContext) -> None:
     """Serve every page at its address; errors outside the API become pages as well."""
     app.state.portal = Portal.of(context)
     app.state.error_page = error_page
-    for part in (
-        assets,
+    pages = (
         signing_in,
         recordings,
         completeness,
@@ -44,5 +44,5 @@ def mount(app: FastAPI, context: WebContext) -> None:
         account,
         audit,
         system,
-    ):
-        app.include_router(part.router)
+    )
+    routes.serve(app, assets.router, *(part.router for part in pages))

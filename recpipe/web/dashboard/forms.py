@@ -11,6 +11,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import Field, File, FormParser, parse_options_header
 
 from recpipe.errors import InputInvalid
+from recpipe.web.routes import read_once
 
 MOST_FIELDS = 2000
 
@@ -100,10 +101,12 @@ def _too_many() -> InputInvalid:
     return InputInvalid("body", f"The form has more than {MOST_FIELDS:,} fields. Send fewer at a time.")
 
 
+@read_once
 async def _body(request: Request) -> bytes:
     return await request.body()
 
 
+@read_once
 def _fields(request: Request, body: Annotated[bytes, Depends(_body)]) -> Fields:
     return Fields.of(request.headers.get("content-type", ""), body)
 

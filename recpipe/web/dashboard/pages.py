@@ -22,6 +22,7 @@ from recpipe.web.dashboard import assets, filters
 from recpipe.web.deps import SESSION_COOKIE, WebContext, cookie_name, over_https
 from recpipe.web.errors import Problem, problem_of
 from recpipe.web.methods import page_above
+from recpipe.web.routes import read_once
 from recpipe.web.security import address_of
 from recpipe.wiring import Parts
 
@@ -216,11 +217,13 @@ def error_page(request: Request, problem: Problem) -> Response:
 # --- what endpoints are given ---------------------------------------------------------------------------------
 
 
+@read_once
 async def _portal(request: Request) -> Portal:
     portal: Portal = request.app.state.portal
     return portal
 
 
+@read_once
 def viewer_of(request: Request) -> Viewer:
     """Who is signed in.
 
