@@ -9,8 +9,9 @@ from typing import TypeVar
 from sqlalchemy import Column, ColumnElement, Connection, func, select
 
 from recpipe.catalogue.history import change_of
+from recpipe.catalogue.operation_tables import change, quarantine
 from recpipe.catalogue.repository import Repository
-from recpipe.catalogue.tables import certificate, change, day_total, quarantine, recording, tenant
+from recpipe.catalogue.tables import certificate, day_total, recording, tenant
 from recpipe.catalogue.tenants import certificate_of
 from recpipe.model import Change, DayTotal, TenantCertificate
 

@@ -19,6 +19,7 @@ from sqlalchemy import (
     update,
 )
 
+from recpipe.catalogue.operation_tables import audit, change
 from recpipe.catalogue.repository import (
     Insertion,
     Repository,
@@ -27,7 +28,7 @@ from recpipe.catalogue.repository import (
     new_id,
     page_by_time,
 )
-from recpipe.catalogue.tables import audit, change, recording
+from recpipe.catalogue.tables import recording
 from recpipe.errors import Conflict, NotFound
 from recpipe.model import AuditEvent, AuditQuery, Change, Outcome, Page
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, select
 
+from recpipe.catalogue.operation_tables import node, quarantine, quarantine_retry
 from recpipe.catalogue.repository import Repository, new_id, page_by_time, row_of, upsert
-from recpipe.catalogue.tables import node, quarantine, quarantine_retry
 from recpipe.errors import NotFound
 from recpipe.model import Node, Page, Quarantined, QuarantineTotal
 
