@@ -21,6 +21,8 @@ import soundfile
 import structlog
 
 from recpipe.cli import main
+from tests.prove._processes import Process
+from tests.prove.kills import shared_nursery
 
 SOUNDS = Path("/usr/share/asterisk/sounds")
 DOCUMENTED = ("openssl", "smime", "-decrypt", "-binary", "-in", "{enc}", "-inform", "DER", "-out", "{out}")
@@ -80,8 +82,23 @@ class Installation:
         return json.loads(self.run(*words, "--json", code=code))
 
     @contextmanager
-    def serving(self, *roles: str) -> Iterator[subprocess.Popen[bytes]]:
-        """`recpipe serve` in the background; its log is in `serve.log`."""
+    def serving(self, *roles: str) -> Iterator[Process]:
+        """`recpipe serve` in the background; its log is in `serve.log`. A process of its own that was forked: it has
+        imported already.
+        """
+        words = ["serve", *(word for role in roles for word in ("--role", role))]
+        with shared_nursery() as forks:
+            process = forks.fork(words, self.environment(), self.root, self.root / "serve.log")
+            process.go()
+            try:
+                yield process
+            finally:
+                if process.ended() is None:
+                    process.stop()
+
+    @contextmanager
+    def serving_alone(self, *roles: str) -> Iterator[subprocess.Popen[bytes]]:
+        """As `serving`, with nothing in its memory but what it loads itself."""
         words = [word for role in roles for word in ("--role", role)]
         with (self.root / "serve.log").open("ab") as out:
             process = subprocess.Popen(self.command("serve", *words), env=self.environment(), stdout=out, stderr=out)
@@ -112,10 +129,10 @@ def audio_files(folder: Path) -> list[Path]:
     ]
 
 
-def wait_until_empty(folder: Path, process: subprocess.Popen[bytes], seconds: float) -> None:
+def wait_until_empty(folder: Path, process: Process, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while audio_files(folder):
-        assert process.poll() is None, f"recpipe stopped with {process.returncode}"
+        assert process.ended() is None, f"recpipe stopped with {process.ended()}"
         assert time.monotonic() < deadline, f"{len(audio_files(folder))} files left in {folder}"
         time.sleep(0.1)
 

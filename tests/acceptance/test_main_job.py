@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from tests.acceptance.installation import (
     samples,
     wait_until_empty,
 )
+from tests.prove._processes import KILLED
 from tests.services.need import missing, tool
 
 FILES, MANY = 60, 500
@@ -122,10 +124,10 @@ def test_nothing_is_lost_or_doubled_when_ingest_is_killed_amid_its_work(
         with installation.serving("ingest") as process:
             deadline = time.monotonic() + 60
             while len(audio_files(monitor)) > left_before - len(sounds) // 6:
-                assert process.poll() is None and time.monotonic() < deadline, installation.log()
+                assert process.ended() is None and time.monotonic() < deadline, installation.log()
                 time.sleep(0.02)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+            os.kill(process.pid, signal.SIGKILL)
+            assert process.wait(30) == KILLED
         assert audio_files(monitor), f"kill {kill + 1} came after the end"
 
     # Then the next start finishes the work

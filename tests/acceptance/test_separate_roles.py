@@ -5,7 +5,6 @@ from __future__ import annotations
 import ftplib
 import re
 import socket
-import subprocess
 import time
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from recpipe.cli.serve import Running, started
 from recpipe.errors import SettingsInvalid
 from recpipe.settings import Settings
 from tests.acceptance.installation import Installation
+from tests.prove._processes import Process
 
 
 @pytest.fixture
@@ -26,11 +26,11 @@ def installation(tmp_path: Path) -> Installation:
     return made
 
 
-def said(installation: Installation, process: subprocess.Popen[bytes], pattern: str) -> str:
+def said(installation: Installation, process: Process, pattern: str) -> str:
     """What the log says, once it does."""
     deadline = time.monotonic() + 60
     while not (found := re.search(pattern, installation.log())):
-        assert process.poll() is None and time.monotonic() < deadline, installation.log()
+        assert process.ended() is None and time.monotonic() < deadline, installation.log()
         time.sleep(0.05)
     return found[1]
 

@@ -157,7 +157,7 @@ def serving(root: Path) -> Iterator[Served]:
         token = world.token("api", Role.API, tuple(action.value for action in Action), {acme.id: []})
         parts.ftp_accounts.create(operator("test"), acme.id, "acme", password=PASSWORD)
     installation.config.touch()
-    with installation.serving("web", "ftp") as process:
+    with installation.serving_alone("web", "ftp") as process:
         deadline = time.monotonic() + 60
         while not (
             (http := re.search(r"http://127\.0\.0\.1:(\d+)", installation.log()))

@@ -282,7 +282,7 @@ def test_nss_cmsutil_opens_what_we_seal(matrix: list[tuple[Path, KeyPair, str]],
 def gnupg_home() -> Iterator[Path]:
     """A home of its own in a short path (the agent's socket lies in it); its agent is stopped at the end.
 
-    That hashes the passphrase of a key for a tenth of a second whenever it is used, and first finds out how often that is.
+    That hashes a key's passphrase for a tenth of a second at each use, and first finds out how often that is.
     """
     home = Path(tempfile.mkdtemp(prefix="rp-gpg-", dir="/tmp"))
     (home / "gpg-agent.conf").write_text("allow-loopback-pinentry\ns2k-count 65536\n")

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -32,6 +29,7 @@ from recpipe.store.base import Store
 from recpipe.store.layout import new_object_key
 from tests.contracts.catalogue_samples import DAY, a_recording
 from tests.unit.access.world import ADDRESS, World
+from tests.unit.recordings.dying import dies
 
 SAMPLE = samples.paths()["order-inquiry.wav"]
 BYTES = SAMPLE.read_bytes()
@@ -267,28 +265,12 @@ def test_a_deletion_stands_where_the_store_is_away_and_the_object_goes_later(
         assert (look(parts)["removed"], look(parts)["problems"]) == (0, 0)
 
 
-KILLED = """
-import os, signal, sys
-from recpipe import samples, wiring
-from recpipe.access.principal import operator
-from recpipe.catalogue.history import AuditOfAll
-from recpipe.settings import Settings
-from recpipe.store.directory import DirectoryStore
-def die(*_): os.kill(os.getpid(), signal.SIGKILL)
-where = {"before the commit": (AuditOfAll, "add"), "before the object is removed": (DirectoryStore, "delete")}
-setattr(*where[sys.argv[3]], die)
-with wiring.open_parts(Settings(data_dir=sys.argv[1])) as parts:
-    parts.disposal.delete(operator(), [sys.argv[2]], "x")
-"""
-
-
 @pytest.mark.parametrize("moment", ["before the commit", "before the object is removed"])
 def test_a_crash_ends_in_a_whole_recording_or_none(tmp_path: Path, moment: str) -> None:
     data = tmp_path / "data"
     with wiring.open_parts(Settings(data_dir=data)) as parts:
         recording = prepared(parts)
-    killed = subprocess.run([sys.executable, "-c", KILLED, data, recording.id, moment], timeout=60)
-    assert killed.returncode == -signal.SIGKILL
+    dies("delete", tmp_path, str(data), "record" if moment == "before the commit" else "object", recording.id)
     with wiring.open_parts(Settings(data_dir=data)) as parts:
         assert has(parts.store, recording)
         with parts.catalogue.read() as work:

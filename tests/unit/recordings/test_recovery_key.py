@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-import signal
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +24,7 @@ from recpipe.settings import Settings
 from recpipe.store.base import Store
 from recpipe.store.layout import new_object_key
 from recpipe.store.memory import MemoryStore
+from tests.unit.recordings.dying import dies
 
 SECRET = base64.b32encode(b"twenty bytes of one!").decode()
 NOTE = b"who called whom"
@@ -154,40 +152,11 @@ def test_a_file_that_holds_no_key_is_said_and_left(tmp_path: Path, written: str)
     assert path.read_text() == written
 
 
-KILLED = """
-import os, signal, sys
-from recpipe import durable, recovery_notes, wiring
-from recpipe.access.principal import operator
-from recpipe.access.totp_secrets import TotpSecrets
-from recpipe.catalogue.history import AuditOfAll
-from recpipe.recordings.recovery_key import RecoveryKey
-from recpipe.settings import Settings
-from recpipe.store.directory import DirectoryStore
-left = int(sys.argv[2].split()[-1])
-def dying(act):
-    def one(*arguments, **named):
-        global left
-        if not left:
-            os.kill(os.getpid(), signal.SIGKILL)
-        left -= 1
-        return act(*arguments, **named)
-    return one
-for owner, name in {
-    "key": [(os, "fsync")], "factor": [(TotpSecrets, "seal")], "note": [(DirectoryStore, "rewrite_note")],
-    "record": [(AuditOfAll, "add")],
-}[sys.argv[2].split()[0]]:
-    setattr(owner, name, dying(getattr(owner, name)))
-with wiring.open_parts(Settings(data_dir=sys.argv[1])) as p:
-    RecoveryKey(p.settings, p.catalogue, p.store, p.totp_secrets, p.clock, p.trail).rotate(operator())
-"""
-
-
 @pytest.mark.parametrize("moment", ["key 0", "factor 0", "factor 1", "note 0", "note 2", "record 0"])
 def test_a_kill_leaves_everything_open_and_the_next_try_does_the_rest(tmp_path: Path, moment: str) -> None:
     site = Site(tmp_path)
     (former,) = site.installed()
-    killed = subprocess.run([sys.executable, "-c", KILLED, site.settings.data_dir, moment], timeout=60)
-    assert killed.returncode == -signal.SIGKILL
+    dies("rotate", tmp_path, str(site.settings.data_dir), *moment.split())
     assert former in site.installed() and len(site.installed()) == (1 if moment == "key 0" else 2)
     with site.open() as parts:
         site.all_opens(parts)
