@@ -86,16 +86,19 @@ def test_an_export_that_is_stopped_leaves_whole_files_only_and_goes_on(
     three_hundred: Installation, tmp_path: Path, number: signal.Signals
 ) -> None:
     here = three_hundred
-    # When an export is stopped on its way
-    out = tmp_path / "export"
-    words = here.command("recordings", "export", "--tenant", "acme", "--out", str(out))
-    process = subprocess.Popen(words, env=here.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 60
-    while len(list(out.rglob("*.wav"))) < 20:
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(number)
-    _, complaint = process.communicate(timeout=60)
+    # When an export is stopped on its way; where it was at its end before we were, another
+    for attempt in range(10):
+        out = tmp_path / f"export {attempt}"
+        words = here.command("recordings", "export", "--tenant", "acme", "--out", str(out))
+        process = subprocess.Popen(words, env=here.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        deadline = time.monotonic() + 60
+        while len(list(out.rglob("*.wav"))) < 20:
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(number)
+        _, complaint = process.communicate(timeout=60)
+        if process.returncode != 0 and len(list(out.rglob("*.wav"))) < 300:
+            break
     assert process.returncode != 0
     assert b"Traceback" not in complaint
     # Then what has a name is whole
