@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Integer, Row, bindparam, delete, func, insert, select, update
 
 from recpipe.catalogue.repository import Repository, row_of, upsert
 from recpipe.catalogue.tables import known_network, login_failure, one_time_link, web_session
@@ -149,9 +149,7 @@ class Failures(Repository):
 
     def latest(self, key: str, limit: int = 10) -> Sequence[datetime]:
         """The times of the last failures of a key, newest first."""
-        c = login_failure.c
-        times = select(c.at).where(c.key == key).order_by(c.at.desc(), c.id.desc()).limit(limit)
-        return list(self._connection.execute(times).scalars())
+        return list(self._connection.execute(_LATEST, {"counter": key, "most": limit}).scalars())
 
     def clear(self, key: str) -> None:
         """Forget the failures of a key."""
@@ -174,14 +172,23 @@ class KnownNetworks(Repository):
 
     def has(self, key: str, since: datetime) -> bool:
         """Whether it was seen from `since` on."""
-        c = known_network.c
-        return self._connection.execute(select(c.at).where(c.key == key, c.at >= since)).first() is not None
+        return self._connection.execute(_SEEN, {"known": key, "since": since}).first() is not None
 
     def prune(self, before: datetime) -> int:
         """Forget what was last seen before; how many."""
         return self._connection.execute(delete(known_network).where(known_network.c.at < before)).rowcount
 
 
+# Each login asks these several times, and to put them together takes longer than to answer them.
+_LATEST = (
+    select(login_failure.c.at)
+    .where(login_failure.c.key == bindparam("counter"))
+    .order_by(login_failure.c.at.desc(), login_failure.c.id.desc())
+    .limit(bindparam("most", type_=Integer))
+)
+_SEEN = select(known_network.c.at).where(
+    known_network.c.key == bindparam("known"), known_network.c.at >= bindparam("since")
+)
 # The first half of the advisory locks of keys, so that they are not mistaken for others of this database.
 _LOCKS = 0x6C6F67
 

@@ -51,13 +51,13 @@ class Users(Repository):
 
     def by_email(self, email: str) -> Sequence[User]:
         """Users with this address, upper and lower case alike. There may be several: it proves nothing."""
-        rows = self._connection.execute(select(*_OF_USER).where(portal_user.c.email != "")).all()
+        rows = self._connection.execute(_USERS.where(portal_user.c.email != "")).all()
         return [_user_of(row) for row in rows if name_key(row.email) == name_key(email)]
 
     def list(self, after_username: str = "", limit: int = 1000) -> Sequence[User]:
         """Users by name, those behind `after_username`."""
         key = portal_user.c.username_key
-        wanted = select(*_OF_USER).where(key > name_key(after_username)).order_by(key).limit(check_limit(limit))
+        wanted = _USERS.where(key > name_key(after_username)).order_by(key).limit(check_limit(limit))
         return [_user_of(row) for row in self._connection.execute(wanted)]
 
     def every(self) -> Iterator[User]:
@@ -165,7 +165,7 @@ class Users(Repository):
         if not ids:
             return {}
         c = portal_user.c
-        wanted = select(*_OF_USER).where(c.id.in_(ids), c.status == UserStatus.ACTIVE.value)
+        wanted = _USERS.where(c.id.in_(ids), c.status == UserStatus.ACTIVE.value)
         users = [_user_of(row) for row in self._connection.execute(wanted)]
         grants: dict[str, list[Grant]] = {}
         for row in self._connection.execute(select(user_grant).where(user_grant.c.user_id.in_(ids))):
@@ -173,7 +173,7 @@ class Users(Repository):
         return {user.id: (user, grants.get(user.id, [])) for user in users}
 
     def _one(self, condition: ColumnElement[bool], which: str) -> User:
-        row = self._connection.execute(select(*_OF_USER).where(condition)).first()
+        row = self._connection.execute(_USERS.where(condition)).first()
         if row is None:
             raise NotFound("user", which)
         return _user_of(row)
@@ -250,7 +250,7 @@ class Tokens(Repository):
         return _token_of(row)
 
 
-_OF_USER = tuple(column for column in portal_user.columns if column.name != "username_key")
+_USERS = select(*(column for column in portal_user.columns if column.name != "username_key"))
 
 
 def name_key(name: str) -> str:
