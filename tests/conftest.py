@@ -58,6 +58,15 @@ def _authorities_read_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _as_slow_as_the_machine() -> Iterator[None]:
+    """A busy machine takes longer for a first answer than the five seconds after which clients of HTTP give up."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("connect", "read", "write", "pool"):
+            patch.setattr(httpx._config.DEFAULT_TIMEOUT_CONFIG, name, 60.0)
+        yield
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol() -> Iterator[None]:
     """A command that a test ran has pointed the log at that test's captured output, which is closed afterwards."""
