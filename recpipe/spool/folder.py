@@ -204,7 +204,7 @@ class SpoolFolder:
             archive = self._spool.archive.absolute()
             durable.make_folders(archive)
             with Beneath(archive).parent(str(relative), make_mode=0o755) as wanted:
-                self._archive(path, expected, wanted)
+                self._move_aside(path, expected, wanted)
         else:
             safe_move.remove(path, expected, self._claims)
 
@@ -367,15 +367,6 @@ class SpoolFolder:
                 wanted = stack.enter_context(self._below.parent(relative, make_mode=0o755))
             safe_move.put_back(claim, wanted)
         _log.warning("interrupted removal undone", spool=self._spool.label, where=str(original.parent))
-
-    def _archive(self, source: Path, expected: FileIdentity, wanted: Path) -> None:
-        for target in safe_move.variants(wanted):
-            try:
-                safe_move.transfer(source, expected, target, self._claims)
-                return
-            except FileExistsError:
-                if self._is_done(source, expected, target):
-                    return
 
     def _move_aside(self, source: Path, expected: FileIdentity, wanted: Path) -> Path:
         for target in safe_move.variants(wanted):
