@@ -287,10 +287,8 @@ class Watcher:
         self._writers.births.gone(relative)
         return None
 
-    def _seen(self, relative: str, status: os.stat_result) -> None:
-        self._settler.seen(
-            relative, status.st_size, status.st_mtime_ns, status.st_ino, time.monotonic(), time.time_ns()
-        )
+    def _seen(self, relative: str, found: os.stat_result) -> None:
+        self._settler.seen(relative, found.st_size, found.st_mtime_ns, found.st_ino, time.monotonic(), time.time_ns())
 
     def _confirm(self, one: Taken) -> Settled | None:
         """Look and ask once more just before handing out: it may have been opened again while it waited."""
