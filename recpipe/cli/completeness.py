@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -38,14 +38,12 @@ def completeness(
     [bold]recpipe completeness --tenant acme[/]
     [bold]recpipe completeness --tenant acme --from 2026-11-01 --to 2026-11-30 --open[/]
     """
-    from recpipe.completeness.report import DEFAULT_DAYS, Asked
     from recpipe.web.schemas import CompletenessDayResponse, CompletenessResponse, FindingResponse
 
     with frame.opened(context) as parts:
         owner = tenant_named(parts, tenant)
         zone = ZoneInfo(owner.timezone)
-        last = _day("--to", end) or parts.clock().astimezone(zone).date()
-        asked = Asked(_day("--from", start) or last - timedelta(days=DEFAULT_DAYS - 1), last, only_open=only_open)
+        asked = parts.completeness.asked(owner, _day("--from", start), _day("--to", end), only_open=only_open)
         parts.completeness.look(operator(), owner, asked)
         days = parts.completeness.days(operator(), owner, asked)
         page = parts.completeness.findings(operator(), owner, asked, cursor or None, limit)

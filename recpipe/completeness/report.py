@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from zoneinfo import ZoneInfo
 
 from recpipe.access.audit import AuditTrail
 from recpipe.access.principal import Action, Principal
@@ -15,7 +16,7 @@ from recpipe.model import CallState, DayCompleteness, Finding, Page, Tenant
 from recpipe.times import Clock
 
 MOST_DAYS = 400
-DEFAULT_DAYS = 7
+_DEFAULT_DAYS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,28 @@ class CompletenessReport:
         self._trail = trail
         self._clock = clock
         self._grace = timedelta(hours=grace_hours)
+
+    def asked(
+        self,
+        tenant: Tenant,
+        first: date | None,
+        last: date | None,
+        *,
+        kind: CallState | None = None,
+        rule: str | None = None,
+        only_open: bool = False,
+    ) -> Asked:
+        """What is asked for; by default of the seven days up to `last`, and that is today in the tenant's zone.
+
+        Raises:
+            QueryInvalid: there are no such days.
+        """
+        last = last or self._clock().astimezone(ZoneInfo(tenant.timezone)).date()
+        try:
+            first = first or last - timedelta(days=_DEFAULT_DAYS - 1)
+        except OverflowError:
+            raise QueryInvalid("There are no days before the year 1.") from None
+        return Asked(first, last, kind, rule, only_open)
 
     def days(self, by: Principal, tenant: Tenant, asked: Asked) -> Sequence[DayCompleteness]:
         """Counts by day and rule, oldest first.

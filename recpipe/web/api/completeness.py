@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from typing import Annotated
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query, Response
 
 from recpipe.access.principal import Principal
-from recpipe.completeness.report import DEFAULT_DAYS, Asked
-from recpipe.errors import QueryInvalid
+from recpipe.completeness.report import Asked
 from recpipe.model import FINDINGS, CallState, Tenant
 from recpipe.web.api.openapi import declared
 from recpipe.web.completeness_csv import Of, file_name, written
@@ -102,9 +100,4 @@ def _asked(
     only_open: bool,
 ) -> tuple[Tenant, Asked]:
     tenant = context.parts.reader.tenant_named(principal, word)
-    last = last or context.parts.clock().astimezone(ZoneInfo(tenant.timezone)).date()
-    try:
-        first = first or last - timedelta(days=DEFAULT_DAYS - 1)
-    except OverflowError:
-        raise QueryInvalid("There are no days before the year 1.") from None
-    return tenant, Asked(first, last, kind, rule, only_open)
+    return tenant, context.parts.completeness.asked(tenant, first, last, kind=kind, rule=rule, only_open=only_open)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request, Response
 
 from recpipe.access.principal import Action
-from recpipe.completeness.report import DEFAULT_DAYS, Asked, total
+from recpipe.completeness.report import Asked, total
 from recpipe.errors import QueryInvalid
 from recpipe.model import BY_THE_PBX, EXCUSES, FINDINGS, HERE, CallState, DayCompleteness, Finding, Tenant
 from recpipe.web.api.completeness import as_csv
@@ -114,23 +113,16 @@ def _asked(request: Request, portal: Portal, viewer: Viewer) -> tuple[Tenant, di
     """
     values = {name: value[:250] for name in _NAMES if (value := request.query_params.get(name, "").strip())}
     tenant = chosen(portal, viewer, values.get("service", ""), Action.SEARCH)
-    last = _day(values.get("to")) or portal.parts.clock().astimezone(ZoneInfo(tenant.timezone)).date()
     kind = values.get("kind")
-    try:
-        first = _day(values.get("from")) or last - timedelta(days=DEFAULT_DAYS - 1)
-    except OverflowError:
-        raise QueryInvalid("There are no days before the year 1.") from None
-    return (
+    asked = portal.parts.completeness.asked(
         tenant,
-        values | {"service": tenant.name, "from": str(first), "to": str(last)},
-        Asked(
-            first,
-            last,
-            kind=CallState(kind) if kind in FINDINGS else None,
-            rule=None if "rule" not in values else "" if values["rule"] == "-" else values["rule"],
-            only_open=values.get("open") == "yes",
-        ),
+        _day(values.get("from")),
+        _day(values.get("to")),
+        kind=CallState(kind) if kind in FINDINGS else None,
+        rule=None if "rule" not in values else "" if values["rule"] == "-" else values["rule"],
+        only_open=values.get("open") == "yes",
     )
+    return tenant, values | {"service": tenant.name, "from": str(asked.first), "to": str(asked.last)}, asked
 
 
 def _day(typed: str | None) -> date | None:

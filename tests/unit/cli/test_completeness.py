@@ -56,3 +56,4 @@ def test_what_is_typed_wrongly_is_said(cli: Cli, acme: Any) -> None:
         in cli.run("completeness", "--tenant", "acme", "--from", "2026-02-02", "--to", "2026-02-01", code=2).err
     )
     assert "no tenant acne" in cli.run("completeness", "--tenant", "acne", code=2).err
+    assert "no days before" in cli.run("completeness", "--tenant", "acme", "--to", "0001-01-02", code=2).err
