@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from recpipe.access.principal import GRANTABLE_ACTIONS
+from recpipe.model import Role
 from recpipe.web import packing
 from recpipe.web.dashboard import account, assets, filters, pages
 from recpipe.web.dashboard.signing_in import ours
@@ -185,3 +187,7 @@ def test_a_code_has_nothing_that_the_content_security_policy_forbids() -> None:
 def test_a_text_that_fits_no_code_is_refused() -> None:
     with pytest.raises(ValueError, match="too large"):
         account.qr_code("x" * 2332)
+
+
+def test_people_are_shown_every_action_and_role_in_words() -> None:
+    assert {one.value for one in (*GRANTABLE_ACTIONS, *Role)} <= filters.WORDS.keys()
