@@ -94,6 +94,11 @@ def format_stem(relative: str) -> str:
     return stem if suffix.lower() in RECORDING_SUFFIXES else ""
 
 
+def first_folder(relative: str) -> str:
+    """The folder at the top that a path leads through; "" where it leads through none."""
+    return relative.partition("/")[0] if "/" in relative else ""
+
+
 def recording_name(relative: str) -> str:
     """A path as the grammars of names want it: one whose ending does not say what it is ends in `.wav`."""
     if kind_of(relative.rpartition("/")[2]) is not Kind.UNKNOWN:

@@ -21,7 +21,7 @@ from recpipe import settings
 from recpipe.errors import SourceChanged
 from recpipe.model import FileIdentity, Settled
 from recpipe.spool import header
-from recpipe.spool.files import CONTROL_FOLDER, is_foreign_folder, is_wave
+from recpipe.spool.files import CONTROL_FOLDER, first_folder, is_foreign_folder, is_wave
 from recpipe.spool.hints import EVENTS, Hints, watch_limit
 from recpipe.spool.settle import ASK_AGAIN_SECONDS, Settler, State, Taken, Writer
 from recpipe.spool.tree import Ignored, Reason, Tree
@@ -65,7 +65,7 @@ class Watcher:
         self._tree = Tree(self._root, control / "id", spool)
         self._label = spool.label
         self._settler = Settler(
-            spool.settle_seconds, spool.quiet_seconds, spool.moved_in_whole, _first_folder, _RANKS[spool.formats]
+            spool.settle_seconds, spool.quiet_seconds, spool.moved_in_whole, first_folder, _RANKS[spool.formats]
         )
         self._settler.notes_lost = spool.keeps
         self._untaken = Untaken()
@@ -444,7 +444,3 @@ class Watcher:
 
     def _relative(self, path: Path) -> str:
         return path.relative_to(self._root).as_posix()
-
-
-def _first_folder(relative: str) -> str:
-    return relative.partition("/")[0] if "/" in relative else ""
