@@ -27,11 +27,11 @@ from recpipe.spool.files import (
     Kind,
     checked_relative,
     kind_of,
-    may_be_recording,
     no_recording,
     only_sidecars_of,
     safe_text,
 )
+from recpipe.spool.layouts import may_be_recording_in
 from recpipe.spool.lock import SpoolLock
 from recpipe.spool.removal import Aside
 from recpipe.spool.sent_sidecars import SentSidecars, forgotten
@@ -218,7 +218,7 @@ class SpoolFolder:
         """What lies in quarantine: where (as `quarantine` returned it), its path below the spool, and its bytes."""
         top = self._ours("quarantine")
         for folder, _, names in os.walk(top):
-            for path in (Path(folder, name) for name in names if may_be_recording(name)):
+            for path in (Path(folder, name) for name in names if may_be_recording_in(name, self._spool.layout)):
                 with contextlib.suppress(FileNotFoundError):
                     yield self._control.shown(path), str(path.relative_to(top)), path.lstat().st_size
 

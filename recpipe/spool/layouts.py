@@ -24,6 +24,11 @@ def kind_in(name: str, layout: str) -> Kind:
     return _KINDS.get(layout, kind_of)(name)
 
 
+def may_be_recording_in(name: str, layout: str) -> bool:
+    """As `may_be_recording`, by the rules of a layout where it has its own."""
+    return kind_in(name, layout) in (Kind.RECORDING, Kind.UNKNOWN)
+
+
 def has_better_format(recording: Path, layout: str) -> bool:
     """Whether the same message is beside it in a format that is stored rather than this one."""
     return layout in _BETTER and _BETTER[layout](recording)

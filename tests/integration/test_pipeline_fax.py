@@ -73,4 +73,11 @@ def test_what_is_no_fax_is_put_aside_with_its_reason_and_nothing_is_lost(tmp_pat
     assert found["bomb.tif"][0] == "unsupported-fax" and "go round in a circle" in found["bomb.tif"][1]
     assert found["page.pdf"][0] == "not-a-fax"
     assert (rig.spool.path / ".recpipe/quarantine/bomb.tif").read_bytes() == bomb
+    # Nor by a crash between the move and the list
+    with rig.catalogue.begin() as work:
+        for entry in rig.waiting():
+            work.quarantine.remove(entry.id)
+    rig.crash()
+    rig.drain()
+    assert {entry.relative: entry.reason for entry in rig.waiting()} == dict.fromkeys(found, "found-in-quarantine")
     rig.catalogue.close()
