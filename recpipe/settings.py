@@ -239,6 +239,11 @@ class Settings(BaseSettings):
     http_second_factor: Literal["offered", "required"] = Field(
         "offered", description="required: people without two-factor sign-in get no further than setting it up"
     )
+    security_contact: str = Field(
+        "",
+        description="where people report a weakness, for /.well-known/security.txt: mailto:security@example.com, or an "
+        "address of https://; empty: there is no such file",
+    )
     trusted_proxies: tuple[str, ...] = Field((), description="addresses whose X-Forwarded-For is believed")
 
     ftp_listen: str = Field("127.0.0.1:2121", description="address:port of FTP and explicit FTPS")
@@ -283,6 +288,14 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is written")
 
     spool: tuple[Spool, ...] = Field((), description="folders to ingest")
+
+    @field_validator("security_contact")
+    @classmethod
+    def _reachable(cls, contact: str) -> str:
+        """A URI in one line, as RFC 9116 section 2.5.3 wants it."""
+        if contact and not re.fullmatch(r"(mailto:[^\s@]+@[^\s@]+|https://[^\s/]+\S*|tel:\+[0-9-]+)", contact):
+            raise ValueError("write mailto:security@example.com, https://example.com/security or tel:+49-30-1234000")
+        return contact
 
     @field_validator("spool")
     @classmethod

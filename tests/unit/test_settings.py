@@ -45,6 +45,8 @@ def test_a_misspelt_variable_is_an_error_with_a_proposal(monkeypatch: pytest.Mon
             '[[spool]]\npath = "/a"\n[[spool]]\npath = "/b"\nafter = "archive"\narchive = "/a/old"',
             "/a/old lies inside the spool /a",
         ),
+        ('security_contact = "security@example.com"', "write mailto:security@example.com"),
+        ('security_contact = "https://a.example/\\nContact: tel:+1"', "write mailto:security@example.com"),
         ("data_dir = ", "cannot be read"),
     ],
 )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import timedelta
 from functools import cache
 from importlib.resources import files
 
 from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
+from recpipe.errors import NotFound
+from recpipe.mail import portal_address
 from recpipe.web import offline, packing
 
 # Whoever asks for another name asks for something that is not there, whatever the name holds.
@@ -86,6 +89,21 @@ def offline_page() -> Response:
 def robots() -> Response:
     """Nothing here is for search engines. Source: RFC 9309."""
     return Response("User-agent: *\nDisallow: /\n", media_type="text/plain; charset=utf-8")
+
+
+@router.get("/.well-known/security.txt")
+def security_contact(request: Request) -> Response:
+    """Whom to tell of a weakness, where the operator said so. Source: RFC 9116."""
+    parts = request.app.state.context.parts
+    settings = parts.settings
+    if not settings.security_contact:
+        raise NotFound("page")
+    # What is served is what is set today; the date only says that a copy of it grows old.
+    expires = (parts.clock() + timedelta(days=180)).strftime("%Y-%m-%dT00:00:00Z")
+    lines = [f"Contact: {settings.security_contact}", f"Expires: {expires}"]
+    if settings.http_url:
+        lines.append(f"Canonical: {portal_address(settings)}/.well-known/security.txt")
+    return Response("\n".join((*lines, "")), media_type="text/plain; charset=utf-8")
 
 
 @router.get("/favicon.ico")

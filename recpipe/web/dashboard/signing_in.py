@@ -36,6 +36,12 @@ _TICKET_SECONDS = 300
 DEVICE_COOKIE = "recpipe_device"  # a browser that signed in before; opens nothing, see recpipe.access.lockout
 HOME = "/services"
 
+# One answer whatever is wrong, and true of each: a right password is not called wrong.
+_NOBODY = (
+    "This user name and password do not sign in. Check both, then try again. An account that was invited or waits for "
+    "approval has no password yet: its letter has the link to choose one. One that was switched off stays shut."
+)
+
 router = APIRouter(include_in_schema=False)
 
 
@@ -66,7 +72,7 @@ def sign_in(request: Request, portal: ThePortal, form: Form, _place: PasswordPla
     try:
         result = portal.parts.access.password(username, form.text("password"), address, Door.HTTP, _devices(request))
     except (CredentialsRejected, LockedOut) as refused:
-        problem = _refused(refused, "The user name or password is not right. Check both, then try again.")
+        problem = _refused(refused, _NOBODY)
         answer = portal.page(request, "sign-in.html", problem=problem, next=wanted, username=username)
         answer.headers.update(problem.headers)
         return answer

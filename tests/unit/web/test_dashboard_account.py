@@ -337,3 +337,20 @@ def test_somebody_with_more_rights_is_reset_by_nobody_below(here: Site) -> None:
             for path in ("/password", "/second-factor/off", "/tokens", ""):
                 assert own.post(f"/users/{boss.id}{path}", data={"email": "a@b.example"} | sent).status_code == 404
     assert here.now(boss).email == boss.email and here.now(boss).status is UserStatus.ACTIVE
+
+
+def test_who_may_not_sign_in_yet_is_not_told_that_a_password_is_wrong(here: Site) -> None:
+    user = here.person()
+    here.parts.accounts.change(operator("test"), user.id, status=UserStatus.INACTIVE)
+    headers = {"sec-fetch-site": "same-origin", "origin": here.url}
+    with httpx.Client(base_url=here.url, trust_env=False, timeout=30, headers=headers) as browser:
+        right, wrong = (
+            browser.post("/sign-in", data={"username": user.username, "password": password}).text
+            for password in (PASSWORD, NEXT)
+        )
+    assert right == wrong, "what is wrong is nobody's to know"
+    assert "waits for approval has no password yet" in right and "switched off" in right and "not right" not in right
+
+
+def test_without_a_contact_there_is_no_file_that_names_one(silent: Site) -> None:
+    assert httpx.get(f"{silent.url}/.well-known/security.txt", trust_env=False).status_code == 404

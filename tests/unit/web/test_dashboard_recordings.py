@@ -60,7 +60,7 @@ def call(tenant: Tenant, name: str, at: datetime, **changes: object) -> Recordin
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    settings = Settings(data_dir=tmp_path_factory.mktemp("recordings"))
+    settings = Settings(data_dir=tmp_path_factory.mktemp("recordings"), security_contact="mailto:security@example.com")
     with wiring.open_parts(settings) as parts:
         by = operator("test")
         berlin = parts.tenants.create(by, "berlin", title="Berlin Bakery", timezone="Europe/Berlin", region="DE")
@@ -419,12 +419,27 @@ def test_what_waits_is_told_on_every_page_and_what_it_means_to_switch_encryption
     invited = site.parts.links.invite(by, "new@oslo.example", Role.CLIENT, grants={own.id: []}).user
     listed = ola.get("/users").text
     assert "Invited, 7 days left" in listed and invited.username in listed
+    assert (
+        f'href="/users/{invited.id}#invitation"' in listed and 'id="invitation"' in ola.get(f"/users/{invited.id}").text
+    )
+    assert ola.post(re.findall(r'action="(/users/[^"]+/remove)"', listed)[0]).status_code == 303
+    assert invited.username not in ola.get("/users").text
     ola.close()
 
 
 def test_search_engines_are_turned_away(site: Site) -> None:
     answer = httpx.get(f"{site.url}/robots.txt", trust_env=False)
     assert answer.text == "User-agent: *\nDisallow: /\n" and answer.headers["content-type"].startswith("text/plain")
+
+
+def test_who_found_a_weakness_is_told_whom_to_write_to(site: Site) -> None:
+    answer = httpx.get(f"{site.url}/.well-known/security.txt", trust_env=False)
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    lines = dict(line.split(": ", 1) for line in answer.text.splitlines())
+    assert lines["Contact"] == "mailto:security@example.com"
+    # RFC 9116 section 2.5.5: a date in the future, and less than a year ahead
+    ahead = datetime.fromisoformat(lines["Expires"]) - datetime.now(UTC)
+    assert 0 < ahead.days < 365
 
 
 def test_of_many_services_the_form_of_a_user_lists_those_granted_and_one_set_of_actions_for_more(site: Site) -> None:
