@@ -27,6 +27,7 @@ from recpipe.mail import Mailer, Outbox, portal_address
 from recpipe.policy.desk import PolicyDesk
 from recpipe.quarantine import QuarantineDecisions
 from recpipe.recordings.deletion import RecordingDeletion
+from recpipe.recordings.marking import Marking
 from recpipe.recordings.overview import Overview
 from recpipe.recordings.reader import Reader
 from recpipe.settings import Settings, Spool
@@ -52,6 +53,7 @@ class Parts:
     overview: Overview
     completeness: CompletenessReport
     disposal: RecordingDeletion
+    marking: Marking
     keyring: Keyring
     tenants: Tenants
     changes: PendingChanges
@@ -123,6 +125,7 @@ def open_parts(
                 overview=Overview(catalogue, trail),
                 completeness=CompletenessReport(catalogue, trail, clock, settings.completeness_grace_hours),
                 disposal=RecordingDeletion(catalogue, store, reader, clock),
+                marking=Marking(catalogue, reader, trail, clock),
                 keyring=Keyring(catalogue, clock, trail),
                 tenants=Tenants(catalogue, clock, trail),
                 changes=changes,

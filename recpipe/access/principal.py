@@ -19,6 +19,7 @@ class Action(StrEnum):
     PLAY = "play"
     DOWNLOAD = "download"
     EXPORT = "export"
+    ANNOTATE = "annotate"
     DELETE = "delete"
     KEYS = "keys"
     POLICY = "policy"
@@ -38,6 +39,7 @@ TENANT_ACTIONS = frozenset(
         Action.PLAY,
         Action.DOWNLOAD,
         Action.EXPORT,
+        Action.ANNOTATE,
         Action.DELETE,
         Action.KEYS,
         Action.POLICY,
@@ -56,6 +58,7 @@ _IN_WORDS = {
     Action.PLAY: "play recordings",
     Action.DOWNLOAD: "download recordings",
     Action.EXPORT: "export recordings",
+    Action.ANNOTATE: "write notes and tags of calls",
     Action.DELETE: "delete recordings",
     Action.KEYS: "manage encryption keys",
     Action.POLICY: "change which calls are recorded",

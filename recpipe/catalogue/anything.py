@@ -20,7 +20,7 @@ def alternatives(query: RecordingQuery) -> list[RecordingQuery]:
     """The searches whose calls, taken together, are those that `query.anything` means.
 
     Words are looked for in names and file names, digits among numbers and extensions; of words and digits together both
-    must hold. One word alone may be a call id or the name of an extension as well.
+    must hold. One word alone may be a call id or the name of an extension as well. All of it may stand in a note.
     """
     bare = replace(query, anything="")
     return [replace(bare, **part) for part in _parts(" ".join(query.anything.split()), query.number_match)]
@@ -41,6 +41,7 @@ def _parts(typed: str, match: NumberMatch) -> Iterator[dict[str, Any]]:
         yield {"call_id": typed}
     if " " not in typed and words:
         yield {"extension": typed}
+    yield {"noted": typed}
 
 
 def _numbers(number: str, match: NumberMatch) -> Iterator[dict[str, str]]:

@@ -27,6 +27,7 @@ from sqlalchemy import (
 from recpipe.catalogue import adding
 from recpipe.catalogue.calls import lock_calls, settle
 from recpipe.catalogue.completeness import Completeness
+from recpipe.catalogue.marks import CallMarks
 from recpipe.catalogue.repository import Scoped, check_limit
 from recpipe.catalogue.rows import OF_A_LISTING, OF_CALLS, WITHOUT_PEAKS, recording_of, values_of_call, values_of_facts
 from recpipe.catalogue.search import Search
@@ -138,7 +139,13 @@ class Recordings(Scoped):
         adding.forget_numbers(self._connection, self._tenant_id, former)
         kept = self.get(recording_id)
         settle(self._connection, self._tenant_id, (before.call, kept.call))
+        if before.call != kept.call and not self._has_legs(before.call):
+            CallMarks(self._connection, self._tenant_id).move(before.call, kept.call)
         return kept
+
+    def _has_legs(self, call: str) -> bool:
+        legs = select(recording.c.id).where(recording.c.tenant_id == self._tenant_id, recording.c.call == call)
+        return self._connection.execute(legs.limit(1)).first() is not None
 
     def awaiting_cdr(self, spool: str, previous: Recording | None = None, limit: int = 100) -> list[Recording]:
         """The next recordings of a spool whose call detail record has not come yet, oldest first."""
@@ -349,6 +356,7 @@ class Recordings(Scoped):
         settle(self._connection, self._tenant_id, (one.call for one in gone if one.call != one.id))
         adding.count_days(self._connection, self._tenant_id, gone, sign=-1)
         Completeness(self._connection, self._tenant_id).let_go(gone, at)
+        CallMarks(self._connection, self._tenant_id).let_go(one.call for one in gone)
         return [self._bury(one, at, by, reason) for one in gone]
 
     def _bury(self, gone: Recording, at: datetime, by: str, reason: str) -> Tombstone:

@@ -19,6 +19,7 @@ import hashlib
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any, ClassVar, Generic
@@ -27,10 +28,11 @@ from sqlalchemy import Connection, bindparam, select, text
 
 from recpipe.catalogue.anything import alternatives
 from recpipe.catalogue.calls import calls_with_legs, weight_of_calls
+from recpipe.catalogue.marks import asks_for_marks, said_of
 from recpipe.catalogue.phone import matching_numbers
 from recpipe.catalogue.repository import MOST_A_PAGE, check_limit, list_size, listed, read_cursor, write_cursor
 from recpipe.catalogue.rows import WITHOUT_PEAKS, recording_of
-from recpipe.catalogue.tables import recording, recording_text, tenant
+from recpipe.catalogue.tables import call_mark, recording, recording_text, tenant
 from recpipe.catalogue.types import folded, micros
 from recpipe.catalogue.walk import (
     Key,
@@ -41,6 +43,7 @@ from recpipe.catalogue.walk import (
     by_trigrams,
     calls_of,
     edge_of,
+    marks_of,
     number_of,
     page_of,
     values_of,
@@ -125,7 +128,9 @@ class Search:
     def _with_legs(self, calls: Sequence[str], extension: str, direction: Direction | None) -> list[Call]:
         if not calls or not self._tenant_ids:
             return []
-        return calls_with_legs(self._connection, self._tenant_ids, calls, extension=extension, direction=direction)
+        found = calls_with_legs(self._connection, self._tenant_ids, calls, extension=extension, direction=direction)
+        said = said_of(self._connection, {call.tenant_id for call in found}, [call.id for call in found])
+        return [replace(call, marks=said[call.id]) if call.id in said else call for call in found]
 
     def _page(self, kind: type[_Walk[Item]], query: RecordingQuery, cursor: str | None, limit: int) -> Page[Item]:
         _check(query)
@@ -251,7 +256,24 @@ class Search:
             numbers = matching_numbers(self._connection, self._tenant_ids, query.number, query.number_match)
             if not numbers:
                 return None
-        return kind(self._connection, query, self._tenant_ids, numbers)
+        walk = kind(self._connection, query, self._tenant_ids, numbers)
+        marked = self._marked(query) if asks_for_marks(query) else None
+        if marked is None:
+            return walk
+        return walk.among(marked, marked=True) if marked else None
+
+    def _marked(self, query: RecordingQuery) -> list[str] | None:
+        """The legs of the calls of which something was said, if they are few; None where they are many."""
+        values, c, m = values_of(query), recording.c, call_mark.c
+        said = marks_of(frozenset(values), self._connection.dialect.name)
+        calls = select(m.call).where(m.tenant_id.in_(self._tenant_ids), *said).limit(FEW + 1)
+        asked: dict[str, Any] = {name: value for name, value in values.items() if name in ("tag", "noted")}
+        some = list(self._connection.execute(calls, asked).scalars())
+        if len(some) > FEW:
+            return None
+        legs = select(c.id).where(c.tenant_id.in_(self._tenant_ids), c.call.in_(some)).limit(FEW + 1)
+        ids = list(self._connection.execute(legs).scalars()) if some else []
+        return None if len(ids) > FEW else ids
 
     def _few(self, query: RecordingQuery, walked: Stretch) -> list[str] | None:
         """The calls with a text by its trigrams, if they are few; None where they are many or cannot be asked for."""
@@ -289,6 +311,7 @@ class _Walk(Generic[Item]):
     Args:
         numbers: the telephone numbers whose calls are searched; empty where a search is not for a number.
         few: the recordings that alone are looked at; empty where all are.
+        marked: they are the legs of calls of which something was said.
     """
 
     said: ClassVar[str] = ""  # what tells its cursors from others
@@ -300,11 +323,12 @@ class _Walk(Generic[Item]):
         tenant_ids: Sequence[str],
         numbers: Sequence[int],
         few: Sequence[str] = (),
+        marked: bool = False,
     ) -> None:
         self._connection, self._query, self._tenant_ids, self._numbers = connection, query, tenant_ids, numbers
         values = values_of(query)
         sizes = list_size(tenant_ids), list_size(numbers), list_size(few)
-        self._shape = Shape(connection.dialect.name, frozenset(values), *sizes, calls=bool(self.said))
+        self._shape = Shape(connection.dialect.name, frozenset(values), *sizes, marked, calls=bool(self.said))
         self._values = values | listed("tenant", tenant_ids) | listed("number", numbers) | listed("few", few)
 
     def found(self, stretch: Stretch, limit: int) -> list[Item]:
@@ -316,16 +340,16 @@ class _Walk(Generic[Item]):
         """Where it stands in that order."""
         raise NotImplementedError
 
-    def among(self, few: Sequence[str]) -> _Walk[Item]:
+    def among(self, few: Sequence[str], *, marked: bool = False) -> _Walk[Item]:
         """The same, of these recordings alone."""
-        return type(self)(self._connection, self._query, self._tenant_ids, self._numbers, few)
+        return type(self)(self._connection, self._query, self._tenant_ids, self._numbers, few, marked)
 
     def stretches(self, place: Key | None) -> Iterator[tuple[Stretch, bool]]:
         """What to look through one after another, and whether it is the last for this time.
 
-        All at once where the index alone has the answer, and for a call id or a call, which few recordings have.
+        All at once where the index alone has the answer, where only a few are looked at, and for a call id or a call.
         """
-        if not branches_of(self._shape).filters or self._query.call_id or self._query.call:
+        if not branches_of(self._shape).filters or self._shape.few or self._query.call_id or self._query.call:
             yield Stretch(place), True
             return
         began, step = time.monotonic(), FIRST_STEP
@@ -391,7 +415,7 @@ class _CallWalk(_Walk[Key]):
 
 
 def _check(query: RecordingQuery) -> None:
-    if query.anything and (query.number or query.text or query.extension or query.call_id):
+    if query.anything and (query.number or query.text or query.extension or query.call_id or query.noted):
         raise QueryInvalid("What is looked for is typed into one box, or into its own fields; not into both.")
     if query.started_from and query.started_before and query.started_from >= query.started_before:
         raise QueryInvalid("The time range ends before it begins. Swap its two ends.")

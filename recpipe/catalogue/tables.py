@@ -330,6 +330,21 @@ recording_text = Table(
     sqlite_with_rowid=False,
 )
 
+# What people said of calls. A call has no row of its own: what takes its last leg away takes this away as well.
+call_mark = Table(
+    "call_mark",
+    metadata,
+    _tenant(),
+    Column("call", ID, nullable=False),
+    _flag("starred"),
+    _at("reviewed_at", nullable=True),
+    _text("reviewed_by"),
+    _text("note"),
+    Column("tags", Words(), nullable=False),
+    _text("words"),  # tags and note, folded: a line each
+    PrimaryKeyConstraint("tenant_id", "call"),
+)
+
 # Recordings of a folder, kept with every insert and delete: folder trees and charts never count millions of rows.
 day_total = Table(
     "day_total",

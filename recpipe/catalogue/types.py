@@ -40,6 +40,11 @@ def folded(text: str) -> str:
     return unicodedata.normalize("NFKC", clean_text(text).casefold())
 
 
+def one_line(text: str) -> str:
+    """Text as it is compared, with one space for any that are there."""
+    return " ".join(folded(text).split())
+
+
 def micros(moment: datetime) -> int:
     """Microseconds since 1970 of an aware time."""
     return (moment - _EPOCH) // _MICROSECOND

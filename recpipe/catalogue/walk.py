@@ -29,6 +29,7 @@ from sqlalchemy import (
 from recpipe.catalogue.repository import Selection, is_one_of
 from recpipe.catalogue.rows import WITHOUT_PEAKS
 from recpipe.catalogue.tables import (
+    call_mark,
     phone_number,
     recording,
     recording_extension,
@@ -36,7 +37,7 @@ from recpipe.catalogue.tables import (
     recording_text,
     tenant,
 )
-from recpipe.catalogue.types import Utc, folded
+from recpipe.catalogue.types import Utc, folded, one_line
 from recpipe.model import RecordingKind, RecordingQuery
 
 
@@ -75,6 +76,7 @@ class Shape(NamedTuple):
         tenants: how many, as `list_size` has it; the same for the others.
         numbers: telephone numbers whose calls are searched; 0 where a search is not for a number.
         few: recordings, where no others are to be looked at; 0 where all are.
+        marked: those are the legs of calls of which something was said; else they are such as have the text.
         calls: calls are wanted, in the order of their first legs; else their recordings, each by itself.
     """
 
@@ -83,6 +85,7 @@ class Shape(NamedTuple):
     tenants: int
     numbers: int = 0
     few: int = 0
+    marked: bool = False
     calls: bool = False
 
 
@@ -100,7 +103,11 @@ def values_of(query: RecordingQuery) -> dict[str, Any]:
         "text": folded(query.text) if query.text else None,
         "call_id": query.call_id or None,
         "call": query.call or None,
-        # These two are in the statements themselves.
+        "tag": f"\n{one_line(query.tag)}\n" if query.tag else None,
+        "noted": one_line(query.noted) if query.noted else None,
+        # These are in the statements themselves.
+        "starred" if query.starred else "unstarred": None if query.starred is None else True,
+        "reviewed" if query.reviewed else "unreviewed": None if query.reviewed is None else True,
         "sealed" if query.sealed else "plain": None if query.sealed is None else True,
         "oldest_first": query.oldest_first or None,
     }
@@ -187,8 +194,8 @@ def branches_of(shape: Shape) -> Branches:
     """The index to walk for a search."""
     c, links, ours, texts = recording.c, recording_number.c, recording_extension.c, recording_text.c
     given = shape.given
-    bounds, filters = tuple(_bounds_of(shape)), tuple(_filters_of(given))
-    its_text = (_has_text(shape.dialect),) if "text" in given and not shape.few else ()
+    bounds, filters = tuple(_bounds_of(shape)), tuple(_filters_of(given, shape.dialect))
+    its_text = (_has_text(shape.dialect),) if "text" in given and (shape.marked or not shape.few) else ()
     joined: list[tuple[Table, ColumnElement[bool]]] = []
     if shape.numbers:
         filters = (*bounds, *filters)
@@ -325,9 +332,14 @@ def _has_text(dialect: str) -> ColumnElement[bool]:
     Not as LIKE, for which PostgreSQL would take its trigram index even where that has to be read whole, as for two
     letters. `by_trigrams` is for when it is wanted.
     """
+    return _holds(recording_text.c.text, "text", dialect)
+
+
+def _holds(column: ColumnElement[Any], name: str, dialect: str) -> ColumnElement[bool]:
+    """Whether a column has the value of a parameter in it."""
     place = func.strpos if dialect == "postgresql" else func.instr
-    wanted: Any = bindparam("text", type_=String())
-    found: ColumnElement[bool] = place(recording_text.c.text, wanted, type_=Integer()) > 0
+    wanted: Any = bindparam(name, type_=String())
+    found: ColumnElement[bool] = place(column, wanted, type_=Integer()) > 0
     return found
 
 
@@ -367,9 +379,23 @@ def _bounds_of(shape: Shape) -> list[ColumnElement[bool]]:
     return bounds
 
 
-def _filters_of(given: frozenset[str]) -> list[ColumnElement[bool]]:
+def marks_of(given: frozenset[str], dialect: str) -> list[ColumnElement[bool]]:
+    """What a call's marks must be, where a search is for calls of which something was said."""
+    m = call_mark.c
+    conditions: dict[str, ColumnElement[bool]] = {
+        "starred": m.starred,
+        "reviewed": m.reviewed_at.is_not(None),
+        "tag": _holds(m.words, "tag", dialect),
+        "noted": _holds(m.words, "noted", dialect),
+    }
+    return [condition for name, condition in conditions.items() if name in given]
+
+
+def _filters_of(given: frozenset[str], dialect: str) -> list[ColumnElement[bool]]:
     """What has to be looked at call by call."""
-    c = recording.c
+    c, m = recording.c, call_mark.c
+    said = exists().where(m.tenant_id == c.tenant_id, m.call == c.call)
+    wanted = marks_of(given, dialect)
     # The index has this one of the four that are there or not together.
     conditions: dict[str, ColumnElement[bool]] = {
         "direction": c.direction == bindparam("direction"),
@@ -378,5 +404,8 @@ def _filters_of(given: frozenset[str]) -> list[ColumnElement[bool]]:
         "duration_max_ms": c.duration_ms <= bindparam("duration_max_ms"),
         "sealed": c.envelope_offset.is_not(None),
         "plain": c.envelope_offset.is_(None),
+        "unstarred": ~said.where(m.starred),
+        "unreviewed": ~said.where(m.reviewed_at.is_not(None)),
     }
-    return [condition for name, condition in conditions.items() if name in given]
+    chosen = [condition for name, condition in conditions.items() if name in given]
+    return [*chosen, said.where(*wanted)] if wanted else chosen

@@ -12,13 +12,14 @@ from recpipe.catalogue.ftp_accounts import FtpAccounts, FtpLogins
 from recpipe.catalogue.history import Audit, AuditOfAll, Changes
 from recpipe.catalogue.job_runs import JobRuns
 from recpipe.catalogue.logins import Failures, KnownNetworks, Links, Sessions
+from recpipe.catalogue.marks import CallMarks, said_of
 from recpipe.catalogue.operation import Nodes, Quarantine, QuarantineOfAll
 from recpipe.catalogue.people import Tokens, Users
 from recpipe.catalogue.policy import Decisions, DecisionsOfAll, PoliciesOfAll, Policy
 from recpipe.catalogue.recordings import Recordings
 from recpipe.catalogue.search import Search
 from recpipe.catalogue.tenants import Certificates, Tenants
-from recpipe.model import Added, Call, CappedCount, Direction, FoundTotal, Page, Recording, RecordingQuery
+from recpipe.model import Added, Call, CappedCount, Direction, FoundTotal, Marks, Page, Recording, RecordingQuery
 
 # Repositories are made where they are asked for: keeping them takes longer than making them.
 
@@ -43,6 +44,10 @@ class TenantScope:
     @property
     def recordings(self) -> Recordings:
         return Recordings(self._connection, self.tenant_id)
+
+    @property
+    def marks(self) -> CallMarks:
+        return CallMarks(self._connection, self.tenant_id)
 
     @property
     def changes(self) -> Changes:
@@ -198,6 +203,10 @@ class Work:
             NotFound: there is none, it is another tenant's, or none of its legs may be seen.
         """
         return Search(self._connection, tenant_ids).call(call_id, extension, direction)
+
+    def marks(self, tenant_ids: Collection[str], calls: Collection[str]) -> dict[str, Marks]:
+        """What was said of these calls, by the id of the call; of calls of other tenants, and of others, nothing."""
+        return said_of(self._connection, tenant_ids, calls)
 
     def across(self, tenant_ids: Collection[str] | None) -> AcrossTenants:
         """Sums over these tenants, or over every tenant where they are None."""

@@ -49,6 +49,10 @@ class RecordingQuery:
     call_id: str = ""
     call: str = ""  # id of the call that it is a leg of
     sealed: bool | None = None
+    starred: bool | None = None
+    reviewed: bool | None = None
+    tag: str = ""  # one of its tags, upper and lower case alike
+    noted: str = ""  # in the note or the tags, upper and lower case alike
     oldest_first: bool = False
 
 

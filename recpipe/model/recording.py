@@ -300,6 +300,17 @@ def call_of(tenant_id: str, spool: str, linked_id: str, call_id: str, recording_
 
 
 @dataclass(frozen=True, slots=True)
+class Marks:
+    """What people said of a call. Never in a recording: it stays what it was, and is deleted with the call."""
+
+    starred: bool = False
+    reviewed_at: datetime | None = None  # None: nobody said that it was listened to and is done with
+    reviewed_by: str = ""  # name of a user, as the audit log has it
+    note: str = ""
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """A call with its legs, which are recordings of one tenant."""
 
@@ -307,6 +318,7 @@ class Call:
     tenant_id: str
     legs: tuple[Recording, ...]  # those that may be seen, in the order in which they began: never empty
     leg_count: int  # of all that may be seen; more than there are in `legs` where those are very many
+    marks: Marks = Marks()
 
     @property
     def started_at(self) -> datetime:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from typing import TypeVar
 
@@ -12,7 +12,7 @@ from recpipe.access.principal import Action, Principal
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.work import Work
 from recpipe.errors import InputInvalid, NotFound
-from recpipe.model import Call, CappedCount, FoundTotal, Page, Recording, RecordingQuery, Tenant
+from recpipe.model import Call, CappedCount, FoundTotal, Marks, Page, Recording, RecordingQuery, Tenant
 from recpipe.recordings.subset import narrowed, subset_of
 
 _Answer = TypeVar("_Answer")
@@ -197,6 +197,14 @@ class Finder:
             raise denial
         self._trail.require(principal, action, found.tenant_id, "call", call_id)
         return found
+
+    def marks(self, principal: Principal, tenant_ids: Iterable[str], calls: Collection[str]) -> dict[str, Marks]:
+        """What was said of calls, by the id of the call; nothing where the principal may not search."""
+        searchable = [tenant_id for tenant_id in tenant_ids if principal.may(Action.SEARCH, tenant_id)]
+        if not searchable or not calls:
+            return {}
+        with self._catalogue.read() as work:
+            return work.marks(searchable, calls)
 
     def legs(self, principal: Principal, call: Call, action: Action, *, most: int) -> list[Recording]:
         """All legs of a call that the principal may see, also those that were not read with it.

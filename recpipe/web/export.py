@@ -13,12 +13,12 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from recpipe.access.audit import event
 from recpipe.access.principal import Action, Principal
 from recpipe.errors import InputInvalid, QueryInvalid
-from recpipe.model import TEXT_FACTS, ByteStream, Call, Page, Recording, RecordingQuery
+from recpipe.model import TEXT_FACTS, ByteStream, Call, Marks, Page, Recording, RecordingQuery
 from recpipe.web.api.openapi import declared
 from recpipe.web.csv_stream import csv_stream
 from recpipe.web.delivery import Generated, Streamed, disposition, still
 from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, KnownFirst, WebContext
-from recpipe.web.schemas import RecordingResponse, Selection
+from recpipe.web.schemas import MarksResponse, RecordingResponse, Selection
 from recpipe.web.search_params import SearchParams, asked, resolve
 from recpipe.web.zip_archive import archive
 
@@ -55,7 +55,10 @@ _COLUMNS = (
 )
 # A text that a call says and that has no place above stands last, so that no column moves. `channels` is left out.
 _OTHERS = tuple(name for name in TEXT_FACTS if name not in (*_COLUMNS, "channels"))
-COLUMNS = (*_COLUMNS, "call", "started_local", "kind", "pages", *_OTHERS)
+# What people said of the call stands on each of its legs.
+NO_MARKS = Marks()
+_SAID = ("starred", "reviewed_at", "reviewed_by", "tags", "note")
+COLUMNS = (*_COLUMNS, "call", "started_local", "kind", "pages", *_OTHERS, *_SAID)
 
 
 class Format(StrEnum):
@@ -233,7 +236,7 @@ def _exported(
         _note(context, principal, tenants, form)
         pages = _pages(context, principal, search, tenants, query, first)
         rows = (_rows(context, piece) for page in pages for piece in recordings(page))
-        pieces = _csv(rows) if form is Format.CSV else _json_lines(rows)
+        pieces = _csv(context, principal, rows) if form is Format.CSV else _json_lines(rows)
         return Streamed(Generated(pieces), context.streams, place.pop_all(), 200, _headers_of(form))
 
 
@@ -265,12 +268,23 @@ def _json_lines(rows: Iterator[list[RecordingResponse]]) -> Generator[bytes, Non
             yield "".join(f"{row.model_dump_json()}\n" for row in page).encode()
 
 
-def _csv(rows: Iterator[list[RecordingResponse]]) -> Generator[bytes, None, None]:
-    def cells(row: RecordingResponse) -> list[object]:
-        given = row.model_dump(mode="json", include=set(COLUMNS))
+def _csv(
+    context: WebContext, principal: Principal, rows: Iterator[list[RecordingResponse]]
+) -> Generator[bytes, None, None]:
+    def cells(row: RecordingResponse, said: Marks) -> list[object]:
+        given = row.model_dump(mode="json", include=set(COLUMNS)) | _cells_of(said)
         # As spreadsheets read a time, on the clock of the call; `started_at` is for programs.
         local = row.started_at.astimezone(ZoneInfo(row.timezone))
         given["started_local"] = f"{local:%Y-%m-%d %H:%M:%S}"
         return [given[name] for name in COLUMNS]
 
-    return csv_stream(COLUMNS, (map(cells, page) for page in rows))
+    def marked(page: list[RecordingResponse]) -> Iterator[list[object]]:
+        said = context.parts.reader.marks(principal, {row.tenant_id for row in page}, {row.call for row in page})
+        return (cells(row, said.get(row.call, NO_MARKS)) for row in page)
+
+    return csv_stream(COLUMNS, map(marked, rows))
+
+
+def _cells_of(said: Marks) -> dict[str, object]:
+    given = MarksResponse.of(said).model_dump(mode="json")
+    return given | {"starred": "yes" if said.starred else "", "tags": ", ".join(said.tags)}

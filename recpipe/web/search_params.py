@@ -70,6 +70,12 @@ def asked(
     call_id: SingleLine = "",
     call: Annotated[SingleLine, Query(description="id of the call that they are legs of")] = "",
     sealed: bool | None = None,
+    starred: Annotated[bool | None, Query(description="calls that somebody starred, or nobody did")] = None,
+    reviewed: Annotated[
+        bool | None, Query(description="calls that somebody said to have reviewed, or nobody did")
+    ] = None,
+    tag: Annotated[SingleLine, Query(description="a tag of the call, upper and lower case alike")] = "",
+    noted: Annotated[SingleLine, Query(description="in the note or the tags of the call")] = "",
     oldest_first: bool = False,
 ) -> SearchParams:
     """The parameters of search and export."""
@@ -85,6 +91,10 @@ def asked(
         call_id=call_id,
         call=call,
         sealed=sealed,
+        starred=starred,
+        reviewed=reviewed,
+        tag=tag,
+        noted=noted,
         oldest_first=oldest_first,
     )
     return SearchParams(list(tenant), from_, to, timezone, query)

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from recpipe.access.principal import operator
 from recpipe.catalogue.repository import new_id
-from recpipe.model import Role
+from recpipe.model import RecordingQuery, Role
 from recpipe.tenants.changes import Kind
 from tests.acceptance.judged import a_judged_day
 from tests.acceptance.portal import ADMIN, PASSWORD, Portal, enter, portal, until
@@ -76,6 +76,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
                 )
                 hostile = replace(first, id=new_id(), tenant_id=tenant.id, facts=facts, name=f"h{number}.wav")
                 work.of(tenant.id).recordings.add_many([hostile])
+        said = {"note": HOSTILE.partition(" \u202e")[0] + "Ünendlich" * 200, "tags": ["W" * 40, "complaint"]}
+        made.parts.marking.mark(operator("test"), first.id, starred=True, reviewed=True, **said)
         a_judged_day(made, made.northwind, first.id, HOSTILE)
         made.parts.settings.spool[0].path.joinpath("<b>not audio.wav").write_bytes(b"no sound" * 40)
         made.parts.tenants.set_recording(operator("test"), made.northwind.id, True, agreed=True)
@@ -176,6 +178,7 @@ def test_no_page_has_a_serious_barrier_in_light_or_dark_and_each_fits_every_scre
         f"/addons/certificates/{certificate}?service=northwind",
         f"/users/{user_id(running, 'carl')}",
         deletion_of(running),
+        marks_of(running),
         "/nothing-here",
     )
     complaints.expect("status of 404")
@@ -220,6 +223,12 @@ def too_wide_at(page: Page) -> Iterator[tuple[int, object]]:
 def deletion_of(running: Portal) -> str:
     """Where all the recordings of northwind could be deleted."""
     return "/recordings/delete?find=9&" + "&".join(f"id={found.id}" for found in running.recordings(5))
+
+
+def marks_of(running: Portal) -> str:
+    """Where what is said of a call is changed."""
+    with running.parts.catalogue.read() as work:
+        return f"/recordings/marks?of={work.search(None, RecordingQuery(starred=True)).items[0].id}"
 
 
 def user_id(running: Portal, name: str) -> str:

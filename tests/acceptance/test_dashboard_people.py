@@ -76,7 +76,7 @@ def test_each_service_of_a_user_has_actions_of_its_own(
     row = ann.get_by_role("row").filter(has_text=name)
     expect(row).to_contain_text("Northwind Bicycles: Search, Play")
     expect(row).to_contain_text("Globex: FTP accounts")
-    row.get_by_role("link").click()
+    row.get_by_role("link", name="Edit").click()
     north.get_by_label("Play").uncheck()
     ann.get_by_role("checkbox", name="Globex", exact=True).uncheck()
     expect(globex).to_be_hidden()

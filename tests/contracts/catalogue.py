@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.contracts.catalogue_calls import CallContract
 from tests.contracts.catalogue_completeness import CompletenessContract
 from tests.contracts.catalogue_jobs import JobRunContract
+from tests.contracts.catalogue_marks import MarkContract
 from tests.contracts.catalogue_people import PeopleContract
 from tests.contracts.catalogue_policy import PolicyContract
 from tests.contracts.catalogue_recordings import RecordingContract
@@ -18,6 +19,7 @@ class CatalogueContract(
     RecordingContract,
     SearchContract,
     CallContract,
+    MarkContract,
     PeopleContract,
     PolicyContract,
     CompletenessContract,

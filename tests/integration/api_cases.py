@@ -132,6 +132,7 @@ CASES: dict[str, Case] = {
     "create_token": Case("/users/{user}/tokens", "POST", json={"label": "taken", "scopes": ["search"]}),
     "revoke_token": Case("/tokens/{token}", "DELETE"),
     "remove_user": Case("/users/{user}", "DELETE"),
+    "mark_call": Case("/calls/{call}", "PATCH", json={"starred": True, "note": "taken"}),
     "delete_recording": Case("/recordings/{recording}", "DELETE", json={"reason": "nobody asked"}),
     "delete_call": Case("/calls/{call}", "DELETE", json={"reason": "nobody asked"}),
     "list_quarantine": Case("/quarantine", names_nobody=True),

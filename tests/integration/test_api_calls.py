@@ -14,7 +14,7 @@ import pytest
 from recpipe.access.principal import Action, Kind, Principal
 from recpipe.catalogue import calls
 from recpipe.errors import InputInvalid, NotFound
-from recpipe.model import Call, Direction, Recording, RecordingQuery
+from recpipe.model import AuditQuery, Call, Direction, Recording, RecordingQuery, Role
 from recpipe.recordings import deletion
 from tests.integration.api import World, world
 
@@ -153,3 +153,86 @@ def test_an_account_of_an_extension_sees_its_legs_and_a_call_through_these_alone
             Action.SEARCH,
             most=1,
         )
+
+
+def test_what_is_said_of_a_call_is_searched_exported_logged_and_never_in_a_recording(there: World) -> None:
+    legs = a_transfer(there, 5)
+    client, call = there.client("client"), f"/api/v1/calls/{legs[0].call}"
+    before = [client.get(f"/api/v1/recordings/{leg.id}").json() for leg in legs]
+    note = "Wants her money back,\ncall +44 20 7946 0958"
+    said = {"starred": True, "reviewed": True, "note": note, "tags": ["Complaint", "complaint", " vip  customer "]}
+    told = client.patch(f"/api/v1/calls/{legs[1].id}", json=said).json()
+    assert told["marks"].pop("reviewed_at") is not None
+    assert told["marks"].pop("reviewed_by")
+    assert told["marks"] == {"starred": True, "note": note, "tags": ["Complaint", "vip customer"]}
+    assert [leg["id"] for leg in told["legs"]] == [leg.id for leg in legs]
+    # What is left out stays, and the same again is no event.
+    assert client.patch(call, json={"starred": True}).json()["marks"]["note"] == note
+    assert client.patch(call, json={"reviewed": False, "tags": []}).json()["marks"] == {
+        "starred": True, "reviewed_at": None, "reviewed_by": "", "note": note, "tags": [],
+    }  # fmt: skip
+    client.patch(call, json={"reviewed": True, "tags": ["complaint"]})
+    for asked in ({"starred": "true"}, {"reviewed": "true"}, {"tag": "COMPLAINT"}, {"noted": "money back, call"}):
+        found = client.get("/api/v1/calls", params=within(5) | asked).json()
+        assert ([one["id"] for one in found["items"]], found["count"]) == ([legs[0].call], 1), asked
+    assert client.get("/api/v1/calls", params={"tag": "comp"}).json()["items"] == []
+    rows = list(
+        csv.DictReader(io.StringIO(client.get("/api/v1/calls/export?tag=complaint").text.removeprefix("\ufeff")))
+    )
+    assert [(row["id"], row["starred"], row["tags"], row["note"]) for row in rows] == [
+        (leg.id, "yes", "complaint", note) for leg in legs
+    ]
+    assert all(row["reviewed_at"] and row["reviewed_by"] for row in rows)
+    # The recordings are what they were.
+    assert [client.get(f"/api/v1/recordings/{leg.id}").json() for leg in legs] == before
+    with there.parts.catalogue.read() as work:
+        events = work.audit.list(AuditQuery(action="call.mark", subject=legs[0].call), limit=100).items
+    assert [event.detail for event in reversed(events)] == [
+        {"starred": True, "reviewed": True, "note": "added", "tags": "added"},
+        {"reviewed": False, "tags": "removed"},
+        {"reviewed": True, "tags": "added"},
+    ]
+    assert "7946" not in repr(events) and "money" not in repr(events)
+
+
+def test_a_star_is_for_who_may_play_and_a_note_a_right_of_its_own(there: World) -> None:
+    legs = a_transfer(there, 7)
+    made = {"listener": ("search", "play"), "writer": ("search", "annotate"), "reader": ("search",)}
+    may = {}
+    for name, scopes in made.items():
+        there.token(name, Role.CLIENT, scopes, {there.acme.id: []})
+        client = there.client(name)
+        may[name] = [
+            client.patch(f"/api/v1/calls/{legs[0].call}", json=said).status_code
+            for said in (
+                {"starred": True},
+                {"reviewed": True},
+                {"note": "x"},
+                {"tags": ["x"]},
+                {"starred": True, "note": "y"},
+            )
+        ]
+    assert may == {
+        "listener": [200, 200, 403, 403, 403], "writer": [403, 403, 200, 200, 403], "reader": [403] * 5,
+    }  # fmt: skip
+    said = there.client("reader").get(f"/api/v1/calls/{legs[0].call}").json()["marks"]
+    assert (said["starred"], said["note"], said["tags"]) == (True, "x", ["x"]), (
+        "all or nothing, and seen by who searches"
+    )
+    for wrong in (
+        {"note": "x" * 2001}, {"note": "a\u202eb"}, {"tags": ["a,b"]}, {"tags": ["x" * 41]},
+        {"tags": [str(n) for n in range(21)]},
+        {"reviewed_by": "somebody"}, {"tags": ["a\nb"]},
+    ):  # fmt: skip
+        assert there.client("client").patch(f"/api/v1/calls/{legs[0].call}", json=wrong).status_code == 422, wrong
+
+
+def test_what_was_said_is_deleted_with_the_call(there: World) -> None:
+    legs = a_transfer(there, 9)
+    client = there.client("client")
+    client.patch(f"/api/v1/calls/{legs[0].call}", json={"note": "Erase me"})
+    for leg in legs:
+        client.delete(f"/api/v1/recordings/{leg.id}").raise_for_status()
+    assert client.get("/api/v1/calls", params={"noted": "erase me"}).json()["items"] == []
+    with there.parts.catalogue.read() as work:
+        assert work.marks([there.acme.id], [legs[0].call]) == {}

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from recpipe.web.api.openapi import declared
 from recpipe.web.api.recordings import MOST_COUNTED, deleted
 from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, KnownFirst, caller_of
-from recpipe.web.schemas import CallList, CallResponse, Deletion, Remains, SingleLine
+from recpipe.web.schemas import CallList, CallResponse, Deletion, Marking, Remains, SingleLine
 from recpipe.web.search_params import SearchParams, asked, resolve
 
 router = APIRouter(prefix=f"{API}/calls", tags=["calls"], dependencies=AUTHENTICATED, route_class=KnownFirst)
@@ -57,6 +57,14 @@ def search(
 def get(context: Context, principal: Caller, call_id: CallId) -> CallResponse:
     """One call with its legs, as far as they may be seen."""
     found = context.parts.reader.call(principal, call_id)
+    return CallResponse.of(found, context.names.of([found.tenant_id])[found.tenant_id])
+
+
+@router.patch("/{call_id}", operation_id="mark_call", responses=declared(404))
+def mark(context: Context, principal: Caller, call_id: CallId, wanted: Marking) -> CallResponse:
+    """Star a call, say that it was reviewed, write a note or tags. Kept beside its recordings, deleted with it."""
+    said = wanted.model_dump(exclude_none=True)
+    found = context.parts.marking.mark(principal, call_id, **said)
     return CallResponse.of(found, context.names.of([found.tenant_id])[found.tenant_id])
 
 

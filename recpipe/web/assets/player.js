@@ -85,6 +85,9 @@ async function load(index, from = 0) {
   at("player-title").textContent = `${parties.join(" → ")} · ${row.dataset.started}${leg}`;
   at("total").textContent = clock(length());
   at("save").hidden = !facts.sealed && !row.querySelector(".download");
+  const note = (row.querySelector(".note") ?? current.row.querySelector(".note"))?.getAttribute("href");
+  at("note").hidden = !note;
+  if (note) at("note").href = note;
   at("save-word").textContent = facts.sealed ? "Save decrypted" : "Save";
   reflectRow();
   reflectVoices();

@@ -231,6 +231,24 @@ results.addEventListener("click", (event) => {
 addEventListener("resultschange", reflectSelection);
 reflectSelection();
 
+// --- stars ----------------------------------------------------------------------------------------------------
+
+results.addEventListener("click", async (event) => {
+  const star = event.target.closest(".star");
+  if (!star) return;
+  event.preventDefault();
+  star.disabled = true;
+  try {
+    const answer = await fetch("/recordings/star", { method: "POST", body: new URLSearchParams({ star: star.value }) });
+    if (!answer.ok) throw new Error();
+    await show(location.pathname + location.search);
+    results.querySelector(`.star[value^="${star.value.split(":")[0]}"]`)?.focus();
+  } catch {
+    star.disabled = false;
+    announcement.textContent = "The star was not kept. Try again.";
+  }
+});
+
 // --- legs -----------------------------------------------------------------------------------------------------
 
 function readyLegs() {

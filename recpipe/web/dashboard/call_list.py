@@ -22,6 +22,7 @@ class Row:
     kind: str  # media type of what is inside
     may_play: bool
     may_download: bool
+    may_annotate: bool
     may_delete: bool
 
     @property
@@ -47,8 +48,8 @@ def rows_of(found: Iterable[Recording], viewer: Viewer) -> Iterable[Row]:
     for recording in found:
         tenant = tenants[recording.tenant_id]
         kind = FORMATS[recording.audio.container].media_type
-        may_play, may_download, may_delete = (viewer.may(action, tenant) for action in ("play", "download", "delete"))
-        yield Row(recording, tenant, kind, may_play, may_download, may_delete)
+        may = (viewer.may(action, tenant) for action in ("play", "download", "annotate", "delete"))
+        yield Row(recording, tenant, kind, *may)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ DEEDS: Mapping[str, tuple[str, str]] = {
     "export": ("exported {}", "export {}"),
     "delete": ("deleted {}", "delete {}"),
     "delete.versions-remain": ("deleted {}, of which the bucket keeps versions", "delete all versions of {}"),
+    "call.mark": ("marked {}", "mark {}"),
+    "annotate": ("wrote a note of {}", "write a note of {}"),
     "upload": ("uploaded {}", "upload {}"),
     "repair": ("repaired {}", "repair {}"),
     "recover": ("took {} back into the catalogue", "take {} back into the catalogue"),
@@ -75,7 +77,20 @@ DEEDS: Mapping[str, tuple[str, str]] = {
     "completeness.month": ("was sent the report of a month", "be sent the report of a month"),
     "quarantine.reminded": ("was reminded of files in quarantine", "be reminded of files in quarantine"),
 }
-OF_CALLS = frozenset({"play", "download", "export", "delete", "delete.versions-remain", "upload", "repair", "recover"})
+OF_CALLS = frozenset(
+    {
+        "play",
+        "download",
+        "export",
+        "annotate",
+        "call.mark",
+        "delete",
+        "delete.versions-remain",
+        "upload",
+        "repair",
+        "recover",
+    }
+)
 _DOORS = {"http": "at the dashboard", "api": "at the API", "ftp": "over FTP"}
 # What the sentence has said, so that the details need not.
 _SAID = frozenset({"door", "second_factor", "username", "name", "fingerprint", "kind"})

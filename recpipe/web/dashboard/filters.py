@@ -41,6 +41,7 @@ NOTES: Mapping[str, str] = {
     "discarded-file": "The file was deleted.",
     "versions-remain": "Deleted, but the bucket keeps versions that recpipe may not delete. The audit log says "
     "which; tell the operator.",
+    "marked": "Saved. Everybody who may search these calls sees it.",
     "deleted": "Deleted for good. Who did it, when and why is on the audit log.",
     "tenant-created": "The service was created.",
 }
@@ -70,6 +71,7 @@ WORDS: Mapping[str, str] = {
     "play": "Play",
     "download": "Download",
     "export": "Export (ZIP, CSV)",
+    "annotate": "Notes and tags",
     "delete": "Delete",
     "keys": "Add-ons and keys",
     "policy": "Call routing and extensions",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse
@@ -11,8 +12,9 @@ from starlette.responses import JSONResponse
 from recpipe.access.principal import Action, Principal
 from recpipe.audio.peaks import PeaksMalformed, decode
 from recpipe.errors import Forbidden, InputInvalid, NotFound, QueryInvalid, SearchTooLong, TooManyMatches
-from recpipe.model import Call, Page
+from recpipe.model import Call, Marks, Page
 from recpipe.recordings.deletion import LONGEST_REASON
+from recpipe.recordings.marking import LONGEST_NOTE
 from recpipe.recordings.reader import Reader
 from recpipe.web import export
 from recpipe.web.dashboard.call_list import days_of, rows_of
@@ -116,6 +118,41 @@ def delete(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) ->
     typed = as_typed(request, portal, viewer)
     typed.values.pop("call", None)  # it is gone
     return redirect(typed.address(done=done))
+
+
+@router.post("/recordings/star")
+def star(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) -> Response:
+    """Star one call of the list, or take its star away; the button says which."""
+    call, _, on = form.text("star").partition(":")
+    portal.parts.marking.mark(viewer.principal, call, starred=on == "yes")
+    return redirect(as_typed(request, portal, viewer).address())
+
+
+@router.get("/recordings/marks")
+def marks(request: Request, portal: ThePortal, viewer: SignedIn, of: str = "") -> Response:
+    """What is said of a call, to be changed. The address says whereto one comes back: the search."""
+    call = portal.parts.reader.call(viewer.principal, of)
+    _may_mark(portal, viewer, call)
+    return _marks(request, portal, viewer, call, call.marks)
+
+
+@router.post("/recordings/marks")
+def mark(request: Request, portal: ThePortal, viewer: SignedIn, form: Form, of: str = "") -> Response:
+    """Say it. Of what somebody may not change nothing is taken from the form, which does not ask for it."""
+    call = portal.parts.reader.call(viewer.principal, of)
+    wanted: dict[str, Any] = {}
+    if viewer.principal.may(Action.PLAY, call.tenant_id):
+        wanted |= {"starred": form.on("starred"), "reviewed": form.on("reviewed")}
+    if viewer.principal.may(Action.ANNOTATE, call.tenant_id):
+        wanted |= {"note": form.text("note"), "tags": form.text("tags").split(",")}
+    if not wanted:
+        _may_mark(portal, viewer, call)
+    try:
+        portal.parts.marking.mark(viewer.principal, call.id, **wanted)
+    except InputInvalid as refused:
+        typed = Marks(form.on("starred"), None, "", form.text("note"), tuple(form.text("tags").split(",")))
+        return _marks(request, portal, viewer, call, typed, reviewed=form.on("reviewed"), refused=refused)
+    return redirect(as_typed(request, portal, viewer).address(done="marked"))
 
 
 @router.get("/recordings/{recording_id}/media")
@@ -236,6 +273,42 @@ def _chosen(portal: Portal, viewer: Viewer, ids: list[str], calls: list[str], ac
     if len(chosen) > _MOST_CHOSEN:
         raise InputInvalid("id", f"Choose at most {_MOST_CHOSEN:,} recordings at a time; these calls have more legs.")
     return chosen
+
+
+def _may_mark(portal: Portal, viewer: Viewer, call: Call) -> None:
+    """Go on only where there is something that may be said of the call."""
+    if not viewer.principal.may(Action.PLAY, call.tenant_id):
+        portal.parts.trail.require(viewer.principal, Action.ANNOTATE, call.tenant_id, "call", call.id)
+
+
+def _marks(
+    request: Request,
+    portal: Portal,
+    viewer: Viewer,
+    call: Call,
+    said: Marks,
+    *,
+    reviewed: bool | None = None,
+    refused: InputInvalid | None = None,
+) -> Response:
+    typed = {
+        "starred": said.starred,
+        "reviewed": said.reviewed_at is not None if reviewed is None else reviewed,
+        "note": said.note,
+        "tags": ", ".join(one.strip() for one in said.tags),
+    }
+    return portal.page(
+        request,
+        "marks.html",
+        viewer,
+        refused=refused,
+        wrong=refused.field if refused else "",
+        wanted=as_typed(request, portal, viewer),
+        call=call,
+        row=next(iter(rows_of(call.legs, viewer))),
+        typed=typed,
+        longest=LONGEST_NOTE,
+    )
 
 
 def _deletion(

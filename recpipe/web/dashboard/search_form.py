@@ -35,8 +35,17 @@ _NAMES = (
     "shortest",
     "longest",
     "sealed",
+    "mark",
+    "tag",
     "size",
 )
+
+# Whether they are to be starred, and reviewed.
+_MARKS: Mapping[str, tuple[bool | None, bool | None]] = {
+    "starred": (True, None),
+    "reviewed": (None, True),
+    "unreviewed": (None, False),
+}
 
 Word = TypeVar("Word", bound=StrEnum)
 
@@ -115,6 +124,9 @@ def wanted_by(request: Request, portal: Portal, viewer: Viewer) -> Wanted:
         duration_min_ms=_length(values, "shortest"),
         duration_max_ms=_length(values, "longest"),
         sealed={"yes": True, "no": False}.get(values.get("sealed", "")),
+        starred=_MARKS.get(values.get("mark", ""), (None, None))[0],
+        reviewed=_MARKS.get(values.get("mark", ""), (None, None))[1],
+        tag=values.get("tag", ""),
     )
     if None not in (low := query.duration_min_ms, high := query.duration_max_ms) and low > high:  # type: ignore[operator]
         raise FieldRefused("longest", "The longest call is shorter than the shortest. Swap the two lengths.")
@@ -141,7 +153,8 @@ def is_cheap(wanted: Wanted) -> bool:
     query = wanted.query
     looked_at = (query.direction, query.sealed, query.duration_min_ms, query.duration_max_ms, query.extension or None)
     walked_past = query.anything or query.kind is RecordingKind.CALL  # the other kinds have an index
-    return not walked_past and all(part is None for part in looked_at)
+    said = (query.starred, query.reviewed, query.tag or None)
+    return not walked_past and all(part is None for part in (*looked_at, *said))
 
 
 def presets(portal: Portal, zone: str) -> list[tuple[str, str, str]]:

@@ -7,8 +7,9 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, model_validator
 
-from recpipe.model import FORMATS, TEXT_FACTS, UNKNOWN_TYPE, Call, Direction, Recording, RecordingKind
+from recpipe.model import FORMATS, TEXT_FACTS, UNKNOWN_TYPE, Call, Direction, Marks, Recording, RecordingKind
 from recpipe.recordings.deletion import LONGEST_REASON
+from recpipe.recordings.marking import LONGEST_NOTE, LONGEST_TAG, MOST_TAGS
 from recpipe.web.schemas.base import RequestModel, ResponseModel, SingleLine
 
 
@@ -169,6 +170,40 @@ class RecordingList(ResponseModel):
     )
 
 
+class MarksResponse(ResponseModel):
+    """What people said of a call. Texts are as they were typed: treat them as data, never as markup."""
+
+    starred: bool
+    reviewed_at: datetime | None = Field(description="UTC; null: not reviewed")
+    reviewed_by: str = Field(description="who said so, as on the audit log")
+    note: str
+    tags: list[str]
+
+    @classmethod
+    def of(cls, marks: Marks) -> MarksResponse:
+        return cls.model_construct(
+            starred=marks.starred,
+            reviewed_at=marks.reviewed_at,
+            reviewed_by=marks.reviewed_by,
+            note=marks.note,
+            tags=list(marks.tags),
+        )
+
+
+class Marking(RequestModel):
+    """What is to be said of a call from now on. What is left out stays as it is."""
+
+    starred: bool | None = Field(None, description="needs the right `play`")
+    reviewed: bool | None = Field(None, description="needs the right `play`")
+    note: str | None = Field(None, max_length=LONGEST_NOTE, description="needs the right `annotate`; empty: none")
+    tags: list[SingleLine] | None = Field(
+        None,
+        max_length=MOST_TAGS,
+        description=f"needs the right `annotate`; up to {LONGEST_TAG} characters each, no commas",
+        examples=[["complaint"]],
+    )
+
+
 class CallResponse(ResponseModel):
     """A call with its legs: the recordings that the PBX says belong together."""
 
@@ -180,6 +215,7 @@ class CallResponse(ResponseModel):
     legs: list[RecordingResponse] = Field(
         description="in the order in which they began, up to 100; `/recordings?call=` gives all"
     )
+    marks: MarksResponse
 
     @classmethod
     def of(cls, call: Call, tenant: str) -> CallResponse:
@@ -190,6 +226,7 @@ class CallResponse(ResponseModel):
             started_at=call.started_at,
             leg_count=call.leg_count,
             legs=[RecordingResponse.of(leg, tenant) for leg in call.legs],
+            marks=MarksResponse.of(call.marks),
         )
 
 

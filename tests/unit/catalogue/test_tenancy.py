@@ -23,6 +23,7 @@ SCOPED = {
     "Certificates",
     "_Accounts",
     "Recordings",
+    "CallMarks",
     "Changes",
     "Policy",
     "Decisions",
@@ -76,6 +77,8 @@ HELPERS = {
     "_legs_of",
     "_seen",  # of calls: what both of these ask for, the tenants first
     "weight_of_calls",
+    "said_of",
+    "marks_of",  # a condition, beside that of the tenant
     "_walked",
 }
 

@@ -432,6 +432,63 @@ def test_search_engines_are_turned_away(site: Site) -> None:
     assert answer.text == "User-agent: *\nDisallow: /\n" and answer.headers["content-type"].startswith("text/plain")
 
 
+def test_a_call_is_starred_in_its_row_and_the_search_stays(site: Site) -> None:
+    at = datetime(2026, 7, 1, 9, tzinfo=UTC)
+    (one,) = keep(site.parts.catalogue, call(site.berlin, "to-be-starred", at))
+    search = {"from": "2026-07-01", "to": "2026-07-01"}
+    shown = site.get("/recordings", **search)
+    assert f'name="star" value="{one.id}:yes"' in shown
+    bea, where = site.browsers["bea"], html.unescape(re.findall(r'formaction="([^"]+star[^"]*)"', shown)[0])
+    answer = bea.post(where, data={"star": f"{one.id}:yes"})
+    assert answer.headers["location"] == "/recordings?from=2026-07-01&to=2026-07-01"
+    assert f'value="{one.id}:no"' in site.get("/recordings", **search)
+    assert site.calls(mark="starred", **search) == ["to-be-starred.wav"]
+    assert site.calls("kim", mark="starred", **search) == []
+    assert site.browsers["kim"].post("/recordings/star", data={"star": f"{one.id}:no"}).status_code == 404
+    for wrong in ("", "x:yes", f"{'0' * 9999}:yes", "\x00\u202e"):
+        assert bea.post("/recordings/star", data={"star": wrong}).status_code == 404
+    bea.post(where, data={"star": f"{one.id}:no"})
+    assert site.calls(mark="starred", **search) == []
+
+
+def test_a_note_is_written_on_its_page_found_in_the_one_box_and_is_data(site: Site) -> None:
+    hostile = '"><img src=x onerror=alert(1)> owed €40'
+    (one,) = keep(site.parts.catalogue, call(site.berlin, "to-be-noted", datetime(2026, 7, 2, 9, tzinfo=UTC)))
+    bea, where = site.browsers["bea"], f"/recordings/marks?direction=inbound&of={one.id}"
+    assert "What is said of this call" in site.get(where)
+    sent = {"note": f"{hostile}\r\nsecond line", "tags": "Complaint, , call  back,complaint", "reviewed": "yes"}
+    answer = bea.post(where, data=sent)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/recordings?direction=inbound&done=marked")
+    for found in ({"find": "owed €40"}, {"find": "CALL BACK"}, {"tag": "complaint"}, {"mark": "reviewed"}):
+        assert site.calls(**found) == ["to-be-noted.wav"], found
+    assert "to-be-noted.wav" not in site.calls(mark="unreviewed") and site.calls(find="no such note") == []
+    for page in (site.get("/recordings", tag="complaint"), site.get(where)):
+        assert "<img" not in page and "owed €40" in page and "Complaint" in page
+    assert 'value="Complaint, call back"' in site.get(where)
+    # What is refused is told, and nothing that was typed is lost.
+    refused = bea.post(where, data={"note": "kept as typed", "tags": "x" * 41})
+    assert refused.status_code == 422 and "at most 40 characters" in refused.text and "kept as typed" in refused.text
+    assert site.browsers["kim"].get(where).status_code == site.browsers["kim"].post(where, data=sent).status_code == 404
+    # Who may play and no more stars and reviews, and takes no note away by not seeing the field.
+    listener, reader = ({site.berlin.id: actions} for actions in (["search", "play"], ["search"]))
+    site.parts.accounts.create(operator("test"), "pia", Role.SERVICE, password=PASSWORD, grants=listener)
+    pia = signed_in(site.url, "pia")
+    shown = pia.get(where).text
+    assert 'name="starred"' in shown and 'name="note"' not in shown and "owed €40" in shown
+    assert pia.post(where, data={"note": "overwritten", "tags": "", "starred": "yes"}).status_code == 303
+    with site.parts.catalogue.read() as work:
+        said = work.of(site.berlin.id).marks.get(one.call)
+    assert said.starred and said.note.endswith("second line") and said.tags == ("Complaint", "call back")
+    # Who may only search reads, and changes nothing.
+    site.parts.accounts.create(operator("test"), "sid", Role.SERVICE, password=PASSWORD, grants=reader)
+    sid = signed_in(site.url, "sid")
+    listed = sid.get("/recordings?tag=complaint").text
+    assert "owed €40" in listed and "/recordings/marks" not in listed
+    assert sid.get(where).status_code == sid.post(where, data=sent).status_code == 403
+    for browser in (pia, sid):
+        browser.close()
+
+
 def test_who_found_a_weakness_is_told_whom_to_write_to(site: Site) -> None:
     answer = httpx.get(f"{site.url}/.well-known/security.txt", trust_env=False)
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
