@@ -217,6 +217,85 @@ def test_no_request_carries_any_part_of_the_private_key(carl: Page, running: Por
     assert "PRIVATE" not in kept and len(kept) < 200
 
 
+def test_a_key_is_kept_from_page_to_page_where_one_wants_it_and_goes_with_the_session(
+    carl: Page, running: Portal, complaints: Complaints
+) -> None:
+    key = running.home / "myprivatekey.pem"
+    sent: list[Request] = []
+    carl.context.on("request", lambda request: sent.append(request))
+    kept, choose = (
+        carl.get_by_label("Keep it in this tab until I sign out"),
+        carl.get_by_text("Choose private key file"),
+    )
+
+    # Given a key that one keeps; what is kept of it cannot be read by any script, not even one of ours
+    choose_key(carl, key)
+    kept.check()
+    until(carl, "sessionStorage.length > 0")
+    numbers = running.home / "kept.der"
+    openssl("rsa", "-in", key, "-outform", "DER", "-out", numbers)
+    held = carl.evaluate("JSON.stringify(sessionStorage)")
+    for form in (numbers.read_bytes().hex().encode(), base64.b64encode(numbers.read_bytes())):
+        assert not any(piece.decode() in held for piece in pieces(form, 24))
+    assert carl.evaluate(WRAPPING) == [False, "not exported"]
+
+    # When one comes back from another page, it plays at once
+    carl.get_by_role("navigation", name="Main").get_by_role("link", name="Voice").click()
+    carl.get_by_role("navigation", name="Main").get_by_role("link", name="Call Recordings", exact=True).click()
+    expect(kept).to_be_checked()
+    play(carl, "0958")
+    until(carl, PLAYING)
+    assert not any(request.post_data_buffer for request in sent)
+
+    # Then it is forgotten: when one says so,
+    kept.uncheck()
+    until(carl, "sessionStorage.length === 0")
+    carl.reload()
+    expect(choose).to_be_visible()
+    # in another session, which another person may have,
+    choose_key(carl, key)
+    kept.check()
+    until(carl, "sessionStorage.length > 0")
+    enter(carl, running, "carl")
+    carl.goto(f"{running.url}/services")
+    until(carl, "sessionStorage.length === 0")
+    # when nobody was there for as long as a session lasts,
+    carl.goto(f"{running.url}/recordings")
+    choose_key(carl, key)
+    kept.check()
+    until(carl, "sessionStorage.length > 0")
+    carl.evaluate("""() => {
+        const kept = JSON.parse(sessionStorage.getItem("recpipe-key"));
+        sessionStorage.setItem("recpipe-key", JSON.stringify({ ...kept, touched: kept.touched - 1_801_000 }));
+    }""")
+    carl.reload()
+    expect(choose).to_be_visible()
+    # and at signing out, by all tabs: of the database nothing is left.
+    choose_key(carl, key)
+    kept.check()
+    until(carl, "sessionStorage.length > 0")
+    carl.get_by_role("button", name="Sign out").click()
+    expect(carl.get_by_label("User name")).to_be_visible()
+    until(carl, "sessionStorage.length === 0")
+    until(carl, "indexedDB.databases().then((found) => found.length === 0)")
+
+
+# Whether the AES key can be read, and what comes of trying.
+WRAPPING = """async () => {
+    const database = await new Promise((resolve) => {
+        const request = indexedDB.open("recpipe-key");
+        request.onsuccess = () => resolve(request.result);
+    });
+    const [key] = await new Promise((resolve) => {
+        const request = database.transaction("keys").objectStore("keys").getAll();
+        request.onsuccess = () => resolve(request.result);
+    });
+    database.close();
+    const tried = await crypto.subtle.exportKey("raw", key).then(() => "exported", () => "not exported");
+    return [key.extractable, tried];
+}"""
+
+
 def pieces(secret: bytes, length: int = 16) -> Iterator[bytes]:
     return (secret[at : at + length] for at in range(0, len(secret) - length, length // 2))
 

@@ -1,6 +1,7 @@
 /** Configure Add-ons: what was pasted or chosen is told at once, and a key is proved where it is. */
 
 import { EnvelopeError, decryptAll } from "./envelope.js";
+import { KeptKey } from "./kept-key.js";
 import { KeyBox } from "./keybox.js";
 import { secretIn } from "./secrets.js";
 import { policy } from "./trusted.js";
@@ -137,7 +138,7 @@ function box(kind, text) {
 const here = at("prove-here");
 if (here) {
   here.hidden = false;
-  const keys = new KeyBox(at("keybox"));
+  const keys = new KeyBox(at("keybox"), undefined, new KeptKey(document.body.dataset));
   const prove = at("prove");
   keys.addEventListener("change", async () => {
     if (!keys.key) return;

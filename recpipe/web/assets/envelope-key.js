@@ -13,7 +13,7 @@ import { keysInPkcs12 } from "./envelope-pkcs12.js";
 const CONVERT = "Convert a copy: openssl pkcs8 -topk8 -v2 aes-256-cbc -in OLD.pem -out NEW.pem, then choose NEW.pem.";
 const OTHER_KEY = "Recordings are sealed for RSA certificates: choose the private key of yours.";
 
-/** An RSA private key that does one thing. Its numbers cannot be read back out of it. */
+/** An RSA private key that does one thing. Its numbers cannot be read back out of it, but under another key. */
 export class RsaPrivateKey {
   #n; #e; #p; #q; #dp; #dq; #qinv;
   /** @type {RsaPrivateKey[]} the further keys of the same file */
@@ -29,6 +29,36 @@ export class RsaPrivateKey {
   /** For the person whose file it is. */
   get description() {
     return this.others.length ? `${1 + this.others.length} RSA keys` : `RSA, ${this.bits} bits`;
+  }
+
+  /**
+   * Its numbers, and those of the others, encrypted.
+   * @param {CryptoKey} wrapping for AES-GCM, which had better not be one that can be read
+   * @param {Uint8Array} bound what `opened` has to be told again
+   * @returns {Promise<{iv: Uint8Array, sealed: ArrayBuffer}>}
+   */
+  async sealed(wrapping, bound) {
+    const numbers = [this, ...this.others].map((key) => key.#numbers().map((number) => number.toString(16)));
+    const iv = crypto.getRandomValues(new Uint8Array(12));
+    const plain = new TextEncoder().encode(JSON.stringify(numbers));
+    const sealed = await crypto.subtle.encrypt({ name: "AES-GCM", iv, additionalData: bound }, wrapping, plain);
+    plain.fill(0);
+    return { iv, sealed };
+  }
+
+  /** @returns {Promise<RsaPrivateKey>} what `sealed` gave; rejects what was changed, or bound to something else */
+  static async opened(wrapping, iv, sealed, bound) {
+    const plain = await crypto.subtle.decrypt({ name: "AES-GCM", iv, additionalData: bound }, wrapping, sealed);
+    const [first, ...others] = JSON.parse(new TextDecoder().decode(plain)).map((numbers) => {
+      const [n, e, p, q, dp, dq, qinv] = numbers.map((number) => BigInt(`0x${number}`));
+      return new RsaPrivateKey({ n, e, p, q, dp, dq, qinv });
+    });
+    first.others = others;
+    return first;
+  }
+
+  #numbers() {
+    return [this.#n, this.#e, this.#p, this.#q, this.#dp, this.#dq, this.#qinv];
   }
 
   /**

@@ -3,6 +3,8 @@
  *
  *     const box = new KeyBox(document.getElementById("keybox"));
  *     box.addEventListener("change", () => box.key);
+ *
+ * Where the page may keep it (kept-key.js), the person is asked whether it should.
  */
 
 import { EnvelopeError, PassphraseNeeded, PassphraseWrong, loadPrivateKey } from "./envelope.js";
@@ -14,13 +16,16 @@ export class KeyBox extends EventTarget {
   key = null;
   #waiting = null; // { name, bytes } of a protected file until its passphrase is typed
   #part;
+  #keeper;
 
   /**
    * @param {HTMLElement} box as in part-keybox.html
    * @param {(file: File) => Promise<void>} [chosen] what to do with a file that is chosen; by default `take`
+   * @param {import("./kept-key.js").KeptKey} [keeper] keeps it from page to page, if the person wants it
    */
-  constructor(box, chosen) {
+  constructor(box, chosen, keeper) {
     super();
+    this.#keeper = keeper;
     this.#part = (selector) => box.querySelector(selector);
     this.#show(".key-choice");
     if (!globalThis.crypto?.subtle) {
@@ -38,6 +43,7 @@ export class KeyBox extends EventTarget {
     });
     this.#part(".key-cancel").addEventListener("click", () => this.forget());
     this.#part(".key-forget").addEventListener("click", () => this.forget());
+    if (keeper) this.#offerToKeep();
   }
 
   /** @param {File} file */
@@ -49,7 +55,27 @@ export class KeyBox extends EventTarget {
     await this.#load(file.name, new Uint8Array(await file.arrayBuffer()));
   }
 
+  /** Ask whether to keep the key, and take the one that was kept. */
+  async #offerToKeep() {
+    const keep = this.#part("#key-keep");
+    this.#part(".key-keep").hidden = false;
+    keep.addEventListener("change", async () => {
+      try {
+        await (keep.checked ? this.#keeper.keep(this.key, this.#part(".key-name").textContent) : this.#keeper.forget());
+      } catch {
+        keep.checked = false;
+        this.fail("This browser keeps nothing here, as in some private windows. Choose the key again on the next page.");
+      }
+    });
+    const kept = await this.#keeper.recall();
+    if (!kept || this.key) return;
+    keep.checked = true;
+    this.#loaded(kept.key, kept.name);
+  }
+
   forget() {
+    this.#keeper?.forget();
+    if (this.#keeper) this.#part("#key-keep").checked = false;
     this.key = null;
     this.#waiting = null;
     this.#part("#key-passphrase").value = "";
@@ -71,8 +97,9 @@ export class KeyBox extends EventTarget {
     this.fail("");
     const unlock = this.#part(".key-passphrase button");
     unlock.disabled = true; // a password may take seconds
+    let key;
     try {
-      this.key = await loadPrivateKey(bytes, passphrase);
+      key = await loadPrivateKey(bytes, passphrase);
     } catch (error) {
       if (error instanceof PassphraseNeeded) {
         this.#waiting = { name, bytes };
@@ -89,6 +116,11 @@ export class KeyBox extends EventTarget {
     }
     this.#waiting = null;
     this.#part("#key-passphrase").value = "";
+    this.#loaded(key, name);
+  }
+
+  #loaded(key, name) {
+    this.key = key;
     this.#part(".key-name").textContent = name;
     this.#part(".key-bits").textContent = this.key.description;
     this.#show(".key-loaded");

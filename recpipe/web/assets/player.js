@@ -1,6 +1,7 @@
 /** The player of the recordings page: one at a time, by mouse and by keyboard, waveform where there is one. */
 
 import { EnvelopeError } from "./envelope.js";
+import { KeptKey } from "./kept-key.js";
 import { KeyBox } from "./keybox.js";
 import { Voices, governVolume } from "./mixer.js";
 import { silencesOf } from "./silence.js";
@@ -15,7 +16,7 @@ const results = at("results");
 const SKIP_SECONDS = 10;
 const UNPLAYABLE = "This browser does not play the format of this recording. Save it and use another player.";
 
-const keyBox = at("keybox") ? new KeyBox(at("keybox")) : null;
+const keyBox = at("keybox") ? new KeyBox(at("keybox"), undefined, new KeptKey(document.body.dataset)) : null;
 /**
  * What plays: the legs of a call on one line, or one of them.
  * @type {?{row: HTMLElement, tracks: {facts: object, row: HTMLElement, offset: number, seconds: number, peaks: object[],

@@ -1,5 +1,7 @@
 /** What every page has: menu, light and dark, copy buttons, confirmations, codes out of links. */
 
+import { watch } from "./kept-place.js";
+
 const root = document.documentElement;
 
 const menuButton = document.querySelector(".menu-button");
@@ -105,6 +107,8 @@ if (fromFragment && location.hash.length > 20) {
 
 // After a refused form, the first thing to read is why.
 document.getElementById("problem")?.scrollIntoView({ block: "nearest" });
+
+watch(document.body.dataset);
 
 // A page that nobody has touched for as long as a session lasts goes back to the server, which says whether it may still be
 // shown: what a session has shown does not stay in its tab when it ended by time.

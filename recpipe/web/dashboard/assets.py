@@ -26,6 +26,8 @@ _TYPES = {
             "player.js",
             "sound.js",
             "keybox.js",
+            "kept-key.js",
+            "kept-place.js",
             "mixer.js",
             "silence.js",
             "addons.js",
