@@ -14,8 +14,9 @@ from recpipe.access.reauthentication import Proof
 from recpipe.access.second_factor import ISSUER, Enrolment
 from recpipe.errors import InputInvalid, NotFound, RecpipeError
 from recpipe.model import Token
-from recpipe.web.dashboard.forms import Form
-from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, keep_session, redirect
+from recpipe.times import check_timezone
+from recpipe.web.dashboard.forms import Fields, Form
+from recpipe.web.dashboard.pages import ZONE, Portal, SignedIn, ThePortal, Viewer, keep_session, redirect
 from recpipe.web.dashboard.proving import ends, proof_of
 from recpipe.web.deps import PasswordPlace
 
@@ -46,13 +47,26 @@ def details(request: Request, portal: ThePortal, viewer: SignedIn, form: Form, _
             viewer.user.id,
             email=form.text("email", viewer.user.email),
             display_name=form.text("display_name"),
-            contact={name: form.text(name) for name, _ in CONTACT if form.text(name).strip()},
+            contact=_contact(form),
             proof=proof_of(form),
         )
     except RecpipeError as refused:
         return _page(request, portal, viewer, refused)
     waits = changed.user.email_pending not in ("", viewer.user.email_pending)
     return redirect(f"/account?done={'email-asked' if waits else 'saved'}")
+
+
+def _contact(form: Fields) -> dict[str, str]:
+    """The contact details that were filled in.
+
+    Raises:
+        InputInvalid: the time zone is none.
+    """
+    given = {name: form.text(name) for name in (*dict(CONTACT), ZONE) if form.text(name).strip()}
+    try:
+        return given | ({ZONE: check_timezone(given[ZONE].strip())} if ZONE in given else {})
+    except ValueError as error:
+        raise InputInvalid(ZONE, str(error)) from None
 
 
 @router.post("/account/email/keep")

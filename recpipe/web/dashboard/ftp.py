@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from recpipe.access.ftp_accounts import NewFtpPassword
 from recpipe.access.principal import Action
-from recpipe.errors import ReauthenticationRequired, RecpipeError
+from recpipe.errors import InputInvalid, ReauthenticationRequired, RecpipeError
 from recpipe.model import Direction, Tenant
 from recpipe.settings import split_listen
 from recpipe.web.dashboard.addons import chosen
@@ -46,6 +46,31 @@ def create(request: Request, portal: ThePortal, viewer: SignedIn, form: Form, _p
     return _page(request, portal, viewer, tenant, made=made)
 
 
+@router.get("/ftp/{account_id}")
+def edit(request: Request, portal: ThePortal, viewer: SignedIn, account_id: str, service: str = "") -> Response:
+    """One account: what it sees, where it may come from, and what is done with it now and then."""
+    return _edit(request, portal, viewer, chosen(portal, viewer, service, Action.FTP), account_id)
+
+
+@router.post("/ftp/{account_id}")
+def change(request: Request, portal: ThePortal, viewer: SignedIn, account_id: str, form: Form) -> Response:
+    """Other limits; live sessions end."""
+    tenant = chosen(portal, viewer, form.text("service"), Action.FTP)
+    try:
+        portal.parts.ftp_accounts.change(
+            viewer.principal,
+            tenant.id,
+            account_id,
+            allowed_networks=form.lines("networks"),
+            extension=form.text("extension"),
+            direction=_direction(form),
+            any_direction=_direction(form) is None,
+        )
+    except InputInvalid as refused:
+        return _edit(request, portal, viewer, tenant, account_id, refused=refused, typed=form)
+    return redirect(f"/ftp?service={tenant.name}&done=saved")
+
+
 @router.post("/ftp/{account_id}/password")
 def password(
     request: Request, portal: ThePortal, viewer: SignedIn, account_id: str, form: Form, _place: PasswordPlace
@@ -55,7 +80,7 @@ def password(
     try:
         made = portal.parts.ftp_accounts.set_password(viewer.principal, tenant.id, account_id, proof=proof_of(form))
     except ReauthenticationRequired as refused:
-        return _page(request, portal, viewer, tenant, refused=refused)
+        return _edit(request, portal, viewer, tenant, account_id, refused=refused)
     return _page(request, portal, viewer, tenant, made=made)
 
 
@@ -73,6 +98,27 @@ def remove(request: Request, portal: ThePortal, viewer: SignedIn, account_id: st
     tenant = chosen(portal, viewer, form.text("service"), Action.FTP)
     portal.parts.ftp_accounts.remove(viewer.principal, tenant.id, account_id)
     return redirect(f"/ftp?service={tenant.name}&done=ftp-removed")
+
+
+def _edit(
+    request: Request,
+    portal: Portal,
+    viewer: Viewer,
+    tenant: Tenant,
+    account_id: str,
+    *,
+    refused: RecpipeError | None = None,
+    typed: Fields | None = None,
+) -> Response:
+    account = portal.parts.ftp_accounts.get(viewer.principal, tenant.id, account_id)
+    values = {
+        "networks": "\n".join(account.allowed_networks),
+        "extension": account.extension,
+        "direction": account.direction or "",
+    }
+    if typed is not None:
+        values = {name: typed.text(name) for name in values}
+    return portal.page(request, "ftp-edit.html", viewer, refused=refused, tenant=tenant, account=account, typed=values)
 
 
 def _direction(form: Fields) -> Direction | None:

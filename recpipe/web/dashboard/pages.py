@@ -17,6 +17,7 @@ from recpipe.access.sessions import IDLE
 from recpipe.errors import CredentialsRejected, ReauthenticationRequired
 from recpipe.model import Tenant, User
 from recpipe.recordings.reader import Reader
+from recpipe.times import check_timezone
 from recpipe.web import packing
 from recpipe.web.dashboard import assets, filters
 from recpipe.web.deps import SESSION_COOKIE, WebContext, cookie_name, over_https
@@ -53,6 +54,7 @@ _HEADERS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
 SIGN_IN = "/sign-in"
+ZONE = "timezone"  # among the contact details of a user
 # Where somebody gets who has to set up a second factor first.
 _WITHOUT_SECOND_FACTOR = frozenset(
     {"/", SIGN_IN, "/sign-out", "/account", "/account/second-factor", "/account/second-factor/confirm"}
@@ -71,6 +73,14 @@ class Viewer:
     def tenants(self) -> Sequence[Tenant]:
         """The tenants that exist for this person, by name; read when a page first needs them."""
         return self.reader.tenants(self.principal)
+
+    @property
+    def zone(self) -> str:
+        """Where days begin and end where several services say it differently: the person's own zone, or UTC."""
+        try:
+            return check_timezone(self.user.contact.get(ZONE, "") or "UTC")
+        except ValueError:  # one that this machine's zones no longer have
+            return "UTC"
 
     def may(self, action: str, tenant: Tenant | None = None) -> bool:
         """Whether it is allowed there; without a tenant: anywhere."""

@@ -96,7 +96,7 @@ def as_typed(request: Request, portal: Portal, viewer: Viewer) -> Wanted:
     viewer.principal.require(Action.SEARCH, searchable[0].id if searchable else None)
     tenant = next((t for t in searchable if t.name == values.get("service")), None)
     zones = {t.timezone for t in searchable}
-    zone = tenant.timezone if tenant else zones.pop() if len(zones) == 1 else "UTC"
+    zone = tenant.timezone if tenant else zones.pop() if len(zones) == 1 else viewer.zone
     if values.get("size", "50") not in {str(size) for size in PAGE_SIZES}:
         values.pop("size")
     match = values.get("match")

@@ -22,7 +22,7 @@ from sqlalchemy import event as database_event
 
 from recpipe import wiring
 from recpipe.access.principal import operator
-from recpipe.model import AuditEvent, AuditQuery, Outcome, Recording, RecordingQuery, Role, Tenant
+from recpipe.model import AuditEvent, AuditQuery, Direction, Outcome, Recording, RecordingQuery, Role, Tenant
 from recpipe.settings import Settings
 from recpipe.tenants.changes import Kind
 from recpipe.web import export
@@ -487,6 +487,49 @@ def test_a_note_is_written_on_its_page_found_in_the_one_box_and_is_data(site: Si
     assert sid.get(where).status_code == sid.post(where, data=sent).status_code == 403
     for browser in (pia, sid):
         browser.close()
+
+
+def test_the_limits_of_an_ftp_account_are_changed_and_taken_away(site: Site) -> None:
+    by, bea = operator("test"), site.browsers["bea"]
+    made = site.parts.ftp_accounts.create(by, site.berlin.id, "berlin.edited", extension="201").account
+    where = f"/ftp/{made.id}"
+    assert f'href="{where}?service=berlin"' in site.get("/ftp", service="berlin")
+    assert 'value="201"' in site.get(where, service="berlin")
+    sent = {"service": "berlin", "extension": "", "direction": "inbound", "networks": "192.0.2.0/24\n2001:db8::/32"}
+    assert bea.post(where, data=sent).headers["location"] == "/ftp?service=berlin&done=saved"
+    now = site.parts.ftp_accounts.get(by, site.berlin.id, made.id)
+    assert (now.extension, now.direction, now.allowed_networks) == (
+        "", Direction.INBOUND, ("192.0.2.0/24", "2001:db8::/32"),
+    )  # fmt: skip
+    refused = bea.post(where, data=sent | {"networks": "192.0.2.0/99"})
+    assert refused.status_code == 422 and "192.0.2.0/99</textarea>" in refused.text
+    bea.post(where, data={"service": "berlin"})
+    now = site.parts.ftp_accounts.get(by, site.berlin.id, made.id)
+    assert (now.direction, now.allowed_networks, now.enabled) == (None, (), True)
+    kim = site.browsers["kim"]
+    for service in ("berlin", "kiwi"):
+        assert kim.get(where, params={"service": service}).status_code in (403, 404)
+        assert kim.post(where, data={"service": service, "extension": "9"}).status_code in (403, 404)
+    assert site.parts.ftp_accounts.get(by, site.berlin.id, made.id) == now
+
+
+def test_over_services_of_several_zones_dates_mean_the_zone_of_the_person(site: Site) -> None:
+    # Given a call after midnight of Lisbon's summer, which in UTC is on the day before
+    (late,) = keep(site.parts.catalogue, call(site.berlin, "of-the-night", datetime(2026, 8, 1, 23, 30, tzinfo=UTC)))
+    ivy, details = site.browsers["ivy"], {"display_name": "Ivy", "company": "Kiwi"}
+    assert "dates mean UTC" in site.get("/recordings", "ivy")
+    assert site.calls("ivy", **{"from": "2026-08-02", "to": "2026-08-02"}) == []
+    refused = ivy.post("/account/details", data=details | {"timezone": "Europe/Lisbonne"})
+    assert refused.status_code == 422 and "Did you mean Europe/Lisbon" in refused.text
+    assert ivy.post("/account/details", data=details | {"timezone": "Europe/Lisbon"}).status_code == 303
+    try:
+        assert "dates mean Europe/Lisbon" in site.get("/recordings", "ivy")
+        assert site.calls("ivy", **{"from": "2026-08-02", "to": "2026-08-02"}) == [late.name]
+        assert site.calls("ivy", service="kiwi", **{"from": "2026-08-02", "to": "2026-08-02"}) == []
+        assert 'value="Kiwi"' in site.get("/account", "ivy")
+    finally:
+        ivy.post("/account/details", data=details)
+    assert "dates mean UTC" in site.get("/recordings", "ivy")
 
 
 def test_who_found_a_weakness_is_told_whom_to_write_to(site: Site) -> None:
