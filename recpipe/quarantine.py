@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,12 +10,14 @@ from recpipe.access.audit import AuditTrail, event
 from recpipe.access.checks import check_text
 from recpipe.access.principal import Action, Principal
 from recpipe.catalogue import Catalogue
-from recpipe.errors import Conflict
+from recpipe.errors import Conflict, NotFound, SpoolRefused
 from recpipe.model import AuditEvent, Page, Quarantined
 from recpipe.settings import Settings, Spool
 from recpipe.spool.files import from_safe_text
 from recpipe.spool.folder import SpoolFolder
 from recpipe.times import Clock
+
+MOST_RETRIED = 1000  # files at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,14 @@ class Retried:
 
     entry: Quarantined
     back_in_spool: bool  # False: it had never left, and is tried again on its own
+
+
+@dataclass(frozen=True, slots=True)
+class RetriedAll:
+    """What came of retrying many."""
+
+    back_in_spool: int
+    refused: int  # of a spool that is not here, or whose name is taken there: each says why when retried by itself
 
 
 class QuarantineDecisions:
@@ -34,8 +45,28 @@ class QuarantineDecisions:
         self._clock = clock
         self._trail = trail
 
-    def list(self, by: Principal, cursor: str | None = None, limit: int = 100) -> Page[Quarantined]:
+    def waiting(self, by: Principal) -> int:
+        """How many files wait for a person; 0 where that is nothing to `by`."""
+        if not by.may(Action.QUARANTINE):
+            return 0
+        with self._catalogue.read() as work:
+            return work.quarantine.count()
+
+    def reasons(self, by: Principal) -> Mapping[str, int]:
+        """How many files wait for what, the most first.
+
+        Raises:
+            Forbidden: `by` may not manage quarantined files.
+        """
+        self._trail.require(by, Action.QUARANTINE)
+        with self._catalogue.read() as work:
+            return work.quarantine.reasons()
+
+    def list(self, by: Principal, cursor: str | None = None, limit: int = 100, reason: str = "") -> Page[Quarantined]:
         """Files that wait, oldest first.
+
+        Args:
+            reason: only those that wait for this.
 
         Raises:
             Forbidden: `by` may not manage quarantined files.
@@ -43,7 +74,7 @@ class QuarantineDecisions:
         """
         self._trail.require(by, Action.QUARANTINE)
         with self._catalogue.read() as work:
-            return work.quarantine.list(cursor, limit)
+            return work.quarantine.list(cursor, limit, reason)
 
     def retry(self, by: Principal, entry_id: str) -> Retried:
         """Put a quarantined file back where the PBX wrote it; one that is held is tried again by itself.
@@ -62,6 +93,25 @@ class QuarantineDecisions:
                 work.quarantine.put_back(entry.id, self._clock())
                 folder.restore(Path(from_safe_text(entry.path)), from_safe_text(entry.relative))
         return Retried(entry, back_in_spool=folder is not None)
+
+    def retry_all(self, by: Principal, reason: str = "") -> RetriedAll:
+        """Put back all quarantined files of this machine's spools, or those with this reason, up to `MOST_RETRIED`.
+
+        Raises:
+            Forbidden: `by` may not manage quarantined files.
+        """
+        back = refused = 0
+        for entry in self.list(by, None, MOST_RETRIED, reason).items:
+            if entry.held:
+                continue
+            try:
+                self.retry(by, entry.id)
+                back += 1
+            except NotFound:
+                continue  # somebody else did
+            except (Conflict, SpoolRefused):
+                refused += 1
+        return RetriedAll(back, refused)
 
     def discard(self, by: Principal, entry_id: str, why: str = "") -> Quarantined:
         """Delete a waiting file for good.

@@ -24,14 +24,18 @@ class Quarantine(Repository):
         super().__init__(connection)
         self._tenant_id = tenant_id
 
-    def list(self, cursor: str | None = None, limit: int = 100) -> Page[Quarantined]:
+    def list(self, cursor: str | None = None, limit: int = 100, reason: str = "") -> Page[Quarantined]:
         """Files by the time they were first seen, oldest first.
+
+        Args:
+            reason: only those that wait for this.
 
         Raises:
             QueryInvalid: the cursor is not of this list.
         """
         c = quarantine.c
-        return page_by_time(self._connection, self._wanted(), c.first_seen_at, c.id, _quarantined_of, cursor, limit)
+        wanted = self._wanted().where(c.reason == reason) if reason else self._wanted()
+        return page_by_time(self._connection, wanted, c.first_seen_at, c.id, _quarantined_of, cursor, limit)
 
     def get(self, entry_id: str) -> Quarantined:
         """One file.
@@ -66,6 +70,12 @@ class QuarantineOfAll(Quarantine):
         c = quarantine.c
         totals = select(c.tenant_id, func.count().label("files"), func.min(c.first_seen_at).label("since"))
         return [QuarantineTotal(**row._asdict()) for row in self._connection.execute(totals.group_by(c.tenant_id))]
+
+    def reasons(self) -> dict[str, int]:
+        """How many files wait for what, the most first."""
+        c, files = quarantine.c, func.count().label("files")
+        counted = select(c.reason, files).group_by(c.reason).order_by(files.desc(), c.reason)
+        return {row.reason: row.files for row in self._connection.execute(counted)}
 
     def record(
         self,

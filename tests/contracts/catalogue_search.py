@@ -63,6 +63,8 @@ TYPED = {
 def matches(recording: Recording, query: RecordingQuery, tenant: Tenant) -> bool:
     """What `query` means, said once more in another way."""
     facts = recording.facts
+    if query.noted:
+        return False  # nothing was said of these calls
     if query.number:
         wanted = digits(query.number)
         berlin = {"4930901820", "004930901820", *(["030901820"] if tenant.region == "DE" else [])}

@@ -38,6 +38,7 @@ NOTES: Mapping[str, str] = {
     "proven": "The private key is proven. Encryption can be switched on.",
     "retired": "The certificate was retired. What was sealed for it stays readable with its key.",
     "retried": "The file is tried again. If it is still here, or is here again, the row says why.",
+    "retried-all": "The files are tried again. What is still here, or is here again, says why.",
     "discarded-file": "The file was deleted.",
     "versions-remain": "Deleted, but the bucket keeps versions that recpipe may not delete. The audit log says "
     "which; tell the operator.",

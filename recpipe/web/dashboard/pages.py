@@ -140,6 +140,7 @@ class Portal:
                 "viewer": viewer,
                 "here": request.url.path,
                 "waiting_changes": waiting,
+                "waiting_files": 0 if viewer is None else self.parts.quarantine.waiting(viewer.principal),
                 "note": filters.NOTES.get(request.query_params.get("done", ""), ""),
                 "problem": problem,
                 "now": self.parts.clock(),

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from fastapi import APIRouter, Request, Response
 
 from recpipe import metrics
-from recpipe.errors import InputInvalid, RecpipeError
+from recpipe.errors import Conflict, InputInvalid, RecpipeError
 from recpipe.model import DayTotal
 from recpipe.store.base import Chooses, Store
 from recpipe.web.dashboard.forms import Form
@@ -32,9 +32,19 @@ class Bar:
 
 
 @router.get("/system")
-def system(request: Request, portal: ThePortal, viewer: SignedIn, cursor: str = "") -> Response:
+def system(request: Request, portal: ThePortal, viewer: SignedIn, cursor: str = "", reason: str = "") -> Response:
     """How it goes."""
-    return _page(request, portal, viewer, cursor=cursor)
+    return _page(request, portal, viewer, cursor=cursor, reason=reason)
+
+
+@router.post("/system/quarantine/retry")
+def retry_all(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) -> Response:
+    """Put back all files that wait for one reason, or all there are."""
+    done = portal.parts.quarantine.retry_all(viewer.principal, form.text("reason"))
+    if done.refused:
+        told = f"{done.back_in_spool:,} are tried again; {done.refused:,} could not be put back. Retry one to see why."
+        return _page(request, portal, viewer, Conflict("not-all", told), reason=form.text("reason"))
+    return redirect("/system?done=retried-all")
 
 
 @router.post("/system/quarantine/{entry_id}/retry")
@@ -61,14 +71,20 @@ def discard(request: Request, portal: ThePortal, viewer: SignedIn, entry_id: str
 
 
 def _page(
-    request: Request, portal: Portal, viewer: Viewer, refused: RecpipeError | None = None, cursor: str = ""
+    request: Request,
+    portal: Portal,
+    viewer: Viewer,
+    refused: RecpipeError | None = None,
+    cursor: str = "",
+    reason: str = "",
 ) -> Response:
     context, who = portal.context, viewer.principal
     now = context.parts.clock()
     overview = context.parts.overview.system(who, _day(now, DAYS - 1), _day(now, 0))
     per_day = {_day(now, n): 0 for n in range(DAYS - 1, -1, -1)}
     per_day |= {total.day: total.recordings for total in overview.totals}
-    page = context.parts.quarantine.list(who, cursor or None, 50) if viewer.may("quarantine") else None
+    queue = context.parts.quarantine
+    page = queue.list(who, cursor or None, 50, reason) if viewer.may("quarantine") else None
     waiting = {entry.tenant_id for entry in page.items if entry.tenant_id} if page else set()
     return portal.page(
         request,
@@ -88,6 +104,8 @@ def _page(
         failures=failures(),
         quarantined=overview.quarantined,
         page=page,
+        reasons=queue.reasons(who) if page else {},
+        reason=reason,
         names={t.id: t.title for t in context.parts.reader.tenants(who, among=waiting)},
     )
 
