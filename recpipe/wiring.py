@@ -30,6 +30,7 @@ from recpipe.recordings.deletion import RecordingDeletion
 from recpipe.recordings.marking import Marking
 from recpipe.recordings.overview import Overview
 from recpipe.recordings.reader import Reader
+from recpipe.recordings.saved import KeptSearches
 from recpipe.settings import Settings, Spool
 from recpipe.store.base import Store
 from recpipe.store.opening import open_store
@@ -54,6 +55,7 @@ class Parts:
     completeness: CompletenessReport
     disposal: RecordingDeletion
     marking: Marking
+    saved_searches: KeptSearches
     keyring: Keyring
     tenants: Tenants
     changes: PendingChanges
@@ -125,6 +127,7 @@ def open_parts(
                 overview=Overview(catalogue, trail),
                 completeness=CompletenessReport(catalogue, trail, clock, settings.completeness_grace_hours),
                 disposal=RecordingDeletion(catalogue, store, reader, clock),
+                saved_searches=KeptSearches(catalogue, clock),
                 marking=Marking(catalogue, reader, trail, clock),
                 keyring=Keyring(catalogue, clock, trail),
                 tenants=Tenants(catalogue, clock, trail),

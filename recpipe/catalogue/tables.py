@@ -177,6 +177,17 @@ one_time_link = Table(
     Index("ix_one_time_link_user_id", "user_id"),
 )
 
+saved_search = Table(
+    "saved_search",
+    metadata,
+    _id(),
+    _user(),
+    _text("name", 200),
+    _text("query"),
+    _at("saved_at"),
+    UniqueConstraint("user_id", "name"),
+)
+
 login_failure = Table(
     "login_failure",
     metadata,

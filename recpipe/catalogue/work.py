@@ -17,6 +17,7 @@ from recpipe.catalogue.operation import Nodes, Quarantine, QuarantineOfAll
 from recpipe.catalogue.people import Tokens, Users
 from recpipe.catalogue.policy import Decisions, DecisionsOfAll, PoliciesOfAll, Policy
 from recpipe.catalogue.recordings import Recordings
+from recpipe.catalogue.saved_searches import SavedSearches
 from recpipe.catalogue.search import Search
 from recpipe.catalogue.tenants import Certificates, Tenants
 from recpipe.model import Added, Call, CappedCount, Direction, FoundTotal, Marks, Page, Recording, RecordingQuery
@@ -237,6 +238,10 @@ class Work:
     @property
     def links(self) -> Links:
         return Links(self._connection)
+
+    @property
+    def saved_searches(self) -> SavedSearches:
+        return SavedSearches(self._connection)
 
     @property
     def failures(self) -> Failures:

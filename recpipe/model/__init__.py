@@ -30,6 +30,7 @@ from recpipe.model.lists import (
     NumberMatch,
     Page,
     RecordingQuery,
+    SavedSearch,
     Tombstone,
 )
 from recpipe.model.operation import (
@@ -157,6 +158,7 @@ __all__ = [
     "Role",
     "Ruling",
     "RunState",
+    "SavedSearch",
     "Seen",
     "SeenKind",
     "Sendable",

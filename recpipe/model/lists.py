@@ -57,6 +57,15 @@ class RecordingQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class SavedSearch:
+    """A search that a person keeps under a name."""
+
+    id: str
+    name: str
+    query: str  # as it stands in an address
+
+
+@dataclass(frozen=True, slots=True)
 class CappedCount:
     count: int
     capped: bool = False  # True: there are more than `count`, or there may be: not everything was looked at

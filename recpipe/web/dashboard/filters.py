@@ -42,6 +42,8 @@ NOTES: Mapping[str, str] = {
     "discarded-file": "The file was deleted.",
     "versions-remain": "Deleted, but the bucket keeps versions that recpipe may not delete. The audit log says "
     "which; tell the operator.",
+    "search-saved": "The search is saved under its name. Only you see it.",
+    "search-removed": "The saved search was removed.",
     "marked": "Saved. Everybody who may search these calls sees it.",
     "deleted": "Deleted for good. Who did it, when and why is on the audit log.",
     "tenant-created": "The service was created.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse
@@ -120,6 +121,25 @@ def delete(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) ->
     return redirect(typed.address(done=done))
 
 
+@router.post("/recordings/searches")
+def save_search(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) -> Response:
+    """Keep the search of the address under a name."""
+    typed = as_typed(request, portal, viewer)
+    query = urlencode({name: value for name, value in typed.values.items() if name not in ("call", "size")})
+    try:
+        portal.parts.saved_searches.save(viewer.principal, form.text("name"), query)
+    except InputInvalid as refused:
+        return _answer(request, portal, viewer, "recordings.html", refused)
+    return redirect(typed.address(done="search-saved"))
+
+
+@router.post("/recordings/searches/{search_id}/remove")
+def remove_search(request: Request, portal: ThePortal, viewer: SignedIn, search_id: str) -> Response:
+    """Forget one of one's own."""
+    portal.parts.saved_searches.remove(viewer.principal, search_id)
+    return redirect(as_typed(request, portal, viewer).address(done="search-removed"))
+
+
 @router.post("/recordings/star")
 def star(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) -> Response:
     """Star one call of the list, or take its star away; the button says which."""
@@ -206,7 +226,9 @@ def waveform(request: Request, portal: ThePortal, viewer: SignedIn, recording_id
 # --- the search -----------------------------------------------------------------------------------------------
 
 
-def _answer(request: Request, portal: Portal, viewer: Viewer, template: str) -> Response:
+def _answer(
+    request: Request, portal: Portal, viewer: Viewer, template: str, not_saved: InputInvalid | None = None
+) -> Response:
     reader, who = portal.parts.reader, viewer.principal
     found: Page[Call] = Page(())
     count = problem = None
@@ -243,6 +265,8 @@ def _answer(request: Request, portal: Portal, viewer: Viewer, template: str) -> 
         searchable=viewer.with_right(Action.SEARCH),
         sizes=PAGE_SIZES,
         presets=presets(portal, wanted.zone),
+        saved=portal.parts.saved_searches.list(who),
+        not_saved=not_saved,
         narrowed=bool(set(wanted.values) - {"size", "match", "service"}),
         may_export=viewer.may("export", wanted.tenant),
         may_delete=viewer.may("delete", wanted.tenant),

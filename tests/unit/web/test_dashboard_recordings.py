@@ -21,7 +21,8 @@ from sqlalchemy import Engine
 from sqlalchemy import event as database_event
 
 from recpipe import wiring
-from recpipe.access.principal import operator
+from recpipe.access import identity
+from recpipe.access.principal import Principal, operator
 from recpipe.model import AuditEvent, AuditQuery, Direction, Outcome, Recording, RecordingQuery, Role, Tenant
 from recpipe.settings import Settings
 from recpipe.tenants.changes import Kind
@@ -530,6 +531,42 @@ def test_over_services_of_several_zones_dates_mean_the_zone_of_the_person(site: 
     finally:
         ivy.post("/account/details", data=details)
     assert "dates mean UTC" in site.get("/recordings", "ivy")
+
+
+def test_a_search_is_kept_under_a_name_by_one_person_alone(site: Site) -> None:
+    bea = site.browsers["bea"]
+    assert "Save this search" not in site.get("/recordings")
+    search = {"find": 'a&b="1"', "direction": "inbound", "size": "25", "cursor": "x"}
+    name = "<b>Angry & loud</b>"
+    answer = bea.post("/recordings/searches", params=search, data={"name": f" {name} "})
+    assert answer.status_code == 303 and answer.headers["location"].endswith("done=search-saved")
+    shown = site.get("/recordings")
+    [(query, label)] = re.findall(r'<a class="chip" href="/recordings\?([^"]+)"><bdi>([^<]+)</bdi>', shown)
+    assert (html.unescape(label), html.unescape(query)) == (name, "find=a%26b%3D%221%22&direction=inbound")
+    assert "Angry" not in site.get("/recordings", "kim")
+    # The same name is replaced; a search without anything, or a name, is refused with the list left standing
+    bea.post("/recordings/searches", params={"direction": "outbound"}, data={"name": name})
+    assert "direction=outbound" in site.get("/recordings")
+    for asked, typed, told in (({}, "x", "Search for something"), ({"tag": "x"}, " ", "Give the search a name"),
+                               ({"tag": "x"}, "a\x00", "control"), ({"tag": "x"}, "n" * 61, "60")):  # fmt: skip
+        refused = bea.post("/recordings/searches", params=asked, data={"name": typed})
+        assert refused.status_code == 200 and told in refused.text, typed
+    [saved] = site.parts.saved_searches.list(principal_of(site, "bea"))
+    assert site.browsers["kim"].post(f"/recordings/searches/{saved.id}/remove").status_code == 404
+    assert bea.post(f"/recordings/searches/{saved.id}/remove").status_code == 303
+    assert "Angry" not in site.get("/recordings")
+    for number in range(51):
+        bea.post("/recordings/searches", params={"tag": "x"}, data={"name": f"n{number}"})
+    kept = site.parts.saved_searches.list(principal_of(site, "bea"))
+    assert len(kept) == 50
+    for one in kept:
+        site.parts.saved_searches.remove(principal_of(site, "bea"), one.id)
+
+
+def principal_of(site: Site, name: str) -> Principal:
+    with site.parts.catalogue.read() as work:
+        user = work.users.by_username(name)
+    return identity.of_user(user, [], "")
 
 
 def test_who_found_a_weakness_is_told_whom_to_write_to(site: Site) -> None:
