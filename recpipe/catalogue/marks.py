@@ -12,8 +12,9 @@ from typing import Any
 from sqlalchemy import Connection, delete, exists, select
 
 from recpipe.catalogue.calls import lock_calls
+from recpipe.catalogue.mark_tables import call_mark
 from recpipe.catalogue.repository import Scoped, row_of, upsert
-from recpipe.catalogue.tables import call_mark, recording
+from recpipe.catalogue.tables import recording
 from recpipe.catalogue.types import folded, one_line
 from recpipe.errors import NotFound
 from recpipe.model import Marks, RecordingQuery

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from sqlalchemy import delete, select
 
+from recpipe.catalogue.mark_tables import saved_search
 from recpipe.catalogue.repository import Repository, new_id, upsert
-from recpipe.catalogue.tables import saved_search
 from recpipe.model import SavedSearch
 
 

@@ -28,11 +28,12 @@ from sqlalchemy import Connection, bindparam, select, text
 
 from recpipe.catalogue.anything import alternatives
 from recpipe.catalogue.calls import calls_with_legs, weight_of_calls
+from recpipe.catalogue.mark_tables import call_mark
 from recpipe.catalogue.marks import asks_for_marks, said_of
 from recpipe.catalogue.phone import matching_numbers
 from recpipe.catalogue.repository import MOST_A_PAGE, check_limit, list_size, listed, read_cursor, write_cursor
 from recpipe.catalogue.rows import WITHOUT_PEAKS, recording_of
-from recpipe.catalogue.tables import call_mark, recording, recording_text, tenant
+from recpipe.catalogue.tables import recording, recording_text, tenant
 from recpipe.catalogue.types import folded, micros
 from recpipe.catalogue.walk import (
     Key,

@@ -177,17 +177,6 @@ one_time_link = Table(
     Index("ix_one_time_link_user_id", "user_id"),
 )
 
-saved_search = Table(
-    "saved_search",
-    metadata,
-    _id(),
-    _user(),
-    _text("name", 200),
-    _text("query"),
-    _at("saved_at"),
-    UniqueConstraint("user_id", "name"),
-)
-
 login_failure = Table(
     "login_failure",
     metadata,
@@ -339,21 +328,6 @@ recording_text = Table(
     PrimaryKeyConstraint("tenant_id", "started_at", "recording_id"),
     Index("ix_recording_text_recording_id", "recording_id"),
     sqlite_with_rowid=False,
-)
-
-# What people said of calls. A call has no row of its own: what takes its last leg away takes this away as well.
-call_mark = Table(
-    "call_mark",
-    metadata,
-    _tenant(),
-    Column("call", ID, nullable=False),
-    _flag("starred"),
-    _at("reviewed_at", nullable=True),
-    _text("reviewed_by"),
-    _text("note"),
-    Column("tags", Words(), nullable=False),
-    _text("words"),  # tags and note, folded: a line each
-    PrimaryKeyConstraint("tenant_id", "call"),
 )
 
 # Recordings of a folder, kept with every insert and delete: folder trees and charts never count millions of rows.

@@ -26,10 +26,10 @@ from sqlalchemy import (
     tuple_,
 )
 
+from recpipe.catalogue.mark_tables import call_mark
 from recpipe.catalogue.repository import Selection, is_one_of
 from recpipe.catalogue.rows import WITHOUT_PEAKS
 from recpipe.catalogue.tables import (
-    call_mark,
     phone_number,
     recording,
     recording_extension,

@@ -130,12 +130,22 @@ def chosen(portal: Portal, viewer: Viewer, name: str, *actions: Action) -> Tenan
         if not allowed:
             raise Forbidden("open this page")
         return allowed[0]
-    found = next((t for t in viewer.tenants if t.name == name), None)
+    found = next((t for t in viewer.tenants if t.name == name), None) or _meant(viewer, name)
     if found is None:
         raise NotFound("service", name)
     if not any(viewer.principal.may(action, found.id) for action in actions):
         portal.parts.trail.require(viewer.principal, actions[0], found.id)
     return found
+
+
+def _meant(viewer: Viewer, typed: str) -> Tenant | None:
+    """The one service whose name or title is, or else has in it, what somebody typed; None where that is not one."""
+    wanted = typed.strip().casefold()
+    for fits in (wanted.__eq__, lambda text: bool(wanted) and wanted in text):
+        found = [t for t in viewer.tenants if fits(t.title.casefold()) or fits(t.name.casefold())]
+        if found:
+            return found[0] if len(found) == 1 else None
+    return None
 
 
 def _given(form: Form) -> bytes | str:

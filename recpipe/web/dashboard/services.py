@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import available_timezones
 
 from fastapi import APIRouter, Request, Response
@@ -17,7 +18,9 @@ from recpipe.web.dashboard.forms import Fields, Form
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
 
 EXPIRES_SOON_DAYS = 90
-MOST_SHOWN = 50
+LAST_DAYS = 8  # of a certificate
+MOST_SHOWN = 100
+FEW = 6  # are shown as cards; more as a table
 
 router = APIRouter(include_in_schema=False)
 
@@ -36,17 +39,53 @@ class Glance:
     expires_in_days: int | None
     unproven: int
 
+    @property
+    def expires(self) -> int | None:
+        """In how many days new recordings will wait for another certificate; None: not soon, or none are sealed."""
+        days = self.expires_in_days
+        return days if self.tenant.encryption and days is not None and days < EXPIRES_SOON_DAYS else None
+
+    @property
+    def trouble(self) -> int:
+        """How much somebody is wanted here: 3 where recordings wait, 0 where all is well."""
+        if self.quarantined or (self.expires is not None and self.expires < 0):
+            return 3
+        if self.expires is not None and self.expires < LAST_DAYS:
+            return 2
+        return 1 if self.unproven or self.expires is not None else 0
+
+
+_LAST = datetime.max.replace(tzinfo=UTC)
+# How a table is put in order, the most interesting first.
+ORDERS: Mapping[str, tuple[str, Callable[[Glance], Any]]] = {
+    "trouble": ("Trouble", lambda g: -g.trouble),
+    "name": ("Service", lambda g: g.tenant.title.casefold()),
+    "recordings": ("Recordings", lambda g: -(g.recordings or 0)),
+    "size": ("Stored", lambda g: -(g.stored_bytes or 0)),
+    "ingest": ("Last ingest", lambda g: g.last_ingest_at.timestamp() if g.last_ingest_at else 0),
+    "certificate": ("Certificate until", lambda g: g.expires_at or _LAST),
+}
+
 
 @router.get("/services")
-def services(request: Request, portal: ThePortal, viewer: SignedIn, find: str = "") -> Response:
-    """Every service, or those whose name holds what was typed."""
+def services(request: Request, portal: ThePortal, viewer: SignedIn, find: str = "", sort: str = "trouble") -> Response:
+    """Every service, or those whose name holds what was typed: as cards, or in a table where they are many."""
     wanted = find.strip().casefold()[:100]
     chosen = [t for t in viewer.tenants if wanted in t.title.casefold() or wanted in t.name.casefold()]
+    many = len(viewer.tenants) > FEW
+    found = glances(portal, viewer, chosen)
+    if many:
+        sort = sort if sort in ORDERS else "trouble"
+        order = ORDERS[sort][1]
+        found.sort(key=lambda g: (order(g), g.tenant.title.casefold()))
     return portal.page(
         request,
         "services.html",
         viewer,
-        glances=glances(portal, viewer, chosen[:MOST_SHOWN]),
+        glances=found[:MOST_SHOWN],
+        many=many,
+        sort=sort,
+        orders={word: label for word, (label, _) in ORDERS.items()},
         find=find[:100],
         more=max(0, len(chosen) - MOST_SHOWN),
     )

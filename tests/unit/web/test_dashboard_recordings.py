@@ -569,6 +569,34 @@ def principal_of(site: Site, name: str) -> Principal:
     return identity.of_user(user, [], "")
 
 
+def test_many_services_are_a_table_in_the_order_of_what_is_wanted(spoken: Site) -> None:
+    parts, by = spoken.parts, operator("test")
+    with parts.catalogue.begin() as work:
+        made = [work.tenants.add(a_tenant(name=f"shop-{n:02}", title=f"Shop {n:02}")) for n in range(14)]
+        work.quarantine.record(
+            spool="s", path="/x", relative="x", tenant_id=made[7].id, reason="r", message="m", held=True, size_bytes=1,
+            at=parts.clock(),
+        )  # fmt: skip
+    keep(parts.catalogue, call(made[3], "large", datetime(2026, 9, 1, 9, tzinfo=UTC), stored_bytes=9_000_000_000))
+    parts.accounts.create(by, "head", Role.ADMINISTRATOR, password=PASSWORD)
+    boss = signed_in(spoken.url, "head")
+
+    def shown(**asked: str) -> list[str]:
+        return re.findall(r"<b>(Shop \d+)</b>", boss.get("/services", params={"find": "shop-", **asked}).text)
+
+    assert shown()[0] == "Shop 07" and sorted(shown()) == [f"Shop {n:02}" for n in range(14)]
+    assert shown(sort="name") == sorted(shown()) and shown(sort="size")[0] == shown(sort="recordings")[0] == "Shop 03"
+    assert shown(sort="ingest")[-1] == "Shop 03" and shown(sort="'; DROP") == shown()
+    assert 'aria-sort="descending"' in boss.get("/services").text
+    # In the head of a page a part of a name is enough, where one service alone has it
+    assert 'list="services"' in boss.get("/addons").text
+    assert boss.get("/addons", params={"service": "shop 05"}).status_code == 200
+    assert "Shop 11" in boss.get("/ftp", params={"service": "p 11"}).text
+    for typed in ("shop", "nobody", " "):
+        assert boss.get("/addons", params={"service": typed}).status_code == 404, typed
+    boss.close()
+
+
 def test_who_found_a_weakness_is_told_whom_to_write_to(site: Site) -> None:
     answer = httpx.get(f"{site.url}/.well-known/security.txt", trust_env=False)
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
