@@ -29,8 +29,9 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture
 def policy(there: World) -> httpx.Client:
-    """Somebody who may change rules and nothing else; nothing waits at the beginning."""
+    """Somebody who may change rules and nothing else; at the beginning nothing waits, and there is no rule for all."""
     client = there.client("planner")
+    client.patch(api("service"), json={"otherwise": "default", "beep_seconds": 0}).raise_for_status()
     client.post("/api/v1/policy/acme/changes/apply", json={}).raise_for_status()
     return client
 
