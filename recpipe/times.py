@@ -12,12 +12,25 @@ Clock = Callable[[], datetime]  # gives aware times, UTC
 _SLACK = timedelta(seconds=60)
 _SKEW = timedelta(minutes=5)  # that a PBX's clock may be ahead of ours
 _NEAR = timedelta(hours=3)
+_EPOCH = date(1970, 1, 1).toordinal()
 _QUARTER = timedelta(minutes=15)  # every zone's offset is a multiple of it
 
 
 def utc_now() -> datetime:
     """The `Clock` of a running installation."""
     return datetime.now(UTC)
+
+
+def days_since_1970(day: date | datetime) -> int:
+    """The number of a day; of a time, which is aware, that of its day in UTC."""
+    if isinstance(day, datetime):
+        day = day.astimezone(UTC).date()
+    return day.toordinal() - _EPOCH
+
+
+def day_since_1970(number: int) -> date:
+    """The day of a number of `days_since_1970`."""
+    return date.fromordinal(number + _EPOCH)
 
 
 def check_timezone(value: str) -> str:

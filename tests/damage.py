@@ -31,7 +31,7 @@ from recpipe.store.layout import new_object_key
 from tests.contracts.catalogue_samples import a_recording, kept_tenant
 from tests.services.sqlite import new_catalogue
 
-Found = tuple[ProblemKind, str]  # of what kind, and which object
+Found = tuple[ProblemKind, str]  # of what kind, and which object, or whose figures of which day
 
 
 @dataclass
@@ -124,11 +124,13 @@ class Damaged:
 
     def do_lose_row(self) -> None:
         one = self._take()
+        self._miscount(one)
         self._sql(delete(tables.recording).where(tables.recording.c.id == one.id))
         self._expect(ProblemKind.OBJECT_WITHOUT_ROW, one, mended=True)
 
     def do_lose_row_and_note(self) -> None:
         one = self._take()
+        self._miscount(one)
         self._sql(delete(tables.recording).where(tables.recording.c.id == one.id))
         content = self._file(one).read_bytes()
         self.store.delete(one.object_key)
@@ -137,6 +139,7 @@ class Damaged:
 
     def do_write_wrong_size_into_row(self) -> None:
         one = self._take()
+        self._miscount(one)
         self._set(one, stored_bytes=one.stored_bytes + 1)
         self._expect(ProblemKind.OBJECT_DAMAGED, one)
 
@@ -177,6 +180,12 @@ class Damaged:
         one = self._take(sealed=False)
         self._set(one, peaks=b"")
         self._expect(ProblemKind.WAVEFORM_MISSING, one, mended=True)
+
+    def do_lose_figures(self) -> None:
+        one = self._take()
+        mine = tables.figure_value.c.tenant_id == one.tenant_id
+        self._sql(delete(tables.figure_value).where(mine, tables.figure_value.c.dimension == "direction"))
+        self._miscount(one)
 
     # --- parts ----------------------------------------------------------------------------------------------
 
@@ -231,6 +240,12 @@ class Damaged:
         if mended:
             self.mended[kind, recording.object_key] += 1
 
+    def _miscount(self, recording: Recording) -> None:
+        """The figures of its tenant's day are wrong now, once however often."""
+        name = next(tenant.name for tenant in self.tenants if tenant.id == recording.tenant_id)
+        found = (ProblemKind.FIGURES_DIFFER, f"{name} {recording.started_at:%Y-%m-%d}")
+        self.expected[found] = self.mended[found] = 1
+
 
 @contextmanager
 def damaged(folder: Path, seed: int, recordings: int, damages: int) -> Iterator[Damaged]:
@@ -247,7 +262,7 @@ def damaged(folder: Path, seed: int, recordings: int, damages: int) -> Iterator[
 
 def found(report: Report) -> Counter[Found]:
     """What a look found, to be compared with what is expected."""
-    return Counter((problem.kind, problem.object_key) for problem in report.problems)
+    return Counter((one.kind, one.object_key or f"{one.tenant} {one.day}") for one in report.problems)
 
 
 def later() -> datetime:

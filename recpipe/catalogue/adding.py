@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, bindparam, delete, exists, func, insert, select, text
 
 from recpipe.catalogue.calls import lock_calls, settle_added
+from recpipe.catalogue.figures import count_added, linked_calls, of_calls
 from recpipe.catalogue.phone import has_trigrams
 from recpipe.catalogue.repository import insert_new, upsert
 from recpipe.catalogue.rows import extensions_of, recording_of, values_of, values_of_call
@@ -130,6 +131,8 @@ def add_many(connection: Connection, tenant_id: str, batch: Sequence[Recording])
             raise Conflict("name-too-long", f"A recording's name has at most {_LONGEST_NAME_BYTES:,} bytes.")
     if any(given.call != given.id for given in waiting.values()):
         lock_calls(connection, tenant_id)
+    linked = linked_calls(waiting.values())
+    before = of_calls(connection, tenant_id, linked)
     for _ in range(_ROUNDS):
         for added in _known(connection, tenant_id, waiting):
             outcome[added.recording.id] = added
@@ -147,6 +150,7 @@ def add_many(connection: Connection, tenant_id: str, batch: Sequence[Recording])
     write_extensions(connection, tenant_id, new)
     settle_added(connection, tenant_id, new)
     count_days(connection, tenant_id, new, sign=1)
+    count_added(connection, tenant_id, new, linked, before)
     return [outcome[given.id] for given in batch]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -27,6 +27,7 @@ from sqlalchemy import (
 from recpipe.catalogue import adding
 from recpipe.catalogue.calls import lock_calls, settle
 from recpipe.catalogue.completeness import Completeness
+from recpipe.catalogue.figures import count, of_calls
 from recpipe.catalogue.marks import CallMarks
 from recpipe.catalogue.repository import Scoped, check_limit
 from recpipe.catalogue.rows import OF_A_LISTING, OF_CALLS, WITHOUT_PEAKS, recording_of, values_of_call, values_of_facts
@@ -110,37 +111,41 @@ class Recordings(Scoped):
         Raises:
             NotFound: there is none, or it is another tenant's.
         """
+        return self.set_facts_of({recording_id: facts})[0]
+
+    def set_facts_of(self, told: Mapping[str, CallFacts]) -> list[Recording]:
+        """As `set_facts`, of several recordings by their ids: once a transaction, since it takes locks in order."""
         lock_calls(self._connection, self._tenant_id)
-        before = self.get(recording_id)
         region = self._connection.execute(select(tenant.c.region).where(tenant.c.id == self._tenant_id)).scalar_one()
-        after = replace(
-            before,
-            facts=facts,
-            started_at=facts.started_at or before.started_at,
-            timezone=facts.timezone if facts.started_at else before.timezone,
-            caller_e164=e164(facts.caller, region),
-            callee_e164=e164(facts.callee, region),
-        )
-        values = {
-            **values_of_facts(facts),
-            "started_at": after.started_at,
-            "timezone": after.timezone,
-            "caller_e164": after.caller_e164,
-            "callee_e164": after.callee_e164,
-            **values_of_call(after),
-        }
-        self._connection.execute(update(recording).where(self._is(recording_id)).values(values))
-        former = adding.linked_numbers(self._connection, self._tenant_id, [recording_id])
+        before = [self.get(recording_id) for recording_id in told]
+        after = [_with_facts(one, told[one.id], region) for one in before]
+        calls = {one.call for one in before} | {values_of_call(one)["call"] for one in after}
+        was = of_calls(self._connection, self._tenant_id, calls)
+        for one in after:
+            values = {
+                **values_of_facts(one.facts),
+                "started_at": one.started_at,
+                "timezone": one.timezone,
+                "caller_e164": one.caller_e164,
+                "callee_e164": one.callee_e164,
+                **values_of_call(one),
+            }
+            self._connection.execute(update(recording).where(self._is(one.id)).values(values))
+        ids = list(told)
+        former = adding.linked_numbers(self._connection, self._tenant_id, ids)
         for table in (recording_number, recording_text, recording_extension):
-            self._connection.execute(delete(table).where(table.c.recording_id == recording_id))
-        adding.link_numbers(self._connection, self._tenant_id, [after])
-        adding.write_texts(self._connection, self._tenant_id, [after])
-        adding.write_extensions(self._connection, self._tenant_id, [after])
+            self._connection.execute(delete(table).where(table.c.recording_id.in_(ids)))
+        adding.link_numbers(self._connection, self._tenant_id, after)
+        adding.write_texts(self._connection, self._tenant_id, after)
+        adding.write_extensions(self._connection, self._tenant_id, after)
         adding.forget_numbers(self._connection, self._tenant_id, former)
-        kept = self.get(recording_id)
-        settle(self._connection, self._tenant_id, (before.call, kept.call))
-        if before.call != kept.call and not self._has_legs(before.call):
-            CallMarks(self._connection, self._tenant_id).move(before.call, kept.call)
+        kept = [self.get(recording_id) for recording_id in told]
+        settle(self._connection, self._tenant_id, calls)
+        count(self._connection, self._tenant_id, of_calls(self._connection, self._tenant_id, calls).minus(was))
+        marks = CallMarks(self._connection, self._tenant_id)
+        for was_leg, leg in zip(before, kept, strict=True):
+            if was_leg.call != leg.call and not self._has_legs(was_leg.call):
+                marks.move(was_leg.call, leg.call)
         return kept
 
     def _has_legs(self, call: str) -> bool:
@@ -342,19 +347,24 @@ class Recordings(Scoped):
         """Forget recordings, and every number that no other recording has; those not there are passed over."""
         gone: list[Recording] = []
         numbers: set[int] = set()
+        wanted: list[Recording] = []
         lock_calls(self._connection, self._tenant_id)
         # In order, so that two who delete the same ones do not wait for each other in a circle.
         for recording_id in sorted(set(recording_ids)):
             with suppress(NotFound):
-                found = self.get(recording_id)
-                linked = adding.linked_numbers(self._connection, self._tenant_id, [recording_id])
-                # The one that removes the row has deleted it, so that two at the same time do not count it off twice.
-                if self._connection.execute(delete(recording).where(self._is(recording_id))).rowcount == 1:
-                    gone.append(found)
-                    numbers |= linked
+                wanted.append(self.get(recording_id))
+        calls = {one.call for one in wanted}
+        was = of_calls(self._connection, self._tenant_id, calls)
+        for found in wanted:
+            linked = adding.linked_numbers(self._connection, self._tenant_id, [found.id])
+            # The one that removes the row has deleted it, so that two at the same time do not count it off twice.
+            if self._connection.execute(delete(recording).where(self._is(found.id))).rowcount == 1:
+                gone.append(found)
+                numbers |= linked
         adding.forget_numbers(self._connection, self._tenant_id, numbers)
         settle(self._connection, self._tenant_id, (one.call for one in gone if one.call != one.id))
         adding.count_days(self._connection, self._tenant_id, gone, sign=-1)
+        count(self._connection, self._tenant_id, of_calls(self._connection, self._tenant_id, calls).minus(was))
         Completeness(self._connection, self._tenant_id).let_go(gone, at)
         CallMarks(self._connection, self._tenant_id).let_go(one.call for one in gone)
         return [self._bury(one, at, by, reason) for one in gone]
@@ -404,3 +414,14 @@ class Recordings(Scoped):
             .order_by(folder)
         )
         return list(self._connection.execute(wanted).scalars())
+
+
+def _with_facts(before: Recording, facts: CallFacts, region: str) -> Recording:
+    return replace(
+        before,
+        facts=facts,
+        started_at=facts.started_at or before.started_at,
+        timezone=facts.timezone if facts.started_at else before.timezone,
+        caller_e164=e164(facts.caller, region),
+        callee_e164=e164(facts.callee, region),
+    )

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     bindparam,
     false,
+    func,
     insert,
     literal,
     tuple_,
@@ -203,10 +204,22 @@ def inserted(connection: Connection, table: Table, values: dict[str, Any]) -> bo
     return connection.execute(statement).first() is not None
 
 
-def upsert(dialect: str, table: Table, key: Sequence[str], replace: Sequence[str], *, add: Sequence[str] = ()) -> Any:
-    """An INSERT that on a taken `key` replaces some columns of the existing row, and adds to others."""
+def upsert(
+    dialect: str,
+    table: Table,
+    key: Sequence[str],
+    replace: Sequence[str],
+    *,
+    add: Sequence[str] = (),
+    most: Sequence[str] = (),
+) -> Any:
+    """An INSERT that on a taken `key` replaces some columns of the existing row, adds to others, and of `most` keeps
+    the larger value.
+    """
     new = _insertion(dialect, table)
+    larger = func.greatest if dialect == "postgresql" else func.max
     values = {name: new.excluded[name] for name in replace} | {name: table.c[name] + new.excluded[name] for name in add}
+    values |= {name: larger(table.c[name], new.excluded[name]) for name in most}
     return new.on_conflict_do_update(index_elements=key, set_=values)
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from recpipe.catalogue.across import AcrossTenants
 from recpipe.catalogue.completeness import CallRecordsOfAll, Completeness
+from recpipe.catalogue.figures import FigureCounts, Figures
 from recpipe.catalogue.ftp_accounts import FtpAccounts, FtpLogins
 from recpipe.catalogue.history import Audit, AuditOfAll, Changes
 from recpipe.catalogue.job_runs import JobRuns
@@ -65,6 +66,10 @@ class TenantScope:
     @property
     def completeness(self) -> Completeness:
         return Completeness(self._connection, self.tenant_id)
+
+    @property
+    def figure_counts(self) -> FigureCounts:
+        return FigureCounts(self._connection, self.tenant_id)
 
     @property
     def audit(self) -> Audit:
@@ -212,6 +217,10 @@ class Work:
     def across(self, tenant_ids: Collection[str] | None) -> AcrossTenants:
         """Sums over these tenants, or over every tenant where they are None."""
         return AcrossTenants(self._connection, tenant_ids)
+
+    def figures(self, tenant_ids: Collection[str] | None) -> Figures:
+        """What the calls of these tenants come to, or those of every tenant where they are None."""
+        return Figures(self._connection, tenant_ids)
 
     def audit_of(self, tenant_ids: Collection[str]) -> Audit:
         """The audit log of these tenants and of nobody else."""

@@ -14,6 +14,7 @@ from recpipe.jobs import completeness, completeness_letters, quarantine, reminde
 from recpipe.jobs.job import DAY, HOUR, Job, Summary, Tick
 from recpipe.jobs.letters import ACTOR
 from recpipe.mail import portal_address
+from recpipe.recordings.counting import fill
 from recpipe.recordings.looks import ProblemKind
 from recpipe.recordings.repair import Mended, repair
 from recpipe.recordings.verify import verify
@@ -29,7 +30,7 @@ KEEP_FAILURES = timedelta(days=1)  # failed logins; a lock-out lasts minutes
 KEEP_RETRIES = timedelta(days=7)  # of quarantined files: a store or a database may be away for days
 KEEP_DECISIONS = timedelta(days=90)  # what PBXs were told, for the comparison with what arrived
 _MOST_LOGGED = 20
-_MENDED = (ProblemKind.OBJECT_OF_DELETED, ProblemKind.WAVEFORM_MISSING)
+_MENDED = (ProblemKind.OBJECT_OF_DELETED, ProblemKind.WAVEFORM_MISSING, ProblemKind.FIGURES_DIFFER)
 
 
 def jobs(parts: Parts) -> tuple[Job, ...]:
@@ -56,6 +57,7 @@ def jobs(parts: Parts) -> tuple[Job, ...]:
             lambda tick: completeness.look(catalogue, clock, grace, tick),
         ),
         Job("completeness-letters", HOUR, timedelta(minutes=47), tell_of_completeness),
+        Job("figures", HOUR, timedelta(minutes=3), lambda tick: {"days": fill(catalogue, tick.go_on)}),
         Job("expired-logins", DAY, timedelta(hours=2, minutes=41), lambda _: prune(catalogue, clock)),
         Job(
             "old-decisions", DAY, timedelta(hours=2, minutes=53), lambda tick: forget_decisions(catalogue, clock, tick)
@@ -103,7 +105,8 @@ def look(
 ) -> dict[str, int | str]:
     """Compare catalogue and store as `recpipe verify --sample` does, and raise an alarm where they disagree.
 
-    What the store still has of deleted recordings is removed, and a waveform that is missing is drawn.
+    What the store still has of deleted recordings is removed, a waveform that is missing is drawn, and figures that
+    are not what the recordings come to are counted again.
 
     Raises:
         Interrupted: the process stops.
@@ -120,6 +123,7 @@ def look(
         on_recording=tick.go_on,
         on_object=tick.go_on,
         on_read=lambda _size_bytes: tick.go_on(),
+        on_checkpoint=lambda _checkpoint: tick.go_on(),
     )
     mendable = [one for one in report.problems if one.kind in _MENDED]
     outcome = repair(catalogue, store, (), by, mendable, clock=clock, trail=trail, on_problem=tick.go_on)
@@ -146,4 +150,5 @@ def look(
         "problems": len(problems),
         "removed": mended[Mended.REMOVED],
         "drawn": mended[Mended.DRAWN],
+        "counted": mended[Mended.COUNTED],
     }

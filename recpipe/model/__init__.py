@@ -18,6 +18,7 @@ from recpipe.model.completeness import (
     Finding,
     Judged,
 )
+from recpipe.model.figures import Dimension, Sum, ValueSum
 from recpipe.model.formats import AUDIO_ENDINGS, FAX_ENDINGS, FORMATS, UNKNOWN_TYPE, Container, FileFormat
 from recpipe.model.lists import (
     Added,
@@ -128,6 +129,7 @@ __all__ = [
     "DayEntry",
     "DayTotal",
     "Decision",
+    "Dimension",
     "Direction",
     "Envelope",
     "Extension",
@@ -167,12 +169,14 @@ __all__ = [
     "Splice",
     "StoreFormat",
     "StoredObject",
+    "Sum",
     "Tenant",
     "TenantCertificate",
     "Token",
     "Tombstone",
     "User",
     "UserStatus",
+    "ValueSum",
     "Verdict",
     "WebSession",
     "call_of",

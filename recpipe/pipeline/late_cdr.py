@@ -48,8 +48,7 @@ class LateRecords:
             found = {one.id: facts for one in waiting if (facts := self._better(one, now)) is not None}
             if found:
                 with self._catalogue.begin() as work:
-                    for recording_id, facts in found.items():
-                        work.of(tenant.id).recordings.set_facts(recording_id, facts)
+                    work.of(tenant.id).recordings.set_facts_of(found)
                 joined += len(found)
                 _log.info("call detail records joined", tenant=tenant.name, spool=label, recordings=len(found))
             self._looked_at[tenant.id] = waiting[-1] if len(waiting) == _BATCH else None

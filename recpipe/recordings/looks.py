@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -18,6 +18,7 @@ from recpipe.errors import NotFound, ObjectMissing, SourceChanged
 from recpipe.model import Recording, StoredObject, Tenant, Tombstone
 from recpipe.pinned import path_to
 from recpipe.store.base import Store
+from recpipe.times import day_since_1970, days_since_1970
 
 # An object is stored before its row is written, and removed after it; younger than this without one it is in work.
 IN_WORK = timedelta(minutes=10)
@@ -35,6 +36,7 @@ class ProblemKind(StrEnum):
     OBJECT_WITHOUT_ROW = "object-without-row"
     OBJECT_OF_DELETED = "object-of-deleted"  # safe to remove: no recording ever has this id again
     WAVEFORM_MISSING = "waveform-missing"  # costs nobody a recording, and can be drawn again
+    FIGURES_DIFFER = "figures-differ"  # sums of a day; can be counted again
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Finding(Generic[Kind]):
     message: str
     tenant: str = ""  # short name
     recording_id: str = ""
+    day: str = ""  # YYYY-MM-DD, UTC: whose figures they are
 
 
 Problem = Finding[ProblemKind]
@@ -146,6 +149,38 @@ class Looks:
             )
             for one in found
         ]
+
+    def figures_of(self, tenant_id: str, since: datetime | None, on_day: Callable[[], None]) -> Iterator[Problem]:
+        """The days on which what figures are made of is not what the recordings come to.
+
+        Args:
+            since: look at no earlier days.
+            on_day: called for each.
+        """
+        day = None if since is None else days_since_1970(since)
+        with self._catalogue.read() as work:
+            counted = work.of(tenant_id).figure_counts.uncounted
+        if counted is not None:  # what is not counted yet is counted anew anyway
+            day = max(counted + 1, counted + 1 if day is None else day)
+        while True:
+            with self._catalogue.read() as work:
+                day = work.of(tenant_id).figure_counts.next_day(day)
+            if day is None:
+                return
+            on_day()
+            with self._catalogue.read() as work:
+                differs = work.of(tenant_id).figure_counts.differs(day)
+            if differs:
+                its = day_since_1970(day).isoformat()
+                yield Finding(
+                    ProblemKind.FIGURES_DIFFER,
+                    "",
+                    f"The figures of {its} (UTC) are not what its recordings come to. recpipe verify --repair counts "
+                    "them again.",
+                    self._tenants[tenant_id].name,
+                    day=its,
+                )
+            day += 1
 
     def owner(self, key: str) -> tuple[Tenant | None, str]:
         """Whose an object is by its key, and of which recording."""

@@ -3,6 +3,7 @@
     object-of-deleted    the object is removed
     object-without-row   taken back as `recover` does; removed where its recording has a sound object of its own
     waveform-missing     drawn out of the stored object
+    figures-differ       counted again, once all that changes recordings is done
     object-missing, object-damaged    left: only a backup, or an earlier version of the object, has the bytes
 
 Each is looked at again before it is touched, so that an old report does no harm.
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from recpipe.access.audit import AuditTrail, event
@@ -21,10 +22,11 @@ from recpipe.audio import codecs
 from recpipe.catalogue import Catalogue
 from recpipe.errors import NotFound, ObjectMissing, StoreError
 from recpipe.model import Recording
+from recpipe.recordings.counting import recount
 from recpipe.recordings.looks import Finding, Looks, Problem, ProblemKind, has_sound, ingest_runs, waveform
 from recpipe.recordings.recover import Fate, Recovery
 from recpipe.store.base import Store
-from recpipe.times import Clock
+from recpipe.times import Clock, days_since_1970
 
 
 class Mended(StrEnum):
@@ -33,6 +35,7 @@ class Mended(StrEnum):
     RECOVERED = "recovered"
     REMOVED = "removed"
     DRAWN = "drawn"
+    COUNTED = "counted"
     GONE = "gone"  # it is no problem any more
     LEFT = "left"
 
@@ -74,11 +77,13 @@ def repair(
     ids = {tenant.name: tenant.id for tenant in tenants.values()}
     repairs = _Repairs(catalogue, looks, recovery, by, now, ids)
     outcome = Outcome([], [])
-    for problem in problems:
+    for problem in sorted(problems, key=lambda one: one.kind is ProblemKind.FIGURES_DIFFER):
         found = repairs.of(problem)
         if found.kind is Mended.LEFT:
             outcome.left.append(
-                Finding(problem.kind, problem.object_key, found.message, problem.tenant, found.recording_id)
+                Finding(
+                    problem.kind, problem.object_key, found.message, problem.tenant, found.recording_id, problem.day
+                )
             )
         else:
             outcome.mended.append(found)
@@ -103,6 +108,8 @@ class _Repairs:
             return self._without_row(problem)
         if problem.kind is ProblemKind.WAVEFORM_MISSING:
             return self._draw(problem)
+        if problem.kind is ProblemKind.FIGURES_DIFFER:
+            return self._count(problem)
         return _found(problem, Mended.LEFT, problem.message)
 
     def _deleted(self, problem: Problem) -> Finding[Mended]:
@@ -151,6 +158,13 @@ class _Repairs:
         told = "has its waveform again" if drawn else "cannot be decoded here, and gets no waveform"
         return _found(problem, Mended.DRAWN, f"{recording.name} of {recording.day} {told}.")
 
+    def _count(self, problem: Problem) -> Finding[Mended]:
+        tenant_id, day = self.ids.get(problem.tenant), days_since_1970(date.fromisoformat(problem.day))
+        if tenant_id is None:
+            return _found(problem, Mended.GONE, f"{problem.tenant} has gone meanwhile.")
+        recount(self.catalogue, tenant_id, day)
+        return _found(problem, Mended.COUNTED, f"The figures of {problem.day} (UTC) were counted again.")
+
     def _recording(self, problem: Problem) -> Recording | None:
         tenant_id = self.ids.get(problem.tenant)
         if tenant_id is None:
@@ -163,4 +177,4 @@ class _Repairs:
 
 
 def _found(problem: Problem, kind: Mended, message: str) -> Finding[Mended]:
-    return Finding(kind, problem.object_key, message, problem.tenant, problem.recording_id)
+    return Finding(kind, problem.object_key, message, problem.tenant, problem.recording_id, problem.day)

@@ -1,4 +1,5 @@
-"""Whether catalogue and store agree: every row has its object, every object its row, and the bytes are those stored.
+"""Whether catalogue and store agree: every row has its object, every object its row, and the bytes are those stored;
+and whether figures are what the rows come to.
 
 Reads only. Runs beside everything else: what changes while it looks is looked at again before it is called a problem.
 """
@@ -111,6 +112,7 @@ def verify(
     with ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="verify") as pool:
         look.at_rows(catalogue, sorted(tenants), pool)
         look.at_sample(pool)
+    look.at_figures(sorted(tenants))
     checkpoint.rows_done = True
     look.at_objects()
     trail.record(
@@ -183,6 +185,14 @@ class _Look:
                 self._count_read(recording)
                 if problem is not None:
                     self.checkpoint.report.problems.append(problem)
+
+    def at_figures(self, tenants: Sequence[str]) -> None:
+        """What figures are made of is what the rows come to."""
+        checkpoint = self.checkpoint
+        found: list[Problem] = []
+        for tenant in tenants if not checkpoint.rows_done else ():
+            found += self.looks.figures_of(tenant, checkpoint.since, lambda: self.on_checkpoint(checkpoint))
+        checkpoint.report.problems += found
 
     def at_objects(self) -> None:
         """Every object has its row. Those without are looked up again at the end: their row may have come meanwhile."""

@@ -22,9 +22,11 @@ from sqlalchemy import insert, text
 from recpipe.catalogue import Catalogue
 from recpipe.catalogue.adding import link_numbers, write_extensions, write_texts
 from recpipe.catalogue.engine import transaction
+from recpipe.catalogue.figures import count_added, linked_calls
 from recpipe.catalogue.repository import new_id
 from recpipe.catalogue.rows import values_of
 from recpipe.catalogue.tables import day_total, recording
+from recpipe.catalogue.tally import Tally
 from recpipe.model import (
     AudioFacts,
     CallFacts,
@@ -105,6 +107,7 @@ def load(catalogue: Catalogue, tenant_ids: Sequence[str], rows: int, seed: int) 
                 link_numbers(connection, tenant_id, mine)
                 write_texts(connection, tenant_id, mine)
                 write_extensions(connection, tenant_id, mine)
+                count_added(connection, tenant_id, mine, linked_calls(mine), Tally())
         for given in chunk:
             total = totals.setdefault((given.tenant_id, given.day), [0, 0, 0])
             total[0] += 1

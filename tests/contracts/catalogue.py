@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.contracts.catalogue_calls import CallContract
 from tests.contracts.catalogue_completeness import CompletenessContract
+from tests.contracts.catalogue_figures import FigureContract
 from tests.contracts.catalogue_jobs import JobRunContract
 from tests.contracts.catalogue_marks import MarkContract
 from tests.contracts.catalogue_people import PeopleContract
@@ -20,6 +21,7 @@ class CatalogueContract(
     SearchContract,
     CallContract,
     MarkContract,
+    FigureContract,
     PeopleContract,
     PolicyContract,
     CompletenessContract,

@@ -26,7 +26,9 @@ from recpipe.catalogue.rows import values_of
 from recpipe.catalogue.tables import metadata
 from recpipe.errors import CatalogueError, CatalogueUnavailable
 from recpipe.model import Direction, NumberMatch, RecordingQuery, Role, Token, User, UserStatus
+from recpipe.recordings.counting import fill
 from tests.contracts.catalogue_calls import grouped
+from tests.contracts.catalogue_figures import disagreeing
 from tests.contracts.catalogue_samples import a_recording, a_tenant, keep, kept_tenant
 
 
@@ -150,6 +152,9 @@ def test_a_catalogue_of_the_first_schema_is_brought_up_to_date_with_what_it_hold
         assert {call.id: call for call in calls} == {call.id: call for call in grouped([one, *legs])}
         assert [call.started_at for call in calls] == sorted(call.started_at for call in calls)
         assert sorted(call.leg_count for call in calls) == [1] * 7 + [2] * 3 + [4] * 2
+        assert work.figures([tenant.id]).uncounted_tenants() == [tenant.id]
+    assert fill(catalogue, lambda: None) == 1
+    assert disagreeing(catalogue, tenant) == []
     catalogue.close()
 
 

@@ -14,7 +14,7 @@ from tests.damage import damaged, found, later
 
 
 def test_every_damage_is_found_and_nothing_else(tmp_path: Path) -> None:
-    with damaged(tmp_path, seed=1, recordings=120, damages=45) as here:
+    with damaged(tmp_path, seed=1, recordings=120, damages=48) as here:
         report = here.look()
         assert found(report) == here.expected
         assert set(here.times.values()) == {3}, "every kind of damage was done"

@@ -28,6 +28,7 @@ SCOPED = {
     "Policy",
     "Decisions",
     "Completeness",
+    "FigureCounts",
     "Search",  # made from the tenants it is for, never from none
     "Branches",
 }
@@ -39,6 +40,7 @@ DOORS = {
     "QuarantineOfAll": "written by the write path, read by administrators",
     "Audit": "a scope narrows it to its own",
     "AcrossTenants": "sums over the tenants it is made for; an administrator's are all of them",
+    "Figures": "sums over the tenants it is made for; an administrator's are all of them",
     "PoliciesOfAll": "who answers the PBXs of all tenants reads the rules of all",
     "DecisionsOfAll": "written by who answers the PBXs, forgotten by age",
     "CallRecordsOfAll": "written by the write path, forgotten by age",
@@ -80,6 +82,10 @@ HELPERS = {
     "said_of",
     "marks_of",  # a condition, beside that of the tenant
     "_walked",
+    "count",
+    "_add_quarters",
+    "_add_values",
+    "_find_longest",
 }
 
 
@@ -109,13 +115,15 @@ def test_the_lint_sees_the_tables_it_is_about() -> None:
 
 
 def test_statements_made_once_carry_the_tenant() -> None:
-    from recpipe.catalogue import adding, calls
+    from recpipe.catalogue import adding, calls, figures
 
     for name, statement in vars(adding).items():
         if name in ("_KNOWN", "_ROWS", "_NAMES", "_NUMBERS"):
             compiled = str(statement)
             assert compiled.count("tenant_id = :tenant_id") == compiled.count("FROM"), name
     for statement in (calls._BEGAN, calls._EARLIER, calls._LATER, *calls._MOVE):
+        assert "tenant_id = :owner" in str(statement)
+    for statement in (figures._LEGS, figures._FORGET_VALUE, figures._FORGET_QUARTER):
         assert "tenant_id = :owner" in str(statement)
     assert str(calls._SPREAD).count("tenant_id = :owner") == 3  # of the legs asked for, and of each end
 
@@ -136,7 +144,19 @@ def test_nothing_of_a_scope_can_be_made_without_a_tenant() -> None:
 @pytest.mark.parametrize("module", sorted(path.stem for path in FOLDER.glob("*.py")))
 def test_no_public_method_hands_out_a_row_or_a_connection(module: str) -> None:
     tree = ast.parse((FOLDER / f"{module}.py").read_text())
-    if module in ("engine", "migrate", "types", "rows", "adding", "phone", "repository", "tables", "walk", "calls"):
+    if module in (
+        "engine",
+        "migrate",
+        "types",
+        "rows",
+        "adding",
+        "phone",
+        "repository",
+        "tables",
+        "walk",
+        "calls",
+        "tally",
+    ):
         return  # below the repositories: not for callers
     for cls in (part for part in tree.body if isinstance(part, ast.ClassDef)):
         for method in (part for part in cls.body if isinstance(part, ast.FunctionDef)):

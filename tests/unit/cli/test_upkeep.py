@@ -37,7 +37,7 @@ def test_what_was_stored_is_sound(cli: Cli, calls: list[Any]) -> None:
 def test_rows_that_a_restored_catalogue_lacks_are_taken_back(cli: Cli, calls: list[Any]) -> None:
     with closing(sqlite3.connect(cli.home / "recpipe-data/recpipe.sqlite3")) as database, database:
         database.execute("PRAGMA foreign_keys=ON")
-        for table in ("recording", "day_total"):
+        for table in ("recording", "day_total", "figure_quarter", "figure_value"):
             database.execute(f"DELETE FROM {table}")
     told = cli.run("verify", code=1).out
     assert "no ingest is running" in told and "Everything is there" not in told
@@ -61,7 +61,10 @@ def test_what_needs_no_guess_is_repaired(cli: Cli, calls: list[Any]) -> None:
     told = cli.run("verify", code=1).out
     assert "verify --repair takes it back" in told and "verify --repair draws it" in told
     done = cli.json("verify", "--repair")
-    assert (sorted(one["kind"] for one in done["mended"]), done["problems"]) == (["drawn", "recovered"], [])
+    assert (sorted(one["kind"] for one in done["mended"]), done["problems"]) == (
+        ["counted", "drawn", "recovered"],
+        [],
+    )
     assert "as it was stored" in cli.run("verify").out
     assert cli.audited("recover")[0]["subject"] == calls[0]["id"]
 

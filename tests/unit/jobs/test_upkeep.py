@@ -62,7 +62,15 @@ def look(world: World, at: Tick | None = None) -> dict[str, int | str]:
 
 def test_a_sound_store_raises_no_alarm_and_the_look_is_on_the_record(world: World) -> None:
     stored(world, world.tenant())
-    assert look(world) == {"recordings": 1, "objects": 1, "read": 1, "problems": 0, "removed": 0, "drawn": 0}
+    assert look(world) == {
+        "recordings": 1,
+        "objects": 1,
+        "read": 1,
+        "problems": 0,
+        "removed": 0,
+        "drawn": 0,
+        "counted": 0,
+    }
     assert metrics.REGISTRY.get_sample_value("recpipe_verify_problems") == 0
     with world.catalogue.read() as work:
         [event] = work.audit.list(AuditQuery(action="verify")).items
@@ -86,7 +94,15 @@ def test_what_the_store_still_has_of_a_deleted_recording_is_removed_without_an_a
     kept, gone = stored(world, tenant), stored(world, tenant)
     with world.catalogue.begin() as work:
         work.of(tenant.id).recordings.delete(gone.id, world.now, "ann")
-    assert look(world) == {"recordings": 1, "objects": 2, "read": 1, "problems": 0, "removed": 1, "drawn": 0}
+    assert look(world) == {
+        "recordings": 1,
+        "objects": 2,
+        "read": 1,
+        "problems": 0,
+        "removed": 1,
+        "drawn": 0,
+        "counted": 0,
+    }
     assert [found.key for found in world.store.list()] == [kept.object_key]
     assert metrics.REGISTRY.get_sample_value("recpipe_verify_problems") == 0
 
