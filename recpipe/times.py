@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo, available_timezones
@@ -13,12 +14,100 @@ _SLACK = timedelta(seconds=60)
 _SKEW = timedelta(minutes=5)  # that a PBX's clock may be ahead of ours
 _NEAR = timedelta(hours=3)
 _EPOCH = date(1970, 1, 1).toordinal()
+_BEGIN = datetime(1970, 1, 1, tzinfo=UTC)
+HOURS_A_WEEK = 168
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_HOURS = re.compile(r"([0-9]{1,2})(?::00)?(?:-([0-9]{1,2})(?::00)?)?")
 _QUARTER = timedelta(minutes=15)  # every zone's offset is a multiple of it
 
 
 def utc_now() -> datetime:
     """The `Clock` of a running installation."""
     return datetime.now(UTC)
+
+
+def hour_of_week(moment: datetime, zone: str) -> int:
+    """The hour of the week on the clock of a zone: 0 is Monday from midnight to one."""
+    local = moment.astimezone(ZoneInfo(zone))
+    return local.weekday() * 24 + local.hour
+
+
+def week_hours(days: str, hours: str) -> tuple[int, ...]:
+    """The hours of the week, as `hour_of_week` has them, that people write as days and times of day.
+
+    Args:
+        days: such as `tue`, `mon-fri` or `mon,wed`; a range may go over the end of the week; "" means any.
+        hours: such as `12` or `12-14`, which ends before 14:00; a range may go over midnight; "" means any.
+
+    Returns:
+        In order; () where both are "".
+
+    Raises:
+        ValueError: one of them is none; the message says how they are written.
+    """
+    if not days and not hours:
+        return ()
+    chosen_days = _days_of_week(days.lower().replace(" ", "")) if days else set(range(7))
+    chosen = _hours_of_day(hours.replace(" ", "")) if hours else set(range(24))
+    return tuple(sorted(day * 24 + hour for day in chosen_days for hour in chosen))
+
+
+def _days_of_week(written: str) -> set[int]:
+    chosen: set[int] = set()
+    for part in written.split(","):
+        first, _, last = part.partition("-")
+        if first not in WEEKDAYS or (last or first) not in WEEKDAYS or part.endswith("-"):
+            raise ValueError("Weekdays are written as tue, mon-fri or mon,wed.")
+        begin, end = WEEKDAYS.index(first), WEEKDAYS.index(last or first)
+        chosen.update((begin + more) % 7 for more in range((end - begin) % 7 + 1))
+    return chosen
+
+
+def _hours_of_day(written: str) -> set[int]:
+    read = _HOURS.fullmatch(written)
+    begin, end = (int(read[1]), int(read[2] or int(read[1]) + 1)) if read else (24, 24)
+    if begin > 23 or end > 24 or begin == end:
+        raise ValueError("A time of day is written as 12 for the hour from 12:00, or as 12-14 for from 12:00 to 14:00.")
+    return {(begin + more) % 24 for more in range((end - begin) % 24)} or set(range(24))
+
+
+def offsets(zone: str, since: datetime, before: datetime) -> list[tuple[datetime, datetime, timedelta]]:
+    """The stretches of a time, in order, in each of which a zone has one offset from UTC.
+
+    Args:
+        since, before: aware.
+    """
+    place = ZoneInfo(zone)
+
+    def offset(at: datetime) -> timedelta:
+        return at.astimezone(place).utcoffset() or timedelta()
+
+    stretches, begin, at = [], since, since
+    while at < before:
+        following = min(at + timedelta(days=1), before)
+        if offset(following) != offset(at):
+            # Between the two; changes of clocks lie on whole quarters of an hour.
+            low, high = at, following
+            while high - low > timedelta(seconds=1):
+                middle = low + (high - low) / 2
+                low, high = (middle, high) if offset(middle) == offset(at) else (low, middle)
+            change = from_quarter(round((high - _BEGIN) / _QUARTER))
+            stretches.append((begin, change, offset(at)))
+            begin = change
+        at = following
+    if begin < before:
+        stretches.append((begin, before, offset(begin)))
+    return stretches
+
+
+def quarter_of(moment: datetime) -> int:
+    """The quarter of an hour of UTC, since 1970, that an aware time is in."""
+    return (moment - _BEGIN) // _QUARTER
+
+
+def from_quarter(quarter: int) -> datetime:
+    """The begin of a quarter of an hour since 1970, UTC."""
+    return _BEGIN + quarter * _QUARTER
 
 
 def days_since_1970(day: date | datetime) -> int:

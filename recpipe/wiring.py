@@ -27,6 +27,7 @@ from recpipe.mail import Mailer, Outbox, portal_address
 from recpipe.policy.desk import PolicyDesk
 from recpipe.quarantine import QuarantineDecisions
 from recpipe.recordings.deletion import RecordingDeletion
+from recpipe.recordings.figures import FigureReport
 from recpipe.recordings.marking import Marking
 from recpipe.recordings.overview import Overview
 from recpipe.recordings.reader import Reader
@@ -53,6 +54,7 @@ class Parts:
     reader: Reader
     overview: Overview
     completeness: CompletenessReport
+    figures: FigureReport
     disposal: RecordingDeletion
     marking: Marking
     saved_searches: KeptSearches
@@ -126,6 +128,7 @@ def open_parts(
                 reader=reader,
                 overview=Overview(catalogue, trail),
                 completeness=CompletenessReport(catalogue, trail, clock, settings.completeness_grace_hours),
+                figures=FigureReport(catalogue, trail),
                 disposal=RecordingDeletion(catalogue, store, reader, clock),
                 saved_searches=KeptSearches(catalogue, clock),
                 marking=Marking(catalogue, reader, trail, clock),

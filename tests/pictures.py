@@ -118,6 +118,7 @@ def _seal(browser: Browser, running: Portal) -> None:
     for scheme in ("light", "dark"):
         page = browser.new_page(viewport=DESK, color_scheme=scheme)
         sign_in(page, running, BEA)
+        page.goto(f"{running.url}/recordings")
         choose_key(page, key)
         page.locator("#results").get_by_role("button", name="Play").first.click()
         until(page, PLAYING)
@@ -156,9 +157,21 @@ def _rules(browser: Browser, running: Portal) -> None:
         parts.changes.discard(by, tenant.id, change.id, Action.POLICY)
 
 
+def _counted(browser: Browser, running: Portal) -> None:
+    """What a month of calls comes to."""
+    now = running.parts.clock()
+    keep(running.parts.catalogue, *a_month_of_calls(running.northwind, now))
+    page = browser.new_page(viewport={"width": 1280, "height": 1100})
+    sign_in(page, running, BEA)
+    page.goto(f"{running.url}/statistics")
+    _shoot(page, "statistics")
+    page.close()
+
+
 def _phone(browser: Browser, running: Portal) -> None:
     page = browser.new_page(viewport=PHONE)
     sign_in(page, running, BEA)
+    page.goto(f"{running.url}/recordings")
     expect(page.locator("#results tr[data-recording]").first).to_be_visible()
     _shoot(page, "phone")
     page.close()

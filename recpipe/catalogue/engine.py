@@ -25,7 +25,9 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from recpipe.catalogue.types import moment
 from recpipe.errors import CatalogueError, CatalogueUnavailable, Conflict, SearchTooLong
+from recpipe.times import hour_of_week
 
 T = TypeVar("T")
 
@@ -128,6 +130,7 @@ def _sqlite(url: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _record: Any) -> None:
+        connection.create_function("hour_of_week", 2, _hour_of_week, deterministic=True)
         connection.isolation_level = None  # the driver's own BEGIN comes too late to keep writers apart
         # What is deleted, a telephone number or a name, is overwritten: it does not stay in free pages of the file.
         for pragma in (
@@ -140,6 +143,10 @@ def _sqlite(url: URL) -> Engine:
             connection.execute(f"PRAGMA {pragma}")
 
     return engine
+
+
+def _hour_of_week(microseconds: int, zone: str) -> int:
+    return hour_of_week(moment(microseconds), zone)
 
 
 def _begin_sqlite(connection: Connection, *, reads: bool, seconds: float | None) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Connection,
     Select,
     bindparam,
+    case,
     delete,
     func,
     insert,
@@ -31,31 +32,28 @@ from sqlalchemy import (
 
 from recpipe.catalogue.repository import Repository, Scoped, upsert
 from recpipe.catalogue.rows import values_of_call
-from recpipe.catalogue.tables import figure_fill, figure_quarter, figure_value, recording
+from recpipe.catalogue.tables import audit, figure_fill, figure_quarter, figure_value, recording
 from recpipe.catalogue.tally import (
     COLUMNS,
-    QUARTER_MICROS,
     QUARTERS_A_DAY,
     Leg,
     Tally,
     first_of,
     leg_of,
     month_of,
-    quarter_of,
     tally,
 )
-from recpipe.catalogue.types import Utc, micros, moment
+from recpipe.catalogue.types import Utc
 from recpipe.catalogue.walk import is_of
-from recpipe.model import Dimension, Direction, Recording, Sum, ValueSum
+from recpipe.model import Dimension, Direction, Listener, Recording, Sum, ValueSum
+from recpipe.times import HOURS_A_WEEK, from_quarter, quarter_of
 
 # The first half of the advisory locks of tenants' figures.
 _FIGURES_LOCK = 0x666967
 _AT_ONCE = 500
-_DAY_MICROS = QUARTERS_A_DAY * QUARTER_MICROS
 _SUMS = ("calls", "recordings", "duration_ms", "longest_ms", "stored_bytes", "sealed")
 _CELL = ("dimension", "span", "place", "value")
 _DAY, _MONTH = "day", "month"
-_HOURS_A_WEEK = 168
 _THURSDAY = 3  # 1970-01-01, where Monday is 0
 
 _MINE: BindParameter[str] = bindparam("owner")
@@ -202,17 +200,13 @@ def _write(connection: Connection, tenant_id: str, difference: Tally) -> None:
 def _find_longest(connection: Connection, tenant_id: str, quarter: int) -> None:
     """The longest recording of a quarter, after others were deleted; their figures are locked already."""
     c = recording.c
-    since, before = _begin_of(quarter), _begin_of(quarter + 1)
+    since, before = from_quarter(quarter), from_quarter(quarter + 1)
     longest = select(func.coalesce(func.max(c.duration_ms), 0)).where(
         c.tenant_id == tenant_id, c.call_at >= since, c.call_at < before
     )
     found = connection.execute(longest).scalar_one()
     its = (figure_quarter.c.tenant_id == tenant_id, figure_quarter.c.quarter == quarter)
     connection.execute(update(figure_quarter).where(*its).values(longest_ms=found))
-
-
-def _begin_of(quarter: int) -> datetime:
-    return moment(quarter * QUARTER_MICROS)
 
 
 # --- counting anew --------------------------------------------------------------------------------------------
@@ -230,7 +224,7 @@ class FigureCounts(Scoped):
         quarters = select(func.min(figure_quarter.c.quarter)).where(figure_quarter.c.tenant_id == self._tenant_id)
         values = select(func.min(figure_value.c.place)).where(*self._values(_DAY))
         if day is not None:
-            recorded = recorded.where(c.call_at >= literal(_begin_of(day * QUARTERS_A_DAY), Utc()))
+            recorded = recorded.where(c.call_at >= literal(from_quarter(day * QUARTERS_A_DAY), Utc()))
             quarters = quarters.where(figure_quarter.c.quarter >= day * QUARTERS_A_DAY)
             values = values.where(figure_value.c.place >= day)
         at = self._connection.execute(recorded).scalar_one()
@@ -305,7 +299,7 @@ class FigureCounts(Scoped):
         c = recording.c
         newest = select(func.max(c.call_at, type_=Utc())).where(c.tenant_id == self._tenant_id)
         if last < _FAR:
-            newest = newest.where(c.call_at < literal(_begin_of((last + 1) * QUARTERS_A_DAY), Utc()))
+            newest = newest.where(c.call_at < literal(from_quarter((last + 1) * QUARTERS_A_DAY), Utc()))
         at = self._connection.execute(newest).scalar_one()
         if at is None:
             self._connection.execute(delete(figure_fill).where(mine))
@@ -326,7 +320,7 @@ class FigureCounts(Scoped):
         return figure_value.c.tenant_id == self._tenant_id, figure_value.c.span == span
 
     def _found(self, day: int) -> Tally:
-        since, before = (_begin_of((day + more) * QUARTERS_A_DAY) for more in (0, 1))
+        since, before = (from_quarter((day + more) * QUARTERS_A_DAY) for more in (0, 1))
         return tally(Figures(self._connection, [self._tenant_id]).legs(since, before))
 
     def _kept(self, day: int) -> Tally:
@@ -395,18 +389,23 @@ class Figures(Repository):
 
     def by_hour_of_week(self, stretches: Sequence[Stretch]) -> dict[int, Sum]:
         """By hour of the week on the clock of the zone: 0 is Monday from midnight to one."""
-        return self._by(stretches, lambda quarter: (quarter // 4 + _THURSDAY * 24) % _HOURS_A_WEEK)
+        return self._by(stretches, lambda quarter: (quarter // 4 + _THURSDAY * 24) % HOURS_A_WEEK)
 
     def top(self, dimension: Dimension, since: datetime, before: datetime, limit: int) -> list[ValueSum]:
         """The values with most calls, those first; then in their own order.
 
+        Args:
+            since, before: on whole quarters of an hour.
+
         Whole days and months are read from roll-ups. What is before the first and behind the last whole day of UTC is
         put together from the recordings, and with it the sums of the values that are met there.
         """
-        first, end = -(-micros(since) // _DAY_MICROS), micros(before) // _DAY_MICROS
+        first, end = -(-quarter_of(since) // QUARTERS_A_DAY), quarter_of(before) // QUARTERS_A_DAY
         if first >= end:
             return _best(self._told(dimension, [(since, before)]), limit)
-        edges = self._told(dimension, [(since, moment(first * _DAY_MICROS)), (moment(end * _DAY_MICROS), before)])
+        edges = self._told(
+            dimension, [(since, from_quarter(first * QUARTERS_A_DAY)), (from_quarter(end * QUARTERS_A_DAY), before)]
+        )
         within = self._spans(dimension, first, end)
         sums = dict(self._summed(within, limit))
         if edges:
@@ -430,6 +429,22 @@ class Figures(Repository):
         """
         for leg in self._legs([(since, before)], extension, direction):
             yield leg[1]
+
+    def listeners(self, since: datetime, before: datetime, limit: int) -> list[Listener]:
+        """Who played and downloaded recordings of the tenants most, as the audit log has it."""
+        c = audit.c
+        times = [func.sum(case((c.action == action, 1), else_=0)) for action in ("play", "download")]
+        heard = select(c.actor, *times).where(
+            *self._mine(c.tenant_id),
+            c.action.in_(("play", "download")),
+            c.outcome == "ok",
+            c.at >= literal(since, Utc()),
+            c.at < literal(before, Utc()),
+        )
+        wanted = heard.group_by(c.actor).order_by(func.count().desc(), c.actor).limit(limit)
+        return [
+            Listener(actor, int(plays), int(downloads)) for actor, plays, downloads in self._connection.execute(wanted)
+        ]
 
     @property
     def uncounted(self) -> int | None:

@@ -143,9 +143,9 @@ class Recordings(Scoped):
         settle(self._connection, self._tenant_id, calls)
         count(self._connection, self._tenant_id, of_calls(self._connection, self._tenant_id, calls).minus(was))
         marks = CallMarks(self._connection, self._tenant_id)
-        for was_leg, leg in zip(before, kept, strict=True):
-            if was_leg.call != leg.call and not self._has_legs(was_leg.call):
-                marks.move(was_leg.call, leg.call)
+        for former_call, call in ((old.call, new.call) for old, new in zip(before, kept, strict=True)):
+            if former_call != call and not self._has_legs(former_call):
+                marks.move(former_call, call)
         return kept
 
     def _has_legs(self, call: str) -> bool:

@@ -14,12 +14,11 @@ from typing import Any, NamedTuple
 
 from recpipe.catalogue.rows import extensions_of
 from recpipe.catalogue.tables import recording
-from recpipe.catalogue.types import clean_text, micros
+from recpipe.catalogue.types import clean_text
 from recpipe.model import Dimension, Direction, Recording
 from recpipe.numbers import digits
-from recpipe.times import day_since_1970, days_since_1970
+from recpipe.times import day_since_1970, days_since_1970, quarter_of
 
-QUARTER_MICROS = 15 * 60 * 10**6
 QUARTERS_A_DAY = 96
 _LONGEST_VALUE = 200  # characters
 
@@ -63,11 +62,6 @@ def leg_of(given: Recording) -> Leg:
         given.caller_e164,
         given.callee_e164,
     )
-
-
-def quarter_of(moment: datetime) -> int:
-    """The quarter of an hour of UTC, since 1970, that a moment is in."""
-    return micros(moment) // QUARTER_MICROS
 
 
 def month_of(day: int) -> int:

@@ -6,7 +6,8 @@ before, takes ten times as long as running it. What was typed comes as values.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -18,7 +19,9 @@ from sqlalchemy import (
     String,
     Table,
     bindparam,
+    cast,
     exists,
+    extract,
     func,
     literal_column,
     select,
@@ -39,6 +42,7 @@ from recpipe.catalogue.tables import (
 )
 from recpipe.catalogue.types import Utc, folded, one_line
 from recpipe.model import RecordingKind, RecordingQuery
+from recpipe.times import HOURS_A_WEEK
 
 
 class Key(NamedTuple):
@@ -98,6 +102,9 @@ def values_of(query: RecordingQuery) -> dict[str, Any]:
         "direction": query.direction and query.direction.value,
         "call_kind" if query.kind is RecordingKind.CALL else "kind": query.kind and query.kind.value,
         "extension": query.extension or None,
+        "route": query.route or None,
+        "week_hours": _mask(query.week_hours) if query.week_hours else None,
+        "timezone": query.timezone if query.week_hours else None,
         "duration_min_ms": query.duration_min_ms,
         "duration_max_ms": query.duration_max_ms,
         "text": folded(query.text) if query.text else None,
@@ -110,8 +117,15 @@ def values_of(query: RecordingQuery) -> dict[str, Any]:
         "reviewed" if query.reviewed else "unreviewed": None if query.reviewed is None else True,
         "sealed" if query.sealed else "plain": None if query.sealed is None else True,
         "oldest_first": query.oldest_first or None,
+        "of_whole_calls": query.of_whole_calls or None,
     }
     return {name: value for name, value in asked.items() if value is not None}
+
+
+def _mask(week_hours: Collection[int]) -> str:
+    """A 1 for each hour of the week that is among these, else a 0."""
+    wanted = frozenset(week_hours)
+    return "".join("1" if hour in wanted else "0" for hour in range(HOURS_A_WEEK))
 
 
 def _longest_before(moment: datetime) -> datetime:
@@ -139,6 +153,11 @@ class Branches:
     joined: tuple[tuple[Table, ColumnElement[bool]], ...] = ()  # what `filters` speak of besides
 
     @property
+    def when(self) -> ColumnElement[Any]:
+        """What is compared with times: when recordings began, or where it is asked for, their calls."""
+        return self.at if self.shape.calls and "of_whole_calls" in self.shape.given else self.started_at
+
+    @property
     def owners(self) -> int:
         return self.shape.numbers if self.owner is phone_number else self.shape.tenants
 
@@ -153,11 +172,12 @@ class Branches:
             for table, how in self.joined:
                 found = found.join(table, how)
             found = found.where(*self.filters)
+        began = self.when
         if "started_from" in given:
-            found = found.where(self.started_at >= bindparam("started_from"))
+            found = found.where(began >= bindparam("started_from"))
             found = found.where(self.at >= bindparam("call_from")) if self.shape.calls else found
         if "started_before" in given:
-            found = found.where(self.started_at < bindparam("started_before"))
+            found = found.where(began < bindparam("started_before"))
             found = found.where(self.at < bindparam("started_before")) if self.shape.calls else found
         if "until" in given:
             until: Any = bindparam("until")
@@ -237,7 +257,10 @@ def _walked(
 ) -> Branches:
     by_itself = columns.started_at, columns.id if columns is recording.c else columns.recording_id
     at, one = (columns.call_at, columns.call) if shape.calls else by_itself
-    return Branches(shape, at, one, columns.started_at, key, owner, bounds, filters, tuple(joined))
+    made = Branches(shape, at, one, columns.started_at, key, owner, bounds, filters, tuple(joined))
+    if "week_hours" in shape.given:
+        return replace(made, filters=(*filters, _in_week(shape.dialect, made.when)))
+    return made
 
 
 @lru_cache(maxsize=256)
@@ -343,6 +366,18 @@ def _holds(column: ColumnElement[Any], name: str, dialect: str) -> ColumnElement
     return found
 
 
+def _in_week(dialect: str, when: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether a time is in one of the hours of the week that are asked for, on the clock of the zone asked for."""
+    zone: Any = bindparam("timezone", type_=String())
+    if dialect == "postgresql":
+        local = func.timezone(zone, when)
+        hour: Any = (extract("isodow", local) - 1) * 24 + extract("hour", local)
+    else:
+        hour = func.hour_of_week(when, zone)  # see `engine`
+    its = func.substr(bindparam("week_hours", type_=String()), cast(hour, Integer()) + 1, 1, type_=String())
+    return its == "1"
+
+
 def by_trigrams(wanted: str) -> ColumnElement[bool]:
     """The condition for a text in the form that the trigram index serves."""
     return recording_text.c.text.contains(folded(wanted), autoescape=True)
@@ -406,6 +441,7 @@ def _filters_of(given: frozenset[str], dialect: str) -> list[ColumnElement[bool]
         "plain": c.envelope_offset.is_(None),
         "unstarred": ~said.where(m.starred),
         "unreviewed": ~said.where(m.reviewed_at.is_not(None)),
+        "route": c.route == bindparam("route"),
     }
     chosen = [condition for name, condition in conditions.items() if name in given]
     return [*chosen, said.where(*wanted)] if wanted else chosen

@@ -18,7 +18,7 @@ from recpipe.model.completeness import (
     Finding,
     Judged,
 )
-from recpipe.model.figures import Dimension, Sum, ValueSum
+from recpipe.model.figures import Dimension, Listener, Sum, ValueSum
 from recpipe.model.formats import AUDIO_ENDINGS, FAX_ENDINGS, FORMATS, UNKNOWN_TYPE, Container, FileFormat
 from recpipe.model.lists import (
     Added,
@@ -145,6 +145,7 @@ __all__ = [
     "JobRun",
     "Judged",
     "LinkPurpose",
+    "Listener",
     "Marks",
     "Node",
     "NumberMatch",

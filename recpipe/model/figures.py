@@ -46,3 +46,16 @@ class ValueSum:
     value: str
     calls: int
     duration_ms: int  # of their legs that have it
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """How often somebody listened.
+
+    Attributes:
+        actor: as the audit log names them.
+    """
+
+    actor: str
+    plays: int
+    downloads: int

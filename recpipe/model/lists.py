@@ -43,6 +43,12 @@ class RecordingQuery:
     direction: Direction | None = None
     kind: RecordingKind | None = None
     extension: str = ""
+    route: str = ""
+    # Hours of the week in which it began, on the clock of `timezone`: 0 is Monday from midnight to one. Empty: any.
+    week_hours: tuple[int, ...] = ()
+    timezone: str = "UTC"
+    # Of calls: times are those at which they began, not those of their legs.
+    of_whole_calls: bool = False
     duration_min_ms: int | None = None  # inclusive
     duration_max_ms: int | None = None  # inclusive
     text: str = ""  # in the file name or the name of a party, upper and lower case alike

@@ -13,7 +13,7 @@ from recpipe import times
 from recpipe.access.principal import Principal
 from recpipe.errors import QueryInvalid
 from recpipe.model import Direction, NumberMatch, RecordingKind, RecordingQuery
-from recpipe.times import check_timezone
+from recpipe.times import check_timezone, week_hours
 from recpipe.web.deps import WebContext
 from recpipe.web.schemas import SingleLine
 
@@ -62,6 +62,14 @@ def asked(
     direction: Direction | None = None,
     kind: Annotated[RecordingKind | None, Query(description="what was kept; default: everything")] = None,
     extension: SingleLine = "",
+    route: Annotated[SingleLine, Query(description="queue, ring group or inbound route, exactly")] = "",
+    weekday: Annotated[
+        SingleLine, Query(description="on the clock of `timezone`; one, a range, or several", examples=["mon-fri"])
+    ] = "",
+    hour: Annotated[
+        SingleLine,
+        Query(description="on the clock of `timezone`; from the first to before the second", examples=["12-14"]),
+    ] = "",
     duration_min: Annotated[float | None, Query(ge=0, le=10**7, description="seconds")] = None,
     duration_max: Annotated[float | None, Query(ge=0, le=10**7, description="seconds")] = None,
     text: Annotated[
@@ -85,6 +93,8 @@ def asked(
         direction=direction,
         kind=kind,
         extension=extension,
+        route=route,
+        week_hours=_week_hours(weekday, hour),
         duration_min_ms=None if duration_min is None else round(duration_min * 1000),
         duration_max_ms=None if duration_max is None else round(duration_max * 1000),
         text=text,
@@ -113,7 +123,16 @@ def resolve(context: WebContext, principal: Principal, asked: SearchParams) -> t
     end = _moment("to", asked.started_to, zone, whole_day=True)
     if start is not None and end is not None and start >= end:
         raise QueryInvalid("`from` must be before `to`; with these no call can be found.")
-    return [t.id for t in tenants] or None, replace(asked.query, started_from=start, started_before=end)
+    return [t.id for t in tenants] or None, replace(
+        asked.query, started_from=start, started_before=end, timezone=zone.key if asked.query.week_hours else "UTC"
+    )
+
+
+def _week_hours(weekday: str, hour: str) -> tuple[int, ...]:
+    try:
+        return week_hours(weekday, hour)
+    except ValueError as error:
+        raise QueryInvalid(str(error)) from None
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -31,6 +31,8 @@ SEARCHING = (
     "/recordings?number=9&match=containing",
     "/recordings?number=77",
     "/completeness",
+    "/statistics",
+    "/statistics?show=minutes&from=2026-01-01",
 )
 MANAGING = ("/addons", "/ftp", "/routing", "/extensions", "/changes", "/history", "/users", "/users/new")
 AUDITING = ("/audit", "/audit?service=northwind")

@@ -62,6 +62,7 @@ def main(arguments: list[str]) -> int:
             )
             page = chromium.new_page()
             sign_in(page, running, "carl")
+            page.goto(f"{running.url}/recordings")
             choose_key(page, running.home / "myprivatekey.pem")
             met += _playback(page, running, rounds)
             chromium.close()

@@ -47,10 +47,17 @@ def found_by(query: RecordingQuery, kept: Collection[Recording], by_id: dict[str
     def near(leg: Recording, call: Call) -> bool:
         return query.started_from is None or call.started_at >= query.started_from - LONGEST_CALL
 
+    of_leg, of_call = query, RecordingQuery()
+    if query.of_whole_calls:
+        of_leg = replace(query, started_from=None, started_before=None, week_hours=())
+        of_call = RecordingQuery(
+            query.started_from, query.started_before, week_hours=query.week_hours, timezone=query.timezone
+        )
     some = [
         call
         for call in grouped(kept)
-        if any(near(leg, call) and matches(leg, query, by_id[leg.tenant_id]) for leg in call.legs)
+        if matches(call.legs[0], of_call, by_id[call.tenant_id])
+        and any(near(leg, call) and matches(leg, of_leg, by_id[leg.tenant_id]) for leg in call.legs)
     ]
     return sorted(some, key=lambda call: (call.started_at, call.id), reverse=not query.oldest_first)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -98,9 +99,16 @@ def matches(recording: Recording, query: RecordingQuery, tenant: Tenant) -> bool
         and (query.duration_min_ms is None or recording.duration_ms >= query.duration_min_ms)
         and (query.duration_max_ms is None or recording.duration_ms <= query.duration_max_ms)
         and (not query.call_id or facts.call_id == query.call_id)
+        and (not query.route or facts.route == query.route)
+        and (not query.week_hours or _hour_of_week(recording, query.timezone) in query.week_hours)
         and (query.sealed is None or recording.sealed is query.sealed)
         and (not query.text or any(query.text.lower() in text.lower() for text in texts))
     )
+
+
+def _hour_of_week(recording: Recording, zone: str) -> int:
+    at = recording.started_at.astimezone(ZoneInfo(zone))
+    return int(at.strftime("%w")) * 24 - 24 + at.hour if at.strftime("%w") != "0" else 144 + at.hour
 
 
 def some_recordings(random_: random.Random, tenant: Tenant, count: int) -> list[Recording]:
@@ -113,6 +121,7 @@ def some_recordings(random_: random.Random, tenant: Tenant, count: int) -> list[
             "caller_name": random_.choice(["Anna Meyer", "100% sure_", "", "O'Neill"]),
             "call_id": str(random_.randrange(20)),
             "kind": random_.choice(list(RecordingKind)),
+            "route": random_.choice(["", "sales"]),
         }
         recording = a_recording(
             tenant,
@@ -140,8 +149,13 @@ def some_query(random_: random.Random) -> RecordingQuery:
         "text": random_.choice(["anna", "MEY", "%", "_", "call-0", "'"]),
         "call_id": str(random_.randrange(20)),
         "sealed": random_.random() < 0.5,
+        "route": "sales",
+        "week_hours": random_.choice([(5 * 24 + 20,), (5 * 24 + 21, 3)]),  # a quarter past and to: see the zone
+        "of_whole_calls": True,
     }
     chosen = {name: parts[name] for name in random_.sample(sorted(parts), random_.choice([0, 0, 1, 1, 2, 3]))}
+    if "week_hours" in chosen:
+        chosen["timezone"] = "Asia/Kathmandu"
     if random_.random() < 0.6:
         match = random_.choice(list(NumberMatch))
         typed = {

@@ -240,7 +240,7 @@ def test_our_own_forms_say_where_they_come_from(there: World, browser: Browser) 
         page.get_by_label("User name").fill("bea")
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url("**/recordings")
+        page.wait_for_url("**/statistics")
 
 
 # --- the cookie -----------------------------------------------------------------------------------------------

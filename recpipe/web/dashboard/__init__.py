@@ -17,6 +17,7 @@ from recpipe.web.dashboard import (
     routing,
     services,
     signing_in,
+    statistics,
     system,
     users,
 )
@@ -33,6 +34,7 @@ def mount(app: FastAPI, context: WebContext) -> None:
     app.state.error_page = error_page
     pages = (
         signing_in,
+        statistics,
         recordings,
         completeness,
         services,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -92,6 +92,11 @@ WORDS: Mapping[str, str] = {
 def local(moment: datetime | None, zone: str = "UTC", form: str = "%-d %b %Y, %H:%M:%S") -> str:
     """A time on the clock of a zone."""
     return "" if moment is None else moment.astimezone(ZoneInfo(zone)).strftime(form)
+
+
+def day(its: date) -> str:
+    """A date as the pages write it."""
+    return f"{its.day} {its:%b %Y}"
 
 
 def offset(moment: datetime, zone: str) -> str:
@@ -217,6 +222,7 @@ def by_service(grants: str, names: Mapping[str, str]) -> str:
 
 FILTERS: dict[str, Callable[..., Any]] = {
     "local": local,
+    "day": day,
     "machine": machine,
     "offset": offset,
     "repeated": repeated,

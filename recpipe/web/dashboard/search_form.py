@@ -32,6 +32,10 @@ _NAMES = (
     "direction",
     "kind",
     "extension",
+    "route",
+    "weekday",
+    "hour",
+    "began",
     "shortest",
     "longest",
     "sealed",
@@ -121,6 +125,9 @@ def wanted_by(request: Request, portal: Portal, viewer: Viewer) -> Wanted:
         direction=_one_of(Direction, values.get("direction"), "direction"),
         kind=_one_of(RecordingKind, values.get("kind"), "kind"),
         extension=values.get("extension", ""),
+        route=values.get("route", ""),
+        week_hours=_week_hours(values),
+        of_whole_calls="began" in values,
         duration_min_ms=_length(values, "shortest"),
         duration_max_ms=_length(values, "longest"),
         sealed={"yes": True, "no": False}.get(values.get("sealed", "")),
@@ -152,7 +159,8 @@ def is_cheap(wanted: Wanted) -> bool:
     """Whether counting reads an index only: rows that must be looked at one by one are not counted."""
     query = wanted.query
     looked_at = (query.direction, query.sealed, query.duration_min_ms, query.duration_max_ms, query.extension or None)
-    walked_past = query.anything or query.kind is RecordingKind.CALL  # the other kinds have an index
+    # The other kinds have an index.
+    walked_past = query.anything or query.route or query.week_hours or query.kind is RecordingKind.CALL
     said = (query.starred, query.reviewed, query.tag or None)
     return not walked_past and all(part is None for part in (*looked_at, *said))
 
@@ -194,6 +202,15 @@ def _check_dates(values: Mapping[str, str], zone: str) -> None:
                 raise FieldRefused(field, "This is no date. Write one such as 2025-03-27.") from None
     if len(moments) == 2 and moments["from"] >= moments["to"]:
         raise FieldRefused("to", "The last day is before the first. Swap the two dates.")
+
+
+def _week_hours(values: Mapping[str, str]) -> tuple[int, ...]:
+    for field, days, hours in (("weekday", values.get("weekday", ""), ""), ("hour", "", values.get("hour", ""))):
+        try:
+            times.week_hours(days, hours)
+        except ValueError as error:
+            raise FieldRefused(field, str(error)) from None
+    return times.week_hours(values.get("weekday", ""), values.get("hour", ""))
 
 
 _LENGTH = re.compile(

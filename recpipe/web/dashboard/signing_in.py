@@ -49,7 +49,7 @@ router = APIRouter(include_in_schema=False)
 def home(request: Request) -> Response:
     """Wherever a person starts."""
     viewer = viewer_of(request)
-    return redirect("/recordings" if viewer.may("search") else HOME)
+    return redirect("/statistics" if viewer.may("search") else HOME)
 
 
 @router.get(SIGN_IN)
