@@ -22,6 +22,7 @@ from recpipe.access.principal import operator
 from recpipe.audio.peaks import compute
 from recpipe.audio.probe import probe
 from recpipe.catalogue import Catalogue, engine, tables
+from recpipe.catalogue.figure_tables import figure_value
 from recpipe.model import Envelope, Recording, Tenant
 from recpipe.recordings.looks import IN_WORK, ProblemKind
 from recpipe.recordings.repair import Outcome, repair
@@ -183,8 +184,8 @@ class Damaged:
 
     def do_lose_figures(self) -> None:
         one = self._take()
-        mine = tables.figure_value.c.tenant_id == one.tenant_id
-        self._sql(delete(tables.figure_value).where(mine, tables.figure_value.c.dimension == "direction"))
+        mine = figure_value.c.tenant_id == one.tenant_id
+        self._sql(delete(figure_value).where(mine, figure_value.c.dimension == "direction"))
         self._miscount(one)
 
     # --- parts ----------------------------------------------------------------------------------------------

@@ -17,6 +17,8 @@ from recpipe.model import Role
 from recpipe.tenants.changes import Kind
 from tests.acceptance.judged import a_judged_day
 from tests.acceptance.portal import ADMIN, PLAYING, Portal, choose_key, portal, sign_in, until
+from tests.contracts.catalogue_samples import keep
+from tests.made_month import a_month_of_calls
 from tests.services.browser import CHROMIUM, QUIET
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
@@ -49,6 +51,7 @@ def main() -> int:
         _seal(browser, running)
         _phone(browser, running)
         _ann(browser, running)
+        _counted(browser, running)
         browser.close()
     too_large = [path.name for path in IMAGES.glob("*.png") if path.stat().st_size > 150_000]
     print("\n".join(f"{path.name} {path.stat().st_size // 1000} kB" for path in sorted(IMAGES.glob("*.png"))))

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, bindparam, delete, exists, func, insert, select, text
 
 from recpipe.catalogue.calls import lock_calls, settle_added
-from recpipe.catalogue.figures import count_added, linked_calls, of_calls
+from recpipe.catalogue.figure_counts import count_added, linked_calls, of_calls
 from recpipe.catalogue.phone import has_trigrams
 from recpipe.catalogue.repository import insert_new, upsert
 from recpipe.catalogue.rows import extensions_of, recording_of, values_of, values_of_call

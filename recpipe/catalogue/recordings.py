@@ -27,7 +27,7 @@ from sqlalchemy import (
 from recpipe.catalogue import adding
 from recpipe.catalogue.calls import lock_calls, settle
 from recpipe.catalogue.completeness import Completeness
-from recpipe.catalogue.figures import count, of_calls
+from recpipe.catalogue.figure_counts import count, of_calls
 from recpipe.catalogue.marks import CallMarks
 from recpipe.catalogue.repository import Scoped, check_limit
 from recpipe.catalogue.rows import OF_A_LISTING, OF_CALLS, WITHOUT_PEAKS, recording_of, values_of_call, values_of_facts

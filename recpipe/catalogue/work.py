@@ -8,7 +8,8 @@ from sqlalchemy import Connection
 
 from recpipe.catalogue.across import AcrossTenants
 from recpipe.catalogue.completeness import CallRecordsOfAll, Completeness
-from recpipe.catalogue.figures import FigureCounts, Figures
+from recpipe.catalogue.figure_counts import FigureCounts
+from recpipe.catalogue.figures import Figures
 from recpipe.catalogue.ftp_accounts import FtpAccounts, FtpLogins
 from recpipe.catalogue.history import Audit, AuditOfAll, Changes
 from recpipe.catalogue.job_runs import JobRuns

@@ -19,6 +19,7 @@ from recpipe.web.api import (
     policy,
     recordings,
     rules,
+    statistics,
     tenants,
     uploads,
     users,
@@ -65,7 +66,8 @@ def create_app(context: WebContext) -> FastAPI:
     app.state.password_queue = PasswordQueue()
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     errors.install(app)
-    api = (export, recordings, calls, completeness, uploads, tenants, policy, rules, ftp_accounts, users, operation)
+    reading = export, recordings, calls, completeness, statistics
+    api = (*reading, uploads, tenants, policy, rules, ftp_accounts, users, operation)
     routes.serve(app, health.router, *(part.router for part in api))
     dashboard.mount(app, context)
     app.add_middleware(HeadAsGet)

@@ -22,7 +22,7 @@ from sqlalchemy import insert, text
 from recpipe.catalogue import Catalogue
 from recpipe.catalogue.adding import link_numbers, write_extensions, write_texts
 from recpipe.catalogue.engine import transaction
-from recpipe.catalogue.figures import count_added, linked_calls
+from recpipe.catalogue.figure_counts import count_added, linked_calls
 from recpipe.catalogue.repository import new_id
 from recpipe.catalogue.rows import values_of
 from recpipe.catalogue.tables import day_total, recording

@@ -14,8 +14,9 @@ import pytest
 from sqlalchemy import delete, insert, select, update
 
 from recpipe.catalogue import Catalogue
+from recpipe.catalogue.figure_tables import figure_fill, figure_quarter, figure_value
 from recpipe.catalogue.figures import Stretch
-from recpipe.catalogue.tables import figure_fill, figure_quarter, figure_value, phone_number
+from recpipe.catalogue.tables import phone_number
 from recpipe.model import Call, CallFacts, Dimension, Direction, Recording, Sum, Tenant, ValueSum
 from recpipe.recordings.counting import recount
 from tests.contracts.catalogue_calls import grouped, some_legs

@@ -65,6 +65,7 @@ CASES: dict[str, Case] = {
     "export_recordings": Case("/recordings/export", params={"tenant": "{tenant}"}),
     "get_completeness": Case("/completeness", params={"tenant": "{tenant}"}),
     "export_completeness": Case("/completeness/export", params={"tenant": "{tenant}"}),
+    "get_statistics": Case("/statistics", params={"tenant": "{tenant}"}),
     "zip_recordings": Case("/recordings/zip", "POST", json={"ids": ["{recording}"]}),
     "get_recording": Case("/recordings/{recording}"),
     "search_calls": Case("/calls", params={"tenant": "{tenant}"}),

@@ -184,6 +184,29 @@ def test_an_account_with_a_subset_is_told_of_its_own_part(there: World) -> None:
     assert whole.in_a_year == whole.total.stored_bytes + whole.total.stored_bytes * 365 // 14
 
 
+def test_the_api_gives_the_same_figures_to_whom_may_search(there: World) -> None:
+    there.token("reader", Role.CLIENT, ("search",), {office(there): []})
+    client = there.client("reader")
+    asked = {"tenant": "office", "from": FIRST.isoformat(), "to": LAST.isoformat()}
+    answer = client.get("/api/v1/statistics", params=asked).json()
+    calls = grouped(list(there.recordings.values()))
+    assert (answer["timezone"], answer["total"]["calls"], len(answer["days"])) == (ZONE, len(calls), 14)
+    assert sum(one["calls"] for one in answer["hours"]) == len(calls) and answer["listeners"] == []
+    extensions = {one["value"]: one["calls"] for one in answer["top"]["extension"]}
+    assert extensions["204"] == 2 and {one["tenant"] for one in answer["top"]["extension"]} == {"office"}
+    found = client.get("/api/v1/calls", params=asked | {"weekday": "sun", "hour": "2"}).json()
+    sundays = [call for call in calls if call.started_at.astimezone(ZoneInfo(ZONE)).strftime("%w%H") == "002"]
+    assert found["count"] == len(sundays) >= 2
+    route = client.get("/api/v1/calls", params=asked | {"route": "sales & support", "limit": 200}).json()
+    top = {one["value"]: one["calls"] for one in answer["top"]["route"]}
+    assert len(route["items"]) == top["sales & support"]
+    for wrong in ({"timezone": "x"}, {"from": "2026-01-01"}, {"to": "0001-01-02", "from": ""}):
+        assert client.get("/api/v1/statistics", params=asked | wrong).status_code == 422, wrong
+    for wrong in ({"weekday": "x"}, {"hour": "24"}):
+        assert client.get("/api/v1/calls", params=asked | wrong).status_code == 422, wrong
+    assert client.get("/api/v1/statistics", params={"tenant": "acme"}).status_code == 404
+
+
 def test_the_csv_has_every_row_and_nothing_that_a_spreadsheet_calculates(there: World) -> None:
     with signed_in(there, "cora") as browser:
 

@@ -59,8 +59,8 @@ class Looked:
         first, last = self.asked.first.isoformat(), self.asked.last.isoformat()
         if of is not None and self.several_zones:  # days on the clock of that service would be others
             first, last = f"{first}T00:00:00Z", f"{self.asked.last + timedelta(days=1)}T00:00:00Z"
-        service = (of or self.tenant).name if of or self.tenant else ""
-        values = {"service": service, "from": first, "to": last, **more, "began": "yes"}
+        whose = of or self.tenant
+        values = {"service": whose.name if whose else "", "from": first, "to": last, **more, "began": "yes"}
         return f"/recordings?{urlencode({name: value for name, value in values.items() if value})}"
 
 
@@ -204,7 +204,7 @@ def _parts(found: Figures, looked: Looked) -> list[tuple[str, str, Sum, str]]:
             else f"{first.day} {first:%b} to {last.day} {last:%b %Y}",
             f"{first.day} {first:%b}" if days <= _MOST_WEEKS_APART else f"{first:%b %Y}",
             each,
-            looked.calls(**{"from": first.isoformat(), "to": last.isoformat()}),
+            looked.calls(None, **{"from": first.isoformat(), "to": last.isoformat()}),
         )
         for first, last, each in parts
     ]
@@ -244,9 +244,7 @@ def _rows(viewer: Viewer, looked: Looked, dimension: Dimension, values: Sequence
             one.calls,
             one.duration_ms,
             round(100 * one.calls / values[0].calls, 1),
-            looked.calls(
-                None if looked.tenant or not one.tenant_id else tenants[one.tenant_id], **_filter(dimension, one.value)
-            ),
+            looked.calls(None if looked.tenant else tenants.get(one.tenant_id), **_filter(dimension, one.value)),
         )
         for one in values
     ]

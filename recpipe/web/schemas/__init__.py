@@ -41,6 +41,14 @@ from recpipe.web.schemas.recordings import (
     UploadResponse,
     media_type,
 )
+from recpipe.web.schemas.statistics import (
+    DayStatistics,
+    HourStatistics,
+    ListenerStatistics,
+    StatisticsResponse,
+    SumResponse,
+    ValueStatistics,
+)
 from recpipe.web.schemas.tenants import (
     AddedResponse,
     Answer,
@@ -67,6 +75,7 @@ __all__ = [
     "CheckedResponse",
     "CompletenessDayResponse",
     "CompletenessResponse",
+    "DayStatistics",
     "Deletion",
     "Ended",
     "EnvelopeResponse",
@@ -77,8 +86,10 @@ __all__ = [
     "FtpPasswordResponse",
     "GrantRequest",
     "GrantResponse",
+    "HourStatistics",
     "Item",
     "Listed",
+    "ListenerStatistics",
     "Marking",
     "MarksResponse",
     "MayResponse",
@@ -98,6 +109,8 @@ __all__ = [
     "RetriedResponse",
     "Selection",
     "SingleLine",
+    "StatisticsResponse",
+    "SumResponse",
     "Switch",
     "TenantChange",
     "TenantRequest",
@@ -110,6 +123,7 @@ __all__ = [
     "UserPasswordResponse",
     "UserRequest",
     "UserResponse",
+    "ValueStatistics",
     "WarningResponse",
     "media_type",
 ]

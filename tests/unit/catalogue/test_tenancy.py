@@ -115,7 +115,7 @@ def test_the_lint_sees_the_tables_it_is_about() -> None:
 
 
 def test_statements_made_once_carry_the_tenant() -> None:
-    from recpipe.catalogue import adding, calls, figures
+    from recpipe.catalogue import adding, calls, figure_counts
 
     for name, statement in vars(adding).items():
         if name in ("_KNOWN", "_ROWS", "_NAMES", "_NUMBERS"):
@@ -123,7 +123,7 @@ def test_statements_made_once_carry_the_tenant() -> None:
             assert compiled.count("tenant_id = :tenant_id") == compiled.count("FROM"), name
     for statement in (calls._BEGAN, calls._EARLIER, calls._LATER, *calls._MOVE):
         assert "tenant_id = :owner" in str(statement)
-    for statement in (figures._LEGS, figures._FORGET_VALUE, figures._FORGET_QUARTER):
+    for statement in (figure_counts._LEGS, figure_counts._FORGET_VALUE, figure_counts._FORGET_QUARTER):
         assert "tenant_id = :owner" in str(statement)
     assert str(calls._SPREAD).count("tenant_id = :owner") == 3  # of the legs asked for, and of each end
 
