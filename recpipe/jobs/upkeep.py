@@ -10,7 +10,7 @@ from recpipe.access.audit import AuditTrail
 from recpipe.access.lockout import KNOWN_FOR
 from recpipe.access.principal import Kind, Principal
 from recpipe.catalogue import Catalogue
-from recpipe.jobs import completeness, completeness_letters, quarantine, reminders
+from recpipe.jobs import completeness, completeness_letters, monthly, quarantine, reminders
 from recpipe.jobs.job import DAY, HOUR, Job, Summary, Tick
 from recpipe.jobs.letters import ACTOR
 from recpipe.mail import portal_address
@@ -46,8 +46,11 @@ def jobs(parts: Parts) -> tuple[Job, ...]:
 
     def tell_of_completeness(_tick: Tick) -> Summary:
         return {"letters": completeness_letters.send_due(catalogue, mailer, address, clock())}
+    def tell_of_the_month(_tick: Tick) -> Summary:
+        return {"letters": monthly.send_due(catalogue, mailer, address, clock())}
 
     return (
+        Job("monthly-letters", DAY, timedelta(hours=5, minutes=29), tell_of_the_month),
         Job("certificate-reminders", HOUR, timedelta(minutes=17), remind),
         Job("quarantine-letters", HOUR, timedelta(minutes=37), tell_of_quarantine),
         Job(

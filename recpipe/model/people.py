@@ -61,7 +61,8 @@ class UserStatus(StrEnum):
     REGISTERED = "registered"  # asked for an account and proved the address; waits for approval
 
 
-ON_REQUEST = frozenset({"quarantine", "completeness", "completeness-month"})  # letters that nobody gets unasked
+# Letters that nobody gets unasked.
+ON_REQUEST = frozenset({"quarantine", "completeness", "completeness-month", "statistics"})
 
 
 @dataclass(frozen=True, slots=True)

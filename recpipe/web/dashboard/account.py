@@ -27,6 +27,7 @@ NOTIFICATIONS = (
     ("quarantine", "Files wait in quarantine (once a day at most)"),
     ("completeness", "Calls were not recorded as they should be (once a day at most)"),
     ("completeness-month", "How many calls of a month were recorded (monthly)"),
+    ("statistics", "What the calls of my services came to (once a month)"),
 )
 
 router = APIRouter(include_in_schema=False)

@@ -54,6 +54,7 @@ DEEDS: Mapping[str, tuple[str, str]] = {
     "certificate.challenge": ("fetched the challenge of a certificate", "fetch the challenge of a certificate"),
     "certificate.prove": ("proved a private key", "prove a private key"),
     "certificate.retire": ("retired a certificate", "retire a certificate"),
+    "statistics.sent": ("sent the figures of a month", "send the figures of a month"),
     "certificate.reminded": ("was reminded that a certificate expires", "be reminded that a certificate expires"),
     "tenant.create": ("made the service {}", "make a service"),
     "tenant.change": ("changed the service", "change the service"),

@@ -1,0 +1,134 @@
+"""Letters with what the calls of the month before came to, to people who asked for them: one a month and person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import reduce
+from operator import add
+
+from recpipe.access import identity
+from recpipe.access.principal import Action
+from recpipe.catalogue import Catalogue
+from recpipe.catalogue.work import Work
+from recpipe.jobs import letters
+from recpipe.jobs.letters import ACTOR
+from recpipe.mail import Mailer
+from recpipe.model import AuditEvent, AuditQuery, Outcome, Sum, Tenant, User, UserStatus
+from recpipe.recordings.figures import Range
+
+LETTER = "statistics"  # among a person's notification choices
+EVENT = "statistics.sent"
+WITHIN_DAYS = 7  # of the new month; who asks for letters later gets the first one after the month
+MOST_SERVICES = 50  # told one by one
+
+
+@dataclass(frozen=True, slots=True)
+class Monthly:
+    """One person's letter.
+
+    Attributes:
+        first, last: days of the month.
+        services: each with its sums of that month and of as many days before.
+        further: how many services are not among these.
+    """
+
+    person: User
+    first: date
+    last: date
+    services: tuple[tuple[Tenant, Sum, Sum], ...]
+    further: int
+
+    @property
+    def recipients(self) -> Sequence[User]:
+        return (self.person,)
+
+    def was_sent(self, work: Work, now: datetime) -> bool:
+        return _was_sent(work, self.person, self.first)
+
+    def text(self, address: str) -> tuple[str, str]:
+        month = f"{self.first:%B %Y}"
+        parts = [
+            f"{tenant.title}\n\n"
+            f"    {_counted(total.calls, 'call')}, {_counted(round(total.duration_ms / 60_000), 'minute')}"
+            f"{_change(total.calls, before.calls)}\n"
+            f"    {_share(total.sealed, total.recordings)} of {_counted(total.recordings, 'recording')} sealed\n\n"
+            f"    {address}/statistics?service={tenant.name}&from={self.first}&to={self.last}\n"
+            for tenant, total, before in self.services
+        ]
+        if self.further:
+            parts.append(f"{_counted(self.further, 'further service')}: {address}/statistics\n")
+        text = "\n".join(parts) + f"\nYou asked for this letter. End it under My Account: {address}/account\n"
+        return f"Your calls in {month}", text
+
+    def event(self, outcome: Outcome, now: datetime) -> AuditEvent:
+        return AuditEvent(now, ACTOR, EVENT, outcome, subject=self.person.id, detail={"month": f"{self.first:%Y-%m}"})
+
+
+def send_due(catalogue: Catalogue, mailer: Mailer, address: str, now: datetime) -> int:
+    """Send what is due; how many letters went out.
+
+    Args:
+        address: where people reach the portal.
+
+    Raises:
+        CatalogueUnavailable: the database does not answer; nothing is lost, the next run does it.
+    """
+    today = now.astimezone(UTC).date()
+    if today.day > WITHIN_DAYS or not mailer.able:
+        return 0
+    last = today.replace(day=1) - timedelta(days=1)
+    first = last.replace(day=1)
+    with catalogue.read() as work:
+        waiting = [person for person in work.users.every() if _wants(person) and not _was_sent(work, person, first)]
+    sent = 0
+    for person in waiting:
+        with catalogue.read() as work:
+            letter = _letter(work, person, first, last)
+        if letter is not None and letters.send(catalogue, mailer, address, letter, now):
+            sent += 1
+    return sent
+
+
+def _wants(person: User) -> bool:
+    return person.status is UserStatus.ACTIVE and bool(person.email) and person.wants(LETTER)
+
+
+def _letter(work: Work, person: User, first: date, last: date) -> Monthly | None:
+    """None where the person may search nothing, or nothing was called."""
+    mine = identity.of_user(person, work.users.grants(person.id), "").tenants(Action.SEARCH)
+    services: list[tuple[Tenant, Sum, Sum]] = []
+    further = 0
+    for tenant in work.tenants.list(mine):
+        asked = Range(first, last, tenant.timezone)
+        found = work.figures([tenant.id])
+        total = reduce(add, found.by_day(asked.stretches).values(), Sum())
+        if not total.calls:
+            continue
+        if len(services) == MOST_SERVICES:
+            further += 1
+            continue
+        before = reduce(add, found.by_day(asked.before.stretches).values(), Sum())
+        services.append((tenant, total, before))
+    return Monthly(person, first, last, tuple(services), further) if services else None
+
+
+def _was_sent(work: Work, person: User, first: date) -> bool:
+    """Whether it went out; the latest word counts, so a failure means again."""
+    for happened in work.audit.list(AuditQuery(action=EVENT, subject=person.id), limit=10).items:
+        if happened.detail.get("month") == f"{first:%Y-%m}":
+            return happened.outcome is Outcome.OK
+    return False
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def _change(now: int, before: int) -> str:
+    return f" ({100 * (now - before) / before:+.0f} % on as many days before)" if before else ""
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.0f} %" if whole else "none"
