@@ -66,29 +66,21 @@ class Monthly:
         return AuditEvent(now, ACTOR, EVENT, outcome, subject=self.person.id, detail={"month": f"{self.first:%Y-%m}"})
 
 
-def send_due(catalogue: Catalogue, mailer: Mailer, address: str, now: datetime) -> int:
-    """Send what is due; how many letters went out.
-
-    Args:
-        address: where people reach the portal.
-
-    Raises:
-        CatalogueUnavailable: the database does not answer; nothing is lost, the next run does it.
-    """
+def due(work: Work, now: datetime) -> list[Monthly]:
+    """What should be sent now. Reads, and changes nothing."""
     today = now.astimezone(UTC).date()
-    if today.day > WITHIN_DAYS or not mailer.able:
-        return 0
+    if today.day > WITHIN_DAYS:
+        return []
     last = today.replace(day=1) - timedelta(days=1)
     first = last.replace(day=1)
-    with catalogue.read() as work:
-        waiting = [person for person in work.users.every() if _wants(person) and not _was_sent(work, person, first)]
-    sent = 0
-    for person in waiting:
-        with catalogue.read() as work:
-            letter = _letter(work, person, first, last)
-        if letter is not None and letters.send(catalogue, mailer, address, letter, now):
-            sent += 1
-    return sent
+    waiting = [person for person in work.users.every() if _wants(person) and not _was_sent(work, person, first)]
+    found = (_letter(work, person, first, last) for person in waiting)
+    return [letter for letter in found if letter is not None]
+
+
+def send_due(catalogue: Catalogue, mailer: Mailer, address: str, now: datetime) -> int:
+    """Send what is due; how many letters went out. As `letters.send_due`."""
+    return len(letters.send_due(catalogue, mailer, address, now, due, "what a month's calls came to"))
 
 
 def _wants(person: User) -> bool:
