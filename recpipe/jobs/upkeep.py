@@ -46,6 +46,7 @@ def jobs(parts: Parts) -> tuple[Job, ...]:
 
     def tell_of_completeness(_tick: Tick) -> Summary:
         return {"letters": completeness_letters.send_due(catalogue, mailer, address, clock())}
+
     def tell_of_the_month(_tick: Tick) -> Summary:
         return {"letters": monthly.send_due(catalogue, mailer, address, clock())}
 
