@@ -20,8 +20,9 @@ from sqlalchemy import (
 )
 
 from recpipe.catalogue.figure_tables import figure_fill, figure_quarter, figure_value
+from recpipe.catalogue.operation_tables import audit
 from recpipe.catalogue.repository import Repository
-from recpipe.catalogue.tables import audit, recording
+from recpipe.catalogue.tables import recording
 from recpipe.catalogue.tally import (
     COLUMNS,
     QUARTERS_A_DAY,
