@@ -31,6 +31,7 @@ from recpipe.catalogue.rows import values_of_call
 from recpipe.catalogue.tables import recording
 from recpipe.catalogue.tally import (
     COLUMNS,
+    LOOK_AGAIN,
     QUARTERS_A_DAY,
     Leg,
     Tally,
@@ -40,7 +41,7 @@ from recpipe.catalogue.tally import (
     tally,
 )
 from recpipe.catalogue.types import Utc
-from recpipe.model import Dimension, Recording
+from recpipe.model import Dimension, Recording, RecordingKind
 from recpipe.times import from_quarter, quarter_of
 
 # The first half of the advisory locks of tenants' figures.
@@ -108,7 +109,7 @@ def count(connection: Connection, tenant_id: str, difference: Tally) -> None:
             {cell: sums for cell, sums in difference.values.items() if cell[1] > last},
         )
     _write(connection, tenant_id, difference)
-    for quarter in sorted(quarter for quarter, sums in difference.quarters.items() if sums[1] < 0):
+    for quarter in sorted(quarter for quarter, sums in difference.quarters.items() if sums[3] == LOOK_AGAIN):
         _find_longest(connection, tenant_id, quarter)
 
 
@@ -119,8 +120,12 @@ def _add_cells(into: dict[Any, list[int]], more: Mapping[Any, Sequence[int]]) ->
         into[cell] = (
             list(sums)
             if mine is None
-            else [max(a, b) if place == 3 else a + b for place, (a, b) in enumerate(zip(mine, sums, strict=True))]
+            else [_longer(a, b) if place == 3 else a + b for place, (a, b) in enumerate(zip(mine, sums, strict=True))]
         )
+
+
+def _longer(one: int, other: int) -> int:
+    return LOOK_AGAIN if LOOK_AGAIN in (one, other) else max(one, other)
 
 
 def _lock(connection: Connection, tenant_id: str, *, shared: bool) -> None:
@@ -199,7 +204,7 @@ def _find_longest(connection: Connection, tenant_id: str, quarter: int) -> None:
     c = recording.c
     since, before = from_quarter(quarter), from_quarter(quarter + 1)
     longest = select(func.coalesce(func.max(c.duration_ms), 0)).where(
-        c.tenant_id == tenant_id, c.call_at >= since, c.call_at < before
+        c.tenant_id == tenant_id, c.call_at >= since, c.call_at < before, c.kind == RecordingKind.CALL.value
     )
     found = connection.execute(longest).scalar_one()
     its = (figure_quarter.c.tenant_id == tenant_id, figure_quarter.c.quarter == quarter)

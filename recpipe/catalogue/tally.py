@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 from recpipe.catalogue.rows import extensions_of
 from recpipe.catalogue.tables import recording
 from recpipe.catalogue.types import clean_text
-from recpipe.model import Dimension, Direction, Recording
+from recpipe.model import Dimension, Direction, Recording, RecordingKind
 from recpipe.numbers import digits
 from recpipe.times import day_since_1970, days_since_1970, quarter_of
 
 QUARTERS_A_DAY = 96
+LOOK_AGAIN = -1  # as the longest of a quarter: it went, or became shorter
 _LONGEST_VALUE = 200  # characters
 
 ValueCell = tuple[Dimension, int, str]  # with the UTC day
@@ -30,6 +31,7 @@ class Leg(NamedTuple):
 
     call: str
     call_at: datetime
+    kind: str
     duration_ms: int
     stored_bytes: int
     envelope_offset: int | None
@@ -51,6 +53,7 @@ def leg_of(given: Recording) -> Leg:
     return Leg(
         given.id,
         given.started_at,
+        facts.kind.value,
         given.duration_ms,
         given.stored_bytes,
         None if envelope is None else envelope.content_offset,
@@ -89,14 +92,16 @@ class Tally:
 
 
 def tally(legs: Iterable[Leg]) -> Tally:
-    """What calls come to.
+    """What calls come to; voicemail, conferences and faxes are none.
 
     Args:
         legs: all that count, those of one call one behind the other.
     """
     result = Tally()
     for _, of_call in groupby(legs, itemgetter(0)):
-        some = list(of_call)
+        some = [leg for leg in of_call if leg.kind == RecordingKind.CALL]
+        if not some:
+            continue
         quarter = min(quarter_of(leg.call_at) for leg in some)
         sums = result.quarters.setdefault(quarter, [0, 0, 0, 0, 0, 0])
         sums[0] += 1
@@ -141,6 +146,6 @@ def _difference(after: dict[Any, list[int]], before: dict[Any, list[int]], longe
         each = [new - old for new, old in zip(now or zero, then or zero, strict=True)]
         if any(each):
             if longest >= 0:
-                each[longest] = (now or zero)[longest]
+                each[longest] = (now or zero)[longest] if each[longest] >= 0 else LOOK_AGAIN
             changed[cell] = each
     return changed

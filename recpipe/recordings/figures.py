@@ -109,7 +109,7 @@ class Figures:
 
     @property
     def in_a_year(self) -> int | None:
-        """Bytes that will be stored a year from now if days go on like these and nothing is deleted."""
+        """Bytes that will be stored a year from now if calls go on like these and nothing is deleted."""
         if self.stored_bytes is None:
             return None
         return self.stored_bytes + self.total.stored_bytes * 365 // self.asked.days

@@ -17,7 +17,7 @@ from recpipe.catalogue import Catalogue
 from recpipe.catalogue.figure_tables import figure_fill, figure_quarter, figure_value
 from recpipe.catalogue.figures import Stretch
 from recpipe.catalogue.tables import phone_number
-from recpipe.model import Call, CallFacts, Dimension, Direction, Recording, Sum, Tenant, ValueSum
+from recpipe.model import Call, CallFacts, Dimension, Direction, Recording, RecordingKind, Sum, Tenant, ValueSum
 from recpipe.recordings.counting import recount
 from tests.contracts.catalogue_calls import grouped, some_legs
 from tests.contracts.catalogue_samples import NOW, a_recording, keep, kept_tenant
@@ -49,8 +49,12 @@ def at_any_time(random_: random.Random, legs: Iterable[Recording]) -> list[Recor
     return moved
 
 
+def counted_legs(call: Call) -> list[Recording]:
+    return [leg for leg in call.legs if leg.facts.kind is RecordingKind.CALL]
+
+
 def sum_of(calls: Iterable[Call]) -> Sum:
-    legs = [leg for call in calls for leg in call.legs]
+    legs = [leg for call in calls for leg in counted_legs(call)]
     return Sum(
         len({leg.call for leg in legs}),
         len(legs),
@@ -65,7 +69,7 @@ def by(calls: Iterable[Call], place: Any) -> dict[int, Sum]:
     places: dict[int, list[Call]] = {}
     for call in calls:
         places.setdefault(place(call.started_at), []).append(call)
-    return {at: sum_of(some) for at, some in places.items()}
+    return {at: total for at, some in places.items() if (total := sum_of(some)).calls}
 
 
 def replace_start(call: Call, ahead: timedelta) -> Call:
@@ -98,9 +102,9 @@ def top_of(calls: Collection[Call], dimension: Dimension, limit: int) -> list[Va
     counts: Counter[tuple[str, str]] = Counter()
     lengths: Counter[tuple[str, str]] = Counter()
     for call in calls:
-        mine = {(call.tenant_id, value) for leg in call.legs for value in has(leg, dimension)}
+        mine = {(call.tenant_id, value) for leg in counted_legs(call) for value in has(leg, dimension)}
         counts.update(mine)
-        for leg in call.legs:
+        for leg in counted_legs(call):
             lengths.update({(call.tenant_id, value): leg.duration_ms for value in has(leg, dimension)})
     best = sorted(counts, key=lambda one: (-counts[one], one[1], one[0]))
     return [ValueSum(*one, counts[one], lengths[one]) for one in best[:limit]]
@@ -175,6 +179,50 @@ class FigureContract:
                     for limit in (3, 100):
                         asked = dimension, since, before, limit
                         assert found.top(*asked) == top_of(calls, dimension, limit), asked
+
+    def test_what_is_no_call_is_in_no_figure_even_where_a_late_record_says_so(self, catalogue: Catalogue) -> None:
+        tenant = kept_tenant(catalogue)
+        call, message = with_number(tenant, "one"), with_number(tenant, "two", minutes=1)
+        message = replace(message, facts=replace(message.facts, kind=RecordingKind.VOICEMAIL))
+        keep(catalogue, call, message)
+
+        def counted() -> tuple[int, int]:
+            with catalogue.begin() as work:
+                figures, counts = work.figures([tenant.id]), work.of(tenant.id).figure_counts
+                sums = figures.by_day([quarters(FIRST, LAST)]).values()
+                routes = figures.top(Dimension.ROUTE, FIRST, LAST, 9)
+                day = counts.next_day()
+            assert day is not None
+            with catalogue.read() as work:
+                assert not work.of(tenant.id).figure_counts.differs(day)
+            return sum(one.calls for one in sums), sum(one.calls for one in routes)
+
+        assert counted() == (1, 1)
+        facts = {call.id: replace(call.facts, kind=RecordingKind.FAX), message.id: with_number(tenant, "two").facts}
+        with catalogue.begin() as work:
+            work.of(tenant.id).recordings.set_facts(message.id, facts[message.id])
+        assert counted() == (2, 2)
+        with catalogue.begin() as work:
+            work.of(tenant.id).recordings.set_facts(call.id, facts[call.id])
+        assert counted() == (1, 1)
+
+    def test_the_longest_of_a_quarter_is_right_where_one_goes_and_another_comes(self, catalogue: Catalogue) -> None:
+        tenant = kept_tenant(catalogue)
+        goes = a_recording(tenant, minutes=0, duration_ms=90_000)
+        comes = a_recording(tenant, minutes=-600, duration_ms=20_000)
+        keep(catalogue, goes, comes)
+        with catalogue.begin() as work:
+            work.of(tenant.id).recordings.set_facts_of(
+                {
+                    goes.id: replace(goes.facts, started_at=comes.started_at),
+                    comes.id: replace(comes.facts, started_at=goes.started_at),
+                }
+            )
+        longest = {goes.started_at: 20_000, comes.started_at: 90_000}
+        for at, duration_ms in longest.items():
+            with catalogue.read() as work:
+                [one] = work.figures([tenant.id]).by_day([quarters(at - QUARTER, at + QUARTER)]).values()
+            assert (one.calls, one.longest_ms) == (1, duration_ms)
 
     def test_days_that_were_there_before_are_counted_from_the_newest_on(self, catalogue: Catalogue) -> None:
         random_ = random.Random("fill")

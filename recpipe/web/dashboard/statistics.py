@@ -60,7 +60,14 @@ class Looked:
         if of is not None and self.several_zones:  # days on the clock of that service would be others
             first, last = f"{first}T00:00:00Z", f"{self.asked.last + timedelta(days=1)}T00:00:00Z"
         whose = of or self.tenant
-        values = {"service": whose.name if whose else "", "from": first, "to": last, **more, "began": "yes"}
+        values = {
+            "service": whose.name if whose else "",
+            "from": first,
+            "to": last,
+            "kind": "call",
+            **more,
+            "began": "yes",
+        }
         return f"/recordings?{urlencode({name: value for name, value in values.items() if value})}"
 
 

@@ -12,7 +12,7 @@ from recpipe.web.schemas.base import ResponseModel
 
 
 class SumResponse(ResponseModel):
-    """Calls count where they began, with all of their legs."""
+    """Calls count where they began, with all of their legs; voicemail, conferences and faxes do not."""
 
     calls: int
     recordings: int
@@ -76,5 +76,5 @@ class StatisticsResponse(ResponseModel):
     )
     listeners: list[ListenerStatistics] = Field(description="of tenants whose audit log may be read")
     stored_bytes: int | None = Field(description="of all recordings; null where only a part of them may be seen")
-    stored_bytes_in_a_year: int | None = Field(description="if days go on like these and nothing is deleted")
+    stored_bytes_in_a_year: int | None = Field(description="if calls go on like these and nothing is deleted")
     not_counted_until: date | None = Field(description="days up to this one are not whole yet; null: all are")
