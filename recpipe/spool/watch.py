@@ -91,8 +91,9 @@ class Watcher:
             return
         self._stopping.clear()
         self._observe()
-        self._thread = threading.Thread(target=self._run, name=f"watch-{self._label}", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, name=f"watch-{self._label}", daemon=True)
+        thread.start()
+        self._thread = thread  # only now may another thread that stops this one wait for it
 
     def stop(self) -> None:
         """Stop watching; a waiting `take` returns. What was not taken stays in the spool for the next start."""

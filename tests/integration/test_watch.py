@@ -603,3 +603,20 @@ def test_thousands_of_files_are_scanned_and_drained(root: Path, folders: int) ->
     watcher = Watcher(Spool(path=root, settle_seconds=0, quiet_seconds=0))
     got = sum(len(batch) for batch in watcher.once())
     assert got == folders * 1000
+
+
+def test_a_stop_amid_the_start_waits_for_nothing_that_has_not_begun(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watcher = Watcher(Spool(path=root, settle_seconds=0.1))
+    began = threading.Thread.start
+
+    def amid(thread: threading.Thread) -> None:
+        if thread.name.startswith("watch-"):
+            watcher.stop()  # as SIGTERM right after the start does, in another thread
+        began(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", amid)
+    watcher.start()
+    watcher.stop()
+    assert not any(thread.name.startswith("watch-") for thread in threading.enumerate())
