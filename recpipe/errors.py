@@ -385,6 +385,39 @@ class TooManySignIns(AccessError):
         self.retry_after_seconds = 5
 
 
+class IssuerUnavailable(AccessError):
+    """An identity provider was not reached, or said nothing that can be used; nothing was done.
+
+    Attributes:
+        host: of the provider.
+        why: for operators, and for the log.
+    """
+
+    word = "issuer-unavailable"
+
+    def __init__(self, host: str, why: str) -> None:
+        super().__init__(
+            f"{host} could not be asked: {why}. Try again in a minute, or sign in with your password if you have one."
+        )
+        self.host = host
+        self.why = why
+        self.retry_after_seconds = 60
+
+
+class SignInRefused(CredentialsRejected):
+    """A sign-in at an identity provider does not open anything here.
+
+    Attributes:
+        reason: a stable kebab-case word, for the audit log.
+    """
+
+    word = "sign-in-refused"
+
+    def __init__(self, reason: str, message: str) -> None:
+        AccessError.__init__(self, message)
+        self.reason = reason
+
+
 class SecondFactorRequired(AccessError):
     """Somebody signed in with the password alone where the operator wants a second factor of everybody."""
 

@@ -7,6 +7,7 @@ ignored is how recordings end up unencrypted. Secrets never print.
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import itertools
 import os
 import re
@@ -244,6 +245,12 @@ class Settings(BaseSettings):
         description="where people report a weakness, for /.well-known/security.txt: mailto:security@example.com, or an "
         "address of https://; empty: there is no such file",
     )
+    oidc_networks: tuple[str, ...] = Field(
+        (), description="networks such as 10.0.0.0/8 where an identity provider may be; empty: public addresses alone"
+    )
+    oidc_ca_file: Path | None = Field(
+        None, description="PEM of the authorities that vouch for identity providers; default: those of the system"
+    )
     trusted_proxies: tuple[str, ...] = Field((), description="addresses whose X-Forwarded-For is believed")
 
     ftp_listen: str = Field("127.0.0.1:2121", description="address:port of FTP and explicit FTPS")
@@ -296,6 +303,16 @@ class Settings(BaseSettings):
         if contact and not re.fullmatch(r"(mailto:[^\s@]+@[^\s@]+|https://[^\s/]+\S*|tel:\+[0-9-]+)", contact):
             raise ValueError("write mailto:security@example.com, https://example.com/security or tel:+49-30-1234000")
         return contact
+
+    @field_validator("oidc_networks")
+    @classmethod
+    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        for network in networks:
+            try:
+                ipaddress.ip_network(network)
+            except ValueError as error:
+                raise ValueError(f"{network!r} is not a network such as 10.0.0.0/8 or fd00::/8: {error}") from error
+        return networks
 
     @field_validator("spool")
     @classmethod

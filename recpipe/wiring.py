@@ -6,16 +6,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recpipe import recovery_notes
 from recpipe.access.accounts import Accounts
 from recpipe.access.api_tokens import ApiTokens
 from recpipe.access.at_rest import AtRest
 from recpipe.access.audit import AuditTrail
+from recpipe.access.client_secrets import ClientSecrets
+from recpipe.access.federation import Federation
 from recpipe.access.ftp_accounts import FtpAccounts
+from recpipe.access.identity_providers import IdentityProviders
 from recpipe.access.links import Links
 from recpipe.access.login import Access
 from recpipe.access.notices import Notices
+from recpipe.access.oidc import OidcClient
 from recpipe.access.passwords import Passwords
 from recpipe.access.registration import Registration
 from recpipe.access.second_factor import SecondFactor
@@ -40,6 +45,9 @@ from recpipe.tenants.keyring import Keyring
 from recpipe.tenants.routing import CallRouting
 from recpipe.tenants.tenants import Tenants
 from recpipe.times import Clock, utc_now
+
+if TYPE_CHECKING:
+    from recpipe.access.issuer_http import IssuerHttp
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +77,9 @@ class Parts:
     registration: Registration
     totp_secrets: TotpSecrets
     second_factor: SecondFactor
+    client_secrets: ClientSecrets
+    identity_providers: IdentityProviders
+    federation: Federation
     mailer: Mailer
     outbox: Outbox
     ftp_accounts: FtpAccounts
@@ -110,7 +121,7 @@ def open_parts(
         store = open_store(settings) if store is None else store
         trail, passwords = AuditTrail(catalogue, clock), Passwords() if passwords is None else passwords
         at_rest = AtRest(lambda: recovery_notes.recovery_keys(settings))
-        totp_secrets = TotpSecrets(at_rest)
+        totp_secrets, client_secrets = TotpSecrets(at_rest), ClientSecrets(at_rest)
         two_factors = settings.http_second_factor == "required"
         mailer, outbox = Mailer.of(settings), Outbox()
         notices = Notices(mailer, outbox, portal_address(settings), clock)
@@ -118,13 +129,15 @@ def open_parts(
         reader = Reader(catalogue, store, clock, trail)
         desk = PolicyDesk(catalogue, clock)
         changes = PendingChanges(catalogue, clock, trail)
+        access = Access(catalogue, clock, passwords, trail, totp_secrets, two_factors=two_factors)
+        oidc = OidcClient(lambda: _issuer_http(settings), lambda: clock().timestamp())
         try:
             yield Parts(
                 settings=settings,
                 catalogue=catalogue,
                 store=store,
                 trail=trail,
-                access=Access(catalogue, clock, passwords, trail, totp_secrets, two_factors=two_factors),
+                access=access,
                 reader=reader,
                 overview=Overview(catalogue, trail),
                 completeness=CompletenessReport(catalogue, trail, clock, settings.completeness_grace_hours),
@@ -143,6 +156,13 @@ def open_parts(
                 registration=Registration(catalogue, at_rest, clock, trail),
                 totp_secrets=totp_secrets,
                 second_factor=SecondFactor(catalogue, accounts, clock, totp_secrets),
+                client_secrets=client_secrets,
+                identity_providers=IdentityProviders(
+                    catalogue, clock, trail, client_secrets, accounts.reauthentication, oidc
+                ),
+                federation=Federation(
+                    catalogue, access, accounts, clock, at_rest, client_secrets, oidc, portal_address(settings)
+                ),
                 mailer=mailer,
                 outbox=outbox,
                 ftp_accounts=FtpAccounts(catalogue, clock, passwords, trail, accounts.reauthentication),
@@ -153,6 +173,12 @@ def open_parts(
         finally:
             desk.close()
             outbox.close()
+
+
+def _issuer_http(settings: Settings) -> IssuerHttp:
+    from recpipe.access.issuer_http import IssuerHttp
+
+    return IssuerHttp(settings.oidc_networks, settings.oidc_ca_file)
 
 
 def make_data_dir(settings: Settings) -> Path:

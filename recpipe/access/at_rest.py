@@ -20,6 +20,8 @@ class Purpose(StrEnum):
 
     SECOND_FACTOR = "recpipe second factor"
     REGISTRATION = "recpipe registration"
+    CLIENT_SECRET = "recpipe client secret"  # noqa: S105 - of an identity provider
+    FEDERATION = "recpipe sign-in elsewhere"
 
 
 class AtRest:

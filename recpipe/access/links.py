@@ -13,11 +13,12 @@ from recpipe.access.checks import check_text, known_names, own_tenant
 from recpipe.access.passwords import Passwords, check_chosen
 from recpipe.access.principal import Kind, Principal
 from recpipe.access.reauthentication import NO_PROOF, Proof
+from recpipe.access.vouching import may_vouch
 from recpipe.access.ways_in import end_ways_in, new_link
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.work import Work
 from recpipe.errors import CredentialsRejected, InputInvalid, LockedOut, NotFound
-from recpipe.model import LinkPurpose, Outcome, Role, User, UserStatus
+from recpipe.model import Grant, LinkPurpose, Outcome, Role, User, UserStatus
 from recpipe.times import Clock
 
 INVITATION_TIME = timedelta(days=7)
@@ -30,6 +31,7 @@ class LinkFor:
 
     user: User
     secret: str = field(repr=False)
+    elsewhere: bool = False  # an invitation that is accepted by signing in at an identity provider
 
 
 class Links:
@@ -64,22 +66,39 @@ class Links:
         *,
         grants: Mapping[str, Collection[str]] | None = None,
         email: str = "",
+        provider_id: str = "",
         proof: Proof = NO_PROOF,
     ) -> LinkFor:
         """Make a pending user and the link by which they choose a password. Good for seven days.
 
+        Args:
+            provider_id: of the identity provider at which they sign in instead; no password accepts it then.
+
         Raises:
-            InputInvalid: also for an API user, which has tokens only.
+            InputInvalid: also for an API user, which has tokens only, and where the provider does not vouch for them.
             AlreadyExists, NotFound, Forbidden, ReauthenticationRequired, LockedOut: as `Accounts.create`.
         """
         if not role.has_password:
             raise InputInvalid("role", "An API user cannot be invited: it has no password. Make it a token instead.")
         pending = UserStatus.PENDING
+        if provider_id:
+            self._require_vouched(provider_id, role, grants or {})
         user = self._accounts.create(by, username, role, grants=grants, email=email, status=pending, proof=proof).user
-        return self._invite(by, self._accounts.get(by, user.id))
+        return self._invite(by, self._accounts.get(by, user.id), provider_id)
+
+    def _require_vouched(self, provider_id: str, role: Role, grants: Mapping[str, Collection[str]]) -> None:
+        pending = User("", "", role, UserStatus.PENDING, self._clock())
+        with self._catalogue.read() as work:
+            provider = work.identity_providers.get(provider_id)
+        if not may_vouch(provider, pending, [Grant("", tenant_id) for tenant_id in grants]):
+            raise InputInvalid(
+                "provider",
+                "This identity provider vouches for the people of its own service alone. Grant that one and no other, "
+                "or have them choose a password.",
+            )
 
     def invite_again(self, by: Principal, user_id: str, proof: Proof = NO_PROOF) -> LinkFor:
-        """A fresh invitation; the one before is worth nothing. It approves who registered.
+        """A fresh invitation, to choose a password; the one before is worth nothing. It approves who registered.
 
         Raises:
             InputInvalid: the user neither registered nor is invited, or is an API user.
@@ -95,16 +114,16 @@ class Links:
         self._accounts.reauthentication.require(by, proof)
         return self._invite(by, account)
 
-    def _invite(self, by: Principal, account: Account) -> LinkFor:
+    def _invite(self, by: Principal, account: Account, provider_id: str = "") -> LinkFor:
         user = account.user
         with self._catalogue.begin() as work:
             if user.status is UserStatus.REGISTERED:
                 # Without a password, whatever was there: the link sets the first one.
                 user = work.users.update(replace(user, status=UserStatus.PENDING, password_hash=None))
-            secret = new_link(work, user.id, LinkPurpose.INVITATION, self._clock(), INVITATION_TIME)
+            secret = new_link(work, user.id, LinkPurpose.INVITATION, self._clock(), INVITATION_TIME, provider_id)
             tenant_id = own_tenant(account.grants)
             work.audit.add(event(by, "user.invite", self._clock(), tenant_id=tenant_id, subject=user.id))
-        return LinkFor(user, secret)
+        return LinkFor(user, secret, bool(provider_id))
 
     def ask(self, name_or_email: str, address: str) -> None:
         """Go on only where a link may be asked for. Knows nothing of who is meant, so its time tells nothing either.
@@ -208,8 +227,9 @@ class Links:
         now = self._clock()
         try:
             with self._catalogue.begin() as work:
-                user = work.users.get(work.links.use(tokens.fingerprint(secret), purpose, now).user_id)
-                if user.status is not expected:
+                link = work.links.use(tokens.fingerprint(secret), purpose, now)
+                user = work.users.get(link.user_id)
+                if user.status is not expected or link.provider_id:
                     raise CredentialsRejected
                 changed = replace(
                     user,

@@ -25,6 +25,7 @@ from recpipe.model import (
     AuditEvent,
     FtpAccount,
     Grant,
+    IdentityProvider,
     LinkPurpose,
     OneTimeLink,
     Outcome,
@@ -115,6 +116,22 @@ class Access:
                 return LoginResult(None, self._ticket(work, user, now))
             return LoginResult(self._let_in(work, user, attempt, door, now))
 
+    def vouched(self, work: Work, user: User, provider: IdentityProvider, address: str, *, both: bool) -> LoginResult:
+        """Let in whom an identity provider vouches for; with a second factor of their own it is asked for here.
+
+        Args:
+            both: what happened at the provider counts as two factors.
+        """
+        now = self._clock()
+        if user.totp_secret and not both:
+            return LoginResult(None, self._ticket(work, user, now, provider.id))
+        attempt = Attempt.at(Holder.PERSON, user.username, address)
+        return LoginResult(self._let_in(work, user, attempt, Door.HTTP, now, provider.id, second_factor=both))
+
+    def refused(self, why: str, address: str, count: Callable[[Work, datetime], None]) -> None:
+        """Count and record a sign-in that was not by password and did not succeed."""
+        self._failed("", count, address, Door.HTTP, why)
+
     def trust(self, principal: Principal, devices: Collection[str]) -> tuple[str, ...]:
         """Know the browser of somebody who has just logged in; what its cookie is to hold from now on."""
         attempt = Attempt.at(Holder.PERSON, principal.name, principal.address, devices)
@@ -137,7 +154,8 @@ class Access:
         try:
             with self._catalogue.begin() as work:
                 try:
-                    user = work.users.get(work.links.peek(digest, LinkPurpose.SECOND_FACTOR, now).user_id)
+                    link = work.links.peek(digest, LinkPurpose.SECOND_FACTOR, now)
+                    user = work.users.get(link.user_id)
                 except NotFound:
                     lockout.check(work, (key,), now)
                     raise
@@ -150,7 +168,7 @@ class Access:
                 if user.status is not UserStatus.ACTIVE or not self._code_fits(work, user, code, now):
                     raise CredentialsRejected
                 work.links.use(digest, LinkPurpose.SECOND_FACTOR, now)
-                return self._let_in(work, user, attempt, Door.HTTP, now, second_factor=True)
+                return self._let_in(work, user, attempt, Door.HTTP, now, link.provider_id, second_factor=True)
         except LockedOut as locked:
             self._locked(locked, user.username if user else _NOBODY, key, address, Door.HTTP)
             raise
@@ -325,28 +343,30 @@ class Access:
             self._trail.record(_login(name, now, Outcome.DENIED, address, door, tenant_id, reason="locked-out"))
 
     def _let_in(
-        self, work: Work, user: User, attempt: Attempt, door: Door, now: datetime, *, second_factor: bool = False
+        self,
+        work: Work,
+        user: User,
+        attempt: Attempt,
+        door: Door,
+        now: datetime,
+        provider_id: str = "",
+        *,
+        second_factor: bool = False,
     ) -> Principal:
         grants = work.users.grants(user.id)
-        principal = identity.of_user(user, grants, attempt.client)
+        principal = replace(
+            identity.of_user(user, grants, attempt.client), provider_id=provider_id, second_factor=second_factor
+        )
         attempt.succeeded(work, now)
         work.users.note_login(user.id, now)
         # Seen in the tenant's own log where there is no doubt which one that is.
         tenant_id = grants[0].tenant_id if len(grants) == 1 and not principal.everything else None
-        work.audit.add(
-            event(
-                principal,
-                "login",
-                now,
-                tenant_id=tenant_id,
-                subject=user.id,
-                door=door.value,
-                second_factor=second_factor,
-            )
-        )
+        done = event(principal, "login", now, tenant_id=tenant_id, subject=user.id)
+        detail = {"door": door.value, "second_factor": second_factor}
+        work.audit.add(replace(done, detail=detail | ({"provider": provider_id} if provider_id else {})))
         return principal
 
-    def _ticket(self, work: Work, user: User, now: datetime) -> str:
+    def _ticket(self, work: Work, user: User, now: datetime, provider_id: str = "") -> str:
         secret = tokens.new_secret()
         work.links.add(
             OneTimeLink(
@@ -356,6 +376,7 @@ class Access:
                 user_id=user.id,
                 created_at=now,
                 expires_at=now + SECOND_FACTOR_TIME,
+                provider_id=provider_id,
             )
         )
         return secret

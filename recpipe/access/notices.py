@@ -102,6 +102,16 @@ class Notices:
             "sign-in up again.",
         )
 
+    def identity(self, user: User, by: Principal, issuer: str, what: str) -> None:
+        """Args: what: `linked`, `unlinked`."""
+        self._tell(
+            user.email,
+            f"Sign-in at an identity provider: {what}",
+            f"The sign-in of {user.username} at {issuer}: {what}.",
+            by,
+            "Unlink it under My Account, and change your password there.",
+        )
+
     # --- sending ------------------------------------------------------------------------------------------
 
     def _tell(self, to: str, subject: str, what: str, by: Principal, otherwise: str) -> None:

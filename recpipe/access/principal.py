@@ -96,6 +96,8 @@ class Principal:
         spools: labels of the spools it may upload into; empty: any, where uploading is allowed at all.
         extension, direction: an FTP account's subset; "" and None: all of its tenant's calls.
         credential_id: of the token or web session; "" where there is none.
+        provider_id: of the identity provider that vouches for a person; "": who signed in here.
+        second_factor: whether two factors opened this sign-in.
         stamp: changes with the password (or any change of an FTP account); `Access.still_valid` compares it.
     """
 
@@ -112,6 +114,8 @@ class Principal:
     extension: str = ""
     direction: Direction | None = None
     credential_id: str = ""
+    provider_id: str = ""
+    second_factor: bool = False
     stamp: str = field(default="", repr=False)
 
     def may(self, action: Action, tenant_id: str | None = None) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from recpipe.access import identity, tokens
 from recpipe.access.audit import event
 from recpipe.access.expiring import SeenRecently
 from recpipe.access.principal import Kind, Principal
+from recpipe.access.vouching import may_vouch
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.errors import CredentialsRejected, NotFound, SecondFactorRequired
@@ -51,6 +53,8 @@ class Sessions:
                     expires_at=now + ABSOLUTE,
                     address=address,
                     user_agent=user_agent[:LONGEST_USER_AGENT],
+                    provider_id=principal.provider_id,
+                    second_factor=principal.second_factor,
                 )
             )
             if self._tidied.first(("sessions",), now):
@@ -65,8 +69,8 @@ class Sessions:
 
         Raises:
             SecondFactorRequired: there has to be one, and there is none.
-            CredentialsRejected: there is no such session, it ended, was idle for 30 minutes or is 12 hours old, or
-                its user is not active.
+            CredentialsRejected: there is no such session, it ended, was idle for 30 minutes or is 12 hours old,
+                its user is not active, or the identity provider that opened it no longer vouches for them.
         """
         now = self._clock()
         try:
@@ -74,17 +78,24 @@ class Sessions:
                 session = work.sessions.by_hash(tokens.fingerprint(secret))
                 user = work.users.get(session.user_id)
                 grants = work.users.grants(session.user_id)
+                vouched = not session.provider_id or may_vouch(
+                    work.identity_providers.get(session.provider_id), user, grants
+                )
         except NotFound:
             raise CredentialsRejected from None
         over = session.revoked_at is not None or session.expires_at <= now or session.last_seen_at + IDLE <= now
-        if over or user.status is not UserStatus.ACTIVE:
+        if over or user.status is not UserStatus.ACTIVE or not vouched:
             raise CredentialsRejected
-        if self._two_factors and not (enrolling or user.totp_secret):
+        if self._two_factors and not (enrolling or user.totp_secret or session.second_factor):
             raise SecondFactorRequired
         if now - session.last_seen_at >= SEEN_EVERY:
             with self._catalogue.begin() as work:
                 work.sessions.touch(session.id, now, address)
-        return identity.of_user(user, grants, address, session.id)
+        return replace(
+            identity.of_user(user, grants, address, session.id),
+            provider_id=session.provider_id,
+            second_factor=session.second_factor,
+        )
 
     def rotate(self, principal: Principal) -> str:
         """A new secret for a session whose rights grew; the old one is worth nothing from now on.

@@ -21,12 +21,19 @@ class Ended:
     tokens: int
 
 
-def new_link(work: Work, user_id: str, purpose: LinkPurpose, now: datetime, good_for: timedelta) -> str:
-    """The secret of a fresh link; those of this purpose before it are worth nothing."""
+def new_link(
+    work: Work, user_id: str, purpose: LinkPurpose, now: datetime, good_for: timedelta, provider_id: str = ""
+) -> str:
+    """The secret of a fresh link; those of this purpose before it are worth nothing.
+
+    Args:
+        provider_id: of an invitation that is accepted by signing in there.
+    """
     secret = secrets.new_secret()
     work.links.drop(user_id, purpose)
     digest = secrets.fingerprint(secret)
-    work.links.add(OneTimeLink(new_id(), digest, purpose, user_id, created_at=now, expires_at=now + good_for))
+    until = now + good_for
+    work.links.add(OneTimeLink(new_id(), digest, purpose, user_id, now, until, provider_id=provider_id))
     return secret
 
 

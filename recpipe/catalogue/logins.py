@@ -77,6 +77,14 @@ class Sessions(Repository):
         ended = update(web_session).where(c.user_id == user_id, c.revoked_at.is_(None), c.id != but)
         return self._connection.execute(ended.values(revoked_at=at)).rowcount
 
+    def revoke_of_provider(self, provider_id: str, at: datetime, user_id: str = "") -> int:
+        """End the sessions that an identity provider vouched for, of everybody or of one user; how many."""
+        c = web_session.c
+        ended = update(web_session).where(c.provider_id == provider_id, c.revoked_at.is_(None))
+        if user_id:
+            ended = ended.where(c.user_id == user_id)
+        return self._connection.execute(ended.values(revoked_at=at)).rowcount
+
     def prune(self, before: datetime) -> int:
         """Delete sessions that expired before; how many."""
         return self._connection.execute(delete(web_session).where(web_session.c.expires_at < before)).rowcount

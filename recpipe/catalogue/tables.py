@@ -158,6 +158,8 @@ web_session = Table(
     _text("address"),
     _text("user_agent", 500),
     _at("revoked_at", nullable=True),
+    _text("provider_id"),
+    _flag("second_factor"),
     UniqueConstraint("hash"),
     Index("ix_web_session_user_id", "user_id"),
     Index("ix_web_session_expires_at", "expires_at"),
@@ -173,6 +175,7 @@ one_time_link = Table(
     _at("created_at"),
     _at("expires_at"),
     _at("used_at", nullable=True),
+    _text("provider_id"),
     UniqueConstraint("hash"),
     Index("ix_one_time_link_user_id", "user_id"),
 )

@@ -12,6 +12,7 @@ from recpipe.catalogue.figure_counts import FigureCounts
 from recpipe.catalogue.figures import Figures
 from recpipe.catalogue.ftp_accounts import FtpAccounts, FtpLogins
 from recpipe.catalogue.history import Audit, AuditOfAll, Changes
+from recpipe.catalogue.identities import Identities, IdentityProviders
 from recpipe.catalogue.job_runs import JobRuns
 from recpipe.catalogue.logins import Failures, KnownNetworks, Links, Sessions
 from recpipe.catalogue.marks import CallMarks, said_of
@@ -252,6 +253,14 @@ class Work:
     @property
     def saved_searches(self) -> SavedSearches:
         return SavedSearches(self._connection)
+
+    @property
+    def identity_providers(self) -> IdentityProviders:
+        return IdentityProviders(self._connection)
+
+    @property
+    def identities(self) -> Identities:
+        return Identities(self._connection)
 
     @property
     def failures(self) -> Failures:

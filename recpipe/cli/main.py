@@ -69,6 +69,9 @@ COMMANDS = {
     ),
     "user": Listed("users.group", _PEOPLE, "People and programs, and the tenants that are theirs."),
     "token": Listed("users.tokens", _PEOPLE, "API tokens: what programs sign in with."),
+    "identity-provider": Listed(
+        "identity_providers.group", _PEOPLE, "Identity providers: where people sign in with OpenID Connect."
+    ),
     "ftp-account": Listed("ftp_accounts.group", _PEOPLE, "FTP accounts of tenants, and of media servers that upload."),
     "recordings": Listed("recordings.group", _RECORDINGS, "Stored recordings: find, show, export and delete them."),
     "calls": Listed("calls.group", _RECORDINGS, "Calls, each with all of its recordings."),

@@ -34,8 +34,8 @@ def list_(context: typer.Context, json: AsJson = False) -> None:
         return
     states = {(True, True): "counts now", (True, False): "former", (False, False): "missing"}
     frame.table(
-        ("ID", "STATE", "SECOND FACTORS", "NOTES"),
-        [(one.id, states[one.present, one.current], one.second_factors, one.notes) for one in uses],
+        ("ID", "STATE", "SECOND FACTORS", "CLIENT SECRETS", "NOTES"),
+        [(one.id, states[one.present, one.current], one.second_factors, one.client_secrets, one.notes) for one in uses],
     )
 
 
@@ -82,7 +82,8 @@ def _say(done: Resealed, *, json: bool) -> None:
         frame.print_json(asdict(done))
         return
     frame.say(
-        f"The key {done.key_id} counts now. Sealed anew: {done.second_factors:,} second factors, {done.notes:,} notes."
+        f"The key {done.key_id} counts now. Sealed anew: {done.second_factors:,} second factors, "
+        f"{done.client_secrets:,} client secrets, {done.notes:,} notes."
     )
     if done.notes_left:
         frame.say(f"{done.notes_left:,} notes stay under former keys: keep those for as long as their recordings.")
@@ -98,5 +99,13 @@ def _service(context: typer.Context) -> Iterator[tuple[RecoveryKey, Callable[[],
     columns = (SpinnerColumn(), TextColumn("Looked at {task.completed:,} objects"))
     with frame.opened(context) as parts, Progress(*columns, console=frame.err, transient=True) as progress:
         task = progress.add_task("Looking", total=None)
-        made = RecoveryKey(parts.settings, parts.catalogue, parts.store, parts.totp_secrets, parts.clock, parts.trail)
+        made = RecoveryKey(
+            parts.settings,
+            parts.catalogue,
+            parts.store,
+            parts.totp_secrets,
+            parts.client_secrets,
+            parts.clock,
+            parts.trail,
+        )
         yield made, lambda: progress.advance(task)

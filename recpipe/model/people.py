@@ -124,6 +124,8 @@ class WebSession:
     address: str = ""
     user_agent: str = ""
     revoked_at: datetime | None = None
+    provider_id: str = ""  # of the identity provider that vouched; "": signed in here
+    second_factor: bool = False  # two factors opened it, here or where its provider asks for them
 
 
 class LinkPurpose(StrEnum):
@@ -142,3 +144,44 @@ class OneTimeLink:
     created_at: datetime
     expires_at: datetime
     used_at: datetime | None = None
+    provider_id: str = ""  # an invitation: is accepted by signing in there; a second factor: who vouched for the first
+
+
+class FactorsAtProvider(StrEnum):
+    """What the sign-in at an identity provider counts for."""
+
+    ONE = "one"  # as a password: the second factor is asked for here, of who has one
+    CLAIMED = "claimed"  # as both where the ID token claims so: `mfa` in amr, or one of the named acr
+    BOTH = "both"  # as both, always: the provider asks everybody for them
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityProvider:
+    """An OpenID provider that vouches for people: of one tenant, or of the installation.
+
+    Source: OpenID Connect Core 1.0.
+    """
+
+    id: str
+    tenant_id: str | None  # None: of the installation
+    issuer: str  # URL, exactly as its ID tokens say
+    client_id: str
+    created_at: datetime
+    client_secret: str = field(default="", repr=False)  # closed, see `recpipe.access.at_rest`; "": a public client
+    label: str = ""  # what people call it, on the button
+    factors: FactorsAtProvider = FactorsAtProvider.ONE
+    acr_values: tuple[str, ...] = ()
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A person at an issuer, linked to a user here."""
+
+    id: str
+    user_id: str
+    issuer: str
+    subject: str = field(repr=False)  # the issuer's own name for the person: the same for good, never another's
+    shown: str  # what the issuer called the person when it was linked, for lists alone
+    linked_at: datetime
+    last_used_at: datetime | None = None

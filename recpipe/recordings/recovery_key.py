@@ -15,6 +15,7 @@ from keys.errors import NoteUnreadable
 from recpipe import recovery_notes
 from recpipe.access.at_rest import key_id_of
 from recpipe.access.audit import AuditTrail, event
+from recpipe.access.client_secrets import ClientSecrets
 from recpipe.access.principal import Action, Principal
 from recpipe.access.totp_secrets import TotpSecrets
 from recpipe.catalogue import Catalogue
@@ -38,6 +39,7 @@ class KeyUse:
     present: bool
     current: bool
     second_factors: int
+    client_secrets: int  # of identity providers
     notes: int
 
 
@@ -47,6 +49,7 @@ class Resealed:
 
     key_id: str
     second_factors: int
+    client_secrets: int
     notes: int
     notes_left: int
 
@@ -60,6 +63,7 @@ class RecoveryKey:
         catalogue: Catalogue,
         store: Store,
         totp_secrets: TotpSecrets,
+        client_secrets: ClientSecrets,
         clock: Clock,
         trail: AuditTrail,
     ) -> None:
@@ -67,6 +71,7 @@ class RecoveryKey:
         self._catalogue = catalogue
         self._store = store
         self._totp_secrets = totp_secrets
+        self._client_secrets = client_secrets
         self._clock = clock
         self._trail = trail
 
@@ -82,9 +87,12 @@ class RecoveryKey:
         ids = [note.key_id(key) for key in recovery_notes.recovery_keys(self._settings)]
         with self._catalogue.read() as work:
             factors = Counter(key_id_of(user.totp_secret) for user in work.users.every())
+            clients = Counter(key_id_of(provider.client_secret) for provider in work.identity_providers.list())
         notes = Counter(note.id_of(stored.note) for stored in self._objects(on_object))
-        others = sorted({*factors, *notes} - {"", *ids})
-        return [KeyUse(one, one in ids, one == ids[0], factors[one], notes[one]) for one in (*ids, *others)]
+        others = sorted({*factors, *clients, *notes} - {"", *ids})
+        return [
+            KeyUse(one, one in ids, one == ids[0], factors[one], clients[one], notes[one]) for one in (*ids, *others)
+        ]
 
     def rotate(self, by: Principal, on_object: Callable[[], None] = lambda: None) -> Resealed:
         """Make a key that counts from now on, and seal anew as `reseal`.
@@ -118,6 +126,7 @@ class RecoveryKey:
         keys = recovery_notes.recovery_keys(self._settings)
         current = note.key_id(keys[0])
         factors = self._totp_secrets.seal_all(self._catalogue)
+        clients = self._client_secrets.seal_all(self._catalogue)
         notes = left = 0
         for stored in self._objects(on_object):
             if note.id_of(stored.note) in ("", current):
@@ -133,7 +142,7 @@ class RecoveryKey:
             else:
                 left += 1
         self._trail.record(event(by, "recovery-key.reseal", self._clock(), subject=current, notes=notes, left=left))
-        return Resealed(current, factors, notes, left)
+        return Resealed(current, factors, clients, notes, left)
 
     def drop(self, by: Principal, key_id: str, on_object: Callable[[], None] = lambda: None) -> None:
         """Forget a former key that nothing is under any more.
@@ -147,8 +156,12 @@ class RecoveryKey:
         use = next((one for one in self.uses(by, on_object) if one.id == key_id and one.present), None)
         if use is None:
             raise NotFound("recovery key", key_id)
-        if use.current or use.second_factors or use.notes:
-            what = "what is sealed now" if use.current else f"{use.second_factors} second factors, {use.notes} notes"
+        if use.current or use.second_factors or use.client_secrets or use.notes:
+            what = (
+                "what is sealed now"
+                if use.current
+                else (f"{use.second_factors} second factors, {use.client_secrets} client secrets, {use.notes} notes")
+            )
             raise Conflict(
                 "key-in-use", f"The key {key_id} opens {what}. Run recpipe recovery-key rotate or reseal first."
             )

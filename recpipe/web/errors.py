@@ -103,7 +103,9 @@ _401 = {"www-authenticate": 'Bearer realm="recpipe"'}
 # The first row whose class fits wins: subclasses stand before their bases.
 _TABLE: tuple[tuple[type[errors.RecpipeError | keys_errors.KeysError], int, str], ...] = (
     (errors.ReauthenticationRequired, 403, "Your password is needed"),
+    (errors.SignInRefused, 403, "Not signed in"),
     (errors.CredentialsRejected, 401, "Not signed in"),
+    (errors.IssuerUnavailable, 503, "The identity provider cannot be asked"),
     (errors.SecretUnreadable, 503, "The code cannot be checked"),
     (errors.LockedOut, 429, "Too many failed logins"),
     (TooManyStreams, 429, "Too many downloads at once"),

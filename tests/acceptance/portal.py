@@ -120,20 +120,25 @@ def free_port() -> int:
 
 
 @contextmanager
-def portal(root: Path, mailer: Mailer | None = None) -> Iterator[Portal]:
-    """Two tenants, an administrator, ingest, web and FTP, in this process and over real sockets."""
+def portal(root: Path, mailer: Mailer | None = None, **more: Any) -> Iterator[Portal]:
+    """Two tenants, an administrator, ingest, web and FTP, in this process and over real sockets.
+
+    Args:
+        more: settings.
+    """
     spool = root / "spool"
     home = root / "home"
     for folder in (spool, home):
         folder.mkdir()
-    settings = Settings(
-        data_dir=root / "data",
-        http_listen="127.0.0.1:0",
-        ftp_listen=f"127.0.0.1:{free_port()}",
-        smtp_url=mailer.url if mailer else "",
-        mail_from=mailer.sender if mailer else "",
-        spool=(Spool(path=spool, tenant="northwind", layout="freepbx", timezone="UTC", settle_seconds=0.2),),
-    )
+    given = {
+        "data_dir": root / "data",
+        "http_listen": "127.0.0.1:0",
+        "ftp_listen": f"127.0.0.1:{free_port()}",
+        "smtp_url": mailer.url if mailer else "",
+        "mail_from": mailer.sender if mailer else "",
+        "spool": (Spool(path=spool, tenant="northwind", layout="freepbx", timezone="UTC", settle_seconds=0.2),),
+    }
+    settings = Settings.model_validate({**given, **more})
     running = Running()
     with started(settings, list(RoleName), running) as parts:
         by = operator("test")

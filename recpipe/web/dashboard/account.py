@@ -36,7 +36,7 @@ router = APIRouter(include_in_schema=False)
 @router.get("/account")
 def account(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
     """Everything about oneself."""
-    return _page(request, portal, viewer)
+    return account_page(request, portal, viewer)
 
 
 @router.post("/account/details")
@@ -52,7 +52,7 @@ def details(request: Request, portal: ThePortal, viewer: SignedIn, form: Form, _
             proof=proof_of(form),
         )
     except RecpipeError as refused:
-        return _page(request, portal, viewer, refused)
+        return account_page(request, portal, viewer, refused)
     waits = changed.user.email_pending not in ("", viewer.user.email_pending)
     return redirect(f"/account?done={'email-asked' if waits else 'saved'}")
 
@@ -95,7 +95,7 @@ def password(request: Request, portal: ThePortal, viewer: SignedIn, form: Form, 
             viewer.principal, form.text("old"), form.text("password"), **ends(form)
         )
     except RecpipeError as refused:
-        return _page(request, portal, viewer, refused)
+        return account_page(request, portal, viewer, refused)
     return _rotated(portal, request, viewer, redirect("/account?done=password-changed"))
 
 
@@ -118,7 +118,7 @@ def confirm(request: Request, portal: ThePortal, viewer: SignedIn, form: Form, _
         )
     except RecpipeError as refused:
         if isinstance(refused, InputInvalid) and refused.field == "secret":
-            return _page(request, portal, viewer, refused)
+            return account_page(request, portal, viewer, refused)
         again = Enrolment(secret, totp.uri(secret, viewer.principal.name, ISSUER))
         return _enrol(request, portal, viewer, again, refused)
     return _rotated(portal, request, viewer, _codes(request, portal, viewer, codes))
@@ -130,7 +130,7 @@ def new_codes(request: Request, portal: ThePortal, viewer: SignedIn, form: Form,
     try:
         codes = portal.parts.second_factor.new_recovery_codes(viewer.principal, proof_of(form, "password"))
     except RecpipeError as refused:
-        return _page(request, portal, viewer, refused)
+        return account_page(request, portal, viewer, refused)
     return _codes(request, portal, viewer, codes)
 
 
@@ -140,7 +140,7 @@ def off(request: Request, portal: ThePortal, viewer: SignedIn, form: Form, _plac
     try:
         portal.parts.second_factor.switch_off(viewer.principal, proof_of(form, "password"))
     except RecpipeError as refused:
-        return _page(request, portal, viewer, refused)
+        return account_page(request, portal, viewer, refused)
     return _rotated(portal, request, viewer, redirect("/account?done=second-factor-off"))
 
 
@@ -155,8 +155,8 @@ def make_token(request: Request, portal: ThePortal, viewer: SignedIn, form: Form
             viewer.principal, viewer.user.id, form.text("label"), form.all("scope"), proof=proof_of(form)
         )
     except RecpipeError as refused:
-        return _page(request, portal, viewer, refused)
-    return _page(request, portal, viewer, secret=made.secret)
+        return account_page(request, portal, viewer, refused)
+    return account_page(request, portal, viewer, secret=made.secret)
 
 
 @router.post("/account/tokens/{token_id}/end")
@@ -232,9 +232,13 @@ def _codes(request: Request, portal: Portal, viewer: Viewer, codes: Sequence[str
     return portal.page(request, "recovery-codes.html", viewer, codes=codes)
 
 
-def _page(
+def account_page(
     request: Request, portal: Portal, viewer: Viewer, refused: RecpipeError | None = None, secret: str = ""
 ) -> Response:
+    """My Account, with what was refused or is shown once."""
+    identities = portal.parts.federation.list(viewer.principal)
+    linked = {identity.issuer for identity in identities}
+    offers = portal.parts.federation.linkable(viewer.principal)
     return portal.page(
         request,
         "account.html",
@@ -247,4 +251,6 @@ def _page(
         contact=CONTACT,
         choices=NOTIFICATIONS,
         has_mail=portal.parts.mailer.able,
+        identities=identities,
+        offers=[offer for offer in offers if offer.provider.issuer not in linked],
     )

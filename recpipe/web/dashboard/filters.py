@@ -26,6 +26,8 @@ NOTES: Mapping[str, str] = {
     "email-kept": "The address that counts stays as it is.",
     "email-confirmed": "The address is confirmed: letters go there from now on.",
     "token-ended": "The token was ended. Programs that used it are refused.",
+    "identity-linked": "Linked. From now on you can sign in there as well.",
+    "identity-unlinked": "Unlinked. Sessions that were opened by it ended.",
     "second-factor-required": "This portal wants two-factor sign-in of everybody. Set it up here to go on.",
     "second-factor-off": "Two-factor sign-in is off.",
     "session-ended": "The session was ended.",

@@ -9,7 +9,8 @@ from recpipe.web.dashboard.pages import Portal
 
 def invitation_link(portal: Portal, link: LinkFor) -> str:
     """What an invited person opens."""
-    return f"{portal_address(portal.parts.settings)}/welcome#{link.secret}"
+    path = "/welcome/oidc" if link.elsewhere else "/welcome"
+    return f"{portal_address(portal.parts.settings)}{path}#{link.secret}"
 
 
 def recoveries(portal: Portal, name_or_email: str, address: str) -> None:
@@ -33,9 +34,10 @@ def invitation(portal: Portal, link: LinkFor) -> bool:
     """To somebody who was invited; False where no letter went out."""
     if not (portal.parts.mailer.able and link.user.email):
         return False
+    what = "Sign in with your company's own sign-in" if link.elsewhere else "Choose your password"
     text = (
         f"You were invited to the call recording portal as {link.user.username}.\n\n"
-        f"Choose your password here within seven days:\n\n    {invitation_link(portal, link)}\n"
+        f"{what} here within seven days:\n\n    {invitation_link(portal, link)}\n"
     )
     return portal.parts.mailer.try_to_send(link.user.email, "Your invitation to the call recording portal", text)
 

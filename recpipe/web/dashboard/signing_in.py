@@ -9,7 +9,7 @@ from functools import partial
 from fastapi import APIRouter, Request, Response
 
 from recpipe.access.lockout import KNOWN_FOR, devices_of
-from recpipe.access.login import Door
+from recpipe.access.login import Door, LoginResult
 from recpipe.access.notices import CONFIRM_PATH
 from recpipe.access.principal import Principal
 from recpipe.errors import Conflict, CredentialsRejected, InputInvalid, LockedOut, RecpipeError, SecretUnreadable
@@ -61,7 +61,7 @@ def sign_in_page(request: Request, portal: ThePortal, next: str = "") -> Respons
             return redirect(ours(next))
         except CredentialsRejected:
             pass
-    return portal.page(request, "sign-in.html", next=ours(next, ""), username="")
+    return sign_in_form(request, portal, ours(next, ""))
 
 
 @router.post(SIGN_IN)
@@ -73,13 +73,8 @@ def sign_in(request: Request, portal: ThePortal, form: Form, _place: PasswordPla
         result = portal.parts.access.password(username, form.text("password"), address, Door.HTTP, _devices(request))
     except (CredentialsRejected, LockedOut) as refused:
         problem = _refused(refused, _NOBODY)
-        answer = portal.page(request, "sign-in.html", problem=problem, next=wanted, username=username)
-        answer.headers.update(problem.headers)
-        return answer
-    if result.principal is not None:
-        return _let_in(portal, request, result.principal, wanted)
-    response = portal.page(request, "second-factor.html", next=wanted)
-    return set_cookie(request, response, _TICKET, result.ticket or "", samesite="strict", seconds=_TICKET_SECONDS)
+        return sign_in_form(request, portal, wanted, username, problem)
+    return let_on(portal, request, result, wanted)
 
 
 @router.post(f"{SIGN_IN}/code")
@@ -97,7 +92,7 @@ def second_factor(request: Request, portal: ThePortal, form: Form) -> Response:
         answer = portal.page(request, "second-factor.html", problem=problem, next=wanted)
         answer.headers.update(problem.headers)
         return answer
-    response = _let_in(portal, request, principal, wanted)
+    response = let_in(portal, request, principal, wanted)
     return set_cookie(request, response, _TICKET, "", samesite="strict", seconds=0)
 
 
@@ -259,18 +254,50 @@ def _same_twice(password: str, again: str) -> None:
         raise InputInvalid("again", "The two passwords differ. Type the same one twice.")
 
 
-def _let_in(portal: Portal, request: Request, principal: Principal, wanted: str) -> Response:
-    """A session of its own for every sign-in: one that somebody planted before is worth nothing."""
+def sign_in_form(
+    request: Request, portal: Portal, wanted: str, username: str = "", problem: Problem | None = None
+) -> Response:
+    """The page to sign in on, with what went wrong."""
+    providers = portal.parts.identity_providers
+    own = providers.offered(None)
+    answer = portal.page(
+        request,
+        "sign-in.html",
+        problem=problem,
+        next=wanted,
+        username=username,
+        own=own,
+        elsewhere=own is not None or providers.offers(),
+    )
+    answer.headers.update(problem.headers if problem else {})
+    return answer
+
+
+def let_on(portal: Portal, request: Request, result: LoginResult, wanted: str, *, devices: bool = True) -> Response:
+    """In, or to the second factor that is owed."""
+    if result.principal is not None:
+        return let_in(portal, request, result.principal, wanted, devices=devices)
+    response = portal.page(request, "second-factor.html", next=wanted)
+    return set_cookie(request, response, _TICKET, result.ticket or "", samesite="strict", seconds=_TICKET_SECONDS)
+
+
+def let_in(portal: Portal, request: Request, principal: Principal, wanted: str, *, devices: bool = True) -> Response:
+    """A session of its own for every sign-in: one that somebody planted before is worth nothing.
+
+    Args:
+        devices: know this browser from now on. One that comes from another site has not sent the cookie that says
+            whose it was before.
+    """
     if old := request.cookies.get(cookie_name(request, SESSION_COOKIE)):
         with contextlib.suppress(CredentialsRejected):
             portal.parts.access.sessions.end(portal.parts.access.sessions.open(old, principal.address, enrolling=True))
     agent = request.headers.get("user-agent", "")
     secret = portal.parts.access.sessions.start(principal, principal.address, agent)
-    devices = portal.parts.access.trust(principal, _devices(request))
-    seconds = int(KNOWN_FOR.total_seconds())
-    answer = set_cookie(
-        request, redirect(wanted or "/"), DEVICE_COOKIE, ".".join(devices), samesite="strict", seconds=seconds
-    )
+    answer: Response = redirect(wanted or "/")
+    if devices:
+        known = ".".join(portal.parts.access.trust(principal, _devices(request)))
+        seconds = int(KNOWN_FOR.total_seconds())
+        answer = set_cookie(request, answer, DEVICE_COOKIE, known, samesite="strict", seconds=seconds)
     return keep_session(request, answer, secret)
 
 

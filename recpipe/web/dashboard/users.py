@@ -61,7 +61,13 @@ def create(
             )
             return redirect(f"/users/{made.user.id}?done=user-created")
         link = portal.parts.links.invite(
-            by, form.text("username"), role, grants=grants, email=form.text("email"), proof=proof_of(form)
+            by,
+            form.text("username"),
+            role,
+            grants=grants,
+            email=form.text("email"),
+            provider_id=form.text("provider"),
+            proof=proof_of(form),
         )
     except RecpipeError as refused:
         return _form(request, portal, viewer, None, refused=refused, typed=form)
@@ -237,11 +243,13 @@ def _form(
     secret: str | None = None,
     shown_as: str = "",
 ) -> Response:
-    values: dict[str, str] = {"username": "", "email": "", "role": "client"}
+    values: dict[str, str] = {"username": "", "email": "", "role": "client", "provider": ""}
     # A user without a service is of no use, so the only one there is needs no tick.
     granted: dict[str, Sequence[str]] = {t.id: () for t in viewer.tenants if len(viewer.tenants) == 1}
     if account is not None:
-        values = {name: str(getattr(account.user, name)) for name in (*values, "display_name", "status")}
+        values = {
+            name: str(getattr(account.user, name)) for name in ("username", "email", "role", "display_name", "status")
+        }
         granted = {grant.tenant_id: grant.actions for grant in account.grants}
     if typed is not None:
         values = {name: typed.text(name, value) for name, value in values.items()}
@@ -265,4 +273,5 @@ def _form(
         live=[t for t in tokens if account and token_lives(t, account.user, portal.parts.clock())],
         secret=secret,
         shown_as=shown_as,
+        offers=[] if account else portal.parts.identity_providers.known(viewer.principal),
     )

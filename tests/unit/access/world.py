@@ -46,9 +46,10 @@ class World:
         folder: of its own.
         database: SQLAlchemy URL; a new SQLite file in the folder where there is none.
         mailer: where letters go; none are sent without one.
+        more: settings.
     """
 
-    def __init__(self, folder: Path, database: str = "", mailer: Mailer | None = None) -> None:
+    def __init__(self, folder: Path, database: str = "", mailer: Mailer | None = None, **more: object) -> None:
         self.now = datetime(2026, 3, 14, 15, 9, 26, tzinfo=UTC)
         self.passwords = CountingPasswords()
         self.store = MemoryStore()
@@ -61,6 +62,7 @@ class World:
                 "http_url": "https://portal.example",
                 "smtp_url": mailer.url if mailer else "",
                 "mail_from": mailer.sender if mailer else "",
+                **more,
             }
         )
         self._opened = ExitStack()

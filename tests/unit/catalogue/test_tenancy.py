@@ -36,6 +36,7 @@ DOORS = {
     "Tenants": "tells which tenant a name means, and whether one may be switched to encryption",
     "Users": "grants are of users and tenants alike",
     "FtpLogins": "a login knows no tenant yet",
+    "IdentityProviders": "a sign-in knows no tenant yet; what it opens is decided by the user's grants",
     "Quarantine": "files of unknown tenants are nobody's; a scope narrows it to its own",
     "QuarantineOfAll": "written by the write path, read by administrators",
     "Audit": "a scope narrows it to its own",

@@ -44,7 +44,8 @@ def dies(deed: str, folder: Path, *arguments: str) -> None:
 def rotate(data_dir: str, point: str, times: str) -> None:
     """Replace the recovery key, and die at the point after it was passed some times."""
     with wiring.open_parts(Settings(data_dir=Path(data_dir))) as parts:
-        key = RecoveryKey(parts.settings, parts.catalogue, parts.store, parts.totp_secrets, parts.clock, parts.trail)
+        kept = (parts.totp_secrets, parts.client_secrets)
+        key = RecoveryKey(parts.settings, parts.catalogue, parts.store, *kept, parts.clock, parts.trail)
         _die_at(point, int(times))
         key.rotate(operator())
 

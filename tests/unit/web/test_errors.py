@@ -16,6 +16,8 @@ from recpipe.web.errors import _TABLE, problem_of
 PUBLISHED = {
     "ReauthenticationRequired": "reauthentication-required",
     "CredentialsRejected": "credentials-rejected",
+    "SignInRefused": "sign-in-refused",
+    "IssuerUnavailable": "issuer-unavailable",
     "SecretUnreadable": "secret-unreadable",
     "LockedOut": "locked-out",
     "TooManySignIns": "too-many-sign-ins",

@@ -1,0 +1,47 @@
+"""The tables of who vouches for people, and whom they know."""
+
+from __future__ import annotations
+
+from sqlalchemy import Index, Table, UniqueConstraint
+
+from recpipe.catalogue.columns import at_column as _at
+from recpipe.catalogue.columns import flag_column as _flag
+from recpipe.catalogue.columns import id_column as _id
+from recpipe.catalogue.columns import json_column as _json
+from recpipe.catalogue.columns import metadata
+from recpipe.catalogue.columns import tenant_column as _tenant
+from recpipe.catalogue.columns import text_column as _text
+from recpipe.catalogue.columns import user_column as _user
+
+# Who vouches for people of a tenant, or of the installation: one each.
+identity_provider = Table(
+    "identity_provider",
+    metadata,
+    _id(),
+    _tenant(nullable=True),
+    _text("owner"),  # the tenant's id; "": the installation, which no unique key over NULL would keep to one
+    _text("issuer", 500),
+    _text("client_id", 500),
+    _text("client_secret"),
+    _text("label", 200),
+    _text("factors"),
+    _json("acr_values"),
+    _flag("enabled"),
+    _at("created_at"),
+    UniqueConstraint("owner"),
+    Index("ix_identity_provider_tenant_id", "tenant_id"),
+)
+
+identity = Table(
+    "identity",
+    metadata,
+    _id(),
+    _user(),
+    _text("issuer", 500),
+    _text("subject", 255),
+    _text("shown", 200),
+    _at("linked_at"),
+    _at("last_used_at", nullable=True),
+    UniqueConstraint("issuer", "subject"),
+    Index("ix_identity_user_id", "user_id"),
+)
