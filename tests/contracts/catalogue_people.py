@@ -12,7 +12,19 @@ from recpipe.catalogue import Catalogue
 from recpipe.catalogue.people import Users
 from recpipe.catalogue.repository import new_id
 from recpipe.errors import AlreadyExists, NotFound
-from recpipe.model import Grant, LinkPurpose, OneTimeLink, Role, Token, User, UserStatus, WebSession
+from recpipe.model import (
+    FactorsAtProvider,
+    Grant,
+    Identity,
+    IdentityProvider,
+    LinkPurpose,
+    OneTimeLink,
+    Role,
+    Token,
+    User,
+    UserStatus,
+    WebSession,
+)
 from tests.contracts.catalogue_samples import NOW, a_user, kept_tenant
 
 
@@ -160,6 +172,47 @@ class PeopleContract:
                 work.sessions.rotate(first.id, "e" * 64)
             assert not work.sessions.list(user.id)
             assert work.sessions.prune(NOW + timedelta(hours=9)) == 3
+
+    def test_a_tenant_and_the_installation_have_one_identity_provider_each(self, catalogue: Catalogue) -> None:
+        acme, user = kept_tenant(catalogue), kept_user(catalogue)
+        own = IdentityProvider(new_id(), None, "https://id.example", "portal", NOW)
+        first = replace(own, id=new_id(), tenant_id=acme.id, factors=FactorsAtProvider.CLAIMED, acr_values=("gold",))
+        opened, other = a_session(user, provider_id=first.id, second_factor=True), a_session(user)
+        with catalogue.begin() as work:
+            assert (work.identity_providers.put(own), work.identity_providers.put(first)) == (own, first)
+            # Another one for the same takes its place and its id
+            again = work.identity_providers.put(replace(first, id=new_id(), client_id="other", enabled=False))
+            assert again == replace(first, client_id="other", enabled=False)
+            assert work.identity_providers.list() == [own, again]
+            assert [work.identity_providers.of(None), work.identity_providers.get(first.id)] == [own, again]
+            for session in (opened, other):
+                work.sessions.add(session)
+            assert work.sessions.by_hash(opened.hash) == opened
+            assert work.sessions.revoke_of_provider(first.id, NOW, new_id()) == 0
+            assert work.sessions.revoke_of_provider(first.id, NOW) == 1
+            assert work.sessions.list(user.id) == [other]
+            work.identity_providers.remove(first.id)
+            with pytest.raises(NotFound):
+                work.identity_providers.of(acme.id)
+            with pytest.raises(NotFound):
+                work.identity_providers.remove(first.id)
+
+    def test_a_person_of_an_issuer_is_linked_once_letter_by_letter(self, catalogue: Catalogue) -> None:
+        ann, bob = kept_user(catalogue), kept_user(catalogue)
+        linked = Identity(new_id(), ann.id, "https://id.example", "Sub-1", "ann", NOW)
+        with catalogue.begin() as work:
+            work.identities.add(linked)
+            with pytest.raises(AlreadyExists):
+                work.identities.add(replace(linked, id=new_id(), user_id=bob.id))
+            work.identities.note_use(linked.id, NOW)
+            assert work.identities.find("https://id.example", "Sub-1") == replace(linked, last_used_at=NOW)
+            for issuer, subject in (("https://id.example/", "Sub-1"), ("https://id.example", "sub-1")):
+                with pytest.raises(NotFound):
+                    work.identities.find(issuer, subject)
+            with pytest.raises(NotFound):
+                work.identities.remove(bob.id, linked.id)
+            assert work.identities.remove(ann.id, linked.id).subject == "Sub-1"
+            assert work.identities.list(ann.id) == []
 
     def test_a_link_is_good_once_and_not_for_long(self, catalogue: Catalogue) -> None:
         user = kept_user(catalogue)
