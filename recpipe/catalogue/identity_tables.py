@@ -1,17 +1,18 @@
-"""The tables of who vouches for people, and whom they know."""
+"""The tables of who vouches for people and whom they know, and of where people failed to sign in."""
 
 from __future__ import annotations
 
-from sqlalchemy import Index, Table, UniqueConstraint
+from sqlalchemy import Column, Index, Table, UniqueConstraint
 
+from recpipe.catalogue.columns import SERIAL, metadata
 from recpipe.catalogue.columns import at_column as _at
 from recpipe.catalogue.columns import flag_column as _flag
 from recpipe.catalogue.columns import id_column as _id
 from recpipe.catalogue.columns import json_column as _json
-from recpipe.catalogue.columns import metadata
 from recpipe.catalogue.columns import tenant_column as _tenant
 from recpipe.catalogue.columns import text_column as _text
 from recpipe.catalogue.columns import user_column as _user
+from recpipe.catalogue.types import Text
 
 # Who vouches for people of a tenant, or of the installation: one each.
 identity_provider = Table(
@@ -44,4 +45,22 @@ identity = Table(
     _at("last_used_at", nullable=True),
     UniqueConstraint("issuer", "subject"),
     Index("ix_identity_user_id", "user_id"),
+)
+
+login_failure = Table(
+    "login_failure",
+    metadata,
+    Column("id", SERIAL, primary_key=True),
+    _text("key", 200),
+    _at("at"),
+    Index("ix_login_failure_key_at", "key", "at"),
+    Index("ix_login_failure_at", "at"),
+)
+
+# An account signed in from this network, last at this time: one key for both, hashed.
+known_network = Table(
+    "known_network",
+    metadata,
+    Column("key", Text(200), primary_key=True),
+    _at("at"),
 )

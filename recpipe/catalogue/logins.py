@@ -8,8 +8,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Integer, Row, bindparam, delete, func, insert, select, update
 
+from recpipe.catalogue.identity_tables import known_network, login_failure
 from recpipe.catalogue.repository import Repository, row_of, upsert
-from recpipe.catalogue.tables import known_network, login_failure, one_time_link, web_session
+from recpipe.catalogue.tables import one_time_link, web_session
 from recpipe.catalogue.types import clean_text
 from recpipe.errors import NotFound
 from recpipe.model import LinkPurpose, OneTimeLink, WebSession

@@ -180,24 +180,6 @@ one_time_link = Table(
     Index("ix_one_time_link_user_id", "user_id"),
 )
 
-login_failure = Table(
-    "login_failure",
-    metadata,
-    Column("id", SERIAL, primary_key=True),
-    _text("key", 200),
-    _at("at"),
-    Index("ix_login_failure_key_at", "key", "at"),
-    Index("ix_login_failure_at", "at"),
-)
-
-# An account signed in from this network, last at this time: one key for both, hashed.
-known_network = Table(
-    "known_network",
-    metadata,
-    Column("key", Text(200), primary_key=True),
-    _at("at"),
-)
-
 # --- recordings -------------------------------------------------------------------------------------------
 
 LONGEST_CALL_ID = 200  # characters
