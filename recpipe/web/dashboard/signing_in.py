@@ -39,7 +39,8 @@ HOME = "/services"
 # One answer whatever is wrong, and true of each: a right password is not called wrong.
 _NOBODY = (
     "This user name and password do not sign in. Check both, then try again. An account that was invited or waits for "
-    "approval has no password yet: its letter has the link to choose one. One that was switched off stays shut."
+    "approval has no password yet: its letter has the link to go on with. One that signs in with its company may have "
+    "none. One that was switched off stays shut."
 )
 
 router = APIRouter(include_in_schema=False)
