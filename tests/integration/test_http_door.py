@@ -290,6 +290,7 @@ def test_signing_out_takes_the_cookie_away_as_browsers_want_it(there: World, por
         ("/sign-in", MOST_FORM_BYTES),
         ("/register", MOST_FORM_BYTES),
         ("/recover", MOST_FORM_BYTES),
+        ("/welcome/oidc", MOST_FORM_BYTES),
         ("/services/new", MOST_FORM_BYTES),
         ("/nowhere", MOST_FORM_BYTES),
         ("/addons/check", MOST_LONG_FORM_BYTES),
@@ -313,7 +314,7 @@ def test_a_larger_body_is_refused_before_it_is_read(there: World, path: str, mos
 
 def test_nothing_is_read_of_whoever_is_not_signed_in(there: World) -> None:
     app = create_app(there.context)
-    open_to_all = {"/sign-in", "/sign-in/code", "/recover", "/recover/link", "/welcome"}
+    open_to_all = {"/sign-in", "/sign-in/code", "/recover", "/recover/link", "/welcome", "/welcome/oidc"}
     open_to_all |= {"/register", "/register/link", "/confirm-email"}
     paths = {
         re.sub(r"{[^}]*}", "x", route.path)
