@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.message import EmailMessage
-from email.utils import formatdate, make_msgid
+from email.utils import formataddr, formatdate, make_msgid, parseaddr
 from urllib.parse import unquote, urlsplit
 
 from recpipe import log, metrics
@@ -34,15 +34,17 @@ class Mailer:
     Args:
         url: smtp:// (STARTTLS where the server offers it, and always when there is a password to protect) or smtps://;
             empty: no mail.
-        sender: the address that letters come from.
+        sender: the address that letters come from, with or without a name before it.
+        name: stands before an address that has none; empty: nothing does.
     """
 
     url: str = field(repr=False)
     sender: str
+    name: str = ""
 
     @classmethod
     def of(cls, settings: Settings) -> Mailer:
-        return cls(settings.smtp_url.get_secret_value(), settings.mail_from)
+        return cls(settings.smtp_url.get_secret_value(), settings.mail_from, settings.brand_name)
 
     @property
     def able(self) -> bool:
@@ -59,8 +61,9 @@ class Mailer:
         if not self.able:
             raise SettingsInvalid("No mail can be sent: set RECPIPE_SMTP_URL and RECPIPE_MAIL_FROM.")
         letter = EmailMessage()
-        letter["From"], letter["To"], letter["Subject"] = self.sender, to, subject
-        letter["Date"], letter["Message-ID"] = formatdate(), make_msgid(domain=self.sender.rpartition("@")[2] or None)
+        named, address = parseaddr(self.sender)
+        letter["From"], letter["To"], letter["Subject"] = formataddr((named or self.name, address)), to, subject
+        letter["Date"], letter["Message-ID"] = formatdate(), make_msgid(domain=address.rpartition("@")[2] or None)
         letter["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday notes in answer, please
         letter.set_content(text)
         try:

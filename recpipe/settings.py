@@ -7,7 +7,6 @@ ignored is how recordings end up unencrypted. Secrets never print.
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import itertools
 import os
 import re
@@ -33,6 +32,7 @@ from pydantic_settings import (
 )
 
 from recpipe.errors import SettingsInvalid
+from recpipe.setting_types import Color, Contact, Name, Network
 from recpipe.times import check_timezone
 
 PREFIX = "RECPIPE_"
@@ -240,12 +240,17 @@ class Settings(BaseSettings):
     http_second_factor: Literal["offered", "required"] = Field(
         "offered", description="required: people without two-factor sign-in get no further than setting it up"
     )
-    security_contact: str = Field(
+    security_contact: Contact = Field(
         "",
         description="where people report a weakness, for /.well-known/security.txt: mailto:security@example.com, or an "
         "address of https://; empty: there is no such file",
     )
-    oidc_networks: tuple[str, ...] = Field(
+    brand_name: Name = Field(
+        "recpipe", max_length=40, description="what pages, letters and authenticator apps call the portal"
+    )
+    brand_color: Color = Field("", description="such as #0b5cad, for links and buttons; made readable where it is not")
+    brand_logo: Path | None = Field(None, description="SVG or PNG that pages show beside the name, 24 pixels high")
+    oidc_networks: tuple[Network, ...] = Field(
         (), description="networks such as 10.0.0.0/8 where an identity provider may be; empty: public addresses alone"
     )
     oidc_ca_file: Path | None = Field(
@@ -295,24 +300,6 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is written")
 
     spool: tuple[Spool, ...] = Field((), description="folders to ingest")
-
-    @field_validator("security_contact")
-    @classmethod
-    def _reachable(cls, contact: str) -> str:
-        """A URI in one line, as RFC 9116 section 2.5.3 wants it."""
-        if contact and not re.fullmatch(r"(mailto:[^\s@]+@[^\s@]+|https://[^\s/]+\S*|tel:\+[0-9-]+)", contact):
-            raise ValueError("write mailto:security@example.com, https://example.com/security or tel:+49-30-1234000")
-        return contact
-
-    @field_validator("oidc_networks")
-    @classmethod
-    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
-        for network in networks:
-            try:
-                ipaddress.ip_network(network)
-            except ValueError as error:
-                raise ValueError(f"{network!r} is not a network such as 10.0.0.0/8 or fd00::/8: {error}") from error
-        return networks
 
     @field_validator("spool")
     @classmethod

@@ -155,7 +155,7 @@ def open_parts(
                 links=Links(catalogue, accounts, clock, passwords, trail),
                 registration=Registration(catalogue, at_rest, clock, trail),
                 totp_secrets=totp_secrets,
-                second_factor=SecondFactor(catalogue, accounts, clock, totp_secrets),
+                second_factor=SecondFactor(catalogue, accounts, clock, totp_secrets, settings.brand_name),
                 client_secrets=client_secrets,
                 identity_providers=IdentityProviders(
                     catalogue, clock, trail, client_secrets, accounts.reauthentication, oidc

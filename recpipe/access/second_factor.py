@@ -18,8 +18,6 @@ from recpipe.catalogue.work import Work
 from recpipe.errors import Conflict, Forbidden, InputInvalid
 from recpipe.times import Clock
 
-ISSUER = "recpipe"
-
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
@@ -30,23 +28,33 @@ class Enrolment:
 
 
 class SecondFactor:
-    """Time-based codes for people. Thread-safe."""
+    """Time-based codes for people. Thread-safe.
 
-    def __init__(self, catalogue: Catalogue, accounts: Accounts, clock: Clock, totp_secrets: TotpSecrets) -> None:
+    Args:
+        issuer: what authenticator apps call the portal.
+    """
+
+    def __init__(
+        self, catalogue: Catalogue, accounts: Accounts, clock: Clock, totp_secrets: TotpSecrets, issuer: str
+    ) -> None:
+        self._issuer = issuer
         self._catalogue = catalogue
         self._totp_secrets = totp_secrets
         self._accounts = accounts
         self._clock = clock
 
-    def begin(self, by: Principal, issuer: str = ISSUER) -> Enrolment:
+    def begin(self, by: Principal) -> Enrolment:
         """A fresh secret; hand it back to `confirm` with a code that it made.
 
         Raises:
             Forbidden: `by` is not a person.
         """
         self._require_person(by)
-        secret = totp.new_secret()
-        return Enrolment(secret, totp.uri(secret, by.name, issuer))
+        return self.shown(by, totp.new_secret())
+
+    def shown(self, by: Principal, secret: str) -> Enrolment:
+        """A secret that `begin` made, to be shown once more."""
+        return Enrolment(secret, totp.uri(secret, by.name, self._issuer))
 
     def confirm(self, by: Principal, proof: Proof, secret: str, code: str) -> Sequence[str]:
         """Switch it on once the app makes right codes; the recovery codes, shown once. Other sessions end.

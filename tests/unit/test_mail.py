@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ssl
 import subprocess
+from dataclasses import replace
+from email.header import decode_header, make_header
+from email.utils import parseaddr
 from pathlib import Path
 
 import pytest
@@ -26,6 +29,24 @@ def test_a_letter_arrives_as_it_was_written() -> None:
     assert letter["Auto-Submitted"] == "auto-generated" and letter["From"] == "portal@example.com"
     body = letter.get_payload(decode=True)
     assert isinstance(body, bytes) and body.decode() == "Für Sie: ein Brief.\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sender", "name", "shown"),
+    [
+        ("portal@example.com", "Acme Voice", "Acme Voice"),
+        ("portal@example.com", "Müller, Söhne", "Müller, Söhne"),
+        ("Records <portal@example.com>", "Acme Voice", "Records"),
+    ],
+)
+def test_a_letter_comes_from_the_operator_by_name(sender: str, name: str, shown: str) -> None:
+    mailbox = Mailbox()
+    with mail_server(mailbox) as mailer:
+        replace(mailer, sender=sender, name=name).send("bea@example.com", "x", "y")
+    ((_, letter),) = mailbox.letters
+    named, address = parseaddr(letter["From"])
+    assert (str(make_header(decode_header(named))), address) == (shown, "portal@example.com")
+    assert letter["Message-ID"].endswith("@example.com>")
 
 
 def test_an_address_cannot_smuggle_in_another_recipient() -> None:

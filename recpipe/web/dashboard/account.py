@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from fastapi import APIRouter, Request, Response
 from markupsafe import Markup
 
-from recpipe.access import totp
 from recpipe.access.identity import token_lives
 from recpipe.access.principal import GRANTABLE_ACTIONS, Action
 from recpipe.access.reauthentication import Proof
-from recpipe.access.second_factor import ISSUER, Enrolment
+from recpipe.access.second_factor import Enrolment
 from recpipe.errors import InputInvalid, NotFound, RecpipeError
 from recpipe.model import Token
 from recpipe.times import check_timezone
@@ -119,7 +118,7 @@ def confirm(request: Request, portal: ThePortal, viewer: SignedIn, form: Form, _
     except RecpipeError as refused:
         if isinstance(refused, InputInvalid) and refused.field == "secret":
             return account_page(request, portal, viewer, refused)
-        again = Enrolment(secret, totp.uri(secret, viewer.principal.name, ISSUER))
+        again = portal.parts.second_factor.shown(viewer.principal, secret)
         return _enrol(request, portal, viewer, again, refused)
     return _rotated(portal, request, viewer, _codes(request, portal, viewer, codes))
 

@@ -49,6 +49,7 @@ _TYPES = {
     ),
 }
 WORKER = "player-worker.js"
+_FOR_EVER = "public, max-age=31536000, immutable"
 
 router = APIRouter(include_in_schema=False)
 
@@ -58,12 +59,28 @@ def asset(request: Request, version: str, name: str) -> Response:
     """One file; kept for ever by browsers, because another content has another address."""
     if name not in _TYPES or version != fingerprint():
         raise HTTPException(404)
-    headers = {"cache-control": "public, max-age=31536000, immutable", "vary": "accept-encoding"}
+    headers = {"cache-control": _FOR_EVER, "vary": "accept-encoding"}
     body = _read(name)
     if packing.takes_gzip(request.headers.get("accept-encoding", "")) and len(body) >= packing.LEAST_BYTES:
         headers["content-encoding"] = "gzip"
         body = _packed(name)
     return Response(body, media_type=_TYPES[name], headers=headers)
+
+
+@router.get("/brand/{version}/{name}")
+def brand(request: Request, version: str, name: str) -> Response:
+    """The operator's style or logo. A logo is an image of the page: opened by itself, it may run or fetch nothing."""
+    branded = request.app.state.portal.brand
+    headers = {
+        "cache-control": _FOR_EVER,
+        "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+    }
+    if version == branded.version:
+        if name == "style.css" and branded.style:
+            return Response(branded.style, media_type="text/css", headers=headers)
+        if name == "logo" and branded.logo:
+            return Response(branded.logo.content, media_type=branded.logo.media_type, headers=headers)
+    raise HTTPException(404)
 
 
 @router.get("/recordings/player-worker.js")

@@ -19,6 +19,7 @@ from recpipe.model import Tenant, User
 from recpipe.recordings.reader import Reader
 from recpipe.times import check_timezone
 from recpipe.web import packing
+from recpipe.web.brand import Brand
 from recpipe.web.dashboard import assets, filters
 from recpipe.web.deps import SESSION_COOKIE, WebContext, cookie_name, over_https
 from recpipe.web.errors import Problem, problem_of
@@ -99,6 +100,7 @@ class Portal:
     """The services behind the pages, for the life of the application."""
 
     context: WebContext
+    brand: Brand
     proxied: WebContext  # media come from here: a page may not be sent elsewhere by its own policy
     templates: jinja2.Environment
 
@@ -107,6 +109,7 @@ class Portal:
         proxied = context.parts.settings.model_copy(update={"http_media": "proxy"})
         return cls(
             context=context,
+            brand=Brand.of(context.parts.settings),
             proxied=replace(context, parts=replace(context.parts, settings=proxied)),
             templates=_environment(),
         )
@@ -138,6 +141,7 @@ class Portal:
         text = self.templates.get_template(template).render(
             {
                 "viewer": viewer,
+                "brand": self.brand,
                 "here": request.url.path,
                 "waiting_changes": waiting,
                 "waiting_files": 0 if viewer is None else self.parts.quarantine.waiting(viewer.principal),

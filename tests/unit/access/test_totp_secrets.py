@@ -152,7 +152,7 @@ def test_without_a_readable_key_nothing_is_kept_in_the_clear(world: World) -> No
 
     user = world.user()
     me = world.principal(user)
-    factor = SecondFactor(world.catalogue, world.accounts, world.clock, TotpSecrets(AtRest(broken)))
+    factor = SecondFactor(world.catalogue, world.accounts, world.clock, TotpSecrets(AtRest(broken)), "recpipe")
     secret = factor.begin(me).secret
     with pytest.raises(SettingsInvalid):
         factor.confirm(me, PROOF, secret, code(world, secret))
