@@ -41,8 +41,16 @@ log.set_up()
 def pytest_configure(config: pytest.Config) -> None:
     """Load the fixtures, but not where workers run the tests: importing what they need takes a second."""
     is_controller = config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput")
-    for name in () if is_controller else PLUGINS:
+    if is_controller:
+        return
+    for name in PLUGINS:
         config.pluginmanager.import_plugin(name)
+    from hypothesis import HealthCheck, settings
+
+    # How long an example takes tells how busy the machine is, and nothing of what is tested.
+    unhurried = [HealthCheck.too_slow]
+    settings.register_profile("unhurried", settings(), deadline=None, suppress_health_check=unhurried)
+    settings.load_profile("unhurried")
 
 
 def pytest_collection_finish() -> None:
