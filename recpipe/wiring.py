@@ -21,6 +21,7 @@ from recpipe.access.links import Links
 from recpipe.access.login import Access
 from recpipe.access.notices import Notices
 from recpipe.access.oidc import OidcClient
+from recpipe.access.passkeys import Passkeys
 from recpipe.access.passwords import Passwords
 from recpipe.access.registration import Registration
 from recpipe.access.second_factor import SecondFactor
@@ -80,6 +81,7 @@ class Parts:
     client_secrets: ClientSecrets
     identity_providers: IdentityProviders
     federation: Federation
+    passkeys: Passkeys
     mailer: Mailer
     outbox: Outbox
     ftp_accounts: FtpAccounts
@@ -163,6 +165,7 @@ def open_parts(
                 federation=Federation(
                     catalogue, access, accounts, clock, at_rest, client_secrets, oidc, portal_address(settings)
                 ),
+                passkeys=Passkeys(catalogue, access, accounts, clock, at_rest, portal_address(settings)),
                 mailer=mailer,
                 outbox=outbox,
                 ftp_accounts=FtpAccounts(catalogue, clock, passwords, trail, accounts.reauthentication),

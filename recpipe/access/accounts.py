@@ -240,6 +240,8 @@ class Accounts:
             for grant in wanted if grants is not None else ():
                 work.tenants.get(grant.tenant_id)
             user = work.users.update(replace(after, totp_step=step))
+            if not user.role.has_password:
+                work.passkeys.remove_all(user_id)
             if user.email != before.user.email:  # a letter that went to the old address opens nothing any more
                 work.links.drop(user_id, LinkPurpose.RECOVERY)
             if readdressed:

@@ -21,6 +21,7 @@ class Purpose(StrEnum):
     SECOND_FACTOR = "recpipe second factor"
     REGISTRATION = "recpipe registration"
     CLIENT_SECRET = "recpipe client secret"  # noqa: S105 - of an identity provider
+    PASSKEY = "recpipe passkey"
     FEDERATION = "recpipe sign-in elsewhere"
 
 

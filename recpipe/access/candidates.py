@@ -39,7 +39,7 @@ def no_password_login(user: User, door: Door) -> str:
         return user.status.value
     if not user.role.has_password:
         return "token-only"
-    if user.totp_secret and door is not Door.HTTP:
+    if user.two_factors and door is not Door.HTTP:
         return "second-factor-needed"
     return "" if user.password_hash else "no-password"
 

@@ -76,7 +76,7 @@ def of_ftp_account(account: FtpAccount, address: str) -> Principal:
 
 def user_stamp(user: User) -> str:
     """Changes when the password, the role or the second factor does."""
-    return fingerprint("\0".join((user.password_hash or "", user.role, user.totp_secret)))[:16]
+    return fingerprint("\0".join((user.password_hash or "", user.role, user.totp_secret, str(user.passkeys))))[:16]
 
 
 def token_lives(token: Token, user: User, now: datetime) -> bool:

@@ -184,6 +184,11 @@ def address_key(address: str) -> str:
     return _ADDRESS + normal_network(address)
 
 
+def way_key(way: str, address: str) -> str:
+    """The counter of a client at a way in where nothing can be guessed, so that its failures lock that way alone."""
+    return f"{way}:{normal_network(address)}"
+
+
 def repeat_key(said: str, address: str) -> str:
     """The counter of a client that says the same thing again: the key of an account or a token.
 

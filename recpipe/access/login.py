@@ -50,6 +50,7 @@ class LoginResult:
 
     principal: Principal | None
     ticket: str | None = None
+    passkeys: bool = False  # whether the second factor may be one
 
 
 class Access:
@@ -112,8 +113,8 @@ class Access:
         with self._catalogue.begin() as work:
             if identity.user_stamp(work.users.get(user.id)) != identity.user_stamp(user):
                 raise CredentialsRejected
-            if user.totp_secret:
-                return LoginResult(None, self._ticket(work, user, now))
+            if user.two_factors:
+                return LoginResult(None, self._ticket(work, user, now), bool(user.passkeys))
             return LoginResult(self._let_in(work, user, attempt, door, now))
 
     def vouched(self, work: Work, user: User, provider: IdentityProvider, address: str, *, both: bool) -> LoginResult:
@@ -123,10 +124,15 @@ class Access:
             both: what happened at the provider counts as two factors.
         """
         now = self._clock()
-        if user.totp_secret and not both:
-            return LoginResult(None, self._ticket(work, user, now, provider.id))
+        if user.two_factors and not both:
+            return LoginResult(None, self._ticket(work, user, now, provider.id), bool(user.passkeys))
         attempt = Attempt.at(Holder.PERSON, user.username, address)
         return LoginResult(self._let_in(work, user, attempt, Door.HTTP, now, provider.id, second_factor=both))
+
+    def proven(self, work: Work, user: User, address: str, provider_id: str) -> Principal:
+        """Let in who answered with a passkey, behind a password or alone: both count as two factors."""
+        attempt = Attempt.at(Holder.PERSON, user.username, address)
+        return self._let_in(work, user, attempt, Door.HTTP, self._clock(), provider_id, second_factor=True)
 
     def refused(self, why: str, address: str, count: Callable[[Work, datetime], None]) -> None:
         """Count and record a sign-in that was not by password and did not succeed."""

@@ -99,7 +99,7 @@ class SecondFactor:
         with self._catalogue.begin() as work:
             hashes = tuple(totp.recovery_hash(c) for c in codes)
             user = work.users.get(by.id)
-            if not user.totp_secret:
+            if not user.two_factors:
                 raise Conflict("second-factor-off", "There is no second factor to recover.")
             work.users.update(replace(user, recovery_hashes=hashes))
             self._audit(work, by, "user.recovery-codes", self._clock(), by.id)
@@ -107,17 +107,17 @@ class SecondFactor:
         return codes
 
     def switch_off(self, by: Principal, proof: Proof) -> None:
-        """Switch one's own second factor off.
+        """Switch the codes of one's own app off.
 
         Raises:
             ReauthenticationRequired, LockedOut, Forbidden: as for `confirm`.
         """
         self._require_person(by)
         self._accounts.reauthentication.require(by, proof)
-        self._off(by, by.id)
+        self._off(by, by.id)  # passkeys are removed one by one
 
     def reset(self, by: Principal, user_id: str, proof: Proof = NO_PROOF) -> None:
-        """Switch it off for somebody who lost phone and recovery codes; their sessions end.
+        """Switch it off, passkeys included, for somebody who lost phone and recovery codes; their sessions end.
 
         Args:
             proof: of whoever does it.
@@ -139,7 +139,10 @@ class SecondFactor:
             user = work.users.get(user_id)
             if not is_self(by, user_id):  # looked at once more: somebody may have made an administrator of this user
                 require_cover(by, user, work.users.grants(user_id))
-            work.users.update(replace(user, totp_secret="", recovery_hashes=()))
+            if not is_self(by, user_id):
+                work.passkeys.remove_all(user_id)
+            kept = user.recovery_hashes if is_self(by, user_id) and user.passkeys else ()
+            work.users.update(replace(user, totp_secret="", recovery_hashes=kept))
             work.sessions.revoke_all(user_id, now, but=by.credential_id)
             self._audit(work, by, "user.second-factor-off", now, user_id)
         self._accounts.notices.second_factor(user, by, "switched off")

@@ -86,7 +86,7 @@ class Sessions:
         over = session.revoked_at is not None or session.expires_at <= now or session.last_seen_at + IDLE <= now
         if over or user.status is not UserStatus.ACTIVE or not vouched:
             raise CredentialsRejected
-        if self._two_factors and not (enrolling or user.totp_secret or session.second_factor):
+        if self._two_factors and not (enrolling or user.two_factors or session.second_factor):
             raise SecondFactorRequired
         if now - session.last_seen_at >= SEEN_EVERY:
             with self._catalogue.begin() as work:

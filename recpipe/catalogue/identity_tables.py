@@ -1,14 +1,15 @@
-"""The tables of who vouches for people and whom they know, and of where people failed to sign in."""
+"""The tables of who vouches for people and whom they know, of the keys that people sign in with, and of where they failed to."""
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Table, UniqueConstraint
+from sqlalchemy import Column, Index, LargeBinary, Table, UniqueConstraint
 
 from recpipe.catalogue.columns import SERIAL, metadata
 from recpipe.catalogue.columns import at_column as _at
 from recpipe.catalogue.columns import flag_column as _flag
 from recpipe.catalogue.columns import id_column as _id
 from recpipe.catalogue.columns import json_column as _json
+from recpipe.catalogue.columns import number_column as _number
 from recpipe.catalogue.columns import tenant_column as _tenant
 from recpipe.catalogue.columns import text_column as _text
 from recpipe.catalogue.columns import user_column as _user
@@ -45,6 +46,21 @@ identity = Table(
     _at("last_used_at", nullable=True),
     UniqueConstraint("issuer", "subject"),
     Index("ix_identity_user_id", "user_id"),
+)
+
+passkey = Table(
+    "passkey",
+    metadata,
+    _id(),
+    _user(),
+    _text("credential", 1400),
+    Column("public_key", LargeBinary, nullable=False),
+    _number("sign_count"),
+    _text("label", 200),
+    _at("created_at"),
+    _at("last_used_at", nullable=True),
+    UniqueConstraint("credential"),
+    Index("ix_passkey_user_id", "user_id"),
 )
 
 login_failure = Table(

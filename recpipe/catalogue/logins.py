@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Integer, Row, bindparam, delete, func, insert, select, update
 
 from recpipe.catalogue.identity_tables import known_network, login_failure
-from recpipe.catalogue.repository import Repository, row_of, upsert
+from recpipe.catalogue.repository import Repository, inserted, row_of, upsert
 from recpipe.catalogue.tables import one_time_link, web_session
 from recpipe.catalogue.types import clean_text
 from recpipe.errors import NotFound
@@ -100,6 +100,10 @@ class Links(Repository):
         """Keep a new link."""
         self._connection.execute(insert(one_time_link).values(row_of(one_time_link, new)))
         return new
+
+    def add_once(self, new: OneTimeLink) -> bool:
+        """Keep a link whose hash was never there; False, and nothing kept, where it was."""
+        return inserted(self._connection, one_time_link, row_of(one_time_link, new))
 
     def peek(self, digest: str, purpose: LinkPurpose, at: datetime) -> OneTimeLink:
         """The link, if it could be used now.

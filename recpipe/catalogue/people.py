@@ -77,6 +77,7 @@ class Users(Repository):
         before = self.get(changed.id)
         values = row_of(portal_user, replace(changed, created_at=before.created_at))
         values["username_key"] = name_key(changed.username)
+        del values["passkeys"]  # counted by `Passkeys`
         try:
             with self._connection.begin_nested():
                 self._connection.execute(update(portal_user).where(portal_user.c.id == changed.id).values(values))

@@ -112,6 +112,7 @@ portal_user = Table(  # "user" is a reserved word
     _text("totp_secret"),
     _number("totp_step"),
     _json("recovery_hashes"),
+    _number("passkeys"),
     _at("created_at"),
     _at("last_login_at", nullable=True),
     UniqueConstraint("username_key"),

@@ -17,6 +17,7 @@ from recpipe.catalogue.job_runs import JobRuns
 from recpipe.catalogue.logins import Failures, KnownNetworks, Links, Sessions
 from recpipe.catalogue.marks import CallMarks, said_of
 from recpipe.catalogue.operation import Nodes, Quarantine, QuarantineOfAll
+from recpipe.catalogue.passkeys import Passkeys
 from recpipe.catalogue.people import Tokens, Users
 from recpipe.catalogue.policy import Decisions, DecisionsOfAll, PoliciesOfAll, Policy
 from recpipe.catalogue.recordings import Recordings
@@ -261,6 +262,10 @@ class Work:
     @property
     def identities(self) -> Identities:
         return Identities(self._connection)
+
+    @property
+    def passkeys(self) -> Passkeys:
+        return Passkeys(self._connection)
 
     @property
     def failures(self) -> Failures:

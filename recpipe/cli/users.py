@@ -110,7 +110,7 @@ def list_(context: typer.Context, json: AsJson = False) -> None:
                 a.user.username,
                 a.user.role,
                 a.user.status,
-                "yes" if a.user.totp_secret else "no",
+                "yes" if a.user.two_factors else "no",
                 f"{a.user.last_login_at:%Y-%m-%d %H:%M}" if a.user.last_login_at else "never",
                 _grants_in_words(a, names),
             )

@@ -78,10 +78,16 @@ class User:
     password_hash: str | None = field(default=None, repr=False)  # Argon2id; None: no password login
     contact: Mapping[str, str] = field(default_factory=dict)
     notifications: Mapping[str, bool] = field(default_factory=dict)
-    totp_secret: str = field(default="", repr=False)  # "": no second factor
+    totp_secret: str = field(default="", repr=False)  # "": no authenticator app
     totp_step: int = 0  # the last time step whose code was used: none is good twice
     recovery_hashes: tuple[str, ...] = field(default=(), repr=False)  # of the codes not used yet
+    passkeys: int = 0  # how many; kept by the catalogue
     last_login_at: datetime | None = None
+
+    @property
+    def two_factors(self) -> bool:
+        """Whether a password alone does not sign in."""
+        return bool(self.totp_secret or self.passkeys)
 
     def wants(self, letter: str) -> bool:
         """Whether to send letters of this kind: some on request only, others unless declined."""
@@ -132,6 +138,7 @@ class LinkPurpose(StrEnum):
     INVITATION = "invitation"
     RECOVERY = "recovery"
     EMAIL = "email"  # to a new address, which counts once somebody reads there
+    PASSKEY = "passkey"  # a challenge that was answered: none is good twice
     SECOND_FACTOR = "second-factor"  # the password was right, the code is still owed
 
 
@@ -184,4 +191,18 @@ class Identity:
     subject: str = field(repr=False)  # the issuer's own name for the person: the same for good, never another's
     shown: str  # what the issuer called the person when it was linked, for lists alone
     linked_at: datetime
+    last_used_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Passkey:
+    """A WebAuthn credential of a user."""
+
+    id: str
+    user_id: str
+    credential: str  # base64url
+    public_key: bytes = field(repr=False)  # COSE
+    sign_count: int  # the last one seen; 0 where the device does not count
+    label: str
+    created_at: datetime
     last_used_at: datetime | None = None

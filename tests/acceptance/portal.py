@@ -169,10 +169,10 @@ def sign_in(page: Page, portal: Portal, username: str, secret: str = "", step: i
     expect(page.get_by_role("button", name="Sign out")).to_be_visible()
 
 
-def enter(page: Page, portal: Portal, username: str) -> None:
+def enter(page: Page, portal: Portal, username: str, url: str = "") -> None:
     """Have the session that signing in gives, without the pages on the way; whoever tests those signs in."""
     answer = page.request.post(
-        f"{portal.url}/sign-in", form={"username": username, "password": PASSWORD}, max_redirects=0
+        f"{url or portal.url}/sign-in", form={"username": username, "password": PASSWORD}, max_redirects=0
     )
     assert answer.status == 303, answer.text()
 

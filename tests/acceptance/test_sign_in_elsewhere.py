@@ -1,4 +1,4 @@
-"""Signing in where one's company does: in Chromium, at a real OpenID provider over TLS."""
+"""Signing in where one's company does, at a real OpenID provider over TLS, and with a passkey: in Chromium."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, issuer: Issuer, key_pairs:
     port = free_port()
     settings = {
         "http_listen": f"127.0.0.1:{port}",
-        "http_url": f"http://127.0.0.1:{port}",
+        "http_url": f"http://localhost:{port}",  # browsers make no passkeys for an address
         "oidc_networks": ["127.0.0.0/8"],
         "oidc_ca_file": str(loopback_pair(key_pairs).certificate_path),
     }
@@ -58,7 +58,7 @@ def test_who_links_the_account_with_the_password_signs_in_there(
     complaints.expect("status of (403|404|503)")
     issuer.person = Person("sub-carl", "carl@northwind.example")
     carl = new_page(ignore_https_errors=True)
-    way = f"{running.url}/sign-in?next=%2Fcompleteness"
+    way = f"{running.parts.settings.http_url}/sign-in?next=%2Fcompleteness"
 
     # Given somebody of the company whom nobody linked yet
     carl.goto(way)
@@ -74,11 +74,11 @@ def test_who_links_the_account_with_the_password_signs_in_there(
     carl.get_by_role("link", name="Continue to 127.0.0.1").click()
     carl.get_by_role("button", name="Allow").click()
     expect(carl.locator("#problem")).to_contain_text("link it under My Account")
-    assert carl.url.startswith(running.url)
+    assert carl.url.startswith(running.parts.settings.http_url)
 
     # When they sign in with their password and link it
-    enter(carl, running, "carl")
-    carl.goto(f"{running.url}/account")
+    enter(carl, running, "carl", running.parts.settings.http_url)
+    carl.goto(f"{running.parts.settings.http_url}/account")
     section = carl.get_by_role("region", name="Sign in with your company")
     section.get_by_label("Your own password").fill("not this one at all")
     section.get_by_role("button", name="Link").click()
@@ -101,15 +101,15 @@ def test_who_links_the_account_with_the_password_signs_in_there(
     carl.get_by_role("link", name="Continue to 127.0.0.1").click()
     carl.get_by_role("button", name="Allow").click()
     expect(carl.get_by_role("button", name="Sign out")).to_be_visible()
-    assert carl.url == f"{running.url}/completeness"
-    cookies = {c["name"]: c for c in carl.context.cookies(running.url)}
+    assert carl.url == f"{running.parts.settings.http_url}/completeness"
+    cookies = {c["name"]: c for c in carl.context.cookies(running.parts.settings.http_url)}
     assert "recpipe_oidc" not in cookies
     assert (cookies["recpipe_session"]["httpOnly"], cookies["recpipe_session"]["sameSite"]) == (True, "Lax")
 
     # And while the provider is down, the page says so
     issuer.down = True
     carl.get_by_role("button", name="Sign out").click()
-    carl.goto(f"{running.url}/sign-in/oidc?service=northwind")
+    carl.goto(f"{running.parts.settings.http_url}/sign-in/oidc?service=northwind")
     carl.get_by_role("link", name="Continue to 127.0.0.1").click()
     carl.get_by_role("button", name="Allow").click()
     expect(carl.locator("#problem")).to_contain_text("127.0.0.1 could not be asked")
@@ -121,8 +121,8 @@ def test_an_invitation_that_names_the_provider_needs_no_password(
 ) -> None:
     issuer.person = Person("sub-dora")
     ann = new_page()
-    enter(ann, running, ADMIN)
-    ann.goto(f"{running.url}/users/new")
+    enter(ann, running, ADMIN, running.parts.settings.http_url)
+    ann.goto(f"{running.parts.settings.http_url}/users/new")
     ann.get_by_label("E-mail address or user name").fill("dora")
     ann.get_by_label("Signs in with").select_option(label="Northwind Bicycles (127.0.0.1)")
     ann.get_by_role("checkbox", name="Northwind Bicycles", exact=True).check()
@@ -130,7 +130,7 @@ def test_an_invitation_that_names_the_provider_needs_no_password(
     is_clean(ann)
     ann.get_by_role("button", name="Create and invite").click()
     link = ann.locator("#link").inner_text()
-    assert link.startswith(f"{running.url}/welcome/oidc#")
+    assert link.startswith(f"{running.parts.settings.http_url}/welcome/oidc#")
 
     dora = new_page(ignore_https_errors=True)
     dora.goto(link)
@@ -140,3 +140,65 @@ def test_an_invitation_that_names_the_provider_needs_no_password(
     dora.get_by_role("button", name="Allow").click()
     expect(dora.get_by_role("button", name="Sign out")).to_be_visible()
     expect(dora.get_by_text("dora").first).to_be_visible()
+
+
+# --- passkeys -------------------------------------------------------------------------------------------------
+
+
+def test_a_passkey_is_added_asked_for_behind_the_password_and_enough_alone(
+    running: Portal, new_page: NewPage, complaints: Complaints
+) -> None:
+    complaints.expect("status of 403")
+    # Given Chromium with a security key that asks who holds it
+    running.user("eve", Role.CLIENT, {running.northwind.id: []})
+    eve = new_page()
+    devices = eve.context.new_cdp_session(eve)
+    devices.send("WebAuthn.enable")
+    key = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True}
+    made = {**key, "isUserVerified": True, "automaticPresenceSimulation": True}
+    device = devices.send("WebAuthn.addVirtualAuthenticator", {"options": made})["authenticatorId"]
+    url = running.parts.settings.http_url
+    enter(eve, running, "eve", url)
+
+    # When she adds it: the password first
+    eve.goto(f"{url}/account")
+    section = eve.get_by_role("region", name="Passkeys")
+    section.get_by_label("Name of the new one").fill("My laptop")
+    section.get_by_label("Your own password").fill("not this one at all")
+    section.get_by_role("button", name="Add a passkey").click()
+    expect(section.get_by_role("alert")).to_contain_text("is not yours")
+    section.get_by_label("Your own password").fill(PASSWORD)
+    is_clean(eve)
+    section.get_by_role("button", name="Add a passkey").click()
+    expect(eve.get_by_role("heading", name="recovery codes")).to_be_visible()
+    assert len(devices.send("WebAuthn.getCredentials", {"authenticatorId": device})["credentials"]) == 1
+    eve.goto(f"{url}/account")
+    expect(section).to_contain_text("My laptop")
+    is_clean(eve)
+
+    # Then her password alone does not sign in, and with the key it does
+    eve.get_by_role("button", name="Sign out").click()
+    eve.get_by_label("User name").fill("eve")
+    eve.get_by_label("Password").fill(PASSWORD)
+    eve.get_by_role("button", name="Sign in", exact=True).click()
+    expect(eve.get_by_role("button", name="Use a passkey")).to_be_visible()
+    is_clean(eve)
+    eve.get_by_role("button", name="Use a passkey").click()
+    expect(eve.get_by_role("button", name="Sign out")).to_be_visible()
+
+    # And the key alone, to where she wanted to be
+    eve.get_by_role("button", name="Sign out").click()
+    eve.goto(f"{url}/sign-in?next=%2Fcompleteness")
+    eve.get_by_role("button", name="Sign in with a passkey").click()
+    expect(eve.get_by_role("button", name="Sign out")).to_be_visible()
+    assert eve.url == f"{url}/completeness"
+    used = devices.send("WebAuthn.getCredentials", {"authenticatorId": device})["credentials"][0]["signCount"]
+    with running.parts.catalogue.read() as work:
+        (kept,) = work.passkeys.list(work.users.by_username("eve").id)
+    assert kept.sign_count == used
+
+    # But not where it does not ask who holds it
+    devices.send("WebAuthn.setUserVerified", {"authenticatorId": device, "isUserVerified": False})
+    eve.get_by_role("button", name="Sign out").click()
+    eve.get_by_role("button", name="Sign in with a passkey").click()
+    expect(eve.get_by_role("alert")).to_contain_text("No passkey was used")

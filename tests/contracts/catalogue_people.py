@@ -19,6 +19,7 @@ from recpipe.model import (
     IdentityProvider,
     LinkPurpose,
     OneTimeLink,
+    Passkey,
     Role,
     Token,
     User,
@@ -213,6 +214,31 @@ class PeopleContract:
                 work.identities.remove(bob.id, linked.id)
             assert work.identities.remove(ann.id, linked.id).subject == "Sub-1"
             assert work.identities.list(ann.id) == []
+
+    def test_a_passkey_is_of_one_user_who_knows_how_many_there_are(self, catalogue: Catalogue) -> None:
+        ann, bob = kept_user(catalogue), kept_user(catalogue)
+        one = Passkey(new_id(), ann.id, "AbC_-", b"\x00key", 3, "laptop", NOW)
+        with catalogue.begin() as work:
+            work.passkeys.add(one)
+            with pytest.raises(AlreadyExists):
+                work.passkeys.add(replace(one, id=new_id(), user_id=bob.id))
+            # Whoever changes a user meanwhile does not change the count
+            work.users.update(replace(ann, display_name="Ann"))
+            assert (work.users.get(ann.id).passkeys, work.users.get(bob.id).passkeys) == (1, 0)
+            assert work.passkeys.find("AbC_-") == one
+            for other in ("abc_-", ""):
+                with pytest.raises(NotFound):
+                    work.passkeys.find(other)
+            assert work.passkeys.use(one, 4, NOW)
+            assert not work.passkeys.use(one, 5, NOW)
+            assert work.passkeys.list(ann.id) == [replace(one, sign_count=4, last_used_at=NOW)]
+            with pytest.raises(NotFound):
+                work.passkeys.remove(bob.id, one.id)
+            work.passkeys.remove(ann.id, one.id)
+            assert (work.passkeys.list(ann.id), work.users.get(ann.id).passkeys) == ([], 0)
+            link = a_link(ann, purpose=LinkPurpose.PASSKEY)
+            assert work.links.add_once(link)
+            assert not work.links.add_once(replace(link, id=new_id()))
 
     def test_a_link_is_good_once_and_not_for_long(self, catalogue: Catalogue) -> None:
         user = kept_user(catalogue)

@@ -51,6 +51,7 @@ HOMES = {
     "typer": ("recpipe/cli/",),
     "uvicorn": ("recpipe/cli/", "recpipe/web/"),
     "watchdog": ("recpipe/spool/",),
+    "webauthn": ("recpipe/access/passkeys",),
     "zxcvbn": ("recpipe/access/",),
 }
 

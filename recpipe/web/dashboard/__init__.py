@@ -14,6 +14,7 @@ from recpipe.web.dashboard import (
     completeness,
     federated,
     ftp,
+    passkeys,
     recordings,
     routing,
     services,
@@ -36,6 +37,7 @@ def mount(app: FastAPI, context: WebContext) -> None:
     pages = (
         signing_in,
         federated,
+        passkeys,
         statistics,
         recordings,
         completeness,

@@ -250,6 +250,8 @@ def account_page(
         contact=CONTACT,
         choices=NOTIFICATIONS,
         has_mail=portal.parts.mailer.able,
+        passkeys=portal.parts.passkeys.list(viewer.principal),
+        has_passkeys=portal.parts.passkeys.able,
         identities=identities,
         offers=[offer for offer in offers if offer.provider.issuer not in linked],
     )

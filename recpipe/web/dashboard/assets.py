@@ -31,6 +31,7 @@ _TYPES = {
             "mixer.js",
             "silence.js",
             "addons.js",
+            "passkey.js",
             "envelope.js",
             "gsm.js",
             "envelope-base.js",

@@ -26,6 +26,8 @@ NOTES: Mapping[str, str] = {
     "email-kept": "The address that counts stays as it is.",
     "email-confirmed": "The address is confirmed: letters go there from now on.",
     "token-ended": "The token was ended. Programs that used it are refused.",
+    "passkey-added": "The passkey was added. It signs you in behind your password, or in place of it.",
+    "passkey-removed": "The passkey was removed.",
     "identity-linked": "Linked. From now on you can sign in there as well.",
     "identity-unlinked": "Unlinked. Sessions that were opened by it ended.",
     "second-factor-required": "This portal wants two-factor sign-in of everybody. Set it up here to go on.",

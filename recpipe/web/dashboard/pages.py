@@ -59,6 +59,7 @@ ZONE = "timezone"  # among the contact details of a user
 # Where somebody gets who has to set up a second factor first.
 _WITHOUT_SECOND_FACTOR = frozenset(
     {"/", SIGN_IN, "/sign-out", "/account", "/account/second-factor", "/account/second-factor/confirm"}
+    | {"/account/passkeys", "/account/passkeys/options"}
 )
 
 
@@ -136,7 +137,7 @@ class Portal:
             problem: the same in the caller's words.
             status: by default that of the problem, or 200.
         """
-        problem = problem or (_told(refused) if refused else None)
+        problem = problem or (told(refused) if refused else None)
         waiting = 0 if viewer is None else self.parts.changes.waiting(viewer.principal)
         text = self.templates.get_template(template).render(
             {
@@ -162,7 +163,7 @@ class Portal:
         return HTMLResponse(body, status, headers)
 
 
-def _told(refused: Exception) -> Problem:
+def told(refused: Exception) -> Problem:
     """The problem of an error in the words of a page with a password field."""
     problem = problem_of(refused)
     if isinstance(refused, ReauthenticationRequired):

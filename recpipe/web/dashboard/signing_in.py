@@ -31,7 +31,7 @@ from recpipe.web.deps import SESSION_COOKIE, PasswordPlace, cookie_name
 from recpipe.web.errors import Problem, problem_of
 from recpipe.web.security import address_of
 
-_TICKET = "recpipe_ticket"  # the password was right, the code is owed
+TICKET = "recpipe_ticket"  # the password was right, the code is owed
 _TICKET_SECONDS = 300
 DEVICE_COOKIE = "recpipe_device"  # a browser that signed in before; opens nothing, see recpipe.access.lockout
 HOME = "/services"
@@ -82,7 +82,7 @@ def sign_in(request: Request, portal: ThePortal, form: Form, _place: PasswordPla
 def second_factor(request: Request, portal: ThePortal, form: Form) -> Response:
     """The code of the authenticator app, or a recovery code."""
     wanted = ours(form.text("next"), "")
-    ticket = request.cookies.get(cookie_name(request, _TICKET), "")
+    ticket = request.cookies.get(cookie_name(request, TICKET), "")
     try:
         principal = portal.parts.access.second_factor(
             ticket, form.text("code"), address_of(request.scope), _devices(request)
@@ -90,11 +90,11 @@ def second_factor(request: Request, portal: ThePortal, form: Form) -> Response:
     except (CredentialsRejected, LockedOut, SecretUnreadable) as refused:
         words = "The code is not right, or was used before. Wait for the next one; after five minutes start again."
         problem = _refused(refused, words)
-        answer = portal.page(request, "second-factor.html", problem=problem, next=wanted)
+        answer = portal.page(request, "second-factor.html", problem=problem, next=wanted, passkeys=False)
         answer.headers.update(problem.headers)
         return answer
     response = let_in(portal, request, principal, wanted)
-    return set_cookie(request, response, _TICKET, "", samesite="strict", seconds=0)
+    return set_cookie(request, response, TICKET, "", samesite="strict", seconds=0)
 
 
 @router.post("/sign-out")
@@ -268,6 +268,7 @@ def sign_in_form(
         next=wanted,
         username=username,
         own=own,
+        passkeys=portal.parts.passkeys.able,
         elsewhere=own is not None or providers.offers(),
     )
     answer.headers.update(problem.headers if problem else {})
@@ -278,8 +279,8 @@ def let_on(portal: Portal, request: Request, result: LoginResult, wanted: str, *
     """In, or to the second factor that is owed."""
     if result.principal is not None:
         return let_in(portal, request, result.principal, wanted, devices=devices)
-    response = portal.page(request, "second-factor.html", next=wanted)
-    return set_cookie(request, response, _TICKET, result.ticket or "", samesite="strict", seconds=_TICKET_SECONDS)
+    response = portal.page(request, "second-factor.html", next=wanted, passkeys=result.passkeys)
+    return set_cookie(request, response, TICKET, result.ticket or "", samesite="strict", seconds=_TICKET_SECONDS)
 
 
 def let_in(portal: Portal, request: Request, principal: Principal, wanted: str, *, devices: bool = True) -> Response:

@@ -203,7 +203,7 @@ class UserResponse(ResponseModel):
             email=user.email,
             email_pending=user.email_pending,
             display_name=user.display_name,
-            second_factor=bool(user.totp_secret),
+            second_factor=user.two_factors,
             created_at=user.created_at,
             last_login_at=user.last_login_at,
             grants=[GrantResponse(tenant_id=g.tenant_id, actions=list(g.actions)) for g in account.grants],
