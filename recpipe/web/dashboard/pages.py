@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import jinja2
 from fastapi import Depends, Request, Response
+from markupsafe import Markup
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from recpipe.access.principal import Action, Principal
@@ -276,7 +277,20 @@ def _environment() -> jinja2.Environment:
 
 def _globals() -> Mapping[str, Any]:
     return {
-        "asset": lambda name: f"/assets/{assets.fingerprint()}/{name}",
+        "asset": _asset,
+        "modules": _modules,
         "words": filters.WORDS,
         "idle_seconds": int(IDLE.total_seconds()),
     }
+
+
+def _asset(name: str) -> str:
+    return f"/assets/{assets.fingerprint()}/{name}"
+
+
+def _modules(*names: str) -> Markup:
+    """The elements that load modules, and beforehand what those import: at once, not one after another."""
+    preload = Markup('<link rel="modulepreload" href="{}">')
+    script = Markup('<script type="module" src="{}"></script>')
+    ahead = [preload.format(_asset(name)) for name in assets.imported_by(*names)]
+    return Markup("\n").join([*ahead, *(script.format(_asset(name)) for name in names)])

@@ -48,10 +48,28 @@ def test_every_asset_that_a_page_or_module_names_is_served() -> None:
     named = set()
     for template in (folder / "templates").glob("*.html"):
         named |= set(re.findall(r"asset\('([^']+)'\)", template.read_text()))
+        for modules in re.findall(r"modules\(([^)]*)\)", template.read_text()):
+            named |= set(re.findall(r'"([^"]+)"', modules))
     for module in (folder / "assets").glob("*.js"):
         if module.name in assets._TYPES:
             named |= set(re.findall(r'from "\./([^"]+)"', module.read_text()))
     assert named <= set(assets._TYPES)
+
+
+def test_a_page_names_at_once_all_that_its_modules_import() -> None:
+    text = str(pages._globals()["modules"]("search.js", "player.js"))
+    loaded = re.findall(r'<link rel="modulepreload" href="/assets/[0-9a-f]+/([^"]+)">', text)
+    scripts = re.findall(r'<script type="module" src="/assets/[0-9a-f]+/([^"]+)"></script>', text)
+    assert scripts == ["search.js", "player.js"]
+    # Whatever way a module names another one is found: by what browsers read, not by what we look for
+    folder = Path(assets.__file__).parents[1] / "assets"
+    reached, left = set(scripts), list(scripts)
+    while left:
+        code = re.sub(r"//.*", "", (folder / left.pop()).read_text())
+        more = {name for name in re.findall(r'"\./([\w-]+\.js)"', code) if name in assets._TYPES} - reached
+        reached |= more
+        left += sorted(more)
+    assert set(loaded) == reached - set(scripts) and len(loaded) == len(set(loaded)) > 10
 
 
 def test_pages_hold_no_inline_script_style_or_handler() -> None:

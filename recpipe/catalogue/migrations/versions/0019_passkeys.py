@@ -8,7 +8,7 @@ from alembic import op
 from recpipe.catalogue.types import Code, Text, Utc
 
 revision = "0019"
-down_revision = "0018a"
+down_revision = "0017"
 
 
 def upgrade() -> None:
