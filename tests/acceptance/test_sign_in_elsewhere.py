@@ -15,6 +15,8 @@ from tests.services.browser import Complaints, NewPage
 from tests.services.certificates import KeyPairs
 from tests.services.issuer import Issuer, Person, loopback_pair, serve_issuer
 
+# Milliseconds. A script waits for what the server hashes, and no navigation says that it does.
+PATIENCE = 60_000
 AXE = Path(__file__).parents[1] / "browser" / "node_modules" / "axe-core" / "axe.min.js"
 
 
@@ -166,11 +168,11 @@ def test_a_passkey_is_added_asked_for_behind_the_password_and_enough_alone(
     section.get_by_label("Name of the new one").fill("My laptop")
     section.get_by_label("Your own password").fill("not this one at all")
     section.get_by_role("button", name="Add a passkey").click()
-    expect(section.get_by_role("alert")).to_contain_text("is not yours")
+    expect(section.get_by_role("alert")).to_contain_text("is not yours", timeout=PATIENCE)
     section.get_by_label("Your own password").fill(PASSWORD)
     is_clean(eve)
     section.get_by_role("button", name="Add a passkey").click()
-    expect(eve.get_by_role("heading", name="recovery codes")).to_be_visible()
+    expect(eve.get_by_role("heading", name="recovery codes")).to_be_visible(timeout=PATIENCE)
     assert len(devices.send("WebAuthn.getCredentials", {"authenticatorId": device})["credentials"]) == 1
     eve.goto(f"{url}/account")
     expect(section).to_contain_text("My laptop")
@@ -181,16 +183,16 @@ def test_a_passkey_is_added_asked_for_behind_the_password_and_enough_alone(
     eve.get_by_label("User name").fill("eve")
     eve.get_by_label("Password").fill(PASSWORD)
     eve.get_by_role("button", name="Sign in", exact=True).click()
-    expect(eve.get_by_role("button", name="Use a passkey")).to_be_visible()
+    expect(eve.get_by_role("button", name="Use a passkey")).to_be_visible(timeout=PATIENCE)
     is_clean(eve)
     eve.get_by_role("button", name="Use a passkey").click()
-    expect(eve.get_by_role("button", name="Sign out")).to_be_visible()
+    expect(eve.get_by_role("button", name="Sign out")).to_be_visible(timeout=PATIENCE)
 
     # And the key alone, to where she wanted to be
     eve.get_by_role("button", name="Sign out").click()
     eve.goto(f"{url}/sign-in?next=%2Fcompleteness")
     eve.get_by_role("button", name="Sign in with a passkey").click()
-    expect(eve.get_by_role("button", name="Sign out")).to_be_visible()
+    expect(eve.get_by_role("button", name="Sign out")).to_be_visible(timeout=PATIENCE)
     assert eve.url == f"{url}/completeness"
     used = devices.send("WebAuthn.getCredentials", {"authenticatorId": device})["credentials"][0]["signCount"]
     with running.parts.catalogue.read() as work:
@@ -201,4 +203,4 @@ def test_a_passkey_is_added_asked_for_behind_the_password_and_enough_alone(
     devices.send("WebAuthn.setUserVerified", {"authenticatorId": device, "isUserVerified": False})
     eve.get_by_role("button", name="Sign out").click()
     eve.get_by_role("button", name="Sign in with a passkey").click()
-    expect(eve.get_by_role("alert")).to_contain_text("No passkey was used")
+    expect(eve.get_by_role("alert")).to_contain_text("No passkey was used", timeout=PATIENCE)
