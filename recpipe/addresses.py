@@ -1,9 +1,10 @@
-"""Addresses of clients, as sockets and proxies write them."""
+"""Addresses of clients, as sockets and proxies write them, and origins, as browsers do."""
 
 from __future__ import annotations
 
 import functools
 import ipaddress
+from urllib.parse import urlsplit
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -34,3 +35,11 @@ def plain_address(text: str) -> str:
     """Normalise an address as `parse_address` does; text that is no address stays as it is."""
     address = parse_address(text)
     return text if address is None else str(address)
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of a URL, the port only where it is not the usual one; "" for none."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2].lower()
+    usual = {"https": ":443", "http": ":80"}.get(parts.scheme, "")
+    return f"{parts.scheme}://{host.removesuffix(usual)}" if host else ""

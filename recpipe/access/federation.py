@@ -192,10 +192,10 @@ class Federation:
             LockedOut: too many failures from this address.
         """
         now = self._clock()
-        key = lockout.way_key("oidc", address)
+        key = lockout.address_key(address)
         try:
             with self._catalogue.read() as work:
-                lockout.check(work, (key, lockout.address_key(address)), now)
+                lockout.check(work, (key,), now)
             flow, provider = self._flow(provider_id, answer, cookie, now)
             claimed = self._claimed(provider, flow, answer)
             if flow.errand == Errand.LINK:
@@ -205,7 +205,8 @@ class Federation:
                 self._accept(provider, claimed, flow.about, address, now)
             return Finished(self._sign_in(provider, claimed, address, now), flow.wanted)
         except SignInRefused as refused:
-            self._access.refused(refused.reason, address, partial(lockout.note, keys=(key,)))
+            said = lockout.repeat_key(f"oidc:{provider_id[:32]}", address)
+            self._access.refused(refused.reason, address, partial(lockout.note, keys=(key,), repeat=said))
             raise
         except IssuerUnavailable as down:
             _log.warning("identity provider unavailable", host=down.host, reason=down.why)

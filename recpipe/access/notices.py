@@ -98,8 +98,8 @@ class Notices:
             f"Two-factor sign-in: {what}",
             f"Two-factor sign-in of {user.username}: {what}.",
             by,
-            "Change your password under My Account, look at the sessions and API tokens there, and set two-factor "
-            "sign-in up again.",
+            "Change your password under My Account, look at the passkeys, sessions and API tokens there, and set "
+            "two-factor sign-in up again.",
         )
 
     def identity(self, user: User, by: Principal, issuer: str, what: str) -> None:

@@ -22,7 +22,7 @@ from recpipe.access.checks import check_text, own_tenant
 from recpipe.access.login import Access
 from recpipe.access.principal import Kind, Principal
 from recpipe.access.reauthentication import Proof
-from recpipe.addresses import parse_address
+from recpipe.addresses import origin_of, parse_address
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.catalogue.work import Work
@@ -70,10 +70,10 @@ class Passkeys:
         self._accounts = accounts
         self._clock = clock
         self._at_rest = at_rest
-        parts = urlsplit(portal)
-        self._origin = f"{parts.scheme}://{parts.netloc}"
-        self._host = parts.hostname or ""
-        self.able = parse_address(self._host) is None and (parts.scheme == "https" or self._host == "localhost")
+        self._origin = origin_of(portal)
+        self._host = urlsplit(self._origin).hostname or ""
+        safe = self._origin.startswith("https:") or self._host == "localhost"
+        self.able = safe and parse_address(self._host) is None
         """Whether browsers make any for this portal: it needs https and a name, in http_url."""
 
     # --- one's own ----------------------------------------------------------------------------------------
@@ -104,8 +104,7 @@ class Passkeys:
         self._require_able()
         self._accounts.reauthentication.require(by, proof)
         there = self.list(by)
-        if len(there) >= MOST_PASSKEYS:
-            raise Conflict("too-many", f"You have {len(there)} passkeys. Remove one first.")
+        _require_room(len(there))
         options = generate_registration_options(
             rp_id=self._host,
             rp_name=_NAME,
@@ -127,7 +126,7 @@ class Passkeys:
 
         Raises:
             InputInvalid: the answer is none to our question, or the name cannot be.
-            Conflict: `passkey-known`: it is somebody's already.
+            Conflict: `passkey-known`: it is somebody's already; `too-many`.
             Forbidden: `by` is not a person.
         """
         from webauthn import verify_registration_response
@@ -159,6 +158,7 @@ class Passkeys:
             user = work.users.get(by.id)
             if not self._spend(work, asked, user.id):
                 raise InputInvalid("passkey", "This was added already. Begin again for another one.")
+            _require_room(user.passkeys)
             if not user.two_factors:
                 codes = totp.new_recovery_codes()
                 user = work.users.update(replace(user, recovery_hashes=tuple(totp.recovery_hash(c) for c in codes)))
@@ -252,11 +252,14 @@ class Passkeys:
 
     def _verified(self, work: Work, asked: _Asked, answer: str, *, alone: bool) -> User:
         from webauthn import verify_authentication_response
+        from webauthn.helpers import bytes_to_base64url
         from webauthn.helpers.exceptions import WebAuthnException
 
+        whose = ""
         try:
             document = _document(answer)
             known = work.passkeys.find(str(document.get("id")))
+            whose = known.user_id
             done = verify_authentication_response(
                 credential=document,
                 expected_challenge=_challenge(asked),
@@ -268,10 +271,16 @@ class Passkeys:
             )
         except (WebAuthnException, ValueError, TypeError, KeyError) as error:
             # A counter that went back is a copy of the device: worth a look by an operator.
-            _log.warning("passkey refused", reason=type(error).__name__, text=str(error)[:200])
+            _log.warning("passkey refused", user=whose, reason=type(error).__name__, text=str(error)[:200])
             raise CredentialsRejected from None
-        user = work.users.get(known.user_id)
+        # Source: WebAuthn Level 3 section 7.2 step 6: whose it is was kept by the device as well.
+        if document["response"].get("userHandle") not in (None, "", bytes_to_base64url(bytes.fromhex(whose))):
+            raise CredentialsRejected
+        user = work.users.get(whose)
         if user.status is not UserStatus.ACTIVE or not user.role.has_password:
+            raise CredentialsRejected
+        # In place of a password, where there is one: for whoever signs in elsewhere, it would lead past the provider.
+        if alone and not user.password_hash:
             raise CredentialsRejected
         if not self._spend(work, asked, user.id) or not work.passkeys.use(known, done.new_sign_count, self._clock()):
             raise CredentialsRejected
@@ -325,6 +334,11 @@ def _challenge(asked: _Asked) -> bytes:
     from webauthn.helpers import base64url_to_bytes
 
     return base64url_to_bytes(asked.challenge)
+
+
+def _require_room(there: int) -> None:
+    if there >= MOST_PASSKEYS:
+        raise Conflict("too-many", f"You have {there} passkeys. Remove one first.")
 
 
 def _document(answer: str) -> dict[str, Any]:

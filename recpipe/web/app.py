@@ -9,6 +9,7 @@ import anyio.to_thread
 from fastapi import FastAPI
 
 import recpipe
+from recpipe.addresses import origin_of
 from recpipe.web import dashboard, errors, export, health, routes
 from recpipe.web.api import (
     calls,
@@ -28,7 +29,7 @@ from recpipe.web.deps import API, ENDPOINT_THREADS, WebContext
 from recpipe.web.hosts import Hosts
 from recpipe.web.methods import HeadAsGet
 from recpipe.web.password_queue import PasswordQueue
-from recpipe.web.security import Guard, origin_of
+from recpipe.web.security import Guard
 
 
 def create_monitor(context: WebContext) -> FastAPI:

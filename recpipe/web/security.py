@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
 import anyio.to_thread
 from fastapi import Request
@@ -210,12 +209,6 @@ def address_of(scope: Scope) -> str:
     """Of the client. Whether a proxy's word for it counts was decided by the server (`trusted_proxies`)."""
     client = scope.get("client")
     return plain_address(str(client[0])) if client else ""
-
-
-def origin_of(url: str) -> str:
-    """Scheme, host and port of a URL; "" for none."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
 
 
 def route_of(scope: Scope) -> str:

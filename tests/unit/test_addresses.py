@@ -4,7 +4,7 @@ import pytest
 
 from recpipe.access.candidates import is_inside
 from recpipe.access.lockout import normal_network
-from recpipe.addresses import is_loopback, parse_address, plain_address
+from recpipe.addresses import is_loopback, origin_of, parse_address, plain_address
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,19 @@ def test_text_that_is_no_address_stays_as_it_is(text: str) -> None:
     assert parse_address(text) is None
     assert plain_address(text) == text
     assert not is_inside(text, ["0.0.0.0/0", "::/0"])
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://Portal.Example:443/calls", "https://portal.example"),
+        ("http://portal.example:80", "http://portal.example"),
+        ("https://portal.example:8443", "https://portal.example:8443"),
+        ("http://portal.example:443", "http://portal.example:443"),
+        ("https://ann@[2001:db8::1]:443/", "https://[2001:db8::1]"),
+        ("", ""),
+        ("portal.example", ""),
+    ],
+)
+def test_an_origin_is_written_as_browsers_write_it(url: str, origin: str) -> None:
+    assert origin_of(url) == origin

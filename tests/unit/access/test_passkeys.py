@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from recpipe.access.login import Door
+from recpipe.access.passkeys import MOST_PASSKEYS
 from recpipe.access.principal import Principal
 from recpipe.access.reauthentication import NO_PROOF, Proof
 from recpipe.errors import (
@@ -117,7 +118,9 @@ def test_an_answer_is_good_once_for_its_question_and_for_five_minutes(desk: Desk
     assert {e.detail["reason"] for e in denied} == {"passkey"}
 
 
-@pytest.mark.parametrize("lie", ["another origin", "another host", "another key", "an older counter", "no answer"])
+@pytest.mark.parametrize(
+    "lie", ["another origin", "another host", "another key", "an older counter", "another user", "no answer"]
+)
 def test_what_is_not_signed_as_it_must_be_is_refused(desk: Desk, lie: str) -> None:
     desk.add()
     assert desk.alone().id == desk.user.id
@@ -129,6 +132,8 @@ def test_what_is_not_signed_as_it_must_be_is_refused(desk: Desk, lie: str) -> No
         desk.key.key = Authenticator(ORIGIN, HOST).key
     elif lie == "an older counter":  # a copy of the device
         desk.key.counter = 0
+    elif lie == "another user":
+        desk.key.user = bytes.fromhex(desk.world.user("bob").id)
     asked = desk.passkeys.begin()
     answers = ["", "[]", "{}", "no"] if lie == "no answer" else [desk.key.get(asked.options)]
     for answer in answers:
@@ -186,6 +191,26 @@ def test_an_administrator_helps_somebody_who_lost_it_and_who_is_disabled_is_out(
         desk.alone()
     with pytest.raises(Forbidden):
         desk.passkeys.begin_registration(desk.world.root, PROOF)
+
+
+def test_who_has_no_password_does_not_get_past_the_provider(desk: Desk) -> None:
+    desk.add()
+    with desk.world.catalogue.begin() as work:
+        work.users.update(replace(work.users.get(desk.user.id), password_hash=None))
+    with pytest.raises(CredentialsRejected):
+        desk.alone()
+
+
+def test_nobody_has_more_than_twenty_however_many_were_begun(desk: Desk) -> None:
+    by = desk.world.principal(desk.user)
+    begun = [desk.passkeys.begin_registration(by, PROOF) for _ in range(MOST_PASSKEYS + 1)]
+    made = [Authenticator(ORIGIN, HOST, id=bytes([at])).create(asked.options) for at, asked in enumerate(begun)]
+    for asked, answer in list(zip(begun, made, strict=True))[:MOST_PASSKEYS]:
+        desk.passkeys.register(by, asked.cookie, answer, "")
+    with pytest.raises(Conflict, match="Remove one"):
+        desk.passkeys.register(by, begun[-1].cookie, made[-1], "")
+    with pytest.raises(Conflict, match="Remove one"):
+        desk.passkeys.begin_registration(by, PROOF)
 
 
 def test_answers_that_are_made_up_lock_this_way_in_and_no_other(desk: Desk) -> None:

@@ -27,6 +27,7 @@ PAGES = (
     "/services/tenant0/edit",
     "/account",
     "/completeness",
+    "/statistics",
     "/addons",
     "/addons?service=tenant0",
     "/ftp?service=tenant0",
