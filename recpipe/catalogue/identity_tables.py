@@ -1,4 +1,4 @@
-"""The tables of who vouches for people and whom they know, of the keys that people sign in with, and of where they failed to."""
+"""The tables of who vouches for people and whom they know, of their passkeys, and of where they failed to sign in."""
 
 from __future__ import annotations
 
