@@ -138,7 +138,9 @@ def test_every_figure_of_the_page_leads_to_exactly_its_calls(there: World) -> No
         assert list(links.values()) == [days[FIRST + timedelta(days=n)] for n in range(14)]
         cells = re.findall(r'<td class="heat-[1-5]"><a href="([^"]+)">([0-9,]+)', page)
         assert sum(int(count) for _, count in cells) == len(calls)
-        rows = re.findall(r'<th scope="row"><a href="(/recordings[^"]+)"><bdi>.*?<td class="num">([0-9,]+)</td>', page)
+        rows = re.findall(
+            r'<th scope="row"><a href="(/recordings[^"]+)"><bdi>(?s:.*?)<td class="num">([0-9,]+)</td>', page
+        )
         assert len(rows) > 12
         links |= {html.unescape(link): int(count) for link, count in (*cells, *rows)}
         for link, count in links.items():

@@ -17,6 +17,7 @@ from tests.services.certificates import KeyPair
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("keys", "recpipe", "ftp")
 LONGEST_MODULE_LINES = 450
+LONGEST_TEMPLATE_LINE = 160  # characters; a longer one hides in a diff what was changed in it
 FREE_OF_TYPE_CIRCLES = ("keys", "ftp")  # no circle of imports in them, not even under TYPE_CHECKING
 
 # A library and the only places that may import it; its types do not leave them.
@@ -182,6 +183,16 @@ def test_every_home_is_lived_in() -> None:
 def test_a_module_fits_in_one_sitting() -> None:
     lines = {path: path.read_text().count("\n") for path in modules() if "migrations" not in path.parts}
     assert [f"{path}: {count}" for path, count in lines.items() if count > LONGEST_MODULE_LINES] == []
+
+
+def test_a_line_of_a_template_fits_in_a_diff() -> None:
+    long = [
+        f"{path.name}:{number}: break this line of {len(line)} characters"
+        for path in sorted((ROOT / "recpipe/web/templates").iterdir())
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        if len(line) > LONGEST_TEMPLATE_LINE
+    ]
+    assert long == []
 
 
 def test_every_module_says_what_it_is_for() -> None:
