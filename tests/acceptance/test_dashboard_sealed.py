@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import itertools
 import re
 import socket
@@ -18,23 +19,28 @@ import pytest
 from playwright.sync_api import Page, Request, Response, expect
 
 from recpipe.model import Role
-from tests.acceptance.portal import PLAYING, Portal, choose_key, enter, openssl, portal, until
+from recpipe.web import offline
+from tests.acceptance.portal import PASSWORD, PLAYING, Portal, choose_key, enter, openssl, portal, until
 from tests.services.browser import Complaints, NewPage
+from tests.services.engines import Chromium, Engine, firefox, webkit
 
-TIME = "document.getElementById('audio').currentTime"
+AUDIO = "document.getElementById('audio')"
+TIME = f"{AUDIO}.currentTime"
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
-    """One sealed tenant with a short call, one of forty minutes, and a long MP3."""
+    """A tenant with a plain call, and sealed ones: a short one, one of forty minutes, and a long MP3."""
     with portal(tmp_path_factory.mktemp("sealed")) as made:
         made.user("carl", Role.CLIENT, {made.northwind.id: []})
+        made.drop("opening-hours-alaw.wav", by="02079460444", ago=800)
+        made.recordings(1)
         made.seal_from_now_on(made.northwind)
         made.drop("order-inquiry.wav")
         made.drop(tone(made.home / "long.wav", 40 * 60), by="02079460111", ago=200)
         made.drop(quiet_then_loud(made.home / "long.mp3", 2 * 550), by="02079460222", ago=400)
         made.drop("callback-gsm.WAV", by="02079460333", ago=600)
-        made.recordings(4)
+        made.recordings(5)
         yield made
 
 
@@ -364,3 +370,72 @@ def test_the_page_may_send_nothing_to_another_place(carl: Page, complaints: Comp
                 with reached:
                     reached.settimeout(0.5)
                     assert reached.recv(4096) == b""
+
+
+# --- other engines ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["chromium", "firefox", "webkit"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    downloads = tmp_path / "downloads"
+    downloads.mkdir()
+    if request.param == "chromium":
+        yield Chromium(request.getfixturevalue("new_page")(accept_downloads=True))
+        return
+    with {"firefox": firefox, "webkit": webkit}[request.param](tmp_path / "person", downloads) as driven:
+        yield driven
+
+
+def test_who_has_another_browser_finds_hears_and_saves_as_well(running: Portal, engine: Engine, tmp_path: Path) -> None:
+    short = running.recordings(5)[0]
+
+    def hear(digits: str, to: float) -> None:
+        """Find it, play it, and go to a place in it."""
+        engine.goto(f"{running.url}/recordings")
+        holds(engine, "!document.querySelector('.key-choice').hidden")  # its script is there
+        if digits != "0444":
+            engine.type("#key-file", str(running.home / "myprivatekey.pem"))
+            holds(engine, "!document.querySelector('.key-loaded').hidden")
+        engine.type("#find", digits)
+        holds(engine, "document.querySelectorAll('#results tr[data-recording]').length === 1")
+        engine.run(f"{AUDIO}.muted = true")  # the machine may have nothing that sounds
+        engine.click("#results .play")
+        holds(engine, PLAYING)
+        engine.run(f"{TIME} = {to}")
+        holds(engine, f"{PLAYING} && {TIME} > {to} + 0.2")
+
+    # Signs in
+    engine.goto(f"{running.url}/sign-in")
+    engine.type("#username", "carl")
+    engine.type("#password", PASSWORD)
+    engine.click("main form button[type=submit]")
+    holds(engine, "document.querySelector('form[action=\"/sign-out\"]') !== null")
+    # Hears a plain call, a sealed one of forty minutes, and a short one that is saved
+    hear("0444", 3)
+    hear("0111", 1200)
+    hear("0958", 2)
+    content = engine.saved("#save")
+    assert hashlib.sha256(content).hexdigest() == short.content_sha256
+    # And opens one without the portal
+    page, sealed = tmp_path / "open-recordings.html", tmp_path / "call.wav.enc"
+    page.write_text(offline.page(), encoding="utf-8")
+    (tmp_path / "call.wav").write_bytes(content)
+    openssl("smime", "-encrypt", "-binary", "-aes256", "-outform", "DER", "-in", tmp_path / "call.wav",
+            "-out", sealed, running.home / "mypublickey.pem")  # fmt: skip
+    engine.goto(page.as_uri())
+    holds(engine, "document.readyState === 'complete'")
+    engine.type("#key-file", str(running.home / "myprivatekey.pem"))
+    engine.type("#recordings", str(sealed))
+    holds(engine, "document.getElementById('summary').textContent.startsWith('1 of 1')")
+    engine.run("document.querySelector('li audio').muted = true")
+    engine.run("document.querySelector('li audio').play()")
+    holds(engine, "document.querySelector('li audio').currentTime > 0.2")
+    assert engine.saved("li .save") == content
+
+
+def holds(engine: Engine, expression: str) -> None:
+    deadline = time.monotonic() + 20
+    while engine.run(expression) is not True:
+        said = "document.body.innerText.slice(-400)"
+        assert time.monotonic() < deadline, f"not within 20 s: {expression}; the page ends: {engine.run(said)}"
+        time.sleep(0.1)
