@@ -141,6 +141,7 @@ def read(keys: Iterable[bytes], closed: bytes, key: str, tenant_id: str, recordi
         if facts.get("started_at"):
             facts["started_at"] = datetime.fromisoformat(facts["started_at"])
         facts["direction"] = Direction(facts["direction"])
+        facts["masked"] = tuple(map(tuple, facts.get("masked", ())))
         if "kind" in facts:  # older notes are of calls
             facts["kind"] = RecordingKind(facts["kind"])
         audio["container"] = Container(audio["container"])

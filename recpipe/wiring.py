@@ -38,6 +38,7 @@ from recpipe.recordings.marking import Marking
 from recpipe.recordings.overview import Overview
 from recpipe.recordings.reader import Reader
 from recpipe.recordings.saved import KeptSearches
+from recpipe.recordings.telling import CallTelling
 from recpipe.settings import Settings, Spool
 from recpipe.store.base import Store
 from recpipe.store.opening import open_store
@@ -66,6 +67,7 @@ class Parts:
     figures: FigureReport
     disposal: RecordingDeletion
     marking: Marking
+    telling: CallTelling
     saved_searches: KeptSearches
     keyring: Keyring
     tenants: Tenants
@@ -147,6 +149,7 @@ def open_parts(
                 disposal=RecordingDeletion(catalogue, store, reader, clock),
                 saved_searches=KeptSearches(catalogue, clock),
                 marking=Marking(catalogue, reader, trail, clock),
+                telling=CallTelling(catalogue, trail, clock),
                 keyring=Keyring(catalogue, clock, trail),
                 tenants=Tenants(catalogue, clock, trail),
                 changes=changes,

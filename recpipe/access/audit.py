@@ -12,7 +12,7 @@ from recpipe.access.expiring import SeenRecently
 from recpipe.access.principal import Action, Principal
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.errors import Forbidden, NotFound
-from recpipe.model import AuditEvent, AuditQuery, Outcome, Page
+from recpipe.model import AuditEvent, AuditQuery, Outcome, Page, Recording, masked_text
 from recpipe.times import Clock
 
 Detail = str | int | bool | None
@@ -48,6 +48,14 @@ def event(
         address=address or by.address,
         subject=subject[:LONGEST_SUBJECT],
         detail=detail,
+    )
+
+
+def masking_noted(by: str, recording: Recording, at: datetime) -> AuditEvent:
+    """That a recording is known to be masked in parts, in seconds from its start."""
+    detail: dict[str, Detail] = {"seconds": masked_text(recording.facts.masked)}
+    return AuditEvent(
+        at, by, "recording.masked", Outcome.OK, tenant_id=recording.tenant_id, subject=recording.id, detail=detail
     )
 
 

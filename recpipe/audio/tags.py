@@ -24,7 +24,9 @@ _FIRST = (
     *("call_id", "linked_id", "direction", "caller", "caller_name", "callee", "callee_name"),
     *("extension", "route", "channels"),
 )
-_IN_ORDER = (*_FIRST, "kind", *(name for name in TEXT_FACTS if name not in _FIRST), "timezone")
+# What may be told after a recording was stored is kept beside it, never in it.
+_TEXTS = tuple(name for name in TEXT_FACTS if name != "started_by")
+_IN_ORDER = (*_FIRST, "kind", *(name for name in _TEXTS if name not in _FIRST), "timezone")
 # Marks that turn the text around them about, or hide in it: a caller name must not be able to redraw a listing.
 _INVISIBLE = frozenset(
     "\u061c\u200b\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
@@ -67,7 +69,7 @@ class Tags:
             tenant_title: becomes the album.
             recording_id: 32 hex digits.
         """
-        texts = {name: clean(getattr(facts, name)) for name in TEXT_FACTS}
+        texts = {name: clean(getattr(facts, name)) for name in _TEXTS}
         caller, callee = texts["caller"], texts["callee"]
         local = _local(facts.started_at, facts.timezone)
         parties = f"{_party(caller, texts['caller_name'])} to {_party(callee, texts['callee_name'])}"

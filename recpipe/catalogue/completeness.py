@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row, delete, func, literal, or_, select, update
 
+from recpipe.catalogue.call_events import CallEvents
 from recpipe.catalogue.completeness_tables import call_record, completeness_day, completeness_finding
 from recpipe.catalogue.policy_tables import decision
 from recpipe.catalogue.repository import Repository, Scoped, insert_new, page_by_time, row_of, same_tenant, upsert
@@ -182,6 +183,7 @@ class Completeness(Scoped):
                 news = or_(column.arrived_at.is_(None), column.extension != "")
                 ours = update(table).where(column.tenant_id == self._tenant_id, *which, news)
                 self._connection.execute(ours.values(arrived_at=there, extension=""))
+            CallEvents(self._connection, self._tenant_id).forget_people(ids)
         deleted = [one.id for one in gone]
         for start in range(0, len(deleted), _AT_ONCE):
             mine = f.tenant_id == self._tenant_id, f.recording_id.in_(deleted[start : start + _AT_ONCE])

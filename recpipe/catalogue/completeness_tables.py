@@ -38,6 +38,23 @@ call_record = Table(
     Index("ix_call_record_spool", "spool", "started_at"),
 )
 
+# What was done to recordings while calls lasted, such as masking: also of those that are not there yet.
+call_event = Table(
+    "call_event",
+    metadata,
+    _id(),
+    _tenant(),
+    _text("call_id", 200),
+    _text("spool", 200),
+    _text("kind"),
+    _at("at"),
+    _text("done_by", 100),
+    _at("told_at"),
+    Index("ix_call_event_tenant_id_call_id", "tenant_id", "call_id"),
+    Index("ix_call_event_tenant_id_at", "tenant_id", "at"),
+    Index("ix_call_event_told_at", "told_at"),
+)
+
 completeness_day = Table(
     "completeness_day",
     metadata,

@@ -417,6 +417,9 @@ class Recordings(Scoped):
 
 
 def _with_facts(before: Recording, facts: CallFacts, region: str) -> Recording:
+    # What a PBX told meanwhile is not known to who read the facts before.
+    told = before.facts
+    facts = replace(facts, masked=facts.masked or told.masked, started_by=facts.started_by or told.started_by)
     return replace(
         before,
         facts=facts,

@@ -23,6 +23,8 @@ from recpipe.model import (
     Recording,
     RecordingKind,
     call_of,
+    masked_from,
+    masked_text,
 )
 
 _Made = TypeVar("_Made")
@@ -80,8 +82,8 @@ _recorded_facts_in = itemgetter(
 )
 _envelope_in = itemgetter(*(_PLACES[name] for name in _ENVELOPE))
 _FACTS_AT, _AUDIO_AT, _ENVELOPE_AT, _PEAKS_AT = map(_FIELDS.index, ("facts", "audio", "envelope", "peaks"))
-_DIRECTION_AT, _KIND_AT, _EXTENSION_AT, _MORE_AT, _LOCAL_AT = map(
-    _FACT_FIELDS.index, ("direction", "kind", "extension", "more_extensions", "start_is_local")
+_DIRECTION_AT, _KIND_AT, _EXTENSION_AT, _MORE_AT, _LOCAL_AT, _MASKED_AT = map(
+    _FACT_FIELDS.index, ("direction", "kind", "extension", "more_extensions", "start_is_local", "masked")
 )
 
 
@@ -95,6 +97,7 @@ def values_of_facts(facts: CallFacts) -> dict[str, Any]:
     values = dict(zip(_FACT_COLUMNS, _facts_in(facts), strict=True))
     values["direction"], values["kind"] = facts.direction.value, facts.kind.value
     values["extension"] = "\n".join(extensions_of(facts))
+    values["masked"] = masked_text(facts.masked)
     return values
 
 
@@ -133,6 +136,7 @@ def recording_of(row: Row[Any] | Sequence[Any]) -> Recording:
     facts[_KIND_AT] = _KINDS.get(facts[_KIND_AT]) or RecordingKind(facts[_KIND_AT])
     facts[_EXTENSION_AT], *more = facts[_EXTENSION_AT].split("\n")
     facts[_MORE_AT], facts[_LOCAL_AT] = tuple(more), False
+    facts[_MASKED_AT] = masked_from(facts[_MASKED_AT]) if facts[_MASKED_AT] else ()
     # The text was read for this row alone.
     audio = of_row[_AUDIO_PLACE]
     audio["container"] = _CONTAINERS.get(audio["container"]) or Container(audio["container"])

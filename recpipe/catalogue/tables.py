@@ -207,7 +207,7 @@ recording = Table(
     _text("call_id", LONGEST_CALL_ID),
     *map(_text, ("linked_id", "channels", "tenant_hint")),
     _flag("awaits_cdr"),
-    *map(_text, ("kind", "mailbox", "conference", "station_id")),
+    *map(_text, ("kind", "mailbox", "conference", "station_id", "started_by", "masked")),
     _json("audio"),
     _text("caller_e164"),
     _text("callee_e164"),

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import Connection
 
 from recpipe.catalogue.across import AcrossTenants
+from recpipe.catalogue.call_events import CallEvents, CallEventsOfAll
 from recpipe.catalogue.completeness import CallRecordsOfAll, Completeness
 from recpipe.catalogue.figure_counts import FigureCounts
 from recpipe.catalogue.figures import Figures
@@ -69,6 +70,10 @@ class TenantScope:
     @property
     def completeness(self) -> Completeness:
         return Completeness(self._connection, self.tenant_id)
+
+    @property
+    def call_events(self) -> CallEvents:
+        return CallEvents(self._connection, self.tenant_id)
 
     @property
     def figure_counts(self) -> FigureCounts:
@@ -294,6 +299,10 @@ class Work:
     @property
     def call_records(self) -> CallRecordsOfAll:
         return CallRecordsOfAll(self._connection)
+
+    @property
+    def call_events(self) -> CallEventsOfAll:
+        return CallEventsOfAll(self._connection)
 
     @property
     def audit(self) -> AuditOfAll:

@@ -16,7 +16,7 @@ from recpipe.cli.frame import AsJson
 from recpipe.cli.search_options import NO_CRITERIA, SearchOptions, with_search_options
 from recpipe.cli.words import Cursor, Limit, tenant_named
 from recpipe.errors import InputInvalid, NotFound
-from recpipe.model import TEXT_FACTS, Recording
+from recpipe.model import TEXT_FACTS, Recording, masked_text
 
 if TYPE_CHECKING:
     from recpipe.model import Tenant
@@ -133,6 +133,7 @@ def show(
             ("To", _party(given.callee, given.callee_e164, given.callee_name)),
             ("Extension", ", ".join(filter(None, (given.extension, *given.more_extensions)))),
             *((name.replace("_", " ").capitalize(), getattr(found.facts, name)) for name in _FURTHER_TEXTS),
+            ("Masked, seconds", masked_text(found.facts.masked)),
             ("Audio", f"{found.audio.codec}, {found.audio.sample_rate_hz:,} Hz, {found.audio.channels} channel(s)"),
             ("Size", f"{found.stored_bytes:,} bytes"),
             ("SHA-256", found.stored_sha256),

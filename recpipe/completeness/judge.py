@@ -6,7 +6,7 @@ under the id of another leg. Nothing is joined by time or number.
 
 One recording is expected of a call; several where its records name several files. What arrived counts as arrived
 whatever excuse there is; without it the first of these that is true is said: nobody answered, under the recorder's
-minimum, discarded by the recorder, waiting in the spool or quarantine, the time of grace, missing.
+minimum, discarded by the recorder, stopped by a person, waiting in the spool or quarantine, the time of grace, missing.
 
 An alarm must be believed. So a decision without any call detail record is `unconfirmed`, not missing: nobody may have
 answered. And lengths are compared only where the PBX tells how long the recording is, not how long a caller waited.
@@ -48,6 +48,7 @@ class Known:
     Attributes:
         waiting: paths of files that wait in quarantine or are held, as the PBX named them.
         away: labels of spools that nobody serves at the moment, whose files may lie there.
+        stopped: ids of calls whose recording a person stopped or paused.
     """
 
     records: Sequence[CallRecord] = ()
@@ -55,6 +56,7 @@ class Known:
     recordings: Sequence[CallRecording] = ()
     waiting: Sequence[str] = ()
     away: Collection[str] = ()
+    stopped: Collection[str] = ()
 
 
 @dataclass(slots=True)
@@ -149,7 +151,7 @@ class _Judge:
     def _expected(self, rule: str, key: str, records: Sequence[CallRecord], recording: CallRecording | None) -> Judged:
         if recording is not None:
             wanted = _wanted_ms(records, recording.duration_ms)
-            if wanted is not None:
+            if wanted is not None and not self._stopped(key, records):
                 return self._about(CallState.DIFFERS, rule, records, recording, wanted)
             return self._about(CallState.ARRIVED, rule, records, recording)
         told = () if key else self._call.decisions  # one recording is told of, whatever its name
@@ -165,6 +167,8 @@ class _Judge:
         for excuse in (CallState.TOO_SHORT, CallState.DISCARDED):
             if answered and all(one.excuse == excuse for one in answered):
                 return excuse
+        if self._stopped(key, records):
+            return CallState.STOPPED
         if answered and sum(one.talk_ms for one in answered) < SHORTEST_TALK_MS:
             return CallState.TOO_SHORT
         ids = {key} if key else {one.call_id for one in records} | {one.call_id for one in self._call.decisions}
@@ -176,6 +180,11 @@ class _Judge:
         if self._now - max([*ends, *(one.at for one in self._call.decisions)]) < self._grace:
             return CallState.GRACE
         return CallState.MISSING if records else CallState.UNCONFIRMED
+
+    def _stopped(self, key: str, records: Sequence[CallRecord]) -> bool:
+        """Whether a person stopped or paused it: what is not recorded then is as they wanted it."""
+        ids = {key} if key else {one.call_id for one in records} | {one.call_id for one in self._call.decisions}
+        return any(one.excuse == CallState.STOPPED for one in records) or any(one in self._known.stopped for one in ids)
 
     def _about(
         self,

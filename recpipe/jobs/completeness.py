@@ -70,5 +70,6 @@ def _prune(catalogue: Catalogue, now: datetime, tick: Tick) -> int:
         if gone < _MOST_PRUNED:
             break
     with catalogue.begin() as work:
+        work.call_events.prune(now - KEEP_CALL_RECORDS)
         work.call_records.prune_findings(str((now - timedelta(days=KEEP_FINDINGS_DAYS)).date()))
     return forgotten

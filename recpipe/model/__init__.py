@@ -5,6 +5,15 @@ Units are in the field names; every datetime is aware and UTC unless it says oth
 
 from __future__ import annotations
 
+from recpipe.model.call_events import (
+    MOST_MASKED,
+    CallEvent,
+    CallEventKind,
+    Masked,
+    masked_by,
+    masked_from,
+    masked_text,
+)
 from recpipe.model.completeness import (
     BY_THE_PBX,
     EXCUSES,
@@ -108,6 +117,7 @@ __all__ = [
     "FORMATS",
     "HERE",
     "KEEP_CALL_RECORDS",
+    "MOST_MASKED",
     "TEXT_FACTS",
     "UNIQUE_ID",
     "UNKNOWN_TYPE",
@@ -120,6 +130,8 @@ __all__ = [
     "Call",
     "CallAsked",
     "CallEntry",
+    "CallEvent",
+    "CallEventKind",
     "CallFacts",
     "CallPolicy",
     "CallRecord",
@@ -154,6 +166,7 @@ __all__ = [
     "LinkPurpose",
     "Listener",
     "Marks",
+    "Masked",
     "Node",
     "NumberMatch",
     "OneTimeLink",
@@ -190,4 +203,7 @@ __all__ = [
     "WebSession",
     "call_of",
     "is_sendable",
+    "masked_by",
+    "masked_from",
+    "masked_text",
 ]

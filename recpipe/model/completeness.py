@@ -41,7 +41,7 @@ class CallRecord:
     extension: str
     says_recorded: bool
     recorded_as: str
-    excuse: str = ""  # "", `too-short` or `discarded`
+    excuse: str = ""  # "", `too-short`, `discarded` or `stopped`
     arrived_at: datetime | None = None
 
 
@@ -68,6 +68,7 @@ class CallState(StrEnum):
     UNANSWERED = "unanswered"
     TOO_SHORT = "too-short"  # under the recorder's minimum
     DISCARDED = "discarded"  # by the recorder
+    STOPPED = "stopped"  # by a person in the call, who stopped or paused it
     WAITING = "waiting"  # in the spool or in quarantine
     GRACE = "grace"  # it may still come
     MISSING = "missing"
@@ -78,7 +79,14 @@ class CallState(StrEnum):
     UNASKED = "unasked"  # recorded, and nothing said that it should be, or should not
 
 
-EXCUSES = (CallState.UNANSWERED, CallState.TOO_SHORT, CallState.DISCARDED, CallState.WAITING, CallState.GRACE)
+EXCUSES = (
+    CallState.UNANSWERED,
+    CallState.TOO_SHORT,
+    CallState.DISCARDED,
+    CallState.STOPPED,
+    CallState.WAITING,
+    CallState.GRACE,
+)
 HERE = (CallState.ARRIVED, CallState.DIFFERS)
 # What a person is told of, the gravest first.
 FINDINGS = (

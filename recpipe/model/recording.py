@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, TypeGuard, runtime_checkable
 
+from recpipe.model.call_events import Masked
 from recpipe.model.formats import Container
 
 
@@ -172,6 +173,8 @@ class CallFacts:
     mailbox: str = ""  # of a voicemail message
     conference: str = ""  # name or number of the room
     station_id: str = ""  # what the other fax machine calls itself
+    started_by: str = ""  # who began the recording, where a person did
+    masked: Masked = ()  # where there is silence for a caller's card number or the like
     # Its start was read from a local time and nothing else, which the end of summer time makes twice. Not kept.
     start_is_local: bool = False
     awaits_cdr: bool = False  # the layout promises a call detail record that was not there yet

@@ -24,6 +24,7 @@ from recpipe.pipeline.fair_queue import FairQueue
 from recpipe.pipeline.heartbeat import Heartbeat
 from recpipe.pipeline.in_hand import InHand
 from recpipe.pipeline.late_cdr import LateRecords
+from recpipe.pipeline.masking import note_masking
 from recpipe.pipeline.outage import Gate
 from recpipe.pipeline.outcomes import Counts, Outcomes
 from recpipe.pipeline.quarantine import QuarantineList
@@ -398,7 +399,9 @@ class Ingest:
 
     def _write(self, recordings: Sequence[Recording]) -> Sequence[Added]:
         with self._gate.asking(self._gate.database), self._catalogue.begin() as work:
-            return work.add_recordings(recordings)
+            added = work.add_recordings(recordings)
+            note_masking(work, [one.recording for one in added if one.new], self._clock())
+            return added
 
 
 def _full(served: Served, files: int) -> str:

@@ -6,9 +6,11 @@ from dataclasses import replace
 from datetime import datetime
 
 from recpipe import log
+from recpipe.access.audit import masking_noted
 from recpipe.catalogue import Catalogue
 from recpipe.model import CallFacts, Recording
 from recpipe.pipeline.dating import START_GUESSED
+from recpipe.pipeline.masking import ACTOR
 from recpipe.pipeline.stages import ServedSpool
 from recpipe.spool.describe import RECORD_COMES_WITHIN, fill
 from recpipe.spool.grammar import completed
@@ -48,7 +50,10 @@ class LateRecords:
             found = {one.id: facts for one in waiting if (facts := self._better(one, now)) is not None}
             if found:
                 with self._catalogue.begin() as work:
-                    work.of(tenant.id).recordings.set_facts_of(found)
+                    kept = work.of(tenant.id).recordings.set_facts_of(found)
+                    for one, before in zip(kept, (one for one in waiting if one.id in found), strict=True):
+                        if one.facts.masked != before.facts.masked:
+                            work.audit.add(masking_noted(ACTOR, one, now))
                 joined += len(found)
                 _log.info("call detail records joined", tenant=tenant.name, spool=label, recordings=len(found))
             self._looked_at[tenant.id] = waiting[-1] if len(waiting) == _BATCH else None

@@ -29,6 +29,7 @@ from recpipe import log as logs
 from recpipe.errors import Unfit
 from recpipe.model import CallFacts, Direction
 from recpipe.spool.files import plain, read_small, safe_text
+from recpipe.spool.freeswitch_app_log import NO_APP_LOG, AppLog
 from recpipe.spool.grammar import direction_by_extensions, direction_of, looks_like_extension
 from recpipe.spool.told_calls import ToldCall
 from recpipe.times import check_timezone
@@ -66,6 +67,7 @@ _OTHER_LEG = ("bridge_uuid", "last_bridge_to", "signal_bond", "cc_member_uuid")
 class _Record:
     variables: dict[str, str]
     caller: dict[str, str]  # of the first caller profile: whom the leg came from and where it went
+    app_log: AppLog = NO_APP_LOG
 
 
 class FreeswitchCdr:
@@ -148,6 +150,8 @@ class FreeswitchCdr:
         excuse = ""
         if get("RECORD_DISCARDED") == "true" or get("record_completion_cause") == "input-too-short":
             excuse = "discarded"
+        elif answered and record.app_log.stopped:
+            excuse = "stopped"
         elif answered and talked < (_DEFAULT_MIN_SECONDS * 1000 if least is None else least):
             excuse = "too-short"
         return ToldCall(
@@ -233,6 +237,7 @@ class FreeswitchCdr:
             call_id=uuid,
             linked_id=get(*_FIRST_LEG) or (uuid if get(*_OTHER_LEG) else ""),
             tenant_hint=get("domain_name") or get("accountcode"),
+            masked=record.app_log.masked(_micros(get("end_uepoch"))),
         )
 
 
@@ -283,7 +288,8 @@ def _record(data: bytes) -> _Record:
     if root.tag != "cdr":
         raise ValueError("no call detail record")
     variables = {child.tag: _value(child.text or "") for child in root.iterfind("variables/*")}
-    return _Record(variables, _profile(root.find("callflow/caller_profile")))
+    log = AppLog.of(root.iterfind("app_log/application"))
+    return _Record(variables, _profile(root.find("callflow/caller_profile")), log)
 
 
 def _decoded(data: bytes) -> bytes:

@@ -9,7 +9,8 @@ Keys of our own sidecar (all optional, unknown keys are ignored; `null` and "" s
     kind                call, voicemail, conference, fax
     caller, callee, caller_name, callee_name, extension, route        text
     call_id, linked_id, channels, tenant                              text
-    mailbox, conference, station_id                                   text
+    mailbox, conference, station_id, started_by                       text
+    masked              list of [from, to] in seconds from the start of the recording, or text such as "130-161 200-230"
 
 Keys of a Genesys Cloud `_metadata.json`: conversationId, recordingId, startTime, endTime, direction, ani, dnis,
 organizationId. Our own key wins where both are there.
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from recpipe.errors import Held, InputInvalid, Unfit
-from recpipe.model import TEXT_FACTS, CallFacts, Direction, RecordingKind
+from recpipe.model import MOST_MASKED, TEXT_FACTS, CallFacts, Direction, Masked, RecordingKind, masked_from
 from recpipe.spool.files import plain, read_small, safe_text
 from recpipe.spool.grammar import direction_of
 from recpipe.times import check_timezone, to_utc
@@ -42,7 +43,7 @@ _TEXTS = {name: (name,) for name in TEXT_FACTS} | {
     "linked_id": ("linked_id", "linkedid", "interaction_id", "conversationId"),
     "tenant_hint": ("tenant", "organizationId"),
 }  # field of `CallFacts` -> its keys; the first is our own, which is written
-_WRITTEN_TEXTS = ("started_at", "timezone", "direction", "kind", *(keys[0] for keys in _TEXTS.values()))
+_WRITTEN_TEXTS = ("started_at", "timezone", "direction", "kind", "masked", *(keys[0] for keys in _TEXTS.values()))
 _WRITTEN_NUMBERS = ("duration_ms", "duration_seconds")
 
 
@@ -101,6 +102,7 @@ def facts_from_json(content: object, timezone: str) -> CallFacts:
             duration_ms=duration_ms,
             direction=direction,
             kind=kind,
+            masked=_masked(content),
         ),
         **texts,  # type: ignore[arg-type]
     )
@@ -204,6 +206,19 @@ def _duration(content: Mapping[str, Any]) -> int | None:
             raise _invalid(key, "zero or more, and no longer than 30 days", value)
         return round(value * factor)
     return None
+
+
+def _masked(content: Mapping[str, Any]) -> Masked:
+    value = content.get("masked")
+    if value is None:
+        return ()
+    try:
+        if not isinstance(value, (str, list)):
+            raise ValueError(value)
+        return masked_from(value)
+    except ValueError:
+        expected = f"at most {MOST_MASKED} pairs of seconds such as [[130, 161]], the earlier first"
+        raise _invalid("masked", expected, value) from None
 
 
 def _invalid(key: str, expected: str, found: object) -> Unfit:

@@ -12,6 +12,7 @@ import recpipe
 from recpipe.addresses import origin_of
 from recpipe.web import dashboard, errors, export, health, routes
 from recpipe.web.api import (
+    call_events,
     calls,
     completeness,
     ftp_accounts,
@@ -67,7 +68,7 @@ def create_app(context: WebContext) -> FastAPI:
     app.state.password_queue = PasswordQueue()
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     errors.install(app)
-    reading = export, recordings, calls, completeness, statistics
+    reading = export, recordings, calls, call_events, completeness, statistics
     api = (*reading, uploads, tenants, policy, rules, ftp_accounts, users, operation)
     routes.serve(app, health.router, *(part.router for part in api))
     dashboard.mount(app, context)

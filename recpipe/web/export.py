@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from recpipe.access.audit import event
 from recpipe.access.principal import Action, Principal
 from recpipe.errors import InputInvalid, QueryInvalid
-from recpipe.model import TEXT_FACTS, ByteStream, Call, Marks, Page, Recording, RecordingQuery
+from recpipe.model import TEXT_FACTS, ByteStream, Call, Marks, Page, Recording, RecordingQuery, masked_text
 from recpipe.web.api.openapi import declared
 from recpipe.web.csv_stream import csv_stream
 from recpipe.web.delivery import Generated, Streamed, disposition, still
@@ -53,12 +53,13 @@ _COLUMNS = (
     "content_size_bytes",
     "content_sha256",
 )
-# A text that a call says and that has no place above stands last, so that no column moves. `channels` is left out.
-_OTHERS = tuple(name for name in TEXT_FACTS if name not in (*_COLUMNS, "channels"))
+# Later ones stand last, so that no column moves. `channels` is left out.
+_LATER = ("started_by", "masked")
+_OTHERS = tuple(name for name in TEXT_FACTS if name not in (*_COLUMNS, *_LATER, "channels"))
 # What people said of the call stands on each of its legs.
 NO_MARKS = Marks()
 _SAID = ("starred", "reviewed_at", "reviewed_by", "tags", "note")
-COLUMNS = (*_COLUMNS, "call", "started_local", "kind", "pages", *_OTHERS, *_SAID)
+COLUMNS = (*_COLUMNS, "call", "started_local", "kind", "pages", *_OTHERS, *_SAID, *_LATER)
 
 
 class Format(StrEnum):
@@ -276,6 +277,8 @@ def _csv(
         # As spreadsheets read a time, on the clock of the call; `started_at` is for programs.
         local = row.started_at.astimezone(ZoneInfo(row.timezone))
         given["started_local"] = f"{local:%Y-%m-%d %H:%M:%S}"
+        parts = ((round(1000 * one.from_seconds), round(1000 * one.to_seconds)) for one in row.masked)
+        given["masked"] = masked_text(tuple(parts))
         return [given[name] for name in COLUMNS]
 
     def marked(page: list[RecordingResponse]) -> Iterator[list[object]]:

@@ -6,12 +6,14 @@ import re
 import struct
 import wave
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from recpipe.model import Role
+from recpipe.access.principal import operator
+from recpipe.model import CallEventKind, Role
 from tests.acceptance.portal import PLAYING, Portal, enter, portal, until
 from tests.acceptance.test_dashboard_pages import AXE, barriers_of, too_wide_at
 from tests.services import need
@@ -76,6 +78,33 @@ def test_silence_is_left_out_once_that_is_asked(carl: Page) -> None:
     carl.evaluate(f"seeks = 0; {TIME} = 1")
     until(carl, f"{TIME} > 1.5")
     assert carl.evaluate(f"seeks === 1 || {TIME} > 4.5"), "somebody speaks"
+
+
+# Whether the very first line of the waveform, which no voice reaches, is painted at a share of its width.
+PAINTED = """(share) => {
+    const wave = document.getElementById("wave");
+    return wave.getContext("2d").getImageData(Math.floor(wave.width * share), 0, 1, 1).data[3] > 0;
+}"""
+
+
+def test_masked_parts_are_said_and_hatched(running: Portal, carl: Page) -> None:
+    one = next(one for one in running.recordings(3) if one.facts.caller.endswith("0222"))
+    by, tell = operator("test"), running.parts.telling.tell
+    for seconds, kind in ((0, "started"), (6, "masked"), (12, "unmasked"), (18, "paused")):
+        at = one.started_at + timedelta(seconds=seconds)
+        tell(by, running.northwind, one.facts.call_id, CallEventKind(kind), at, done_by="201")
+    carl.reload()
+    row = carl.locator("#results tr[data-recording]").filter(has_text="0222")
+    expect(row.get_by_text("Masked 0:06 to 0:12; paused at 0:18")).to_be_visible()
+    expect(row.get_by_text("Recorded by 201")).to_be_visible()
+    play(carl, "0222")
+    expect(carl.get_by_label("Player").get_by_text("Masked 0:06 to 0:12; paused at 0:18")).to_be_visible()
+    until(carl, "!document.getElementById('voices').disabled")  # the waveform has come
+    assert [carl.evaluate(PAINTED, at / 30) for at in (3, 6.5, 11.5, 15, 18, 25)] == [
+        *(False, True, True, False, True, False)
+    ]
+    play(carl, "0333")
+    expect(carl.get_by_label("Player").get_by_text("Masked")).to_be_hidden()
 
 
 def test_one_of_two_voices_is_heard_in_both_ears(carl: Page) -> None:

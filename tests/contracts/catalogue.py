@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.contracts.catalogue_call_events import CallEventContract
 from tests.contracts.catalogue_calls import CallContract
 from tests.contracts.catalogue_completeness import CompletenessContract
 from tests.contracts.catalogue_figures import FigureContract
@@ -20,6 +21,7 @@ class CatalogueContract(
     RecordingContract,
     SearchContract,
     CallContract,
+    CallEventContract,
     MarkContract,
     FigureContract,
     PeopleContract,

@@ -71,6 +71,7 @@ CASES: dict[str, Case] = {
     "search_calls": Case("/calls", params={"tenant": "{tenant}"}),
     "export_calls": Case("/calls/export", params={"tenant": "{tenant}"}),
     "get_call": Case("/calls/{call}"),
+    "tell_call_event": Case(f"{_T}/call-events", "POST", json={"call_id": "1743042317.12", "event": "masked"}),
     "get_media": Case("/recordings/{recording}/media"),
     "head_media": Case("/recordings/{recording}/media", "HEAD"),
     "put_upload": Case("/uploads/{spool}/a.mp3", "PUT", content=b"x"),

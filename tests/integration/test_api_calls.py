@@ -8,6 +8,7 @@ import json
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -236,3 +237,34 @@ def test_what_was_said_is_deleted_with_the_call(there: World) -> None:
     assert client.get("/api/v1/calls", params={"noted": "erase me"}).json()["items"] == []
     with there.parts.catalogue.read() as work:
         assert work.marks([there.acme.id], [legs[0].call]) == {}
+
+
+def test_what_is_masked_is_told_before_or_after_and_is_found_everywhere(there: World) -> None:
+    first = there.add("masked", there.acme, b"RIFF" + b"m" * 900, minutes=600, call_id="1743078317.7")
+    client, path = there.client(), "/api/v1/tenants/acme/call-events"
+    told = {"call_id": "1743078317.7", "at": "2025-03-27T19:25:47+00:00", "event": "masked"}
+    # The clock of this world is the real one: the call is more than 30 days ago.
+    refused = client.post(path, json=told)
+    assert refused.status_code == 422 and refused.json()["field"] == "at"
+    assert client.post(path, json=told | {"event": "erased"}).status_code == 422
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(there.parts.telling, "_clock", lambda: first.started_at + timedelta(minutes=5))
+        for seconds, kind in ((32, "unmasked"), (2, "started")):
+            answer = client.post(
+                path, json=told | {"event": kind, "at": f"2025-03-27T19:25:{17 + seconds}Z", "done_by": "201"}
+            )
+            assert answer.status_code == 201 and answer.json() == {"recordings": [first.id] * (kind == "started")}
+        assert client.post(path, json=told | {"at": "2025-03-27T19:25:37Z"}).json() == {"recordings": [first.id]}
+        assert client.post(path, json=told | {"at": "2025-03-27T19:25:37Z"}).json() == {"recordings": []}
+        assert there.client("service").post(path, json=told).status_code == 403
+    given = client.get(f"/api/v1/recordings/{first.id}").json()
+    assert given["masked"] == [{"from_seconds": 18.0, "to_seconds": 30.0}] and given["started_by"] == "201"
+    found = {"tenant": "acme", "call": first.call}
+    answer = client.get("/api/v1/recordings/export", params=found)
+    [row] = csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"), newline=""))
+    assert (row["masked"], row["started_by"]) == ("18-30", "201")
+    events = client.get("/api/v1/audit", params={"tenant": "acme", "subject": first.id}).json()["items"]
+    assert [(one["action"], one["detail"]) for one in events if one["action"] == "recording.masked"] == [
+        ("recording.masked", {"seconds": "18-30"})
+    ]
+    assert {one["detail"]["what"] for one in events if one["action"] == "call.told"} == {"started", "masked"}

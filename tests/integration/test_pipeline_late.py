@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from recpipe.model import AuditQuery, CallEvent, CallEventKind
 from recpipe.pipeline.late_cdr import _BATCH, LateRecords
 from recpipe.pipeline.stages import ServedSpool
 from recpipe.spool.describe import RECORD_COMES_WITHIN, Describer
@@ -143,3 +144,48 @@ def test_the_hour_that_comes_twice_is_told_by_the_file(tmp_path: Path, hour: int
     (found,) = rig.recordings()
     rig.catalogue.close()
     assert found.started_at == datetime(2026, 10, 25, hour, 30, tzinfo=UTC)
+
+
+def test_masked_parts_are_noted_and_on_the_audit_log_however_they_are_told(
+    rig: Rig, records: LateRecords, tmp_path: Path
+) -> None:
+    (late,) = rig.recordings()
+    write_record(rig)
+    record = rig.root / "cdr" / f"{UUID}.cdr.xml"
+    start = int(STARTED.timestamp()) * 1_000_000
+    log = "".join(
+        f'<application app_name="{name}" app_data="x.wav" app_stamp="{start + seconds * 1_000_000}"/>'
+        for name, seconds in (("record_session", 1), ("record_session_mask", 3), ("record_session_unmask", 5))
+    )
+    ended = f"<end_uepoch>{start + 9_000_000}</end_uepoch></variables>"
+    record.write_text(
+        record.read_text().replace("</variables>", ended).replace("<variables>", f"<app_log>{log}</app_log><variables>")
+    )
+    assert records.join(rig.now) == 1
+    # A sidecar, and what was told before the recording came
+    beside = f"acme/archive/2026/Sep/01/{UUID.replace('b7', 'c7')}.wav"
+    (rig.spool.path / beside).parent.mkdir(parents=True, exist_ok=True)
+    (rig.spool.path / f"{beside}.json").write_text('{"masked": "1-2", "started_by": "201"}')
+    rig.drop(name=beside)
+    told_id = UUID.replace("b7", "d7")
+    rig.drop(name=f"acme/archive/2026/Sep/01/{told_id}.wav")
+    told = CallEvent("9" * 32, TENANT_ID, told_id, "", CallEventKind.PAUSED, rig.now - timedelta(days=400), "", rig.now)
+    with rig.catalogue.begin() as work:
+        work.of(TENANT_ID).call_events.tell(told)
+        work.of(TENANT_ID).call_events.tell(replace(told, id="8" * 32, kind=CallEventKind.STARTED, done_by="202"))
+    rig.drain()
+    by_call = {one.facts.call_id: one for one in rig.recordings()}
+    assert by_call[UUID].facts.masked == ((2000, 4000),) and by_call[UUID].id == late.id
+    sidecar = by_call[UUID.replace("b7", "c7")]
+    assert (sidecar.facts.masked, sidecar.facts.started_by) == (((1000, 2000),), "201")
+    assert (by_call[told_id].facts.masked, by_call[told_id].facts.started_by) == (((0, 0),), "202")
+    with rig.catalogue.read() as work:
+        events = work.audit.list(AuditQuery(action="recording.masked")).items
+    assert {one.subject: one.detail["seconds"] for one in events} == {
+        late.id: "2-4",
+        sidecar.id: "1-2",
+        by_call[told_id].id: "0-0",
+    }
+    # Never in the recording
+    stored = b"".join(rig.store.read(one.object_key).read() for one in by_call.values())
+    assert b"started_by" not in stored and b"masked" not in stored and b"recpipe:call_id" in stored

@@ -87,9 +87,9 @@ async def raw(
     """Send one recording as the body. The query string may state facts of the call, as KAZOO's does.
 
     Facts: started_at, timezone, duration_seconds, direction, caller, callee, caller_name, callee_name, extension,
-    route, call_id, linked_id, channels, kind, mailbox, conference, station_id, tenant; or KAZOO's from, to,
-    caller_id_name, caller_id_number, call_id, cdr_id, interaction_id, account_id. The answer comes when the file is
-    durable; the same file sent again counts as success.
+    route, call_id, linked_id, channels, kind, mailbox, conference, station_id, started_by, masked, tenant; or KAZOO's
+    from, to, caller_id_name, caller_id_number, call_id, cdr_id, interaction_id, account_id. The answer comes when the
+    file is durable; the same file sent again counts as success.
     """
     with _refusals_noted(principal):
         taking = await _in_thread(Taking, context, principal, spool, key)

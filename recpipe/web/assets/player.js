@@ -81,7 +81,7 @@ async function load(index, from = 0) {
   Object.assign(current, { index, facts, sealed: null });
   for (const id of ["player-error", "player-check", "player-state"]) say(at(id), "");
   mark(row);
-  const parties = [...row.querySelectorAll(".party bdi:first-child")].map((party) => party.textContent);
+  const parties = [...row.querySelectorAll(".party > bdi:first-child")].map((party) => party.textContent);
   const leg = current.tracks.length > 1 ? ` · leg ${index + 1} of ${current.tracks.length}` : "";
   at("player-title").textContent = `${parties.join(" → ")} · ${row.dataset.started}${leg}`;
   at("total").textContent = clock(length());
@@ -89,6 +89,7 @@ async function load(index, from = 0) {
   const note = (row.querySelector(".note") ?? current.row.querySelector(".note"))?.getAttribute("href");
   at("note").hidden = !note;
   if (note) at("note").href = note;
+  say(at("player-masked"), row.querySelector(".masked")?.textContent.trim() ?? "");
   at("save-word").textContent = facts.sealed ? "Save decrypted" : "Save";
   reflectRow();
   reflectVoices();

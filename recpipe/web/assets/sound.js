@@ -30,10 +30,11 @@ export class Altered extends EnvelopeError {
 
 /** Facts of a row of the list. */
 export function factsOf(row) {
-  const { recording, sealed, kind, source, size, contentSize, sha256, duration, name } = row.dataset;
+  const { recording, sealed, kind, source, size, contentSize, sha256, duration, name, masked = "" } = row.dataset;
   return {
     id: recording, sealed: sealed === "yes", kind, size: Number(size), contentSize: Number(contentSize), sha256,
     seconds: Number(duration) / 1000, name, url: source,
+    masked: masked.split(" ").filter(Boolean).map((part) => part.split("-").map(Number)),
   };
 }
 

@@ -5,7 +5,8 @@ const COLUMN = 3; // px: a bar of two and a gap
 /**
  * @param {HTMLCanvasElement} wave whose style names the colours: what is played of each voice, and what is left
  * @param {object} shown
- * @param {{offset: number, seconds: number, peaks: ArrayLike<number>[]}[]} shown.tracks one behind another
+ * @param {{offset: number, seconds: number, peaks: ArrayLike<number>[], facts: {masked: number[][]}}[]} shown.tracks one
+ *   behind another
  * @param {number} shown.seconds of all tracks
  * @param {number} shown.share that was played, 0 to 1
  * @param {?{a: number, b: ?number}} shown.loop marked places, in seconds
@@ -33,6 +34,12 @@ export function drawWave(wave, { tracks, seconds, share, loop }) {
     pen.fillRect(place(loop.a), 0, Math.max(2, place(loop.b ?? loop.a) - place(loop.a)), height);
     pen.globalAlpha = 1;
   }
+  for (const { offset, facts } of tracks) {
+    for (const [from, to] of facts.masked) {
+      const pause = from === to ? 2 : 0; // has no length, and is a line
+      shade(pen, left, place(offset + from) - pause, place(offset + to), height);
+    }
+  }
   for (let lane = 0; lane < Math.max(1, ...tracks.map((track) => track.peaks.length)); lane++) {
     for (let x = 0; x < width; x += COLUMN) {
       const at = (x / width) * seconds;
@@ -55,4 +62,24 @@ export function drawWave(wave, { tracks, seconds, share, loop }) {
   pen.fillStyle = played[0];
   for (const track of tracks.slice(1)) pen.fillRect(place(track.offset) - 1, 0, 1, height); // between legs
   if (loop) for (const at of [loop.a, loop.b ?? loop.a]) pen.fillRect(place(at) - 1, 0, 2, height);
+}
+
+/** A part that holds silence instead of voices: hatched, so that it is none of the marks that a person sets. */
+function shade(pen, colour, from, to, height) {
+  const width = Math.max(4, to - from);
+  pen.save();
+  pen.beginPath();
+  pen.rect(from, 0, width, height);
+  pen.clip();
+  pen.fillStyle = pen.strokeStyle = colour;
+  pen.globalAlpha = 0.25;
+  pen.fillRect(from, 0, width, height);
+  pen.globalAlpha = 0.8;
+  pen.beginPath();
+  for (let x = from - height; x < from + width; x += 8) {
+    pen.moveTo(x, height);
+    pen.lineTo(x + height, 0);
+  }
+  pen.stroke();
+  pen.restore();
 }

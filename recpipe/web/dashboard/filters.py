@@ -7,6 +7,8 @@ from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from recpipe.model import Masked, masked_text
+
 # What is said after a change, by the word in `?done=`: nothing from a URL is ever shown itself.
 NOTES: Mapping[str, str] = {
     "signed-out": "You are signed out.",
@@ -127,6 +129,20 @@ def length(milliseconds: int) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def masked(parts: Masked) -> str:
+    """Where a recording is masked, in words: "Masked 2:10 to 2:41; paused at 3:05"."""
+    words = []
+    for start, end in parts:
+        words.append(f"paused at {_place(start)}" if start == end else f"masked {_place(start)} to {_place(end)}")
+    said = "; ".join(words)
+    return said[:1].upper() + said[1:]
+
+
+def _place(milliseconds: int) -> str:
+    """A place in a recording; unlike a length it may be its very start."""
+    return length(milliseconds) if milliseconds >= 500 else "0:00"
+
+
 def size(count: int) -> str:
     """Bytes in decimal units, as shops and file managers give them."""
     if count < 1000:
@@ -231,6 +247,8 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "offset": offset,
     "repeated": repeated,
     "clock": length,
+    "masked": masked,
+    "seconds": masked_text,
     "size": size,
     "number": number,
     "ago": ago,

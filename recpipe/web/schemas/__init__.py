@@ -28,6 +28,8 @@ from recpipe.web.schemas.people import (
     UserResponse,
 )
 from recpipe.web.schemas.recordings import (
+    CallEventRequest,
+    CallEventResponse,
     CallList,
     CallResponse,
     Deletion,
@@ -68,6 +70,8 @@ __all__ = [
     "AddedResponse",
     "Answer",
     "AuditResponse",
+    "CallEventRequest",
+    "CallEventResponse",
     "CallList",
     "CallResponse",
     "CertificateRequest",

@@ -7,10 +7,20 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, model_validator
 
-from recpipe.model import FORMATS, TEXT_FACTS, UNKNOWN_TYPE, Call, Direction, Marks, Recording, RecordingKind
+from recpipe.model import (
+    FORMATS,
+    TEXT_FACTS,
+    UNKNOWN_TYPE,
+    Call,
+    CallEventKind,
+    Direction,
+    Marks,
+    Recording,
+    RecordingKind,
+)
 from recpipe.recordings.deletion import LONGEST_REASON
 from recpipe.recordings.marking import LONGEST_NOTE, LONGEST_TAG, MOST_TAGS
-from recpipe.web.schemas.base import RequestModel, ResponseModel, SingleLine
+from recpipe.web.schemas.base import Moment, RequestModel, ResponseModel, SingleLine
 
 
 class EnvelopeResponse(ResponseModel):
@@ -20,6 +30,13 @@ class EnvelopeResponse(ResponseModel):
     content_bytes: int = Field(description="its length")
     iv: str = Field(description="initialisation vector, lower-case hex")
     fingerprints: list[str] = Field(description="SHA-256 of each certificate it was sealed for")
+
+
+class MaskedResponse(ResponseModel):
+    """A part of a recording that holds silence instead of voices."""
+
+    from_seconds: float = Field(description="from the start of the recording")
+    to_seconds: float = Field(description="the same where the recorder paused: nothing of that time is in the file")
 
 
 class RecordingResponse(ResponseModel):
@@ -57,6 +74,8 @@ class RecordingResponse(ResponseModel):
                     "mailbox": "",
                     "conference": "",
                     "station_id": "",
+                    "started_by": "",
+                    "masked": [{"from_seconds": 130.0, "to_seconds": 161.0}],
                     "sealed": True,
                     "media_type": "application/octet-stream",
                     "size_bytes": 124800,
@@ -103,6 +122,8 @@ class RecordingResponse(ResponseModel):
     mailbox: str = Field(description="of a voicemail message")
     conference: str = Field(description="name or number of the room")
     station_id: str = Field(description="what the other fax machine calls itself")
+    started_by: str = Field(description="who began the recording, where a person did")
+    masked: list[MaskedResponse] = Field(description="as the PBX told; nothing here proves that it was done")
     sealed: bool
     media_type: str = Field(description="of what `media_url` gives")
     size_bytes: int = Field(description="of what `media_url` gives")
@@ -131,6 +152,10 @@ class RecordingResponse(ResponseModel):
             caller_e164=recording.caller_e164,
             callee_e164=recording.callee_e164,
             more_extensions=list(facts.more_extensions),
+            masked=[
+                MaskedResponse.model_construct(from_seconds=start / 1000, to_seconds=end / 1000)
+                for start, end in facts.masked
+            ],
             call=recording.call,
             sealed=recording.sealed,
             media_type=media_type(recording),
@@ -228,6 +253,27 @@ class CallResponse(ResponseModel):
             legs=[RecordingResponse.of(leg, tenant) for leg in call.legs],
             marks=MarksResponse.of(call.marks),
         )
+
+
+class CallEventRequest(RequestModel):
+    """What was done to the recording of a call."""
+
+    call_id: Annotated[SingleLine, Field(min_length=1, max_length=200)] = Field(
+        description="of the leg that is recorded, as its recordings have it: Asterisk's uniqueid, FreeSWITCH's UUID",
+        examples=["1743042317.12"],
+    )
+    event: CallEventKind
+    at: Moment | None = Field(None, description="when it was done; by default now", examples=["2026-11-28T09:27:27Z"])
+    done_by: Annotated[SingleLine, Field(max_length=100)] = Field(
+        "", description="who did it, as the PBX names them", examples=["201"]
+    )
+    spool: SingleLine = Field("", description="label, where call ids of several PBXs of a tenant may be the same")
+
+
+class CallEventResponse(ResponseModel):
+    """What it was noted on."""
+
+    recordings: list[str] = Field(description="ids of those that it changed; later ones are changed as they come")
 
 
 class CallList(ResponseModel):

@@ -28,6 +28,7 @@ SCOPED = {
     "Policy",
     "Decisions",
     "Completeness",
+    "CallEvents",
     "FigureCounts",
     "Search",  # made from the tenants it is for, never from none
     "Branches",
@@ -44,6 +45,7 @@ DOORS = {
     "Figures": "sums over the tenants it is made for; an administrator's are all of them",
     "PoliciesOfAll": "who answers the PBXs of all tenants reads the rules of all",
     "DecisionsOfAll": "written by who answers the PBXs, forgotten by age",
+    "CallEventsOfAll": "says whose wait for a recording, forgotten by age",
     "CallRecordsOfAll": "written by the write path, forgotten by age",
     "AuditOfAll": "written by everyone, read by administrators",
 }

@@ -85,9 +85,10 @@ def judged(
     *,
     waiting: Sequence[str] = (),
     away: Sequence[str] = (),
+    stopped: Sequence[str] = (),
     now: datetime = LATER,
 ) -> list[Judged]:
-    return judge(Known(records, decisions, recordings, waiting, away), now)
+    return judge(Known(records, decisions, recordings, waiting, away, stopped), now)
 
 
 def states(*known: Any, **more: Any) -> list[str]:
@@ -149,12 +150,32 @@ def test_asked_again_the_later_answer_counts_and_one_leg_to_be_recorded_is_enoug
         ({"excuse": "too-short", "talk_ms": 2000}, "too-short"),
         ({"talk_ms": 400}, "too-short"),
         ({"excuse": "discarded"}, "discarded"),
+        ({"excuse": "stopped"}, "stopped"),
         ({}, "missing"),
     ],
 )
 def test_an_excuse_is_said_only_where_nothing_arrived(changes: dict[str, Any], state: str) -> None:
     assert states([record(**changes)]) == [state]
     assert states([record(recording_ms=None, **changes)], [], [recording()]) == ["arrived"]
+
+
+def test_what_a_person_stopped_or_paused_is_excused_with_that_reason() -> None:
+    mine, another = record().call_id, "1763629200.9"
+    assert states([record()], stopped=[mine]) == ["stopped"]
+    assert states([record()], stopped=[another]) == ["missing"]
+    assert states([record(**UNNAMED)], [decision()], stopped=[mine]) == ["stopped"]
+    # Where no call detail record came, nobody may have answered: what was stopped was being recorded.
+    assert states([], [decision()], stopped=[mine]) == ["stopped"]
+    # Of a call with two recordings the other one is still missing.
+    both = [record(), record(another, linked_id=mine)]
+    assert states(both, stopped=[another]) == ["missing", "stopped"]
+    # The other leg, told of in the same call, is excused where one recording is meant, whatever its name.
+    leg = record(another, linked_id=mine, **UNNAMED)
+    assert states([record(**UNNAMED), leg], [decision()], stopped=[another]) == ["stopped"]
+    # What is there is shorter than the call was, as somebody wished.
+    short = recording(duration_ms=MINUTE // 3)
+    assert states([record()], [], [short]) == ["duration-differs"]
+    assert states([record()], [], [short], stopped=[mine]) == ["arrived"]
 
 
 def test_a_file_that_waits_is_not_missing() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
-from recpipe.model import Direction
+from recpipe.model import Direction, Masked
 from recpipe.spool.asterisk_cdr import AsteriskCdr
 from recpipe.spool.freeswitch_cdr import FreeswitchCdr
 
@@ -225,6 +226,60 @@ def test_all_legs_of_a_call_share_their_linked_id(
     (tmp_path / f"{OTHER}.cdr.xml").write_text(xml(**second))
     legs = [FreeswitchCdr(tmp_path, "UTC").facts(uuid) for uuid in (UUID, OTHER)]
     assert [leg.linked_id for leg in legs if leg] == [UUID, UUID]
+
+
+def app_log(*done: tuple[str, float, str]) -> str:
+    """What mod_xml_cdr writes of the applications of a channel: name, seconds after its start, and data."""
+    start = 1743042317_250_000
+    lines = "".join(
+        f'<application app_name="{name}" app_data="{data}" app_stamp="{start + round(seconds * 1e6)}"></application>'
+        for name, seconds, data in done
+    )
+    body = xml(answer_uepoch=str(start + 9_000_000), billsec="290", end_uepoch=str(start + 300_000_000))
+    return body.replace("<variables>", f"<app_log>{lines}</app_log><variables>", 1)
+
+
+FILE = "/var/lib/freeswitch/recordings/acme/archive/call.wav"
+MASKED = (("record_session_mask", 140, FILE), ("record_session_unmask", 171, FILE))
+
+
+@pytest.mark.parametrize(
+    ("done", "masked"),
+    [
+        # places count from where the recording began, ten seconds after the channel
+        ([("answer", 9, ""), ("record_session", 10, FILE), *MASKED], ((130_000, 161_000),)),
+        ([("record_session", 10, FILE), ("record_session_mask", 140, FILE)], ((130_000, 290_000),)),
+        ([("record_session", 10, FILE), ("record_session_pause", 40, FILE), ("record_session_resume", 50, FILE)],
+         ((30_000, 30_000),)),
+        # which of two is masked, and from where one is counted that a command began, nobody can say
+        ([("record_session", 10, FILE), ("record_session", 20, f"{FILE}2"), *MASKED], ()),
+        (list(MASKED), ()),
+        ([("record_session", 10, FILE)], ()),
+    ],
+)  # fmt: skip
+def test_the_applications_of_a_channel_say_which_parts_are_masked(
+    tmp_path: Path, done: list[tuple[str, float, str]], masked: Masked
+) -> None:
+    (tmp_path / f"{UUID}.cdr.xml").write_text(app_log(*done))
+    facts = FreeswitchCdr(tmp_path, "UTC").facts(UUID)
+    assert facts is not None and facts.masked == masked
+
+
+@pytest.mark.parametrize("stamp", ["", "yesterday", "-1", "9" * 40])
+def test_an_application_without_a_time_says_nothing(tmp_path: Path, stamp: str) -> None:
+    body = app_log(("record_session", 10, FILE), *MASKED)
+    broken = re.sub(r'app_stamp="[0-9]+"', f'app_stamp="{stamp}"', body)
+    (tmp_path / f"{UUID}.cdr.xml").write_text(broken)
+    facts = FreeswitchCdr(tmp_path, "UTC").facts(UUID)
+    assert facts is not None and facts.masked == () and facts.caller == "+62821"
+
+
+@pytest.mark.parametrize("application", ["stop_record_session", "record_session_pause"])
+def test_a_recording_that_was_stopped_in_the_call_is_excused(tmp_path: Path, application: str) -> None:
+    done = [("record_session", 10, FILE), (application, 20, FILE)]
+    (tmp_path / f"{UUID}.cdr.xml").write_text(app_log(*done))
+    (told,), _ = FreeswitchCdr(tmp_path, "UTC").after(0, 10)
+    assert told.excuse == "stopped"
 
 
 def test_numbers_may_come_from_the_caller_profile(tmp_path: Path) -> None:

@@ -93,12 +93,22 @@ def test_a_time_without_offset_is_in_the_spools_zone() -> None:
         ({"direction": "sideways"}, "direction"),
         ({"timezone": "Mars/Base"}, "timezone"),
         ({"timezone": "../../etc/passwd"}, "timezone"),
+        ({"masked": 130}, "masked"),
+        ({"masked": [[161, 130]]}, "masked"),
+        ({"masked": "02:10-02:41"}, "masked"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(content: object, named: str) -> None:
     with pytest.raises(Unfit, match=f"{named} must be") as caught:
         facts_from_json(content, "UTC")
     assert caught.value.reason == "sidecar-invalid"
+
+
+def test_the_masked_parts_and_who_began_it_are_said_by_a_sidecar_and_an_upload() -> None:
+    said = facts_from_json({"masked": [[200, 230.5], [130, 161]], "started_by": "201"}, "UTC")
+    assert (said.masked, said.started_by) == (((130_000, 161_000), (200_000, 230_500)), "201")
+    sent = json.loads(write({"masked": "130-161 200-230.5", "started_by": "201"}, "UTC"))
+    assert facts_from_json(sent, "UTC") == said
 
 
 @pytest.mark.parametrize("body", [b"{", b"\xff", b"[" * 30_000, b'{"duration_ms": NaN}', b" " * (LIMIT_BYTES + 1)])

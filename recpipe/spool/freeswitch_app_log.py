@@ -1,0 +1,66 @@
+"""What the applications of a FreeSWITCH channel did to its recording, as its call detail record lists them.
+
+Source: FreeSWITCH switch_ivr_generate_xml_cdr, `app_log/application` with `app_name`, `app_data` and `app_stamp` in
+microseconds; mod_dptools record_session_mask, which writes silence, and record_session_pause, which writes nothing.
+What the command uuid_record does is in no call detail record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from xml.etree.ElementTree import Element
+
+from recpipe.model import CallEventKind, Masked, masked_by
+
+_MOST = 2000
+_KINDS = {
+    "record_session_mask": CallEventKind.MASKED,
+    "record_session_unmask": CallEventKind.UNMASKED,
+    "record_session_pause": CallEventKind.PAUSED,
+    "record_session_resume": CallEventKind.RESUMED,
+    "stop_record_session": CallEventKind.STOPPED,
+}
+_STARTING = "record_session"
+
+
+@dataclass(frozen=True, slots=True)
+class AppLog:
+    """Attributes:
+    began: when the one recording of the channel did; None where there are several, or none was begun by it.
+    done: what was done, in order.
+    """
+
+    began: datetime | None = None
+    done: tuple[tuple[datetime, CallEventKind], ...] = ()
+
+    @classmethod
+    def of(cls, applications: Iterable[Element]) -> AppLog:
+        """Read it; what is not understood is left out."""
+        begun: dict[str, datetime] = {}
+        done: list[tuple[datetime, CallEventKind]] = []
+        for place, one in enumerate(applications):
+            name, stamp = one.get("app_name", ""), one.get("app_stamp", "")
+            if place >= _MOST or not (stamp.isascii() and stamp.isdecimal() and len(stamp) <= 16):
+                continue
+            at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(stamp))
+            if name == _STARTING:
+                begun.setdefault(one.get("app_data", ""), at)
+            elif name in _KINDS:
+                done.append((at, _KINDS[name]))
+        return cls(next(iter(begun.values())) if len(begun) == 1 else None, tuple(done))
+
+    def masked(self, ended_at: datetime | None) -> Masked:
+        """The masked parts of its one recording; none where it is not known which recording is meant, or from when."""
+        if self.began is None or ended_at is None or not self.done:
+            return ()
+        return masked_by(self.done, self.began, (ended_at - self.began) // timedelta(milliseconds=1))
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the recording was stopped or paused before the call ended."""
+        return any(kind in (CallEventKind.STOPPED, CallEventKind.PAUSED) for _, kind in self.done)
+
+
+NO_APP_LOG = AppLog()
