@@ -17,9 +17,6 @@ from recpipe.intake import (
     DEEPEST_FOLDERS,
     Destination,
     IncomingFile,
-    is_final_name,
-    is_working_name,
-    no_recording,
 )
 from recpipe.model import ByteStream
 
@@ -128,12 +125,12 @@ class DropBox:
         name = posixpath.basename(path)
         self.require_room(0)
         transfer = partial(UploadTransfer, self.account, expected_bytes, client_is_gone)
-        if is_final_name(name):
+        if self._place.is_final_name(name):
             upload, finish = self._begin_final(path)
             return transfer(upload, finish, self._most_bytes, TooLarge(self._most_bytes))
-        is_working = is_working_name(name)
-        if not is_working and _is_audio(name):
-            raise no_recording(name)
+        is_working = self._place.is_working_name(name)
+        if not is_working and _is_content(name):
+            raise self._place.no_recording(name)
         upload = self._place.hold()
 
         def hold(size_bytes: int) -> None:
@@ -144,7 +141,7 @@ class DropBox:
 
         if is_working:
             return transfer(upload, hold, self._most_bytes, TooLarge(self._most_bytes))
-        return transfer(upload, hold, _TEST_BYTES, no_recording(name))
+        return transfer(upload, hold, _TEST_BYTES, self._place.no_recording(name))
 
     def _begin_final(self, path: str) -> tuple[IncomingFile, Callable[[int], None]]:
         upload = self._place.begin(path.lstrip("/"))
@@ -165,7 +162,7 @@ class DropBox:
         """
         held = self._take(path)
         try:
-            if not is_final_name(posixpath.basename(to)):
+            if not self._place.is_final_name(posixpath.basename(to)):
                 held.entry = held.entry._replace(name=posixpath.basename(to))
                 self.account.hold(to, held)
                 return
@@ -206,5 +203,6 @@ class DropBox:
             self._note_empty()
 
 
-def _is_audio(name: str) -> bool:
-    return (mimetypes.guess_type(name)[0] or "").startswith(("audio/", "video/"))
+def _is_content(name: str) -> bool:
+    kind = mimetypes.guess_type(name)[0] or ""
+    return kind.startswith(("audio/", "video/")) or kind in ("image/tiff", "application/pdf")

@@ -20,8 +20,8 @@ from recpipe.catalogue.catalogue import Catalogue
 from recpipe.errors import NotFound, RecpipeError, SpoolRefused, TooManySidecars
 from recpipe.model import Tenant
 from recpipe.settings import Spool
-from recpipe.spool import files
-from recpipe.spool.files import kind_of, no_recording
+from recpipe.spool import files, layouts
+from recpipe.spool.files import kind_of
 from recpipe.spool.folder import DEEPEST_FOLDERS, SpoolFolder
 from recpipe.spool.upload import Upload
 from recpipe.times import Clock
@@ -33,9 +33,6 @@ __all__ = [
     "Destination",
     "IncomingFile",
     "Intake",
-    "is_final_name",
-    "is_working_name",
-    "no_recording",
 ]
 
 _log = log.get(__name__)
@@ -60,19 +57,6 @@ class _Alone:
 
     def has_room(self, size_bytes: int) -> bool:
         return self.files < MOST_ALONE and self.size_bytes + size_bytes <= MOST_ALONE_BYTES
-
-
-def is_final_name(name: str) -> bool:
-    """Whether this file name (no folders) is a recording's or a sidecar's, so that `Destination.begin` takes it."""
-    return kind_of(name) in (files.Kind.RECORDING, files.Kind.SIDECAR)
-
-
-def is_working_name(name: str) -> bool:
-    """Whether clients name so what they will rename: `.in.NAME`, `NAME.wav.1a2b.partial`, `NAME.wav_`."""
-    if kind_of(name) in (files.Kind.TEMPORARY, files.Kind.HIDDEN) or is_final_name(name.rstrip("_-$!#")):
-        return True
-    stem, suffix = posixpath.splitext(name)
-    return kind_of(stem) is files.Kind.RECORDING and suffix.lower() not in _PACKED
 
 
 class Intake:
@@ -190,6 +174,21 @@ class Destination:
         self.by = by
         self.spool = spool
         self.tenant_id = tenant_id
+
+    def is_final_name(self, name: str) -> bool:
+        """Whether this file name (no folders) is a recording's or a sidecar's, so that `begin` takes it."""
+        return layouts.is_taken_in(name, self.spool.layout)
+
+    def is_working_name(self, name: str) -> bool:
+        """Whether clients name so what they will rename: `.in.NAME`, `NAME.wav.1a2b.partial`, `NAME.wav_`."""
+        if kind_of(name) in (files.Kind.TEMPORARY, files.Kind.HIDDEN) or self.is_final_name(name.rstrip("_-$!#")):
+            return True
+        stem, suffix = posixpath.splitext(name)
+        return layouts.kind_in(stem, self.spool.layout) is files.Kind.RECORDING and suffix.lower() not in _PACKED
+
+    def no_recording(self, name: str) -> SpoolRefused:
+        """What whoever sends a file of another name is told."""
+        return layouts.no_recording(name, self.spool.layout)
 
     def require_room(self, size_bytes: int) -> None:
         """Go on only where the disk has room for a file of this size, and the reserve besides.

@@ -145,13 +145,6 @@ def safe_text(name: str) -> str:
     return _UNSAFE.sub(_escape, name)
 
 
-def no_recording(name: str) -> SpoolRefused:
-    """What whoever sends a file of this name is told, where only recordings are taken."""
-    return SpoolRefused(
-        f"{safe_text(name)} is no recording: its name must end in .wav, .mp3, .gsm or as other audio does."
-    )
-
-
 def from_safe_text(text: str) -> str:
     """The file name that `safe_text` was given."""
     return _ESCAPED.sub(_unescape, text)

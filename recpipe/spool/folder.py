@@ -24,14 +24,11 @@ from recpipe.spool.beneath import Beneath, NotBeneath
 from recpipe.spool.control import FOLDERS, ControlFolder
 from recpipe.spool.files import (
     CONTROL_FOLDER,
-    Kind,
     checked_relative,
-    kind_of,
-    no_recording,
     only_sidecars_of,
     safe_text,
 )
-from recpipe.spool.layouts import may_be_recording_in
+from recpipe.spool.layouts import is_taken_in, may_be_recording_in, no_recording
 from recpipe.spool.lock import SpoolLock
 from recpipe.spool.removal import Aside
 from recpipe.spool.sent_sidecars import SentSidecars, forgotten
@@ -401,8 +398,8 @@ class SpoolFolder:
 
     def _upload_name(self, name: str) -> str:
         relative = checked_relative(name)
-        if kind_of(relative.rpartition("/")[2]) not in (Kind.RECORDING, Kind.SIDECAR):
-            raise no_recording(name)
+        if not is_taken_in(relative.rpartition("/")[2], self._spool.layout):
+            raise no_recording(name, self._spool.layout)
         if relative.count("/") > DEEPEST_FOLDERS:
             raise SpoolRefused(f"Files lie at most {DEEPEST_FOLDERS} folders deep. Send it with a shorter path.")
         try:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from recpipe.errors import SpoolRefused
+from recpipe.model import FAX_ENDINGS
 from recpipe.spool import asterisk_voicemail, fax_names, freeswitch_voicemail
-from recpipe.spool.files import Kind, kind_of
+from recpipe.spool.files import Kind, kind_of, safe_text
 
 _KINDS = {
     "asterisk-voicemail": asterisk_voicemail.kind,
@@ -27,6 +29,24 @@ def kind_in(name: str, layout: str) -> Kind:
 def may_be_recording_in(name: str, layout: str) -> bool:
     """As `may_be_recording`, by the rules of a layout where it has its own."""
     return kind_in(name, layout) in (Kind.RECORDING, Kind.UNKNOWN)
+
+
+def is_taken_in(name: str, layout: str) -> bool:
+    """Whether whoever sends a file of this name (no folders) has it taken: a recording, or what describes one."""
+    return kind_in(name, layout) in (Kind.RECORDING, Kind.SIDECAR)
+
+
+def no_recording(name: str, layout: str) -> SpoolRefused:
+    """What whoever sends a file of another name is told."""
+    if layout == "fax":
+        return SpoolRefused(f"{safe_text(name)} is no fax: its name must end in .tif, .tiff or .pdf.")
+    if layout in _KINDS:
+        return SpoolRefused(f'{safe_text(name)} has no name that recordings of layout = "{layout}" have.')
+    fax = Path(name).suffix.lower() in FAX_ENDINGS
+    return SpoolRefused(
+        f"{safe_text(name)} is no recording: its name must end in .wav, .mp3, .gsm or as other audio does."
+        + (' Faxes go into a spool with layout = "fax".' if fax else "")
+    )
 
 
 def has_better_format(recording: Path, layout: str) -> bool:

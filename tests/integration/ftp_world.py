@@ -95,7 +95,10 @@ def ftp_world(
         "data_dir": root / "data",
         "ftp_listen": "127.0.0.1:0",
         "ftps_listen": "127.0.0.1:0",
-        "spool": (Spool(path=spool, name="monitor", tenant="acme"),),
+        "spool": (
+            Spool(path=spool, name="monitor", tenant="acme"),
+            Spool(path=root / "faxes", name="faxes", tenant="acme", layout="fax", after="delete"),
+        ),
     }
     new_catalogue(root / "data" / "recpipe.sqlite3")
     with wiring.open_parts(Settings(**(given | (settings or {})))) as parts:
@@ -137,7 +140,9 @@ def _fill(world: FtpWorld, key_pair: KeyPair | None) -> None:
     accounts.create(by, made.acme.id, "acme-second", password=PASSWORD)
     accounts.create(by, made.acme.id, "acme-202", password=PASSWORD, extension="202")
     accounts.create(by, made.globex.id, "globex", password=PASSWORD)
-    accounts.create(by, made.acme.id, "pbx", password=PASSWORD, kind=FtpAccountKind.UPLOADER, spool="monitor")
+    for name, label in (("pbx", "monitor"), ("fax-server", "faxes")):
+        if label in {spool.label for spool in made.parts.settings.spool}:
+            accounts.create(by, made.acme.id, name, password=PASSWORD, kind=FtpAccountKind.UPLOADER, spool=label)
 
 
 def _sealed(body: bytes, key_pair: KeyPair | None) -> bytes:

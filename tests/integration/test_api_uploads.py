@@ -18,6 +18,7 @@ from recpipe import metrics
 from recpipe.model import Role
 from recpipe.settings import Spool
 from tests.integration.api import World, world
+from tests.services import faxes
 from tests.services.logs import captured
 
 AUDIO = b"RIFF" + bytes(range(256)) * 2000
@@ -35,9 +36,11 @@ def made(root: Path) -> Iterator[World]:
         Spool(path=root / "kazoo", tenant="acme", layout="kazoo"),
         Spool(path=root / "many", tenant="from-path", layout="freepbx"),
         Spool(path=root / "globex", tenant="globex", layout="kazoo"),
+        Spool(path=root / "fax", tenant="acme", layout="fax", after="delete"),
     )
     with world(root, spool=spools) as made:
         made.token("pbx", Role.API, ("upload", "spool:kazoo"), {made.acme.id: ["upload"]})
+        made.token("fax-server", Role.API, ("upload", "spool:fax"), {made.acme.id: ["upload"]})
         made.token("limited", Role.ADMINISTRATOR, ("upload", "spool:many"), {})
         yield made
 
@@ -45,7 +48,7 @@ def made(root: Path) -> Iterator[World]:
 @pytest.fixture
 def there(made: World, root: Path) -> World:
     """The world with empty spools."""
-    for name in ("kazoo", "many", "globex"):
+    for name in ("kazoo", "many", "globex", "fax"):
         shutil.rmtree(root / name, ignore_errors=True)
         (root / name).mkdir()
     shutil.rmtree(root / "data/upload-receipts", ignore_errors=True)
@@ -321,3 +324,19 @@ def test_an_upload_is_on_the_audit_log(there: World) -> None:
     there.client("pbx").put(f"/api/v1/uploads/kazoo/{NAME}", content=AUDIO)
     event, *_ = there.client().get("/api/v1/audit", params={"tenant": "acme", "action": "upload"}).json()["items"]
     assert event["detail"] == {"spool": "kazoo", "bytes": len(AUDIO)} and event["outcome"] == "ok"
+
+
+def test_faxes_are_sent_into_a_spool_for_faxes(there: World, root: Path, tmp_path: Path) -> None:
+    fax, client = faxes.tiff(tmp_path / "fax.tif", 2).read_bytes(), there.client("fax-server")
+    asked = {"caller": "+442071234567", "callee": "201", "direction": "inbound", "station_id": "Northwind"}
+    assert client.put("/api/v1/uploads/fax/1743067517.12.tif", params=asked, content=fax).status_code == 201
+    form = {"file": ("1743067517.13.pdf", b"%PDF-1.4", "application/pdf")}
+    assert client.post("/api/v1/uploads/fax", files=form).status_code == 201
+    found = files(root / "fax")
+    assert json.loads(found.pop("1743067517.12.tif.json")) == asked
+    assert found == {"1743067517.12.tif": fax, "1743067517.13.pdf": b"%PDF-1.4"}
+    for name, words in (("call.wav", "is no fax"), ("fax.html", "is no fax")):
+        refused = client.put(f"/api/v1/uploads/fax/{name}", content=fax)
+        assert refused.status_code == 409 and words in refused.json()["detail"]
+    refused = there.client("pbx").put("/api/v1/uploads/kazoo/fax.tif", content=fax)
+    assert refused.status_code == 409 and 'layout = "fax"' in refused.json()["detail"]

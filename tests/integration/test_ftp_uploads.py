@@ -19,6 +19,7 @@ from ftp import account_uploads, uploads
 from recpipe import metrics
 from recpipe.model import AuditEvent
 from tests.integration.ftp_world import PASSWORD, FtpWorld, ftp_world, until
+from tests.services import faxes
 from tests.services.need import missing, tool
 
 NAME = "in-442071234567-07700900123-20250327-101200-1743070320.5.wav"
@@ -216,6 +217,25 @@ def test_what_could_be_a_recording_that_cannot_be_kept_is_never_taken_for_a_test
         put(client, name)
     assert until(lambda: refused("name") == counted + 1)
     assert aside(world) == before
+
+
+def test_a_fax_server_sends_faxes_and_nothing_else(world: FtpWorld, tmp_path: Path) -> None:
+    fax, counted = faxes.tiff(tmp_path / "fax.tif").read_bytes(), refused("name")
+    with world.login("fax-server") as client:
+        put(client, ".in.+442071234567-2026-11-28-09-00-00.tif", fax)
+        client.rename(".in.+442071234567-2026-11-28-09-00-00.tif", "+442071234567-2026-11-28-09-00-00.tif")
+        put(client, "1743067517.12.pdf", b"%PDF-1.4")
+        put(client, "1743067517.12.json", b'{"station_id": "Northwind"}')
+        for name in ("call.wav", "note.txt", "fax.tif.enc"):
+            with pytest.raises(ftplib.error_perm, match=r"^550 .*is no fax: its name must end in [.]tif, "):
+                put(client, name)
+    assert refused("name") == counted + 3
+    there = world.spool.parent / "faxes"
+    assert sorted(one.name for one in there.glob("*.*") if one.is_file()) == [
+        *("+442071234567-2026-11-28-09-00-00.tif", "1743067517.12.json", "1743067517.12.pdf")
+    ]
+    with world.login("pbx") as client, pytest.raises(ftplib.error_perm, match=r"^550 .*Faxes go into a spool with"):
+        put(client, "fax.tif", fax)
 
 
 def test_senders_may_tidy_up_folders_and_permissions(world: FtpWorld, client: ftplib.FTP) -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from recpipe.access.audit import AuditTrail
+from recpipe.access.principal import operator
 from recpipe.audio import fax
+from recpipe.intake import Intake
 from recpipe.model import Container, Direction, NumberMatch, RecordingKind, RecordingQuery, StoreFormat
+from recpipe.times import utc_now
 from tests.integration.pipeline_rig import TENANT_ID, Rig
 from tests.services import faxes
 from tests.services.certificates import KeyPair, smime_decrypt
@@ -80,4 +84,28 @@ def test_what_is_no_fax_is_put_aside_with_its_reason_and_nothing_is_lost(tmp_pat
     rig.crash()
     rig.drain()
     assert {entry.relative: entry.reason for entry in rig.waiting()} == dict.fromkeys(found, "found-in-quarantine")
+    rig.catalogue.close()
+
+
+def test_a_fax_that_was_sent_is_looked_at_as_one_that_the_pbx_wrote(tmp_path: Path) -> None:
+    rig = Rig.make(tmp_path, layout="fax", after="delete")
+    door = Intake([rig.spool], rig.catalogue, AuditTrail(rig.catalogue, utc_now), utc_now, 0)
+    place = door.destination(operator("test"), rig.spool.label)
+    said = b'{"caller": "+442071234567", "callee": "201", "direction": "inbound", "station_id": "Northwind"}'
+    made = faxes.from_a_modem(tmp_path / "modem.tif").read_bytes()
+    for name, body in (("1743067517.12.tif", made), ("no.pdf", b"no fax" * 99), ("bomb.tif", written((PAGE, 16_000)))):
+        upload = place.begin(name, said)
+        upload.write(body)
+        upload.commit()
+    rig.drain()
+    [stored] = rig.recordings()
+    assert (stored.facts.kind, stored.audio.pages, stored.facts.station_id) == (RecordingKind.FAX, 1, "Northwind")
+    assert (stored.facts.caller, stored.facts.extension, stored.facts.call_id) == (
+        *("+442071234567", "201", "1743067517.12"),
+    )
+    assert {one.relative: one.reason for one in rig.waiting()} == {
+        "no.pdf": "not-a-fax",
+        "bomb.tif": "unsupported-fax",
+    }
+    assert rig.files() == []
     rig.catalogue.close()
