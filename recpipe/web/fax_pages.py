@@ -21,16 +21,14 @@ _PATIENCE_SECONDS = 60
 
 
 def check_shown(recording: Recording) -> None:
-    """Return where it is a fax whose pages can be shown here.
+    """Return where it is a fax whose pages can be shown: a sealed one by the browser alone, which has the key.
 
     Raises:
         NotFound: it is no fax.
-        InputInvalid: it is sealed, or too large.
+        InputInvalid: it is too large.
     """
     if not recording.audio.pages:
         raise NotFound("fax", recording.id)
-    if recording.sealed:
-        raise InputInvalid("recording", "This fax is sealed: only your private key opens it. Download and decrypt it.")
     if recording.stored_bytes > MOST_SHOWN_BYTES:
         raise InputInvalid("recording", "This fax is too large to be shown here. Download it.")
 
@@ -46,11 +44,13 @@ def deliver_page(
     Raises:
         NotFound: there is no such page.
         Conflict: `fax-unreadable`: it cannot be decoded; or `busy`.
-        InputInvalid: as `check_shown`.
+        InputInvalid: as `check_shown`; or it is sealed.
     """
     from recpipe.audio import fax
 
     check_shown(recording)
+    if recording.sealed:
+        raise InputInvalid("recording", "This fax is sealed: only your private key opens it, in the page that shows it.")
     if not 1 <= number <= recording.audio.pages:
         raise NotFound("page of this fax", str(number))
     tag = hashlib.sha256(f"page {number} of {recording.stored_sha256}".encode()).hexdigest()

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from recpipe import wiring
 from recpipe.access.principal import operator
+from recpipe.audio import fax
 from recpipe.model import AuditQuery, RecordingQuery, Role
 from recpipe.pipeline.ingest import Ingest
 from recpipe.settings import Settings, Spool
 from recpipe.web.deps import WebContext
+from tests.acceptance.portal import choose_key, until
 from tests.acceptance.test_dashboard_pages import AXE, barriers_of, too_wide_at
 from tests.integration.api import served
 from tests.services import faxes, need
@@ -80,7 +87,7 @@ def test_the_list_says_what_a_fax_is_and_shows_it_where_that_can_be(
     assert page.count("data-recording=") == 3 and page.count("</svg> Fax") == 3
     assert ">3 pages" in page and "02079460958" in page
     assert f'href="/recordings/{ids["tif"]}/pages"' in page and f'href="/recordings/{ids["pdf"]}/pages"' in page
-    assert f"{ids['enc']}/pages" not in page and 'class="button play"' not in page
+    assert f'href="/recordings/{ids["enc"]}/pages"' in page and 'class="button play"' not in page
     assert "data-recording=" not in bea.get("/recordings/results?kind=call").text
 
 
@@ -117,12 +124,13 @@ def test_the_file_itself_is_saved_and_never_opened_by_a_browser(
             assert given.headers["x-content-type-options"] == "nosniff"
 
 
-def test_a_sealed_fax_says_what_to_do(portal: Faxes) -> None:
+def test_a_sealed_fax_is_opened_by_who_has_the_key_and_not_here(portal: Faxes) -> None:
     browsers, ids, _ = portal
     bea = browsers["bea"]
-    for path in ("pages", "pages/1"):
-        answer = bea.get(f"/recordings/{ids['enc']}/{path}")
-        assert answer.status_code == 422 and "Download and decrypt it" in answer.text
+    page = bea.get(f"/recordings/{ids['enc']}/pages")
+    assert page.status_code == 200 and "<img " not in page.text and 'id="keybox"' in page.text
+    answer = bea.get(f"/recordings/{ids['enc']}/pages/1")
+    assert answer.status_code == 422 and "only your private key opens it" in answer.text
 
 
 @pytest.mark.parametrize("path", ["pages", "pages/1"])
@@ -153,3 +161,44 @@ def test_a_fax_is_without_barriers_and_fits_every_screen(portal: Faxes, new_page
         assert list(barriers_of(page)) == []
     first = page.locator(".fax-pages img").first
     assert first.evaluate("image => image.complete && image.naturalWidth") == 1240
+
+
+def test_a_sealed_fax_is_drawn_in_the_browser_and_nothing_of_it_leaves(
+    portal: Faxes, new_page: NewPage, key_pair: KeyPair, tmp_path: Path
+) -> None:
+    if not AXE.is_file():
+        need.missing("axe-core is not installed; scripts/setup installs it")
+    browsers, ids, parts = portal
+    bea, page = browsers["bea"], new_page()
+    url = str(bea.base_url)
+    page.context.add_cookies([{"name": one.name, "value": one.value or "", "url": url} for one in bea.cookies.jar])
+    asked: list[tuple[str, str]] = []
+    page.goto(f"{url}/recordings/{ids['enc']}/pages")
+    page.on("request", lambda one: asked.append((one.method, one.url.removeprefix(url))))
+    expect(page.get_by_text("This fax is sealed. Choose your private key")).to_be_visible()
+    choose_key(page, key_pair.key_path)
+    expect(page.get_by_text("every byte is the same")).to_be_visible()
+    pages = page.locator("#fax-pages canvas")
+    expect(pages).to_have_count(2)
+    with parts.catalogue.read() as work:
+        stored = work.recording(None, ids["enc"])
+    made = faxes.tiff(tmp_path / "same.tif", 2)  # as the one in the spool was made
+    for number in range(2):
+        page.get_by_role("img", name=f"Page {number + 1} of 2").scroll_into_view_if_needed()
+        until(page, f"document.querySelectorAll('#fax-pages canvas')[{number}].width > 0")
+        png = base64.b64decode(pages.nth(number).evaluate("canvas => canvas.toDataURL()").partition(",")[2])
+        with Image.open(io.BytesIO(png)) as drawn, Image.open(io.BytesIO(fax.page(made.read_bytes(), number))) as judge:
+            assert drawn.size == judge.size
+            difference = np.abs(np.array(drawn.convert("L"), int) - np.array(judge.convert("L"), int))
+            assert difference.mean() < 3, "but for the edges, which are scaled in another way"
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save decrypted").click()
+    assert saved.value.suggested_filename == stored.name.removesuffix(".enc")
+    assert hashlib.sha256(Path(saved.value.path()).read_bytes()).hexdigest() == stored.content_sha256
+    media = f"/recordings/{ids['enc']}/media"
+    assert {one for one in asked if not one[1].startswith("blob:")} == {("GET", media)}
+    page.evaluate(AXE.read_text())
+    assert list(barriers_of(page)) == [] and list(too_wide_at(page)) == []
+    page.get_by_role("button", name="Forget this key").click()
+    expect(pages).to_have_count(0)
+    expect(page.get_by_role("button", name="Save decrypted")).to_be_hidden()
