@@ -12,7 +12,7 @@ from recpipe.model import CallFacts, Recording
 from recpipe.pipeline.dating import START_GUESSED
 from recpipe.pipeline.masking import ACTOR
 from recpipe.pipeline.stages import ServedSpool
-from recpipe.spool.describe import RECORD_COMES_WITHIN, fill
+from recpipe.spool.describe import RECORD_COMES_WITHIN, fill, sure
 from recpipe.spool.grammar import completed
 from recpipe.times import is_credible
 
@@ -61,11 +61,15 @@ class LateRecords:
 
     def _better(self, recording: Recording, now: datetime) -> CallFacts | None:
         known, late = recording.facts, self._line.describer.late_facts(recording.facts.call_id)
+        given_up = now - recording.ingested_at > RECORD_COMES_WITHIN
         if late is not None:
+            waits = late.awaits_cdr and not given_up
+            late = sure(late) if waits else late
             began = late.started_at
             guessed = START_GUESSED in recording.flags and began is not None and is_credible(began, now)
             facts = fill(replace(known, started_at=None) if guessed else known, late)
-            return replace(completed(facts), awaits_cdr=False)
-        if now - recording.ingested_at > RECORD_COMES_WITHIN:
+            facts = replace(completed(facts), awaits_cdr=waits)
+            return None if waits and facts == known else facts
+        if given_up:
             return replace(known, awaits_cdr=False)
         return None

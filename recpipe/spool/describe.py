@@ -106,7 +106,7 @@ class Describer:
                     facts = _dated(_read(path, partial(sidecar.read, path, spool.timezone)), facts, now)
         if self._cdrs:
             late = self.late_facts(facts.call_id)
-            facts = replace(facts, awaits_cdr=True) if late is None else _dated(facts, late, now)
+            facts = replace(facts if late is None else _dated(facts, sure(late), now), awaits_cdr=is_to_come(late))
         return completed(facts)
 
     def name_of(self, settled: Settled, facts: CallFacts) -> str:
@@ -247,6 +247,16 @@ def fill(facts: CallFacts, more: CallFacts) -> CallFacts:
     if "started_at" in changes:
         changes["start_is_local"] = more.start_is_local
     return replace(facts, **changes)
+
+
+def is_to_come(late: CallFacts | None) -> bool:
+    """Whether a call detail record, or one that it leads to, is not there yet."""
+    return late is None or late.awaits_cdr
+
+
+def sure(late: CallFacts) -> CallFacts:
+    """What a record says that no later one can change."""
+    return replace(late, linked_id="") if late.awaits_cdr else late
 
 
 def _outside_folders(relative: str) -> Unfit:

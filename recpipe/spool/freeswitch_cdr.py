@@ -30,6 +30,7 @@ from recpipe.errors import Unfit
 from recpipe.model import CallFacts, Direction
 from recpipe.spool.files import plain, read_small, safe_text
 from recpipe.spool.freeswitch_app_log import NO_APP_LOG, AppLog
+from recpipe.spool.freeswitch_transfers import linked
 from recpipe.spool.grammar import direction_by_extensions, direction_of, looks_like_extension
 from recpipe.spool.told_calls import ToldCall
 from recpipe.times import check_timezone
@@ -57,10 +58,6 @@ _QUOTES = {"&quot;": '"', "&apos;": "'"}
 # Where the extension of a call stands, the surest first.
 _ANSWERED = ("last_sent_callee_id_number", "dialed_user", "dialed_extension", "cc_agent", "callee_id_number")
 _CALLED_FROM = ("sip_from_user", "user_name", "sip_auth_username", "presence_id")
-# All legs name the first one: an agent's knows it as the queue's member, any other as its originator. The first one has
-# another side, or was in a queue.
-_FIRST_LEG = ("cc_member_session_uuid", "originating_leg_uuid", "ent_originate_aleg_uuid", "originator")
-_OTHER_LEG = ("bridge_uuid", "last_bridge_to", "signal_bond", "cc_member_uuid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +84,24 @@ class FreeswitchCdr:
         self._told: dict[Path, int] = {}  # records that `after` gave lately, by when they were written
 
     def facts(self, call_id: str) -> CallFacts | None:
-        """Facts of the leg with this uuid; None when its record is not there yet, or cannot be read."""
+        """Facts of the leg with this uuid; None when its record is not there yet, or cannot be read.
+
+        `awaits_cdr` where records of other legs are still to come that may say that it belongs to another call.
+        """
         uuid = call_id.lower()
         if not _UUID.fullmatch(uuid):
             return None
-        for folder in self._folders():
-            for prefix in ("", "a_", "b_"):
-                record = self._read(folder / f"{prefix}{uuid}.cdr.xml")
-                if record is not None:
-                    return self._facts(record, uuid)
-        return None
+        record = self._found(uuid)
+        return None if record is None else self._facts(record, uuid)
+
+    def _found(self, uuid: str) -> _Record | None:
+        names = [f"{prefix}{uuid}.cdr.xml" for prefix in ("", "a_", "b_")]
+        paths = (folder / name for folder in self._folders() for name in names)
+        return next((record for path in paths if (record := self._read(path)) is not None), None)
+
+    def _variables(self, uuid: str) -> dict[str, str] | None:
+        record = self._found(uuid) if _UUID.fullmatch(uuid) else None
+        return None if record is None else record.variables
 
     @staticmethod
     def beginning(since: datetime) -> int:
@@ -221,7 +226,7 @@ class FreeswitchCdr:
         source = get("caller_id_number", "effective_caller_id_number") or caller.get("caller_id_number", "")
         target = get("caller_destination", "destination_number") or caller.get("destination_number", "")
         direction, ours = _whose(record, source, target)
-        zone = get("timezone")
+        zone, call = get("timezone"), linked(uuid, variables, self._variables)
         return CallFacts(
             started_at=_micros(get("start_uepoch")),
             timezone=zone if zone and _is_zone(zone) else self._timezone,
@@ -235,7 +240,8 @@ class FreeswitchCdr:
             more_extensions=tuple(ours[1:]),
             route=get("cc_queue", "ring_group_uuid"),
             call_id=uuid,
-            linked_id=get(*_FIRST_LEG) or (uuid if get(*_OTHER_LEG) else ""),
+            linked_id=call.linked_id,
+            awaits_cdr=not call.sure,
             tenant_hint=get("domain_name") or get("accountcode"),
             masked=record.app_log.masked(_micros(get("end_uepoch"))),
         )

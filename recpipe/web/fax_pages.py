@@ -50,7 +50,7 @@ def deliver_page(
 
     check_shown(recording)
     if recording.sealed:
-        raise InputInvalid("recording", "This fax is sealed: only your private key opens it, in the page that shows it.")
+        raise InputInvalid("recording", "This fax is sealed: only your private key opens it, in your browser.")
     if not 1 <= number <= recording.audio.pages:
         raise NotFound("page of this fax", str(number))
     tag = hashlib.sha256(f"page {number} of {recording.stored_sha256}".encode()).hexdigest()

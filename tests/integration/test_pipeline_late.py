@@ -14,6 +14,7 @@ import pytest
 from recpipe.model import AuditQuery, CallEvent, CallEventKind
 from recpipe.pipeline.late_cdr import _BATCH, LateRecords
 from recpipe.pipeline.stages import ServedSpool
+from recpipe.spool import sidecar
 from recpipe.spool.describe import RECORD_COMES_WITHIN, Describer
 from recpipe.spool.folder import SpoolFolder
 from recpipe.times import utc_now
@@ -189,3 +190,68 @@ def test_masked_parts_are_noted_and_on_the_audit_log_however_they_are_told(
     # Never in the recording
     stored = b"".join(rig.store.read(one.object_key).read() for one in by_call.values())
     assert b"started_by" not in stored and b"masked" not in stored and b"recpipe:call_id" in stored
+
+
+def test_a_transfer_that_becomes_known_last_puts_its_legs_into_one_call(rig: Rig, records: LateRecords) -> None:
+    (second,) = rig.recordings()  # Berta's call to Carl, to whom she handed the customer over
+    first, colleague = UUID.replace("b7", "a1"), UUID.replace("b7", "c1")
+    rig.drop(name=f"acme/archive/2026/Sep/01/{first}.wav")
+    rig.drain()
+
+    def write(uuid: str, seconds: int, **variables: str) -> None:
+        given = {"start_uepoch": f"{int(STARTED.timestamp()) + seconds}000000", **variables}
+        inside = "".join(f"<{name}>{value}</{name}>" for name, value in given.items())
+        (rig.root / "cdr" / f"{uuid}.cdr.xml").write_text(f"<cdr><variables>{inside}</variables></cdr>")
+
+    write(UUID, 60, hangup_cause="ATTENDED_TRANSFER", last_bridge_to=colleague, caller_id_number="201")
+    assert records.join(rig.now) == 1, "who called is known"
+    assert records.join(rig.now) == 0, "and nothing else, again and again"
+    waiting = next(one for one in rig.recordings() if one.id == second.id)
+    assert (waiting.facts.caller, waiting.facts.linked_id, waiting.facts.awaits_cdr) == ("201", "", True)
+    bridged = f"1:{UUID}:uuid_br:{{}}".format
+    write(first, 0, bridge_uuid=colleague, transfer_history=bridged(colleague))
+    write(colleague, 61, originating_leg_uuid=UUID, bridge_uuid=first, transfer_history=bridged(first))
+    assert records.join(rig.now) == 2
+    assert {one.facts.linked_id for one in rig.recordings()} == {first}
+    assert len({one.call for one in rig.recordings()}) == 1
+
+
+def test_a_transfer_whose_last_record_never_comes_stays_two_calls(rig: Rig, records: LateRecords) -> None:
+    record = rig.root / "cdr" / f"{UUID}.cdr.xml"
+    other = UUID.replace("b7", "c1")
+    record.write_text(
+        f"<cdr><variables><start_uepoch>{int(STARTED.timestamp())}000000</start_uepoch>"
+        f"<hangup_cause>ATTENDED_TRANSFER</hangup_cause><last_bridge_to>{other}</last_bridge_to></variables></cdr>"
+    )
+    assert records.join(rig.now) == 1
+    assert records.join(rig.now + RECORD_COMES_WITHIN + timedelta(minutes=1)) == 1
+    (alone,) = rig.recordings()
+    assert (alone.facts.linked_id, alone.facts.awaits_cdr) == (UUID, False)
+
+
+def test_the_legs_of_a_call_that_kazoo_pushes_are_one_by_its_interaction_id(tmp_path: Path) -> None:
+    rig = Rig.make(tmp_path, layout="kazoo")
+    interaction = "63873494117-3f5c1f2a"
+    # As kz_media_recording pushes them: the customer's leg, and that of the colleague to whom the call went on
+    for call_id, source, target in (
+        ("3k8qfnc2tl8gnmlmpl2e", "+4930901820@pbx.example", "201@acme.sip.example"),
+        ("d5f1a8a2-64e4-123c-5a9f-0050569a2c5e", "201@acme.sip.example", "203@acme.sip.example"),
+    ):
+        said = {
+            "from": source,
+            "to": target,
+            "caller_id_name": "Erin Doyle",
+            "caller_id_number": source.partition("@")[0],
+            "call_id": call_id,
+            "cdr_id": f"202609-{call_id}",
+            "interaction_id": interaction,
+            "account_id": "acme",
+        }
+        name = f"call_recording_{call_id}.wav"
+        rig.drop(name=name)
+        (rig.spool.path / f"{name}.json").write_bytes(sidecar.write(said, "UTC"))
+    rig.drain()
+    found = rig.recordings()
+    assert {one.facts.linked_id for one in found} == {interaction} and len({one.call for one in found}) == 1
+    assert sorted((one.facts.caller, one.facts.callee) for one in found) == [("+4930901820", "201"), ("201", "203")]
+    rig.catalogue.close()
