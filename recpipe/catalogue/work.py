@@ -24,6 +24,7 @@ from recpipe.catalogue.policy import Decisions, DecisionsOfAll, PoliciesOfAll, P
 from recpipe.catalogue.recordings import Recordings
 from recpipe.catalogue.saved_searches import SavedSearches
 from recpipe.catalogue.search import Search
+from recpipe.catalogue.sharing import LinksOfAll, SharedLinks
 from recpipe.catalogue.tenants import Certificates, Tenants
 from recpipe.model import Added, Call, CappedCount, Direction, FoundTotal, Marks, Page, Recording, RecordingQuery
 
@@ -54,6 +55,10 @@ class TenantScope:
     @property
     def marks(self) -> CallMarks:
         return CallMarks(self._connection, self.tenant_id)
+
+    @property
+    def shared_links(self) -> SharedLinks:
+        return SharedLinks(self._connection, self.tenant_id)
 
     @property
     def changes(self) -> Changes:
@@ -255,6 +260,10 @@ class Work:
     @property
     def links(self) -> Links:
         return Links(self._connection)
+
+    @property
+    def shared_links(self) -> LinksOfAll:
+        return LinksOfAll(self._connection)
 
     @property
     def saved_searches(self) -> SavedSearches:

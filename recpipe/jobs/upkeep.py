@@ -82,6 +82,7 @@ def prune(catalogue: Catalogue, clock: Clock) -> Summary:
         return {
             "sessions": work.sessions.prune(now - KEEP_LOGINS),
             "links": work.links.prune(now - KEEP_LOGINS),
+            "shared_links": work.shared_links.prune(now - KEEP_LOGINS),
             "failures": work.failures.prune(now - KEEP_FAILURES),
             "networks": work.known_networks.prune(now - KNOWN_FOR),
             "retries": work.quarantine.prune(now - KEEP_RETRIES),

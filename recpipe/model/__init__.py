@@ -105,6 +105,7 @@ from recpipe.model.recording import (
     call_of,
     is_sendable,
 )
+from recpipe.model.sharing import Opening, SharedLink
 from recpipe.model.tenant import CertificateState, StoreFormat, Tenant, TenantCertificate
 
 __all__ = [
@@ -170,6 +171,7 @@ __all__ = [
     "Node",
     "NumberMatch",
     "OneTimeLink",
+    "Opening",
     "Outcome",
     "Page",
     "Passkey",
@@ -188,6 +190,7 @@ __all__ = [
     "Sendable",
     "ServicePolicy",
     "Settled",
+    "SharedLink",
     "Splice",
     "StoreFormat",
     "StoredObject",

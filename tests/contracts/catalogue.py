@@ -13,6 +13,7 @@ from tests.contracts.catalogue_policy import PolicyContract
 from tests.contracts.catalogue_recordings import RecordingContract
 from tests.contracts.catalogue_running import RunningContract
 from tests.contracts.catalogue_search import SearchContract
+from tests.contracts.catalogue_sharing import SharingContract
 from tests.contracts.catalogue_tenants import TenantContract
 
 
@@ -29,5 +30,6 @@ class CatalogueContract(
     CompletenessContract,
     RunningContract,
     JobRunContract,
+    SharingContract,
 ):
     """All of it."""

@@ -91,7 +91,7 @@ def test_the_order_of_text_is_that_of_its_code_points(connection: Any) -> None:
                 "data_type LIKE 'character%' AND table_name <> 'alembic_version' AND column_name NOT IN "
                 "('detail', 'old', 'new', 'audio', 'flags', 'scopes', 'actions', 'contact', 'notifications', "
                 "'recovery_hashes', 'allowed_networks', 'envelope_fingerprints', 'summary', 'counts', 'tags', "
-                "'acr_values')"
+                "'acr_values', 'recordings')"
             )
         )
         assert collations.scalars().all() == ["C"]

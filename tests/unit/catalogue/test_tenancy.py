@@ -24,6 +24,7 @@ SCOPED = {
     "_Accounts",
     "Recordings",
     "CallMarks",
+    "SharedLinks",
     "Changes",
     "Policy",
     "Decisions",
@@ -37,6 +38,7 @@ DOORS = {
     "Tenants": "tells which tenant a name means, and whether one may be switched to encryption",
     "Users": "grants are of users and tenants alike",
     "FtpLogins": "a login knows no tenant yet",
+    "LinksOfAll": "who opens a link names no tenant; what it opens is in the link",
     "IdentityProviders": "a sign-in knows no tenant yet; what it opens is decided by the user's grants",
     "Quarantine": "files of unknown tenants are nobody's; a scope narrows it to its own",
     "QuarantineOfAll": "written by the write path, read by administrators",
@@ -83,6 +85,7 @@ HELPERS = {
     "_seen",  # of calls: what both of these ask for, the tenants first
     "weight_of_calls",
     "said_of",
+    "_link_of",
     "marks_of",  # a condition, beside that of the tenant
     "_walked",
     "count",

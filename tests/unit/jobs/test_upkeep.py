@@ -149,7 +149,7 @@ def test_logins_that_nobody_can_use_any_more_are_deleted(world: World) -> None:
         work.failures.note("account:old", now - timedelta(days=2))
         work.failures.note("account:new", now)
     pruned = upkeep.prune(world.catalogue, lambda: now)
-    assert pruned == {"sessions": 1, "links": 1, "failures": 1, "networks": 0, "retries": 0}
+    assert pruned == {"sessions": 1, "links": 1, "shared_links": 0, "failures": 1, "networks": 0, "retries": 0}
     with world.catalogue.read() as work:
         assert work.failures.latest("account:new")
 
