@@ -240,6 +240,7 @@ class Settings(BaseSettings):
     http_second_factor: Literal["offered", "required"] = Field(
         "offered", description="required: people without two-factor sign-in get no further than setting it up"
     )
+    shared_link_days: int = Field(30, ge=0, le=366, description="longest life of a link to a call; 0: no links")
     security_contact: Contact = Field(
         "",
         description="where people report a weakness, for /.well-known/security.txt: mailto:security@example.com, or an "

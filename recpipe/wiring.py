@@ -38,6 +38,7 @@ from recpipe.recordings.marking import Marking
 from recpipe.recordings.overview import Overview
 from recpipe.recordings.reader import Reader
 from recpipe.recordings.saved import KeptSearches
+from recpipe.recordings.sharing import Sharing
 from recpipe.recordings.telling import CallTelling
 from recpipe.settings import Settings, Spool
 from recpipe.store.base import Store
@@ -69,6 +70,7 @@ class Parts:
     marking: Marking
     telling: CallTelling
     saved_searches: KeptSearches
+    sharing: Sharing
     keyring: Keyring
     tenants: Tenants
     changes: PendingChanges
@@ -148,6 +150,9 @@ def open_parts(
                 figures=FigureReport(catalogue, trail),
                 disposal=RecordingDeletion(catalogue, store, reader, clock),
                 saved_searches=KeptSearches(catalogue, clock),
+                sharing=Sharing(
+                    catalogue, reader, passwords, trail, clock, portal_address(settings), settings.shared_link_days
+                ),
                 marking=Marking(catalogue, reader, trail, clock),
                 telling=CallTelling(catalogue, trail, clock),
                 keyring=Keyring(catalogue, clock, trail),

@@ -44,10 +44,11 @@ _KNOWN = "known:"
 
 
 class Holder(StrEnum):
-    """Whose account it is. A person and an FTP account of one name have nothing to do with each other."""
+    """What is knocked at. A person, an FTP account and a link of one name have nothing to do with each other."""
 
     PERSON = "person"
     FTP = "ftp"
+    LINK = "link"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from recpipe.access import identity, lockout, tokens, totp
+from recpipe.access import identity, lockout, outsiders, tokens, totp
 from recpipe.access.audit import AuditTrail, event
 from recpipe.access.candidates import Candidate, Known, is_inside, no_password_login
 from recpipe.access.candidates import Door as Door
@@ -424,6 +424,8 @@ def _valid(work: Work, principal: Principal, now: datetime) -> bool:
     if principal.kind is Kind.FTP:
         generation = work.ftp_logins.generations([principal.id]).get(principal.id)
         return generation is not None and str(generation) == principal.stamp
+    if principal.kind is Kind.LINK:
+        return outsiders.still_open(work, principal, now)
     try:
         user = work.users.get(principal.id)
         if user.status is not UserStatus.ACTIVE or identity.user_stamp(user) != principal.stamp:

@@ -20,6 +20,7 @@ class Action(StrEnum):
     DOWNLOAD = "download"
     EXPORT = "export"
     ANNOTATE = "annotate"
+    SHARE = "share"
     DELETE = "delete"
     KEYS = "keys"
     POLICY = "policy"
@@ -40,6 +41,7 @@ TENANT_ACTIONS = frozenset(
         Action.DOWNLOAD,
         Action.EXPORT,
         Action.ANNOTATE,
+        Action.SHARE,
         Action.DELETE,
         Action.KEYS,
         Action.POLICY,
@@ -59,6 +61,7 @@ _IN_WORDS = {
     Action.DOWNLOAD: "download recordings",
     Action.EXPORT: "export recordings",
     Action.ANNOTATE: "write notes and tags of calls",
+    Action.SHARE: "make links to calls for people outside",
     Action.DELETE: "delete recordings",
     Action.KEYS: "manage encryption keys",
     Action.POLICY: "change which calls are recorded",
@@ -79,6 +82,7 @@ class Kind(StrEnum):
     USER = "user"
     TOKEN = "token"  # noqa: S105 - a kind of principal
     FTP = "ftp"
+    LINK = "link"
     OPERATOR = "operator"
 
 
@@ -87,15 +91,17 @@ class Principal:
     """Somebody who proved who they are.
 
     Attributes:
-        id: of the user (also behind a token) or the FTP account; "" for the operator.
-        name: who the audit log says it was, such as `ann@example.com`, `ann@example.com/rp_3fXk9`, `ftp:acme`.
+        id: of the user (also behind a token), the FTP account or the shared link; "" for the operator.
+        name: who the audit log says it was, such as `ann@example.com`, `ann@example.com/rp_3fXk9`, `ftp:acme`;
+            of a link that ann made `ann@example.com/link:1f0c9a5e`.
         everything: may do anything with any tenant, within `scopes` and `only`.
         grants: tenant id -> what is allowed there. A tenant that is not in it does not exist for this principal.
         scopes: what a token is limited to; None: no limit of its own.
         only: tenants a token is limited to; None: no limit of its own.
         spools: labels of the spools it may upload into; empty: any, where uploading is allowed at all.
         extension, direction: an FTP account's subset; "" and None: all of its tenant's calls.
-        credential_id: of the token or web session; "" where there is none.
+        recordings: ids of the only ones that a shared link is for; None: all of its tenants' recordings.
+        credential_id: of the token, web session or opening of a link; "" where there is none.
         provider_id: of the identity provider that vouches for a person; "": who signed in here.
         second_factor: whether two factors opened this sign-in.
         stamp: changes with the password (or any change of an FTP account); `Access.still_valid` compares it.
@@ -113,6 +119,7 @@ class Principal:
     spools: frozenset[str] = frozenset()
     extension: str = ""
     direction: Direction | None = None
+    recordings: frozenset[str] | None = None
     credential_id: str = ""
     provider_id: str = ""
     second_factor: bool = False

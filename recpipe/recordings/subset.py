@@ -1,4 +1,4 @@
-"""The part of its tenant's recordings that an FTP account may see: those of an extension, of a direction."""
+"""The part of its tenant's recordings that an FTP account or a shared link may see."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ def subset_of(principal: Principal) -> dict[str, Any]:
 
 
 def in_subset(principal: Principal, recording: Recording) -> bool:
-    """Whether an account's subset has it; a principal without a subset has all of its tenants' recordings."""
+    """Whether an account's or a link's subset has it; a principal without one has all of its tenants' recordings."""
     facts = recording.facts
+    if principal.recordings is not None and recording.id not in principal.recordings:
+        return False
     if principal.extension and principal.extension not in (facts.extension, *facts.more_extensions):
         return False
     return principal.direction is None or principal.direction is facts.direction
