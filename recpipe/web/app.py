@@ -21,6 +21,7 @@ from recpipe.web.api import (
     policy,
     recordings,
     rules,
+    shared_links,
     statistics,
     tenants,
     uploads,
@@ -69,7 +70,7 @@ def create_app(context: WebContext) -> FastAPI:
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     errors.install(app)
     reading = export, recordings, calls, call_events, completeness, statistics
-    api = (*reading, uploads, tenants, policy, rules, ftp_accounts, users, operation)
+    api = (*reading, shared_links, uploads, tenants, policy, rules, ftp_accounts, users, operation)
     routes.serve(app, health.router, *(part.router for part in api))
     dashboard.mount(app, context)
     app.add_middleware(HeadAsGet)

@@ -34,7 +34,7 @@ SEARCHING = (
     "/statistics",
     "/statistics?show=minutes&from=2026-01-01",
 )
-MANAGING = ("/addons", "/ftp", "/routing", "/extensions", "/changes", "/history", "/users", "/users/new")
+MANAGING = ("/links", "/addons", "/ftp", "/routing", "/extensions", "/changes", "/history", "/users", "/users/new")
 AUDITING = ("/audit", "/audit?service=northwind")
 RUNNING = ("/system", "/services/new", "/services/northwind/edit")
 OUTSIDE = (
@@ -47,6 +47,7 @@ OUTSIDE = (
     "/welcome",
     "/welcome/oidc",
     "/confirm-email",
+    "/shared",
 )
 
 # What each role may open; everything else of the list answers 403 or 404.
@@ -191,6 +192,7 @@ def test_no_page_has_a_serious_barrier_in_light_or_dark_and_each_fits_every_scre
         f"/users/{user_id(running, 'carl')}",
         deletion_of(running),
         marks_of(running),
+        marks_of(running).replace("/marks", "/share"),
         "/nothing-here",
     )
     complaints.expect("status of 404")
@@ -209,6 +211,35 @@ def test_no_page_has_a_serious_barrier_in_light_or_dark_and_each_fits_every_scre
                 links_stay_open(page, ADMIN)
     assert barriers == []
     assert too_wide == []
+
+
+def test_somebody_outside_opens_a_link_and_hears_the_call(running: Portal, new_page: NewPage) -> None:
+    carl = as_role(running, new_page, "carl")
+    carl.goto(running.url + marks_of(running).replace("/marks", "/share"))
+    carl.get_by_label("For whom").fill("Their lawyer")
+    carl.get_by_label("Passphrase").fill("seven green bottles")
+    carl.get_by_label("Files may be saved").check()
+    carl.get_by_role("button", name="Make the link").click()
+    address = carl.locator("#link").inner_text()
+    outside = new_page()
+    outside.goto(f"{running.url}/shared#{address.partition('#')[2]}")
+    assert "#" not in outside.url, "the secret does not stay in the address"
+    outside.get_by_label("Passphrase").fill("seven green bottles")
+    outside.get_by_role("button", name="Open").click()
+    expect(outside.get_by_role("heading", name="A call for you")).to_be_visible()
+    expect(outside.get_by_text("The link opens 4 times more")).to_be_visible()
+    outside.locator("audio").evaluate("audio => { audio.muted = true; return audio.play(); }")
+    until(outside, "document.querySelector('audio').currentTime > 0")
+    assert list(too_wide_at(outside)) == []
+    if AXE.is_file():
+        outside.evaluate(AXE.read_text())
+        assert list(barriers_of(outside)) == []
+    assert outside.context.cookies() == []
+    carl.goto(f"{running.url}/links")
+    expect(carl.get_by_role("row", name="Their lawyer")).to_contain_text("1 of 5")
+    assert list(too_wide_at(carl)) == []
+    carl.get_by_role("button", name="Revoke the link").click()
+    expect(carl.get_by_text("No link is open")).to_be_visible()
 
 
 def barriers_of(page: Page) -> Iterator[str]:

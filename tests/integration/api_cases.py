@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -11,12 +12,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
+from recpipe.access import identity
 from recpipe.access.principal import operator
 from recpipe.tenants.changes import Kind
 from tests.integration.api import START, World
 from tests.services.certificates import spare_key
 
 API = "/api/v1"
+LATER = f"{datetime.now(UTC) + timedelta(days=7):%Y-%m-%dT%H:%M:%SZ}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,9 @@ CASES: dict[str, Case] = {
     "list_tokens": Case("/tokens", names_nobody=True),
     "list_user_tokens": Case("/users/{user}/tokens"),
     "create_token": Case("/users/{user}/tokens", "POST", json={"label": "taken", "scopes": ["search"]}),
+    "list_shared_links": Case("/shared-links", params={"tenant": "{tenant}"}),
+    "create_shared_link": Case("/shared-links", "POST", json={"call": "{call}", "expires_at": LATER}),
+    "revoke_shared_link": Case("/shared-links/{shared_link}", "DELETE"),
     "revoke_token": Case("/tokens/{token}", "DELETE"),
     "remove_user": Case("/users/{user}", "DELETE"),
     "mark_call": Case("/calls/{call}", "PATCH", json={"starred": True, "note": "taken"}),
@@ -157,6 +163,7 @@ NOBODYS = {
     "route": "+4930999",
     "extension": "299",
     "change": "8" * 32,
+    "shared_link": "9" * 32,
 }
 
 
@@ -191,6 +198,9 @@ def globex_things(there: World) -> dict[str, str]:
     ]
     assert saved[0] and saved[1] and saved[2]
     parts.changes.apply(by, tenant.id, [saved[0].id, saved[1].id])
+    with parts.catalogue.read() as work:
+        maker = identity.of_user(work.users.get(user.id), work.users.grants(user.id), "")
+    link = parts.sharing.share(maker, legs[0].call, expires_at=parts.clock() + timedelta(days=7))
     with parts.catalogue.begin() as work:
         waiting = work.quarantine.record(
             spool="globex",
@@ -217,4 +227,5 @@ def globex_things(there: World) -> dict[str, str]:
         "route": "+4930777",
         "extension": "277",
         "change": saved[2].id,
+        "shared_link": link.link.id,
     }

@@ -315,7 +315,7 @@ def test_a_larger_body_is_refused_before_it_is_read(there: World, path: str, mos
 def test_nothing_is_read_of_whoever_is_not_signed_in(there: World) -> None:
     app = create_app(there.context)
     open_to_all = {"/sign-in", "/sign-in/code", "/recover", "/recover/link", "/welcome", "/welcome/oidc"}
-    open_to_all |= {"/register", "/register/link", "/confirm-email"}
+    open_to_all |= {"/register", "/register/link", "/confirm-email", "/shared"}
     paths = {
         re.sub(r"{[^}]*}", "x", route.path)
         for route in app.routes  # themselves: FastAPI makes each anew that it finds by way of a router

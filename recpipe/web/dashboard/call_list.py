@@ -23,6 +23,7 @@ class Row:
     may_play: bool
     may_download: bool
     may_annotate: bool
+    may_share: bool
     may_delete: bool
 
     @property
@@ -48,7 +49,7 @@ def rows_of(found: Iterable[Recording], viewer: Viewer) -> Iterable[Row]:
     for recording in found:
         tenant = tenants[recording.tenant_id]
         kind = FORMATS[recording.audio.container].media_type
-        may = (viewer.may(action, tenant) for action in ("play", "download", "annotate", "delete"))
+        may = (viewer.may(action, tenant) for action in ("play", "download", "annotate", "share", "delete"))
         yield Row(recording, tenant, kind, *may)
 
 

@@ -51,6 +51,7 @@ NOTES: Mapping[str, str] = {
     "search-saved": "The search is saved under its name. Only you see it.",
     "search-removed": "The saved search was removed.",
     "marked": "Saved. Everybody who may search these calls sees it.",
+    "link-revoked": "The link is revoked. What was open by it has ended.",
     "deleted": "Deleted for good. Who did it, when and why is on the audit log.",
     "tenant-created": "The service was created.",
 }
@@ -81,6 +82,7 @@ WORDS: Mapping[str, str] = {
     "download": "Download",
     "export": "Export (ZIP, CSV)",
     "annotate": "Notes and tags",
+    "share": "Links for people outside",
     "delete": "Delete",
     "keys": "Add-ons and keys",
     "policy": "Call routing and extensions",

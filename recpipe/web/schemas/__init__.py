@@ -43,6 +43,7 @@ from recpipe.web.schemas.recordings import (
     UploadResponse,
     media_type,
 )
+from recpipe.web.schemas.sharing import NewSharedLinkResponse, SharedLinkRequest, SharedLinkResponse
 from recpipe.web.schemas.statistics import (
     DayStatistics,
     HourStatistics,
@@ -99,6 +100,7 @@ __all__ = [
     "MayResponse",
     "MeResponse",
     "Moment",
+    "NewSharedLinkResponse",
     "NewTokenResponse",
     "PasswordRequest",
     "Pasted",
@@ -112,6 +114,8 @@ __all__ = [
     "ResponseModel",
     "RetriedResponse",
     "Selection",
+    "SharedLinkRequest",
+    "SharedLinkResponse",
     "SingleLine",
     "StatisticsResponse",
     "SumResponse",

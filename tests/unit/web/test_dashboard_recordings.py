@@ -634,3 +634,129 @@ def test_of_many_services_the_form_of_a_user_lists_those_granted_and_one_set_of_
     again = boss.post(f"/users/{user.id}", data=sent | {"role": "service"}).text
     assert "Tick what this Service User may do in Many 1" in again and again.count('name="own"') == 3
     boss.close()
+
+
+# --- links for people outside -------------------------------------------------------------------------------------
+
+
+def outsider(url: str) -> httpx.Client:
+    """A browser of somebody without an account, which came by a letter."""
+    return httpx.Client(base_url=url, trust_env=False, timeout=30, headers={"sec-fetch-site": "same-origin"})
+
+
+def a_link(site: Site, of: Recording, **more: str) -> tuple[str, str]:
+    """Make one on its page; its secret, and the page that shows it."""
+    form = {"leg": of.id, "days": "7", "openings": "3", "passphrase": "", **more}
+    answer = site.browsers["bea"].post("/recordings/share", params={"of": of.id}, data=form)
+    assert answer.status_code == 200, answer.text
+    shown = re.search(r'id="link">[^<]*/shared#([^<]+)</code>', answer.text)
+    assert shown is not None, answer.text
+    return html.unescape(shown[1]), answer.text
+
+
+def heard_outside(site: Site, name: str, **changes: Any) -> Recording:
+    body = b"RIFF" + bytes(9996)
+    made = call(site.berlin, name, datetime(2026, 7, 1, 10, 4, 5, tzinfo=UTC), **changes)
+    made = replace(made, stored_bytes=len(body), stored_sha256=hashlib.sha256(body).hexdigest())
+    site.parts.store.put(made.object_key, io.BytesIO(body), len(body))
+    [kept] = keep(site.parts.catalogue, made)
+    return kept
+
+
+def test_somebody_outside_hears_the_call_of_a_link_and_learns_nothing_else(site: Site) -> None:
+    one = heard_outside(site, "in-+493012345678-201", facts={"caller_name": "Erin Doyle", "extension": "201"})
+    secret, _ = a_link(site, one, label="Their lawyer", download="yes")
+    with outsider(site.url) as browser:
+        first = browser.get("/shared")
+        assert "set-cookie" not in first.headers and secret not in first.text
+        opened = browser.post("/shared", data={"code": secret})
+        assert opened.status_code == 200 and "set-cookie" not in opened.headers
+        for told in ("+49", "201", "Erin", "lawyer", "bea", "Berlin", "berlin", secret):
+            assert told not in re.sub(r'/shared/[^"]+', "", opened.text).replace("Europe/Berlin", ""), told
+        for answer in (first, opened):
+            policy = answer.headers["content-security-policy"]
+            assert "default-src 'none'" in policy and "connect-src" not in policy and "blob:" not in policy
+            assert answer.headers["cache-control"] == "no-store"
+            assert "noindex" in answer.headers["x-robots-tag"] and 'name="robots" content="noindex' in answer.text
+        assert opened.headers["referrer-policy"] == "no-referrer"
+
+        source = re.search(r'<audio [^>]*src="([^"]+)"', opened.text)
+        assert source is not None and one.id in source[1]
+        part = browser.get(source[1], headers={"range": "bytes=4-103"})
+        assert (part.status_code, len(part.content)) == (206, 100)
+        assert part.headers["content-range"] == "bytes 4-103/10000" and "noindex" in part.headers["x-robots-tag"]
+        assert browser.head(source[1]).headers["content-length"] == "10000"
+        saved = browser.get(source[1] + "?download=true")
+        assert saved.headers["content-disposition"] == 'attachment; filename="call-20260701-120405.wav"'
+        assert hashlib.sha256(saved.content).hexdigest() == one.stored_sha256
+        ticket = source[1].split("/")[2]
+        assert browser.get(f"/recordings/{one.id}/media", follow_redirects=False).status_code == 303
+        assert browser.get(f"/api/v1/recordings/{one.id}/media").status_code == 401
+        other = heard_outside(site, "another")
+        answers = [
+            browser.get(path) for path in (f"/shared/{ticket}/{other.id}/media", f"/shared/{'x' * 32}/{one.id}/media")
+        ]
+        assert [answer.status_code for answer in answers] == [404, 404]
+
+
+def test_no_link_that_is_not_good_differs_from_one_that_never_was(site: Site) -> None:
+    one = heard_outside(site, "alike")
+    used, _ = a_link(site, one, openings="1")
+    revoked, _ = a_link(site, one)
+    locked, page = a_link(site, one, passphrase="seven green bottles")
+    assert "Tell the passphrase by another way" in page and "seven green" not in page
+    listed = site.get("/links", service="berlin")
+    found = re.findall(r'action="/links/(\w{32})/revoke"', listed)
+    assert site.browsers["bea"].post(f"/links/{found[1]}/revoke").status_code == 303
+    with outsider(site.url) as browser:
+        assert browser.post("/shared", data={"code": used}).status_code == 200
+        answers = [
+            browser.post("/shared", data={"code": code, "passphrase": typed})
+            for code, typed in ((used, ""), (revoked, ""), (locked, ""), (locked, "not the one"), ("never", ""))
+        ]
+        assert {answer.status_code for answer in answers} == {403}
+        assert len({re.sub(r'name="code" value="[^"]*"', "", answer.text) for answer in answers}) == 1
+        assert browser.post("/shared", data={"code": locked, "passphrase": "seven green bottles"}).status_code == 200
+        cross = browser.post("/shared", data={"code": locked}, headers={"sec-fetch-site": "cross-site"})
+        assert cross.status_code == 403 and "Not opened" not in cross.text
+    with site.parts.catalogue.begin() as work:
+        work.failures.prune(datetime(2100, 1, 1, tzinfo=UTC))  # this address is that of all tests
+    log = site.browsers["bea"].get("/audit", params={"service": "berlin"})
+    assert "opened a link to " in log.text and "could not open a link to" in log.text
+    assert "it was opened as often as it may be" in log.text and used not in log.text
+
+
+def test_a_link_to_what_is_sealed_gives_the_sealed_file_and_the_page_that_opens_it(site: Site) -> None:
+    one = heard_outside(site, "sealed", sealed=True)
+    one_page = site.get("/recordings/share", of=one.id)
+    assert "It is sealed and stays so" in one_page
+    refused = site.browsers["bea"].post(
+        "/recordings/share", params={"of": one.id}, data={"leg": one.id, "days": "7", "openings": "3", "label": "Kim"}
+    )
+    assert refused.status_code == 422 and "can only be saved" in refused.text and 'value="Kim"' in refused.text
+    secret, _ = a_link(site, one, download="yes")
+    with outsider(site.url) as browser:
+        page = browser.post("/shared", data={"code": secret}).text
+        assert "<audio" not in page and "/open-recordings.html" in page and "key-file" not in page
+        save = re.search(r'href="(/shared/[^"]+download=true)"', page)
+        assert save is not None
+        answer = browser.get(html.unescape(save[1]))
+        assert answer.headers["content-type"] == "application/octet-stream"
+        assert answer.headers["content-disposition"] == 'attachment; filename="call-20260701-120405.wav.enc"'
+        assert browser.get("/open-recordings.html").status_code == 200
+
+
+def test_links_are_seen_and_ended_by_who_may_share_there_alone(site: Site) -> None:
+    one = heard_outside(site, "mine")
+    a_link(site, one, label="For the file")
+    link_id = re.findall(r'action="/links/(\w{32})/revoke"', site.get("/links"))[0]
+    assert "For the file" in site.get("/links") and "For the file" not in site.get("/links", "kim")
+    kim = site.browsers["kim"]
+    assert kim.get("/links", params={"service": "berlin"}).status_code == 404
+    assert kim.get("/recordings/share", params={"of": one.id}).status_code == 404
+    assert kim.post(f"/links/{link_id}/revoke").status_code == 404
+    assert link_id in site.get("/links")
+    for typed, field in (("x", "days"), ("0", "openings")):
+        form = {"leg": one.id, "days": "7", "openings": "3"} | {field: typed}
+        answer = site.browsers["bea"].post("/recordings/share", params={"of": one.id}, data=form)
+        assert answer.status_code == 422 and 'id="problem"' in answer.text
