@@ -304,6 +304,40 @@ def resize(page: Page, width: int) -> None:
     until(page, f"innerWidth === {width}")
 
 
+def test_pages_bend_to_what_people_ask_of_their_browser(running: Portal, new_page: NewPage) -> None:
+    carl = as_role(running, new_page, "carl", viewport={"width": 360, "height": 740})
+    first = "document.querySelector('#results tr[data-recording]').getBoundingClientRect()"
+    # On a phone, a call is on the first screen wherever calls are, also below the tools of sealed ones
+    for path in ("/recordings", "/recordings?find=0958"):
+        carl.goto(running.url + path)
+        assert carl.evaluate(f"{first}.bottom <= innerHeight"), path
+    # At 200 % and 400 % of 1280 by 960 nothing runs out at the side, and the player leaves the calls their room
+    carl.get_by_role("button", name="Play").last.click()
+    expect(carl.locator("#player")).to_be_visible()
+    for width, height in ((640, 480), (320, 240)):
+        carl.set_viewport_size({"width": width, "height": height})
+        until(carl, f"innerWidth === {width}")
+        assert carl.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
+        assert carl.evaluate("document.querySelector('#player').offsetHeight <= 0.41 * innerHeight"), width
+    # Where movement is unwelcome nothing moves
+    carl.emulate_media(reduced_motion="reduce")
+    moving = (
+        "[...document.querySelectorAll('*')].map(e => getComputedStyle(e)).filter(s => s.animationName !== 'none' ||"
+    )
+    assert carl.evaluate(f"{moving} parseFloat(s.transitionDuration) > 0 || s.scrollBehavior !== 'auto').length") == 0
+    # Where colours are forced, what is chosen has a line around it
+    carl.emulate_media(forced_colors="active")
+    lines = "[...document.querySelectorAll('.button, .card, .chip, .tag')].filter(e => e.checkVisibility())"
+    assert carl.evaluate(f"{lines}.filter(e => getComputedStyle(e).borderTopStyle === 'none').length") == 0
+    # On paper it is dark on light, whatever the screen is, and holds nothing to press
+    carl.emulate_media(forced_colors="none", color_scheme="dark", media="print")
+    for chosen in ("", "dark"):
+        carl.evaluate(f"document.documentElement.dataset.theme = '{chosen}'")
+        assert carl.evaluate("getComputedStyle(document.querySelector('#results .party')).color") == "rgb(24, 34, 46)"
+    pressed = "[...document.querySelectorAll('button, input, #player, nav')].filter(e => e.checkVisibility()).length"
+    assert carl.evaluate(pressed) == 0
+
+
 def test_a_page_does_not_outlive_its_session_in_a_tab(running: Portal, new_page: NewPage) -> None:
     page = as_role(running, new_page, "sue")
     page.clock.install()
