@@ -388,6 +388,14 @@ def test_search_works_as_one_types_and_its_address_can_be_shared(running: Portal
     other.goto(page.url)
     expect(other.locator("#results tr[data-recording]")).to_have_count(1)
     expect(other.get_by_label("Find", exact=True)).to_have_value("0842")
+    # Whoever types before the script is there is understood as well
+    other.add_init_script("""document.addEventListener("readystatechange", () => {
+      const find = document.getElementById("find");
+      if (find && document.readyState === "interactive") find.value = "0777";
+    })""")
+    other.goto(f"{running.url}/recordings")
+    expect(other).to_have_url(f"{running.url}/recordings?find=0777")
+    expect(other.locator("#results tr[data-recording]")).to_have_count(1)
     # A filter that makes no sense is told at its field, and takes no list away
     page.get_by_text("More filters").click()
     page.get_by_label("At least").fill("a while")

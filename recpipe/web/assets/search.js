@@ -88,6 +88,8 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   now();
 });
+// Whoever typed before this script was there gets the list for it as well.
+if ([...form.querySelectorAll("input")].some((field) => field.value !== field.defaultValue)) now();
 
 // --- how many in all ------------------------------------------------------------------------------------------
 
