@@ -46,11 +46,17 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in PLUGINS:
         config.pluginmanager.import_plugin(name)
     from hypothesis import HealthCheck, settings
+    from hypothesis.internal.conjecture import providers
 
-    # How long an example takes tells how busy the machine is, and nothing of what is tested.
-    unhurried = [HealthCheck.too_slow]
-    settings.register_profile("unhurried", settings(), deadline=None, suppress_health_check=unhurried)
+    # How long an example takes tells how busy the machine is, and nothing of what is tested. The suite tries a few
+    # examples, others in each run; with the long forms it tries many, and the numbers and texts that stand in our
+    # source among them: to read all of it for these takes every worker seconds.
+    few = "not long" in config.option.markexpr
+    unhurried = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+    settings.register_profile("unhurried", settings(), **unhurried, max_examples=30 if few else 300)
     settings.load_profile("unhurried")
+    if few:
+        providers._get_local_constants = lambda: providers._local_constants
 
 
 def pytest_collection_finish() -> None:

@@ -72,9 +72,10 @@ def some_legs(random_: random.Random, tenant: Tenant, count: int) -> list[Record
 
 
 class CallContract:
+    @pytest.mark.parametrize("queries", [12, pytest.param(40, marks=pytest.mark.long)])
     @pytest.mark.parametrize("looks", ["far", "a step at a time"])
     def test_calls_are_found_by_any_leg_in_the_order_of_their_first_legs(
-        self, catalogue: Catalogue, looks: str, monkeypatch: pytest.MonkeyPatch
+        self, catalogue: Catalogue, looks: str, queries: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         if looks != "far":
             monkeypatch.setattr(search, "FIRST_STEP", 7)
@@ -90,7 +91,7 @@ class CallContract:
             del made[:size]
         by_id = {tenant.id: tenant for tenant in tenants}
         with catalogue.read() as work:
-            for _ in range(40):
+            for _ in range(queries):
                 query = some_query(random_)
                 ids = {tenant.id for tenant in random_.sample(tenants, random_.choice([1, 2]))}
                 expected = found_by(query, [one for one in kept if one.tenant_id in ids], by_id)

@@ -115,10 +115,11 @@ def quarters(since: datetime, before: datetime, offset: int = 0) -> Stretch:
 
 
 class FigureContract:
-    def test_figures_are_what_counting_the_calls_gives_whatever_happened(self, catalogue: Catalogue) -> None:
+    @pytest.mark.parametrize("legs", [20, pytest.param(60, marks=pytest.mark.long)])
+    def test_figures_are_what_counting_the_calls_gives_whatever_happened(self, catalogue: Catalogue, legs: int) -> None:
         random_ = random.Random("figures")
         tenants = [kept_tenant(catalogue), kept_tenant(catalogue, region="GB")]
-        made = [one for tenant in tenants for one in at_any_time(random_, some_legs(random_, tenant, 60))]
+        made = [one for tenant in tenants for one in at_any_time(random_, some_legs(random_, tenant, legs))]
         made = [replace(one, facts=replace(one.facts, route=random_.choice(["", "sales", "q-1"]))) for one in made]
         random_.shuffle(made)
         kept: dict[str, Recording] = {}
@@ -154,10 +155,13 @@ class FigureContract:
                 assert work._connection.execute(select(table)).all() == [], table.name
 
     @staticmethod
-    def assert_right(catalogue: Catalogue, tenants: Collection[Tenant], kept: Collection[Recording]) -> None:
+    def assert_right(
+        catalogue: Catalogue, tenants: Collection[Tenant], kept: Collection[Recording], parts: int = 12
+    ) -> None:
+        """Of all time, and of so many parts of it."""
         random_ = random.Random("ranges")
         ranges = [(FIRST, LAST)]
-        for _ in range(12):
+        for _ in range(parts):
             since = FIRST + QUARTER * random_.randrange(19_000)
             ranges.append((since, since + QUARTER * random_.choice([1, 90, 200, 3000, 9000])))
         for since, before in ranges:
@@ -287,9 +291,12 @@ class FigureContract:
         for day in wrong:
             recount(catalogue, tenant.id, day)
         assert disagreeing(catalogue, tenant) == []
-        self.assert_right(catalogue, [tenant, other], kept)
+        self.assert_right(catalogue, [tenant, other], kept, parts=1)
 
-    def test_threads_that_add_change_and_delete_at_the_same_time_lose_nothing(self, catalogue: Catalogue) -> None:
+    @pytest.mark.parametrize("rounds", [3, pytest.param(6, marks=pytest.mark.long)])
+    def test_threads_that_add_change_and_delete_at_the_same_time_lose_nothing(
+        self, catalogue: Catalogue, rounds: int
+    ) -> None:
         tenant = kept_tenant(catalogue)
         numbers = [f"0309018{n:02}" for n in range(6)]
         kept: list[Recording] = []
@@ -298,7 +305,7 @@ class FigureContract:
         def work_on(seed: int) -> None:
             random_ = random.Random(seed)
             try:
-                for n in range(6):
+                for n in range(rounds):
                     added = keep(
                         catalogue,
                         *(
@@ -326,7 +333,7 @@ class FigureContract:
             thread.join()
         assert failed == []
         assert disagreeing(catalogue, tenant) == []
-        self.assert_right(catalogue, [tenant], kept)
+        self.assert_right(catalogue, [tenant], kept, parts=3)
 
     def test_a_tenant_that_is_deleted_takes_its_figures(self, catalogue: Catalogue) -> None:
         from recpipe.catalogue.tables import tenant as tenant_table

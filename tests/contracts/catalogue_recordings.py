@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import select, update
 
 from recpipe.catalogue import Catalogue
+from recpipe.catalogue import recordings as recordings_of_a_tenant
 from recpipe.catalogue.repository import new_id
 from recpipe.catalogue.tables import phone_number, recording
 from recpipe.errors import Conflict, NotFound
@@ -274,15 +275,19 @@ class RecordingContract:
             assert recordings.months("2024") == recordings.days("2026-05") == []
             assert [total.day for total in recordings.totals("2026-03-01", "2026-03-31")] == days[1:3]
 
-    def test_a_folder_streams_in_name_order_and_goes_on_behind_a_name(self, catalogue: Catalogue) -> None:
+    @pytest.mark.parametrize("page", [10, pytest.param(1000, marks=pytest.mark.long)])
+    def test_a_folder_streams_in_name_order_and_goes_on_behind_a_name(
+        self, catalogue: Catalogue, page: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(recordings_of_a_tenant, "_PAGE", page)
         tenant = kept_tenant(catalogue)
-        names = [f"{number:05}.wav" for number in range(1205)] + ["Z.wav", "a.wav", "ä.wav"]
+        names = [f"{number:05}.wav" for number in range(2 * page + 5)] + ["Z.wav", "a.wav", "ä.wav"]
         keep(catalogue, *(a_recording(tenant, name=name) for name in reversed(names)))
         with catalogue.read() as work:
             recordings = work.of(tenant.id).recordings
             assert [entry.name for entry in recordings.in_day(DAY)] == names
             assert [entry.name for entry in recordings.in_day(DAY, "00003.wav", 2)] == names[4:6]
-            assert [entry.name for entry in recordings.in_day(DAY, limit=1001)] == names[:1001]
+            assert [entry.name for entry in recordings.in_day(DAY, limit=page + 1)] == names[: page + 1]
             assert list(recordings.in_day(DAY, limit=0)) == []
 
     def test_a_folder_can_be_narrowed_to_an_extension_and_a_direction(self, catalogue: Catalogue) -> None:

@@ -181,15 +181,17 @@ def all_pages(search: Callable[..., Any], *given: Any, limit: int) -> list[Recor
 
 
 class SearchContract:
-    @pytest.mark.parametrize("seed", [0, *(pytest.param(more, marks=pytest.mark.long) for more in range(1, 10))])
+    @pytest.mark.parametrize(
+        ("seed", "queries"), [(0, 12), *(pytest.param(more, 30, marks=pytest.mark.long) for more in range(10))]
+    )
     def test_a_search_finds_what_a_filter_in_python_finds_in_the_same_order(
-        self, catalogue: Catalogue, seed: int
+        self, catalogue: Catalogue, seed: int, queries: int
     ) -> None:
         random_ = random.Random(seed)
         tenants = [kept_tenant(catalogue), kept_tenant(catalogue, region="GB"), kept_tenant(catalogue, region="")]
         kept = keep(catalogue, *(made for tenant in tenants for made in some_recordings(random_, tenant, 40)))
         by_id = {tenant.id: tenant for tenant in tenants}
-        for _ in range(30):
+        for _ in range(queries):
             query = some_query(random_)
             ids = {tenant.id for tenant in random_.sample(tenants, random_.choice([1, 2, 3]))}
             expected = sorted(
@@ -205,8 +207,9 @@ class SearchContract:
                 total = work.total(ids, query, cap=500)
                 assert (total.count, total.stored_bytes) == (len(expected), sum(one.stored_bytes for one in expected))
 
+    @pytest.mark.parametrize("queries", [15, pytest.param(40, marks=pytest.mark.long)])
     def test_a_search_that_stops_early_says_where_and_its_cursor_finds_the_rest(
-        self, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+        self, catalogue: Catalogue, queries: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(search, "FIRST_STEP", 7)
         monkeypatch.setattr(search, "LOOK_SECONDS", -1)
@@ -215,7 +218,7 @@ class SearchContract:
         kept = keep(catalogue, *(made for tenant in tenants for made in some_recordings(random_, tenant, 40)))
         by_id = {tenant.id: tenant for tenant in tenants}
         stopped = 0
-        for _ in range(40):
+        for _ in range(queries):
             query = some_query(random_)
             ids = {tenant.id for tenant in random_.sample(tenants, random_.choice([1, 2]))}
             expected = sorted(
@@ -244,15 +247,16 @@ class SearchContract:
                 assert count.count == len(expected)
         assert stopped > 5
 
+    @pytest.mark.parametrize("more", [12, pytest.param(60, marks=pytest.mark.long)])
     def test_one_box_finds_names_numbers_extensions_and_call_ids_as_a_filter_in_python_does(
-        self, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+        self, catalogue: Catalogue, more: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         random_ = random.Random(11)
         tenant = kept_tenant(catalogue, region="GB")
         erin = {"caller_name": "Erin Doyle", "extension": "203", "call_id": "1743067517.4711", "route": ""}
         kept = keep(
             catalogue,
-            *some_recordings(random_, tenant, 60),
+            *some_recordings(random_, tenant, more),
             a_recording(tenant, caller="+442079460958", minutes=3, facts=erin),
             a_recording(tenant, caller="+442079464711", callee="203", minutes=2),
             a_recording(tenant, minutes=1, facts={"callee_name": "erin", "call_id": "ab4711@198.51.100.7"}),

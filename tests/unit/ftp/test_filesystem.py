@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ftp.day_files import CALLS, CHECKSUMS, DAY_FILES, Lines, Measure
@@ -78,7 +78,6 @@ class Folder:
 
 @pytest.mark.parametrize("name", DAY_FILES)
 @given(named=st.lists(st.tuples(TEXTS.filter(bool), TEXTS)))
-@settings(max_examples=200)
 def test_the_size_of_a_file_beside_the_recordings_is_that_of_its_lines(name: str, named: list[tuple[str, str]]) -> None:
     entries = [
         DayEntry("id", name, 1, hashlib.sha256(name.encode()).hexdigest(), WHEN, linked) for name, linked in named

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from asn1crypto import crl, x509
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from keys.certificate import Certificate, load, vet
@@ -371,13 +371,11 @@ def test_hostile_names_cannot_break_a_line_or_a_terminal(key_pairs: KeyPairs) ->
 # --- whatever else ----------------------------------------------------------------------------------------
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.one_of(st.binary(max_size=600), st.text(max_size=600)))
 def test_nothing_pasted_raises_anything_but_a_rejection(pasted: bytes | str) -> None:
     rejection(pasted)
 
 
-@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_a_certificate_with_changed_bytes_is_accepted_or_rejected_and_nothing_else(
     data: st.DataObject, key_pair_der: bytes

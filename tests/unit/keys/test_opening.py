@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from keys import tlv
@@ -344,7 +344,6 @@ def test_hostile_lengths_and_depths_are_refused_at_once(hostile: bytes) -> None:
         inspect(io.BytesIO(hostile))
 
 
-@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_changed_bytes_raise_nothing_but_errors_of_this_package(
     data: st.DataObject, small: bytes, key: KeyPair
@@ -361,7 +360,6 @@ def test_changed_bytes_raise_nothing_but_errors_of_this_package(
             work()
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200))
 def test_random_bytes_are_malformed(noise: bytes) -> None:
     for prefix in (b"", b"\x30\x80" + tlv.oid("1.2.840.113549.1.7.3") + b"\xa0\x80\x30\x80"):

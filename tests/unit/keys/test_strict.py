@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from keys import tlv
@@ -137,7 +137,6 @@ def _opens(der: bytes, key_pair: KeyPair, folder: Path) -> bool:
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
 def test_what_openssl_cannot_read_is_never_accepted(public_key: bytes, data: st.DataObject) -> None:
     tag = data.draw(st.sampled_from([0x03, 0x04, 0x0C, 0x12, 0x13, 0x14, 0x16, 0x1A, 0x1C, 0x1E, 0x30]))
     name = bytearray(issuer(tag, data.draw(st.binary(max_size=8))))

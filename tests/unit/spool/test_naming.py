@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as some
 
 from recpipe.errors import SettingsInvalid, Unfit
@@ -372,7 +372,6 @@ PIECES = some.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     some.one_of(some.text(max_size=300), some.lists(PIECES, max_size=30).map("".join)),
     some.sampled_from(get_args(Layout)),
