@@ -173,7 +173,9 @@ def open_parts(
                 federation=Federation(
                     catalogue, access, accounts, clock, at_rest, client_secrets, oidc, portal_address(settings)
                 ),
-                passkeys=Passkeys(catalogue, access, accounts, clock, at_rest, portal_address(settings)),
+                passkeys=Passkeys(
+                    catalogue, access, accounts, clock, at_rest, settings.brand_name, portal_address(settings)
+                ),
                 mailer=mailer,
                 outbox=outbox,
                 ftp_accounts=FtpAccounts(catalogue, clock, passwords, trail, accounts.reauthentication),

@@ -34,7 +34,6 @@ from recpipe.times import Clock
 QUESTION_TIME = timedelta(minutes=5)
 MOST_PASSKEYS = 20  # of one person
 LONGEST_CREDENTIAL = 1400  # characters of base64url; Source: WebAuthn Level 3 section 4 (at most 1023 bytes)
-_NAME = "recpipe"
 
 _log = log.get(__name__)
 
@@ -59,12 +58,21 @@ class Passkeys:
     """Thread-safe.
 
     Args:
+        name: what browsers call the portal.
         portal: where people reach the portal: its host is what passkeys are made for, never that of a request.
     """
 
     def __init__(
-        self, catalogue: Catalogue, access: Access, accounts: Accounts, clock: Clock, at_rest: AtRest, portal: str
+        self,
+        catalogue: Catalogue,
+        access: Access,
+        accounts: Accounts,
+        clock: Clock,
+        at_rest: AtRest,
+        name: str,
+        portal: str,
     ) -> None:
+        self._name = name
         self._catalogue = catalogue
         self._access = access
         self._accounts = accounts
@@ -107,7 +115,7 @@ class Passkeys:
         _require_room(len(there))
         options = generate_registration_options(
             rp_id=self._host,
-            rp_name=_NAME,
+            rp_name=self._name,
             user_name=by.name,
             user_id=bytes.fromhex(by.id),
             authenticator_selection=AuthenticatorSelectionCriteria(

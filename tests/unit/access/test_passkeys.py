@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -56,6 +57,17 @@ class Desk:
 @pytest.fixture
 def desk(world: World) -> Desk:
     return Desk(world)
+
+
+def test_browsers_and_apps_show_the_operators_own_name(tmp_path: Path) -> None:
+    world = World(tmp_path, brand_name="Acme Voice")
+    try:
+        by = world.principal(world.user("ann"))
+        asked = world.parts.passkeys.begin_registration(by, PROOF)
+        assert json.loads(asked.options)["rp"] == {"name": "Acme Voice", "id": HOST}
+        assert "issuer=Acme%20Voice&" in world.second_factor.begin(by).uri
+    finally:
+        world.close()
 
 
 def test_a_passkey_is_made_with_the_password_and_then_asked_for_behind_it(desk: Desk) -> None:
