@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from recpipe.access.audit import AuditTrail, event
 from recpipe.access.principal import Action, Principal
@@ -34,6 +34,7 @@ class Kind(StrEnum):
     EXTENSION = "extension"
 
 
+R = TypeVar("R", InboundRoute, Extension)
 Wanted = Mapping[str, Values]  # by subject; "" where there is one of a kind
 
 
@@ -320,19 +321,13 @@ def _routes(work: Work, tenant: Tenant, _subjects: Collection[str]) -> Wanted:
 
 
 def _routes_can(_work: Work, _tenant: Tenant, wanted: Wanted, _now: datetime) -> None:
-    _checked_routes(wanted)
-
-
-def _checked_routes(wanted: Wanted) -> Sequence[InboundRoute]:
-    _check_room(len(wanted), "numbers")
-    there = ((number, to_be) for number, to_be in wanted.items() if to_be)
-    return [values.route(values.check_subject("number", number), to_be) for number, to_be in there]
+    _checked("number", values.route, wanted)
 
 
 def _set_routes(work: Work, tenant: Tenant, wanted: Wanted, _now: datetime) -> None:
-    policy, there = work.of(tenant.id).policy, _checked_routes(wanted)
+    policy, there = work.of(tenant.id).policy, _checked("number", values.route, wanted)
     policy.set_routes(there)
-    policy.remove_routes([number for number, to_be in wanted.items() if not to_be])
+    policy.remove_routes(_removed(wanted))
     policy.forget_seen(SeenKind.ROUTE, [route.number for route in there])
     _check_room(policy.count_routes(), "numbers")
 
@@ -342,21 +337,26 @@ def _extensions(work: Work, tenant: Tenant, _subjects: Collection[str]) -> Wante
 
 
 def _extensions_can(_work: Work, _tenant: Tenant, wanted: Wanted, _now: datetime) -> None:
-    _checked_extensions(wanted)
-
-
-def _checked_extensions(wanted: Wanted) -> Sequence[Extension]:
-    _check_room(len(wanted), "extensions")
-    there = ((name, to_be) for name, to_be in wanted.items() if to_be)
-    return [values.extension(values.check_subject("extension", name), to_be) for name, to_be in there]
+    _checked("extension", values.extension, wanted)
 
 
 def _set_extensions(work: Work, tenant: Tenant, wanted: Wanted, _now: datetime) -> None:
-    policy, there = work.of(tenant.id).policy, _checked_extensions(wanted)
+    policy, there = work.of(tenant.id).policy, _checked("extension", values.extension, wanted)
     policy.set_extensions(there)
-    policy.remove_extensions([name for name, to_be in wanted.items() if not to_be])
+    policy.remove_extensions(_removed(wanted))
     policy.forget_seen(SeenKind.EXTENSION, [one.extension for one in there])
     _check_room(policy.count_extensions(), "extensions")
+
+
+def _checked(field: str, rule: Callable[[str, Values], R], wanted: Wanted) -> Sequence[R]:
+    """The rules that are to be, as many as a tenant may change at once."""
+    _check_room(len(wanted), f"{field}s")
+    there = ((subject, to_be) for subject, to_be in wanted.items() if to_be)
+    return [rule(values.check_subject(field, subject), to_be) for subject, to_be in there]
+
+
+def _removed(wanted: Wanted) -> Sequence[str]:
+    return [subject for subject, to_be in wanted.items() if not to_be]
 
 
 def _check_room(count: int, what: str) -> None:
