@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from recpipe.web.api.openapi import declared
-from recpipe.web.api.recordings import MOST_COUNTED, deleted
+from recpipe.web.api.recordings import MOST_COUNTED, deleted, listed
 from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, KnownFirst, caller_of
 from recpipe.web.schemas import CallList, CallResponse, Deletion, Marking, Remains, SingleLine
 from recpipe.web.search_params import SearchParams, asked, resolve
@@ -42,15 +42,8 @@ def search(
     if count:
         counted = reader.counted(principal, tenants, query, page, cursor, MOST_COUNTED, calls=True)
     names = context.names.of(call.tenant_id for call in page.items)
-    found = CallList.model_construct(
-        items=[CallResponse.of(call, names[call.tenant_id]) for call in page.items],
-        next=page.next_cursor,
-        count=counted.count if counted else None,
-        count_capped=counted.capped if counted else False,
-        searched_to=page.searched_to,
-    )
-    # Written as it is: the framework would check a thousand rows of our own making once more.
-    return Response(found.model_dump_json(), media_type="application/json")
+    items = [CallResponse.of(call, names[call.tenant_id]) for call in page.items]
+    return listed(CallList, items, page, counted)
 
 
 @router.get("/{call_id}", operation_id="get_call", responses=declared(404))

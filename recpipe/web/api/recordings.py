@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from recpipe.access.principal import Action
-from recpipe.model import FORMATS, Tombstone
+from recpipe.model import FORMATS, CappedCount, Page, Tombstone
 from recpipe.web.api.openapi import declared
 from recpipe.web.delivery import deliver
 from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, KnownFirst, caller_of
-from recpipe.web.schemas import Deletion, RecordingList, RecordingResponse, Remains, SingleLine
+from recpipe.web.schemas import CallList, Deletion, RecordingList, RecordingResponse, Remains, SingleLine
 from recpipe.web.search_params import SearchParams, asked, resolve
 
 MOST_COUNTED = 1000
@@ -39,15 +39,8 @@ def search(
     page = context.parts.reader.search(principal, tenants, query, cursor, limit)
     counted = context.parts.reader.counted(principal, tenants, query, page, cursor, MOST_COUNTED) if count else None
     names = context.names.of(recording.tenant_id for recording in page.items)
-    found = RecordingList.model_construct(
-        items=[RecordingResponse.of(recording, names[recording.tenant_id]) for recording in page.items],
-        next=page.next_cursor,
-        count=counted.count if counted else None,
-        count_capped=counted.capped if counted else False,
-        searched_to=page.searched_to,
-    )
-    # Written as it is: the framework would check a thousand rows of our own making once more.
-    return Response(found.model_dump_json(), media_type="application/json")
+    items = [RecordingResponse.of(recording, names[recording.tenant_id]) for recording in page.items]
+    return listed(RecordingList, items, page, counted)
 
 
 @router.get("/{recording_id}", operation_id="get_recording", responses=declared(404))
@@ -67,6 +60,20 @@ def get(context: Context, principal: Caller, recording_id: RecordingId) -> Recor
 def delete(context: Context, principal: Caller, recording_id: RecordingId, wanted: Deletion | None = None) -> Response:
     """Delete it for good. Its file is not stored again when it is ingested anew."""
     return deleted(context.parts.disposal.delete(principal, [recording_id], wanted.reason if wanted else ""))
+
+
+def listed(
+    answer: type[RecordingList | CallList], items: list[Any], page: Page[Any], counted: CappedCount | None
+) -> Response:
+    """The answer to a search. Written as it is: the framework would check a thousand rows of our own making again."""
+    found = answer.model_construct(
+        items=items,
+        next=page.next_cursor,
+        count=counted.count if counted else None,
+        count_capped=counted.capped if counted else False,
+        searched_to=page.searched_to,
+    )
+    return Response(found.model_dump_json(), media_type="application/json")
 
 
 def deleted(done: Sequence[Tombstone]) -> Response:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Path, Query
 
 from recpipe.access.principal import Action, Principal
 from recpipe.errors import InputInvalid, NotFound
-from recpipe.model import SeenKind, Tenant
+from recpipe.model import Page, SeenKind, Tenant
 from recpipe.policy.values import Values
 from recpipe.tenants.changes import Kind
 from recpipe.tenants.routing import Rule
@@ -87,8 +87,7 @@ def routes(
     limit: Limit = 100,
 ) -> Listed[RouteResponse]:
     """Inbound routes by number, as they will be once everything is applied."""
-    held = _tenant(context, principal, tenant)
-    page = context.parts.routing.page(principal, held.id, Kind.ROUTE, find, cursor, limit)
+    page = _page(context, principal, tenant, Kind.ROUTE, find, cursor, limit)
     return Listed(items=[RouteResponse.of(rule) for rule in page.items], next=page.next_cursor)
 
 
@@ -145,8 +144,7 @@ def extensions(
     limit: Limit = 100,
 ) -> Listed[ExtensionResponse]:
     """Extensions, 99 before 100, as they will be once everything is applied."""
-    held = _tenant(context, principal, tenant)
-    page = context.parts.routing.page(principal, held.id, Kind.EXTENSION, find, cursor, limit)
+    page = _page(context, principal, tenant, Kind.EXTENSION, find, cursor, limit)
     return Listed(items=[ExtensionResponse.of(rule) for rule in page.items], next=page.next_cursor)
 
 
@@ -259,6 +257,12 @@ def _given(wanted: RequestModel, *but: str) -> Values:
 
 def _service(context: WebContext, principal: Principal, tenant: Tenant) -> ServicePolicyResponse:
     return ServicePolicyResponse.of(context.parts.routing.look(principal, tenant.id, Kind.ROUTE))
+
+
+def _page(
+    context: WebContext, principal: Principal, word: str, kind: Kind, find: str, cursor: str | None, limit: int
+) -> Page[Rule]:
+    return context.parts.routing.page(principal, _tenant(context, principal, word).id, kind, find, cursor, limit)
 
 
 def _one(context: WebContext, principal: Principal, word: str, kind: Kind, subject: str) -> Rule:
