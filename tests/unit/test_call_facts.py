@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from fastapi.routing import APIRoute
 
 from recpipe.audio.tags import Tags
 from recpipe.catalogue.rows import values_of_facts
@@ -84,8 +85,11 @@ def test_the_documents_name_each_text(document: str) -> None:
     assert [name for name in TEXT_FACTS if f"`{name}`" not in text] == []
 
 
-def test_the_upload_says_which_texts_it_takes() -> None:
-    assert [name for name in TEXT_FACTS if name not in (uploads.raw.__doc__ or "")] == []
+@pytest.mark.parametrize("operation", ["put_upload", "post_upload"])
+def test_an_upload_says_which_texts_it_takes(operation: str) -> None:
+    [route] = [one for one in uploads.router.routes if getattr(one, "operation_id", "") == operation]
+    assert isinstance(route, APIRoute)
+    assert [name for name in TEXT_FACTS if f" {name}," not in route.description] == []
 
 
 def test_every_other_fact_is_one_that_is_no_plain_text() -> None:

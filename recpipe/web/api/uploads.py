@@ -23,6 +23,7 @@ from recpipe.access.expiring import SeenRecently
 from recpipe.access.principal import Principal
 from recpipe.errors import Conflict, InputInvalid
 from recpipe.intake import IncomingFile
+from recpipe.model import TEXT_FACTS
 from recpipe.spool import sidecar
 from recpipe.web.api.openapi import declared
 from recpipe.web.api.receipts import Receipt, Receipts
@@ -71,8 +72,21 @@ _FORM = {
 }
 
 
+_FACTS = ("started_at", "timezone", "duration_seconds", "direction", "kind", *TEXT_FACTS, "masked", "tenant")
+_STATED = f"""Send one recording as the body. The query string may state facts of the call, as KAZOO's does.
+
+Facts: {", ".join(_FACTS)};
+or KAZOO's from, to, caller_id_name, caller_id_number, call_id, cdr_id, interaction_id, account_id.
+The answer comes when the file is durable; the same file sent again counts as success."""
+
+
 @router.put(
-    "/{spool}/{name:path}", operation_id="put_upload", status_code=201, responses=declared(404, 409), openapi_extra=_RAW
+    "/{spool}/{name:path}",
+    operation_id="put_upload",
+    status_code=201,
+    responses=declared(404, 409),
+    openapi_extra=_RAW,
+    description=_STATED,
 )
 @router.post(
     "/{spool}/{name:path}",
@@ -80,17 +94,12 @@ _FORM = {
     status_code=201,
     responses=declared(404, 409),
     openapi_extra=_RAW,
+    description=_STATED,
 )
 async def raw(
     request: Request, context: Context, principal: Caller, spool: SpoolLabel, name: FileName, key: Key = None
 ) -> UploadResponse:
-    """Send one recording as the body. The query string may state facts of the call, as KAZOO's does.
-
-    Facts: started_at, timezone, duration_seconds, direction, caller, callee, caller_name, callee_name, extension,
-    route, call_id, linked_id, channels, kind, mailbox, conference, station_id, started_by, masked, tenant; or KAZOO's
-    from, to, caller_id_name, caller_id_number, call_id, cdr_id, interaction_id, account_id. The answer comes when the
-    file is durable; the same file sent again counts as success.
-    """
+    """Send one recording as the body."""
     with _refusals_noted(principal):
         taking = await _in_thread(Taking, context, principal, spool, key)
         try:
