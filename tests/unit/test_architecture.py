@@ -18,7 +18,6 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("keys", "recpipe", "ftp")
 LONGEST_MODULE_LINES = 450
 LONGEST_TEMPLATE_LINE = 160  # characters; a longer one hides in a diff what was changed in it
-FREE_OF_TYPE_CIRCLES = ("keys", "ftp")  # no circle of imports in them, not even under TYPE_CHECKING
 
 # A library and the only places that may import it; its types do not leave them.
 HOMES = {
@@ -81,24 +80,22 @@ def dotted(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def names_imported(node: ast.AST, *, for_types: bool) -> Iterator[str]:
-    """Dotted names that a module imports, wherever in it, with or without those that only types need."""
+def names_imported(node: ast.AST) -> Iterator[str]:
+    """Dotted names that a module imports, wherever in it, those that only types need among them."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import):
             yield from (alias.name for alias in child.names)
         elif isinstance(child, ast.ImportFrom) and child.module:
             yield from (f"{child.module}.{alias.name}" for alias in child.names)
-        elif isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING" and not for_types:
-            continue
         else:
-            yield from names_imported(child, for_types=for_types)
+            yield from names_imported(child)
 
 
-def circle(sources: dict[str, ast.Module], *, for_types: bool = False) -> list[str]:
-    """The modules of one circle of imports, at run time or `for_types` too; none where there is no circle."""
+def circle(sources: dict[str, ast.Module]) -> list[str]:
+    """The modules of one circle of imports, of types alone as well; none where there is no circle."""
     graph = {}
     for module, tree in sources.items():
-        names = set(names_imported(tree, for_types=for_types))
+        names = set(names_imported(tree))
         graph[module] = {name if name in sources else name.rpartition(".")[0] for name in names} & set(sources)
     try:
         TopologicalSorter(graph).prepare()
@@ -112,16 +109,15 @@ def test_a_circle_is_found_wherever_its_imports_stand() -> None:
         "a": ast.parse("def late():\n    from b import name"),
         "b": ast.parse("if TYPE_CHECKING:\n    import a"),
     }
-    assert circle(sources) == []
-    assert sorted(set(circle(sources, for_types=True))) == ["a", "b"]
-    sources["b"] = ast.parse("import a")
     assert sorted(set(circle(sources))) == ["a", "b"]
+    sources["b"] = ast.parse("import c")
+    assert circle(sources) == []
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_no_modules_import_each_other_in_a_circle(package: str) -> None:
     sources = {dotted(path): parsed(path) for path in modules() if path.is_relative_to(ROOT / package)}
-    assert circle(sources, for_types=package in FREE_OF_TYPE_CIRCLES) == []
+    assert circle(sources) == []
 
 
 def test_each_heavy_library_stays_home() -> None:
