@@ -52,14 +52,24 @@ _COLUMNS = (
     "sha256",
     "content_size_bytes",
     "content_sha256",
+    "call",
+    "started_local",
+    "kind",
+    "pages",
+    "mailbox",
+    "conference",
+    "station_id",
+    "starred",  # what people said of the call, on each of its legs
+    "reviewed_at",
+    "reviewed_by",
+    "tags",
+    "note",
+    "started_by",
+    "masked",
 )
-# Later ones stand last, so that no column moves. `channels` is left out.
-_LATER = ("started_by", "masked")
-_OTHERS = tuple(name for name in TEXT_FACTS if name not in (*_COLUMNS, *_LATER, "channels"))
-# What people said of the call stands on each of its legs.
+# A fact that is none of these yet stands last, so that no column moves. `channels` is left out.
+COLUMNS = (*_COLUMNS, *(name for name in TEXT_FACTS if name not in (*_COLUMNS, "channels")))
 NO_MARKS = Marks()
-_SAID = ("starred", "reviewed_at", "reviewed_by", "tags", "note")
-COLUMNS = (*_COLUMNS, "call", "started_local", "kind", "pages", *_OTHERS, *_SAID, *_LATER)
 
 
 class Format(StrEnum):
