@@ -35,7 +35,7 @@ from recpipe.times import (
 
 MOST_DAYS = 3660
 MOST_VALUES = 10_000
-_NOBODY: frozenset[str] = frozenset()
+_LATEST_DAY = 2_900_000  # since 1970, and so in the year 9909: a day that `date` has, whatever a row says
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class FigureReport:
             Forbidden: `by` may not search its recordings.
             SearchTooLong: it was stopped; a shorter range may be answered.
         """
-        mine = self._allowed(by, tenant_ids, Action.SEARCH)
+        mine = self._mine(by, tenant_ids)
         if mine is not None and not mine:
             empty = tuple((asked.first + timedelta(days=n), Sum()) for n in range(asked.days))
             return Figures(asked, empty, (Sum(),) * HOURS_A_WEEK, Sum(), 0)
@@ -154,14 +154,14 @@ class FigureReport:
             tuple(hours.get(hour, Sum()) for hour in range(HOURS_A_WEEK)),
             earlier,
             stored,
-            None if uncounted is None else min(day_since_1970(min(uncounted, _LATEST)), asked.last),
+            None if uncounted is None else min(day_since_1970(min(uncounted, _LATEST_DAY)), asked.last),
         )
 
     def top(
         self, by: Principal, tenant_ids: Collection[str] | None, asked: Range, dimension: Dimension, limit: int = 10
     ) -> Sequence[ValueSum]:
         """The values with most calls; raises as `of`."""
-        mine = self._allowed(by, tenant_ids, Action.SEARCH)
+        mine = self._mine(by, tenant_ids)
         if mine is not None and not mine:
             return ()
         with self._catalogue.read(limited=True) as work:
@@ -169,7 +169,7 @@ class FigureReport:
                 return work.figures(mine).top(dimension, asked.since, asked.until, min(limit, MOST_VALUES))
             # An account with a subset has one tenant.
             found = self._told(work, mine, by, asked)
-            [tenant_id] = mine or _NOBODY
+            [tenant_id] = mine or frozenset[str]()
             sums: dict[str, tuple[int, int]] = {}
             for (of, _, value), (calls, duration_ms) in found.values.items():
                 if of is dimension:
@@ -190,17 +190,15 @@ class FigureReport:
         with self._catalogue.read(limited=True) as work:
             return work.figures(mine).listeners(asked.since, asked.until, min(limit, MOST_VALUES))
 
-    def _allowed(self, by: Principal, tenant_ids: Collection[str] | None, action: Action) -> frozenset[str] | None:
+    def _mine(self, by: Principal, tenant_ids: Collection[str] | None) -> frozenset[str] | None:
+        """Of which tenants figures are told; None: of all there are."""
         for tenant_id in tenant_ids or ():
-            self._trail.require(by, action, tenant_id)
-        return by.tenants(action) if tenant_ids is None else frozenset(tenant_ids)
+            self._trail.require(by, Action.SEARCH, tenant_id)
+        return by.tenants(Action.SEARCH) if tenant_ids is None else frozenset(tenant_ids)
 
     @staticmethod
     def _told(work: Work, mine: Collection[str] | None, by: Principal, asked: Range) -> Tally:
         return tally(work.figures(mine).legs(asked.since, asked.until, **subset_of(by)))
-
-
-_LATEST = 2_900_000
 
 
 @dataclass(frozen=True)

@@ -213,8 +213,8 @@ class CallRouting:
                 subject = _checked(kind, (row.pop(key, "") or "").strip(), tenant)
                 if "?" in row:
                     raise InputInvalid("file", "there are more cells than headings")
-                given = {name: (cell or "").strip() for name, cell in row.items() if cell is not None}
-                wanted[subject] = _normal(kind, subject, {**_NEW[kind], **{n: _cell(n, c) for n, c in given.items()}})
+                given = {name: _cell(kind, name, cell.strip()) for name, cell in row.items() if cell is not None}
+                wanted[subject] = _normal(kind, subject, {**_NEW[kind], **given})
         except (InputInvalid, csv.Error) as error:
             raise InputInvalid("file", f"Line {rows.line_num}: {error}") from None
         now = self._as_it_will_be(by, tenant.id, kind)
@@ -263,7 +263,5 @@ def _normal(kind: Kind, subject: str, given: Values) -> Values:
     return values.of_extension(values.extension(subject, given))
 
 
-def _cell(name: str, cell: str) -> object:
-    if name == "locked":
-        return cell.casefold() in _TRUE
-    return cell or ("default" if name in ("recording", "outbound", "inbound", "internal") else "")
+def _cell(kind: Kind, name: str, cell: str) -> object:
+    return cell.casefold() in _TRUE if name == "locked" else cell or _NEW[kind][name]
