@@ -55,8 +55,8 @@ function show(pages) {
     canvas.width = 0;
     canvas.dataset.page = n;
     canvas.style.aspectRatio = `${width} / ${height}`;
-    canvas.role = "img";
-    canvas.ariaLabel = `Page ${n + 1} of ${pages.length}, as a picture`;
+    canvas.setAttribute("role", "img");
+    canvas.setAttribute("aria-label", `Page ${n + 1} of ${pages.length}, as a picture`);
     item.append(head, canvas);
     watcher.observe(canvas);
     return item;
