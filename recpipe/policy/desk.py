@@ -145,7 +145,7 @@ class PolicyDesk:
             policy_version=policy.version,
         )
         if made.call_id or made.linked_id:
-            self.told.decision(made)
+            self.told.decision(made, by.name)
         self.told.asked(policy.tenant_id, Asker(name, now, policy.version))
         self._note_unknown(policy, question.call, now)
         metrics.DECISIONS.labels(ruling.verdict.value).inc()

@@ -1,6 +1,6 @@
 """What PBXs asked and were told, on its way to the database: gathered, bounded, and never waited for.
 
-Whoever asks without end, with a token of one tenant, pushes out nobody else's notes.
+Whoever asks without end, with a token of one tenant, pushes out nobody else's notes, and fills no database either.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from recpipe.access.expiring import SeenRecently
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.policy import MOST_ASKERS, MOST_SEEN
 from recpipe.errors import CatalogueError, CatalogueUnavailable
-from recpipe.model import Asker, Decision, SeenKind
+from recpipe.model import Asker, AuditEvent, Decision, Outcome, SeenKind
 from recpipe.times import Clock
 
 _log = log.get(__name__)
@@ -26,6 +26,10 @@ T = TypeVar("T")
 
 # Two questions a call, 42 calls a second, and a database that is away for five minutes.
 MOST_WAITING = 30_000
+# Of one tenant, in one process: more than any PBX asks of calls that there are. What is over it is answered, and not kept.
+KEPT_A_SECOND = 20
+KEPT_AT_ONCE = 36_000
+_SAY_AGAIN_SECONDS = 3600.0
 _AT_ONCE = 2000  # rows in a transaction
 _SEEN_AGAIN_SECONDS = 600.0
 _ASKED_AGAIN = timedelta(seconds=5)
@@ -41,18 +45,43 @@ class Told:
         self._lock = threading.Lock()
         self._flushing = threading.Lock()  # a thread that ends and the next one may both write
         self._decisions: dict[str, deque[Decision]] = {}  # by tenant, as all below
+        self._room: dict[str, tuple[float, datetime]] = {}  # for how many more, and when that was
+        self._floods: list[AuditEvent] = []
+        self._said_lately = SeenRecently(_SAY_AGAIN_SECONDS)
         self._seen: dict[tuple[str, SeenKind], dict[str, datetime]] = {}
         self._seen_lately = SeenRecently(_SEEN_AGAIN_SECONDS)
         self._askers: dict[str, dict[str, Asker]] = {}
         self._written: dict[tuple[str, str], Asker] = {}
 
-    def decision(self, one: Decision) -> None:
-        """Keep what was told of a call. Where too much waits, the oldest of who has most is lost, and counted."""
+    def decision(self, one: Decision, actor: str = "") -> None:
+        """Keep what was told of a call. Where too much waits, the oldest of who has most is lost, and counted.
+
+        So is what a tenant has told beyond `KEPT_A_SECOND`; the operator hears of it once an hour.
+
+        Args:
+            actor: whose token it was.
+        """
         with self._lock:
+            if not self._has_room(one.tenant_id, one.at):
+                metrics.DECISIONS_LOST.inc()
+                self._tell_of_flood(one, actor)
+                return
             if sum(map(len, self._decisions.values())) >= self._most:
                 max(self._decisions.values(), key=len).popleft()
                 metrics.DECISIONS_LOST.inc()
             self._decisions.setdefault(one.tenant_id, deque()).append(one)
+
+    def _has_room(self, tenant_id: str, now: datetime) -> bool:
+        room, since = self._room.get(tenant_id, (float(KEPT_AT_ONCE), now))
+        room = min(float(KEPT_AT_ONCE), room + KEPT_A_SECOND * max(0.0, (now - since).total_seconds()))
+        self._room[tenant_id] = (room - 1 if room >= 1 else room, now)
+        return room >= 1
+
+    def _tell_of_flood(self, one: Decision, actor: str) -> None:
+        if self._said_lately.first((one.tenant_id,), one.at):
+            _log.warning("decisions not kept: a tenant asks of too many calls", tenant=one.tenant_id, actor=actor)
+            denied = AuditEvent(one.at, actor, "decide", Outcome.DENIED, one.tenant_id, detail={"reason": "too-many"})
+            self._floods.append(denied)
 
     def seen(self, tenant_id: str, kind: SeenKind, subject: str, at: datetime) -> None:
         """Remember that somebody asked of what no rule speaks of."""
@@ -78,6 +107,7 @@ class Told:
             self._flush(everything)
 
     def _flush(self, everything: bool) -> None:
+        self._write_floods()
         with self._lock:
             seen, self._seen = self._seen, {}
             askers = {key: one for key, one in self._each_asker() if everything or self._is_news(key, one)}
@@ -113,6 +143,22 @@ class Told:
                     while waiting and waiting[0].id in written:
                         waiting.popleft()
                 self._decisions = {tenant_id: waiting for tenant_id, waiting in self._decisions.items() if waiting}
+
+    def _write_floods(self) -> None:
+        with self._lock:
+            some, self._floods = self._floods, []
+        if not some:
+            return
+        try:
+            with self._catalogue.begin() as work:
+                for one in some:
+                    work.audit.add(one)
+        except CatalogueUnavailable:
+            with self._lock:
+                self._floods = some + self._floods
+            raise
+        except CatalogueError as error:  # it is on the log
+            _log.error("audit event not kept", error=type(error).__name__)
 
     def _oldest(self) -> list[Decision]:
         """Some decisions that wait, of each tenant its oldest."""

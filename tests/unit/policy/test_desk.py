@@ -99,6 +99,41 @@ def test_who_asks_without_end_while_the_database_is_away_pushes_out_nobody_elses
         assert scope.policy.askers() == [Asker("pbx1", world.now, 1)]
 
 
+def test_who_asks_without_end_is_answered_and_fills_no_database_and_the_operator_hears_of_it_once(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("recpipe.policy.told.KEPT_AT_ONCE", 5)
+    monkeypatch.setattr("recpipe.policy.told.KEPT_A_SECOND", 1)
+    acme, globex = world.tenant(), world.tenant("globex")
+    here = PolicyDesk(world.catalogue, world.clock)
+    here.refresh()
+    by = world.principal(world.user(grants={acme.id: ["decide"], globex.id: ["decide"]}))
+    lost = metrics.REGISTRY.get_sample_value("recpipe_decisions_lost_total") or 0
+
+    def ask(tenant: str, first: int, count: int) -> None:
+        for number in range(first, first + count):
+            question = Question(CallAsked(Direction.INTERNAL), tenant, call_id=f"leg-{number}")
+            assert here.answer(by, "pbx1", question).ruling  # whatever is kept of it
+
+    def kept(tenant_id: str) -> int:
+        here.told.flush()
+        with world.catalogue.read() as work:
+            return len(work.of(tenant_id).decisions.of_calls([f"leg-{number}" for number in range(40)]))
+
+    ask("acme", 0, 9)
+    ask("globex", 0, 3)
+    assert (kept(acme.id), kept(globex.id)) == (5, 3)
+    world.pass_time(seconds=2)
+    ask("acme", 9, 9)
+    world.pass_time(seconds=-1)
+    ask("acme", 18, 9)
+    assert kept(acme.id) == 7
+    assert metrics.REGISTRY.get_sample_value("recpipe_decisions_lost_total") == lost + 4 + 7 + 9
+    [event] = world.events("decide")
+    assert (event.tenant_id, event.actor, event.outcome) == (acme.id, "ann", "denied")
+    assert caplog.text.count("a tenant asks of too many calls") == 1
+
+
 def test_two_that_write_at_once_write_each_decision_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     acme, begin = world.tenant(), world.catalogue.begin
     told = Told(world.catalogue, world.clock)
