@@ -24,7 +24,7 @@ from recpipe.access.principal import Action, Kind, Principal
 from recpipe.access.reauthentication import NO_PROOF, Proof, Reauthentication
 from recpipe.access.totp_secrets import TotpSecrets
 from recpipe.access.user_changes import difference, in_words, opens_a_way
-from recpipe.access.ways_in import EMAIL_TIME, Ended, end_ways_in, new_link
+from recpipe.access.ways_in import EMAIL_TIME, Ended, end_ways_in, initial_until, new_link, require_another
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.catalogue.work import Work
@@ -136,6 +136,7 @@ class Accounts:
         Args:
             grants: tenant id -> actions; no actions: whatever the role allows.
             password: chosen by a person; with `generate` one is made instead; with neither there is no password yet.
+                See `initial_until` for how long it is good.
             email: "" where the user name is one already.
             proof: of a person who is signed in.
 
@@ -162,7 +163,8 @@ class Accounts:
         )
         self.reauthentication.require(by, proof)
         secret, chosen = self._chosen(new, kept, password, generate)
-        new = replace(new, password_hash=chosen)
+        until = initial_until(by, self._clock(), chosen, secret)
+        new = replace(new, password_hash=chosen, password_until=until)
         with self._catalogue.begin() as work:
             for grant in kept:
                 work.tenants.get(grant.tenant_id)
@@ -220,7 +222,7 @@ class Accounts:
             notifications=before.user.notifications if notifications is None else _choices(notifications),
         )
         if not after.role.has_password:
-            after = replace(after, password_hash=None, totp_secret="", recovery_hashes=())
+            after = replace(after, password_hash=None, password_until=None, totp_secret="", recovery_hashes=())
         wanted = before.grants if grants is None else grants_of(user_id, after.role, grants)
         if rights:
             self._require_grantable(by, after.role, wanted)
@@ -301,7 +303,7 @@ class Accounts:
         end_sessions: bool = True,
         end_tokens: bool = True,
     ) -> NewPassword:
-        """Give somebody else a new password, generated where none is given.
+        """Give somebody else a new password, generated where none is given; they change it as one of `create`.
 
         Args:
             proof: of who gives it.
@@ -322,7 +324,8 @@ class Accounts:
             # Looked at once more: hashing takes long enough for somebody to make an administrator of this user.
             account = _account(work, user_id)
             require_cover(by, account.user, account.grants)
-            user = work.users.update(replace(account.user, password_hash=kept))
+            until = initial_until(by, self._clock(), kept, secret)
+            user = work.users.update(replace(account.user, password_hash=kept, password_until=until))
             ended = self._end_ways_in(work, by, account, end_sessions, end_tokens)
         self.notices.password_changed(user, by, ended)
         return NewPassword(user, secret)
@@ -341,13 +344,13 @@ class Accounts:
             InputInvalid: the new one is too weak.
             Forbidden: only a person who is signed in has a password to change.
         """
-        self.reauthentication.password(by, old)
+        require_another(self._passwords, self.reauthentication.password(by, old), new)
         with self._catalogue.read() as work:
             account = _account(work, by.id)
         _, kept = self._chosen(account.user, account.grants, new, False)
         with self._catalogue.begin() as work:
             account = _account(work, by.id)
-            user = work.users.update(replace(account.user, password_hash=kept))
+            user = work.users.update(replace(account.user, password_hash=kept, password_until=None))
             ended = self._end_ways_in(work, by, account, end_sessions, end_tokens)
         self.notices.password_changed(user, by, ended)
         return user

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Generic, TypeVar
 
@@ -33,7 +34,7 @@ class Candidate(Generic[Known]):
     tenant_id: str | None = None
 
 
-def no_password_login(user: User, door: Door) -> str:
+def no_password_login(user: User, door: Door, now: datetime) -> str:
     """Why a password does not open this door for this user; "" where it does."""
     if user.status is not UserStatus.ACTIVE:
         return user.status.value
@@ -41,7 +42,16 @@ def no_password_login(user: User, door: Door) -> str:
         return "token-only"
     if user.two_factors and door is not Door.HTTP:
         return "second-factor-needed"
+    if user.password_until is not None and door is not Door.HTTP:
+        return "password-change-needed"
+    if not password_lives(user, now):
+        return "password-expired"
     return "" if user.password_hash else "no-password"
+
+
+def password_lives(user: User, now: datetime) -> bool:
+    """Whether the password may still be used: one that somebody else made has an end."""
+    return user.password_until is None or now < user.password_until
 
 
 def is_inside(address: str, networks: Collection[str]) -> bool:

@@ -154,30 +154,39 @@ class FtpAccounts:
         extension: str | None = None,
         direction: Direction | None = None,
         any_direction: bool = False,
+        proof: Proof = NO_PROOF,
     ) -> FtpAccount:
         """Change an account; what is None stays. Its live sessions end.
 
         Args:
             any_direction: take the limit to one direction away.
+            proof: needed for other limits, and to switch it on.
 
         Raises:
-            InputInvalid, NotFound, Forbidden: as for `create`.
+            InputInvalid, NotFound, Forbidden, ReauthenticationRequired, LockedOut: as for `create`.
+            Conflict: `changed-meanwhile`.
         """
         self._require(by, tenant_id)
-        with self._catalogue.begin() as work:
+        with self._catalogue.read() as work:
             before = self._held(work, by, tenant_id, account_id)
-            after = replace(
-                before,
-                enabled=before.enabled if enabled is None else enabled,
-                allowed_networks=before.allowed_networks
-                if allowed_networks is None
-                else _checked_networks(allowed_networks),
-                extension=before.extension if extension is None else check_text("extension", extension, 100),
-                direction=None if any_direction else direction or before.direction,
-            )
-            if after.kind is FtpAccountKind.UPLOADER and (after.extension or after.direction):
-                raise InputInvalid("extension", "An uploader reads nothing, so there is nothing to narrow.")
-            kept = _accounts(work, tenant_id).update(after)
+        after = replace(
+            before,
+            enabled=before.enabled if enabled is None else enabled,
+            allowed_networks=before.allowed_networks
+            if allowed_networks is None
+            else _checked_networks(allowed_networks),
+            extension=before.extension if extension is None else check_text("extension", extension, 100),
+            direction=None if any_direction else direction or before.direction,
+        )
+        if after.kind is FtpAccountKind.UPLOADER and (after.extension or after.direction):
+            raise InputInvalid("extension", "An uploader reads nothing, so there is nothing to narrow.")
+        if _opens(before, after):
+            self._reauthentication.require(by, proof)
+        with self._catalogue.begin() as work:
+            now_there = self._held(work, by, tenant_id, account_id)
+            if now_there.generation != before.generation:
+                raise Conflict("changed-meanwhile", "Somebody else changed this account just now. Look again.")
+            kept = _accounts(work, tenant_id).update(replace(after, last_login_at=now_there.last_login_at))
             self._audit(work, by, "ftp-account.change", kept, **_difference(before, kept))
         return kept
 
@@ -263,6 +272,11 @@ class _Kept(Protocol):
 
 def _accounts(work: Work, tenant_id: str | None) -> _Kept:
     return work.ftp_logins.uploaders if tenant_id is None else work.of(tenant_id).ftp_accounts
+
+
+def _opens(before: FtpAccount, after: FtpAccount) -> bool:
+    """Whether a change could let somebody in, or show them more: any but switching it off."""
+    return replace(after, enabled=before.enabled) != before or (after.enabled and not before.enabled)
 
 
 def _checked_username(username: str) -> str:

@@ -14,7 +14,7 @@ from recpipe.access.passwords import Passwords, check_chosen
 from recpipe.access.principal import Kind, Principal
 from recpipe.access.reauthentication import NO_PROOF, Proof
 from recpipe.access.vouching import may_vouch
-from recpipe.access.ways_in import end_ways_in, new_link
+from recpipe.access.ways_in import end_ways_in, new_link, require_another
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.work import Work
 from recpipe.errors import CredentialsRejected, InputInvalid, LockedOut, NotFound
@@ -119,7 +119,9 @@ class Links:
         with self._catalogue.begin() as work:
             if user.status is UserStatus.REGISTERED:
                 # Without a password, whatever was there: the link sets the first one.
-                user = work.users.update(replace(user, status=UserStatus.PENDING, password_hash=None))
+                user = work.users.update(
+                    replace(user, status=UserStatus.PENDING, password_hash=None, password_until=None)
+                )
             secret = new_link(work, user.id, LinkPurpose.INVITATION, self._clock(), INVITATION_TIME, provider_id)
             tenant_id = own_tenant(account.grants)
             work.audit.add(event(by, "user.invite", self._clock(), tenant_id=tenant_id, subject=user.id))
@@ -224,6 +226,7 @@ class Links:
         with self._catalogue.read() as work:
             words = known_names(work, user, work.users.grants(user.id))
         kept = self._passwords.hash(check_chosen(password, *words, display_name))
+        require_another(self._passwords, user, password)
         now = self._clock()
         try:
             with self._catalogue.begin() as work:
@@ -234,6 +237,7 @@ class Links:
                 changed = replace(
                     user,
                     password_hash=kept,
+                    password_until=None,
                     status=UserStatus.ACTIVE,
                     display_name=display_name or user.display_name,
                 )

@@ -105,7 +105,7 @@ class Access:
                 user = work.users.by_username(username)
             except NotFound:
                 return Candidate(None, None, "unknown", "")
-            why = no_password_login(user, door)
+            why = no_password_login(user, door, self._clock())
             return Candidate(user, None if why else user.password_hash, why, user.username)
 
         user = self._verified(look, password, attempt, door)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from recpipe.access import lockout
 from recpipe.access.audit import AuditTrail, event
+from recpipe.access.candidates import password_lives
 from recpipe.access.expiring import SeenRecently
 from recpipe.access.passwords import Passwords
 from recpipe.access.principal import Kind, Principal
@@ -103,7 +104,8 @@ class Reauthentication:
     def _fits(self, user: User, proof: Proof) -> bool:
         if proof.password:
             with self._passwords.turn():
-                return self._passwords.verify(proof.password, user.password_hash)
+                right = self._passwords.verify(proof.password, user.password_hash)
+            return right and password_lives(user, self._clock())
         try:
             step = self._totp_secrets.matching_step(user, proof.code, self._clock())
         except SecretUnreadable:  # logged there; the password still does

@@ -105,6 +105,7 @@ portal_user = Table(  # "user" is a reserved word
     _text("email_pending"),
     _text("display_name"),
     Column("password_hash", Text(), nullable=True),
+    _at("password_until", nullable=True),
     _text("role"),
     _text("status"),
     _json("contact"),

@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 from rich.table import Table
 
 from recpipe import log, samples, wiring
+from recpipe.access import passwords
 from recpipe.access.principal import operator
 from recpipe.cli import frame
 from recpipe.cli.roles import RoleName
@@ -237,10 +238,11 @@ def set_up(parts: wiring.Parts, folder: Path) -> Made:
     parts.keyring.verify(me, tenant.id, added.certificate.id, _prove(added.challenge, key, folder))
     parts.keyring.set_encryption(me, tenant.id, True)
     ftp = parts.ftp_accounts.create(me, tenant.id, FTP_USER)
-    user = parts.accounts.create(me, PORTAL_USER, Role.ADMINISTRATOR, generate=True, display_name="Demo")
+    chosen = passwords.generate()  # as if it had been typed: nobody has to choose another one to look around
+    user = parts.accounts.create(me, PORTAL_USER, Role.ADMINISTRATOR, password=chosen, display_name="Demo")
     token = parts.tokens.create(me, user.user.id, "demo", ["search", "play", "download", "export"])
-    assert ftp.password is not None and user.password is not None  # they were to be generated
-    return Made(folder, key, certificate, ftp.password, user.password, token.secret)
+    assert ftp.password is not None  # it was to be generated
+    return Made(folder, key, certificate, ftp.password, chosen, token.secret)
 
 
 def drop_calls(folder: Path, now: datetime) -> list[Call]:

@@ -23,6 +23,8 @@ from recpipe.errors import InputInvalid, NotFound
 from recpipe.model import Role, UserStatus
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from recpipe.access.accounts import Account
     from recpipe.model import Token
     from recpipe.wiring import Parts
@@ -59,6 +61,8 @@ def create(
 ) -> None:
     """Make a user. Without a password of your own one is made and shown, this once. API users have tokens instead.
 
+    What is made signs in for 72 hours, to choose another with; what you type stays.
+
     [bold]recpipe user create ann@acme.example --grant acme[/]
     [bold]recpipe user create exports --role api --grant acme:search,export[/]
     """
@@ -85,7 +89,7 @@ def create(
         frame.say(f"Made user [bold]{frame.shown(account.user.username)}[/] ({account.user.role}).")
         if not role.has_password:
             frame.say(f"Make its token: [bold]recpipe token create {frame.shown(account.user.username)}[/]")
-        show_password(made.password)
+        show_password(made.password, account.user.password_until)
         if not grant and not role.everything:
             frame.err.print("It may do nothing yet: give it a tenant with recpipe user set --grant.", markup=False)
 
@@ -145,6 +149,8 @@ def set_(
 ) -> None:
     """Change a user; what is not named stays. A new password ends the user's web sessions and API tokens.
 
+    One that is made signs in for 72 hours, to choose another with.
+
     [bold]recpipe user set ann@acme.example --grant acme:search,play --revoke globex[/]
     [bold]recpipe user set ann@acme.example --new-password[/]
     """
@@ -180,7 +186,7 @@ def set_(
             ("Name", account.user.display_name),
         ]
     )
-    show_password(secret)
+    show_password(secret, account.user.password_until)
 
 
 @group.command()
@@ -313,10 +319,12 @@ def revoke(
 # --- what they share ----------------------------------------------------------------------------------------
 
 
-def show_password(password: str | None) -> None:
-    """A generated password, the one time."""
+def show_password(password: str | None, until: datetime | None = None) -> None:
+    """A generated password, the one time; and when it ends, where it is a person's."""
     if password is not None:
         frame.say(f"Password, shown this once: [bold]{frame.shown(password)}[/]")
+    if password is not None and until is not None:
+        frame.say(f"It signs in until {until:%Y-%m-%d %H:%M} UTC, and another one has to be chosen with it.")
 
 
 def _begins(prefix: str, given: str) -> bool:

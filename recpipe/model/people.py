@@ -76,6 +76,7 @@ class User:
     email_pending: str = ""  # asked for; `email` stays until a letter to this one was answered
     display_name: str = ""
     password_hash: str | None = field(default=None, repr=False)  # Argon2id; None: no password login
+    password_until: datetime | None = None  # made by somebody else, to choose another with until then; None: one's own
     contact: Mapping[str, str] = field(default_factory=dict)
     notifications: Mapping[str, bool] = field(default_factory=dict)
     totp_secret: str = field(default="", repr=False)  # "": no authenticator app

@@ -71,7 +71,12 @@ def get(context: Context, principal: Caller, tenant: TenantWord, account_id: Acc
 
 @router.patch("/{account_id}", operation_id="change_ftp_account", responses=declared(404, 409))
 def change(
-    context: Context, principal: Caller, tenant: TenantWord, account_id: AccountId, wanted: FtpAccountChange
+    context: Context,
+    principal: Caller,
+    tenant: TenantWord,
+    account_id: AccountId,
+    wanted: FtpAccountChange,
+    _place: PasswordPlace,
 ) -> FtpAccountResponse:
     """Change or disable an account; its live sessions end within five seconds."""
     changed = context.parts.ftp_accounts.change(
@@ -83,6 +88,7 @@ def change(
         extension=wanted.extension,
         direction=wanted.direction,
         any_direction="direction" in wanted.model_fields_set and wanted.direction is None,
+        proof=wanted.proof,
     )
     return FtpAccountResponse.of(changed)
 

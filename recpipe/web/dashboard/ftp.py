@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from recpipe.access.ftp_accounts import NewFtpPassword
 from recpipe.access.principal import Action
-from recpipe.errors import InputInvalid, ReauthenticationRequired, RecpipeError
+from recpipe.errors import Conflict, InputInvalid, LockedOut, ReauthenticationRequired, RecpipeError
 from recpipe.model import Direction, Tenant
 from recpipe.settings import split_listen
 from recpipe.web.dashboard.addons import chosen
@@ -53,7 +53,9 @@ def edit(request: Request, portal: ThePortal, viewer: SignedIn, account_id: str,
 
 
 @router.post("/ftp/{account_id}")
-def change(request: Request, portal: ThePortal, viewer: SignedIn, account_id: str, form: Form) -> Response:
+def change(
+    request: Request, portal: ThePortal, viewer: SignedIn, account_id: str, form: Form, _place: PasswordPlace
+) -> Response:
     """Other limits; live sessions end."""
     tenant = chosen(portal, viewer, form.text("service"), Action.FTP)
     try:
@@ -65,8 +67,9 @@ def change(request: Request, portal: ThePortal, viewer: SignedIn, account_id: st
             extension=form.text("extension"),
             direction=_direction(form),
             any_direction=_direction(form) is None,
+            proof=proof_of(form),
         )
-    except InputInvalid as refused:
+    except (InputInvalid, Conflict, ReauthenticationRequired, LockedOut) as refused:
         return _edit(request, portal, viewer, tenant, account_id, refused=refused, typed=form)
     return redirect(f"/ftp?service={tenant.name}&done=saved")
 
@@ -85,10 +88,17 @@ def password(
 
 
 @router.post("/ftp/{account_id}/switch")
-def switch(request: Request, portal: ThePortal, viewer: SignedIn, account_id: str, form: Form) -> Response:
-    """On or off."""
+def switch(
+    request: Request, portal: ThePortal, viewer: SignedIn, account_id: str, form: Form, _place: PasswordPlace
+) -> Response:
+    """On, with one's own password, or off."""
     tenant = chosen(portal, viewer, form.text("service"), Action.FTP)
-    portal.parts.ftp_accounts.change(viewer.principal, tenant.id, account_id, enabled=form.on("on"))
+    try:
+        portal.parts.ftp_accounts.change(
+            viewer.principal, tenant.id, account_id, enabled=form.on("on"), proof=proof_of(form)
+        )
+    except (ReauthenticationRequired, LockedOut) as refused:
+        return _edit(request, portal, viewer, tenant, account_id, refused=refused)
     return redirect(f"/ftp?service={tenant.name}&done=saved")
 
 

@@ -111,8 +111,8 @@ class FtpAccountRequest(Proving):
     direction: Direction | None = None
 
 
-class FtpAccountChange(RequestModel):
-    """What is left out stays. Live sessions of the account end."""
+class FtpAccountChange(Proving):
+    """What is left out stays. Live sessions of the account end. Switching it off alone takes no password."""
 
     enabled: bool | None = None
     allowed_networks: list[SingleLine] | None = Field(None, max_length=50)
@@ -127,7 +127,10 @@ class PasswordRequest(Proving):
 
 
 class UserPasswordRequest(PasswordRequest):
-    """A new password, and what ends with the old one. FTP accounts have passwords of their own and are not touched."""
+    """A new password, and what ends with the old one. FTP accounts have passwords of their own and are not touched.
+
+    Somebody else than the caller has to change it at the next sign-in, within 72 hours.
+    """
 
     end_sessions: bool = Field(True, description="the user's web sessions; of one's own all others")
     end_tokens: bool = Field(True, description="the user's API tokens")
@@ -155,7 +158,7 @@ class GrantRequest(RequestModel):
 
 
 class UserRequest(Proving):
-    """A new user."""
+    """A new user. A password that is made or given here has to be changed at the first sign-in, within 72 hours."""
 
     username: SingleLine = Field(min_length=1, examples=["ann@example.com"])
     role: Role
@@ -188,6 +191,9 @@ class UserResponse(ResponseModel):
     email_pending: str = Field(description="asked for, and not confirmed yet; letters go to `email`")
     display_name: str
     second_factor: bool
+    password_until: datetime | None = Field(
+        description="until then a password that somebody else made signs in, to choose another; null: it is one's own"
+    )
     created_at: datetime
     last_login_at: datetime | None
     grants: list[GrantResponse]
@@ -204,6 +210,7 @@ class UserResponse(ResponseModel):
             email_pending=user.email_pending,
             display_name=user.display_name,
             second_factor=user.two_factors,
+            password_until=user.password_until,
             created_at=user.created_at,
             last_login_at=user.last_login_at,
             grants=[GrantResponse(tenant_id=g.tenant_id, actions=list(g.actions)) for g in account.grants],

@@ -140,6 +140,9 @@ def test_a_linked_person_signs_in_and_the_log_says_by_whom(company: Company) -> 
     ]
     session = company.world.access.sessions.start(done.login.principal, ADDRESS, "a browser")
     assert company.world.access.sessions.open(session, ADDRESS).provider_id == company.provider.id
+    # And: a password that was made for somebody who does not use it is in nobody's way.
+    company.world.accounts.set_password(company.world.root, company.ann.id, end_sessions=False)
+    assert company.world.access.sessions.open(session, ADDRESS).id == company.ann.id
 
 
 def bent(**changes: Any) -> Callable[[Claims], Claims]:

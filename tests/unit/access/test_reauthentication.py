@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -54,6 +55,14 @@ def ftp_password(w: World, me: Principal, _: User, proof: Proof) -> object:
     return w.ftp_accounts.set_password(me, tenant, account.id, proof=proof)
 
 
+def ftp_limits(w: World, me: Principal, proof: Proof, **limits: Any) -> object:
+    tenant = next(iter(me.grants))
+    limited = {"allowed_networks": ["192.0.2.0/24"], "extension": "201"}
+    account = w.ftp_accounts.create(w.root, tenant, "nightly", **limited).account  # type: ignore[arg-type]
+    w.ftp_accounts.change(me, tenant, account.id, enabled=False)  # whoever is robbed must be quick
+    return w.ftp_accounts.change(me, tenant, account.id, **limits, proof=proof)
+
+
 def invited(w: World, me: Principal) -> User:
     return w.links.invite(w.root, "new@example.com", Role.CLIENT, grants={next(iter(me.grants)): []}).user
 
@@ -82,6 +91,9 @@ ATTACKS: dict[str, Attack] = {
     "approval": lambda w, me, _, proof: w.accounts.change(me, invited(w, me).id, status=UserStatus.ACTIVE, proof=proof),
     "FTP account": lambda w, me, _, proof: w.ftp_accounts.create(me, next(iter(me.grants)), "spy", proof=proof),
     "FTP password": ftp_password,
+    "FTP account open to all": lambda w, me, _, proof: ftp_limits(w, me, proof, allowed_networks=()),
+    "FTP account that sees all": lambda w, me, _, proof: ftp_limits(w, me, proof, extension=""),
+    "FTP account switched on": lambda w, me, _, proof: ftp_limits(w, me, proof, enabled=True),
 }
 
 

@@ -60,9 +60,12 @@ def test_a_grant_that_cannot_be_is_misuse_and_changes_nothing(cli: Cli, acme: An
 
 def test_a_new_password_is_made_or_given(cli: Cli) -> None:
     cli.run("user", "create", "ann")
-    assert cli.json("user", "set", "ann", "--new-password")["password"]
-    assert cli.json("user", "set", "ann", "--password-stdin", stdin=PASSWORD)["password"] is None
-    assert len(cli.audited("user.password")) == 2
+    made = cli.json("user", "set", "ann", "--new-password")
+    assert made["password"] and made["user"]["password_until"]
+    given = cli.json("user", "set", "ann", "--password-stdin", stdin=PASSWORD)
+    assert given["password"] is None and given["user"]["password_until"] is None
+    assert "another one has to be chosen with it" in cli.run("user", "set", "ann", "--new-password").out
+    assert len(cli.audited("user.password")) == 3
 
 
 def test_a_disabled_user_can_be_let_in_again(cli: Cli) -> None:

@@ -42,11 +42,11 @@ class Site:
         return self.parts.accounts.create(operator("test"), name, role, password=PASSWORD, grants=grants).user
 
     @contextmanager
-    def session(self, user: User, agent: str = "Firefox") -> Iterator[httpx.Client]:
+    def session(self, user: User, agent: str = "Firefox", password: str = PASSWORD) -> Iterator[httpx.Client]:
         """A browser of this person that is signed in."""
         headers = {"sec-fetch-site": "same-origin", "user-agent": agent, "origin": self.url}
         with httpx.Client(base_url=self.url, trust_env=False, timeout=30, headers=headers) as browser:
-            answer = browser.post("/sign-in", data={"username": user.username, "password": PASSWORD})
+            answer = browser.post("/sign-in", data={"username": user.username, "password": password})
             assert answer.status_code == 303, answer.text
             yield browser
 
@@ -251,6 +251,29 @@ def test_a_new_password_asks_what_to_end(here: Site, ended: list[str] | None) ->
         assert own.get("/account").status_code == 200
         assert other.get("/account").status_code == (303 if ended is None or "sessions" in ended else 200)
     assert here.tokens(bea) == ([] if ended is None or "tokens" in ended else ["nightly export"])
+
+
+def test_with_a_password_that_was_made_one_chooses_another_and_nothing_else(here: Site) -> None:
+    bea, admin = here.person(), here.person(Role.ADMINISTRATOR)
+    with here.session(admin) as theirs:
+        page = theirs.post(f"/users/{bea.id}/password", data={"current_password": PASSWORD}).text
+        given = page.split('id="secret">')[1].split("<")[0]
+        assert "another one has to be chosen with it" in page
+        assert "initial password" in theirs.get("/users").text
+    with here.session(bea, password=given) as own:
+        for path in ("/", "/recordings", "/users", "/services"):
+            assert own.get(path, follow_redirects=True).url.path == "/account", path
+        page = own.get("/account?done=password-change-required").text
+        assert "Choose a password of your own to go on" in page and "/account/tokens" not in page
+        for path in ("/account/tokens", "/account/details", "/account/second-factor", "/users/new"):
+            assert own.post(path, data={"current_password": given}).status_code == 403, path
+        refused = own.get("/api/v1/me")
+        assert (refused.status_code, refused.json()["type"]) == (403, "urn:recpipe:problem:password-change-required")
+        same = own.post("/account/password", data={"old": given, "password": NEXT, "again": "another"})
+        assert same.status_code == 422 and "The password you were given" in same.text
+        assert own.post("/account/password", data={"old": given, "password": NEXT, "again": NEXT}).status_code == 303
+        assert own.get("/recordings").status_code == 200
+        assert own.get("/api/v1/me").status_code == 200
 
 
 @pytest.mark.parametrize("keep", [False, True])

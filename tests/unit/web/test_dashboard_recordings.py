@@ -497,6 +497,12 @@ def test_the_limits_of_an_ftp_account_are_changed_and_taken_away(site: Site) -> 
     assert f'href="{where}?service=berlin"' in site.get("/ftp", service="berlin")
     assert 'value="201"' in site.get(where, service="berlin")
     sent = {"service": "berlin", "extension": "", "direction": "inbound", "networks": "192.0.2.0/24\n2001:db8::/32"}
+    refused = bea.post(where, data=sent)  # with a copied session alone
+    assert refused.status_code == 403 and "Type your own password" in refused.text and "2001:db8" in refused.text
+    assert bea.post(f"{where}/switch", data={"service": "berlin"}).headers["location"].endswith("done=saved")
+    assert bea.post(f"{where}/switch", data={"service": "berlin", "on": "yes"}).status_code == 403
+    sent["current_password"] = PASSWORD
+    assert bea.post(f"{where}/switch", data=sent | {"on": "yes"}).headers["location"].endswith("done=saved")
     assert bea.post(where, data=sent).headers["location"] == "/ftp?service=berlin&done=saved"
     now = site.parts.ftp_accounts.get(by, site.berlin.id, made.id)
     assert (now.extension, now.direction, now.allowed_networks) == (
@@ -504,7 +510,7 @@ def test_the_limits_of_an_ftp_account_are_changed_and_taken_away(site: Site) -> 
     )  # fmt: skip
     refused = bea.post(where, data=sent | {"networks": "192.0.2.0/99"})
     assert refused.status_code == 422 and "192.0.2.0/99</textarea>" in refused.text
-    bea.post(where, data={"service": "berlin"})
+    bea.post(where, data={"service": "berlin", "current_password": PASSWORD})
     now = site.parts.ftp_accounts.get(by, site.berlin.id, made.id)
     assert (now.direction, now.allowed_networks, now.enabled) == (None, (), True)
     kim = site.browsers["kim"]
