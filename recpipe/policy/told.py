@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 # Two questions a call, 42 calls a second, and a database that is away for five minutes.
 MOST_WAITING = 30_000
-# Of one tenant, in one process: more than any PBX asks of calls that there are. What is over it is answered, and not kept.
+# Of one tenant, in one process: more than a PBX asks of calls that there are. What is over it is answered and not kept.
 KEPT_A_SECOND = 20
 KEPT_AT_ONCE = 36_000
 _SAY_AGAIN_SECONDS = 3600.0
