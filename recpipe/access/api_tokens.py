@@ -10,16 +10,27 @@ from recpipe.access import tokens
 from recpipe.access.accounts import Accounts, is_self
 from recpipe.access.audit import AuditTrail, event
 from recpipe.access.checks import check_text, own_tenant, require_cover
-from recpipe.access.identity import check_scopes, read_scopes
+from recpipe.access.identity import check_scopes, read_scopes, token_name
 from recpipe.access.principal import Action, Kind, Principal
 from recpipe.access.reauthentication import NO_PROOF, Proof
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.errors import Conflict, Forbidden, InputInvalid, NotFound
-from recpipe.model import Token
+from recpipe.model import AuditEvent, AuditQuery, Outcome, Token
 from recpipe.times import Clock
 
 MOST_LIVE = 100  # tokens of one user
+MOST_TOLD = 1000
+_OUTLIVES = (
+    "user.create",
+    "user.invite",
+    "user.change",
+    "user.password",
+    "token.create",
+    "ftp-account.create",
+    "ftp-account.change",
+    "ftp-account.password",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +150,19 @@ class ApiTokens:
             tenant_id = own_tenant(work.users.grants(token.user_id))
             work.audit.add(event(by, "token.revoke", now, tenant_id=tenant_id, subject=token_id, prefix=token.prefix))
         return revoked
+
+    def left_by(self, by: Principal, token: Token) -> Sequence[AuditEvent]:
+        """What was done with a token that outlives it, the newest first; of each kind as many as are told.
+
+        Raises:
+            NotFound, Forbidden: `by` may not manage its user, or not read the whole audit log.
+        """
+        user = self._accounts.get(by, token.user_id).user
+        found: list[AuditEvent] = []
+        for action in _OUTLIVES:
+            query = AuditQuery(actor=token_name(user, token), action=action, outcome=Outcome.OK)
+            found += self._trail.list(by, None, query, limit=MOST_TOLD).items
+        return sorted(found, key=lambda one: one.at, reverse=True)
 
 
 def _require_within(by: Principal, scopes: Collection[str]) -> None:

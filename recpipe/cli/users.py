@@ -296,7 +296,7 @@ def revoke(
     token: Annotated[str, typer.Argument(metavar="TOKEN", help="Its id or first characters, or the token itself.")],
     json: AsJson = False,
 ) -> None:
-    """End a token within a second, everywhere.
+    """End a token within a second, everywhere. What it made lives on, and is counted: look at it in the audit log.
 
     [bold]recpipe token revoke rp_3fXk9[/]
     """
@@ -310,10 +310,16 @@ def revoke(
         if not found:
             raise Unknown("token", token[:8])
         revoked = parts.tokens.revoke(operator(), found[0].id)
+        left = parts.tokens.left_by(operator(), revoked)
     if json:
         frame.print_json(_token_document(revoked))
-    else:
-        frame.say(f"Revoked token {revoked.id} ({frame.shown(revoked.label)}).")
+        return
+    frame.say(f"Revoked token {revoked.id} ({frame.shown(revoked.label)}).")
+    if left:
+        frame.say(
+            f"It made or changed users, tokens or FTP accounts {len(left):,} times, and those live on. Look at each:\n"
+            f"[bold]recpipe audit list --actor {frame.shown(left[0].actor)}[/]"
+        )
 
 
 # --- what they share ----------------------------------------------------------------------------------------

@@ -4,6 +4,10 @@ from typing import Any
 
 import pytest
 
+from recpipe import wiring
+from recpipe.access.principal import operator
+from recpipe.model import Role
+from recpipe.settings import load
 from tests.unit.cli.conftest import Cli
 
 PASSWORD = "three quiet lamps"
@@ -106,6 +110,21 @@ def test_a_token_is_revoked_by_its_id_its_beginning_or_itself(cli: Cli) -> None:
     for named in (tokens[0]["token"]["id"], tokens[1]["token"]["prefix"], tokens[2]["secret"]):
         assert cli.json("token", "revoke", named)["revoked_at"]
     assert all(token["revoked_at"] for token in cli.json("token", "list")["items"])
+
+
+def test_what_a_token_made_is_told_when_it_is_revoked(cli: Cli) -> None:
+    cli.run("user", "create", "ann", "--role", "administrator")
+    plain, made = (cli.json("token", "create", "ann", "--scope", scope)["secret"] for scope in ("search", "users"))
+    with wiring.open_parts(load()) as parts:
+        token = parts.access.token(made, "192.0.2.7")
+        parts.accounts.create(token, "spy", Role.CLIENT, generate=True)
+        parts.accounts.set_password(token, parts.accounts.named(operator(), "spy").user.id)
+        parts.accounts.list(token)
+    assert "live on" not in cli.run("token", "revoke", plain).out
+    told = cli.run("token", "revoke", made).out
+    assert "2 times, and those live on" in told and f"recpipe audit list --actor ann/{made[:8]}" in told
+    events = cli.json("audit", "list", "--actor", f"ann/{made[:8]}")["items"]
+    assert [one["action"] for one in events if one["action"] != "login"] == ["user.password", "user.create"]
 
 
 def test_a_beginning_that_every_token_has_revokes_none(cli: Cli) -> None:
