@@ -148,23 +148,29 @@ def world(root: Path, **settings: Any) -> Iterator[World]:
     if not chosen.database_url.get_secret_value():
         new_catalogue(chosen.data_dir / "recpipe.sqlite3")
     with wiring.open_parts(chosen) as parts:
-        with parts.catalogue.begin() as work:
-            acme = work.tenants.add(tenant("acme"))
-            globex = work.tenants.add(tenant("globex", "America/New_York"))
-        made = World(parts, WebContext.of(parts), acme, globex)
-        body = bytes(range(256)) * 40
-        made.add("one", acme, body)
-        made.add("two", acme, body[::-1], sealed=True, minutes=5, direction=Direction.OUTBOUND, extension="202")
-        made.add("three", acme, b"RIFF" + bytes(5000), minutes=10, caller="202", name='ünï "quoted".wav')
-        made.add("foreign", globex, b"not for acme" * 100)
-        every = tuple(action.value for action in Action)
-        made.token("administrator", Role.ADMINISTRATOR, every, {})
-        made.token("api", Role.API, every, {acme.id: []})
-        made.token("client", Role.CLIENT, every, {acme.id: []})
-        made.token("service", Role.SERVICE, every, {acme.id: ["search"]})
-        made.token("stranger", Role.CLIENT, every, {globex.id: []})
+        made = filled(parts)
         with served(made.context) as made.url, closing(made):
             yield made
+
+
+def filled(parts: wiring.Parts) -> World:
+    """Put two tenants, some recordings, and somebody of every role into what was opened."""
+    with parts.catalogue.begin() as work:
+        acme = work.tenants.add(tenant("acme"))
+        globex = work.tenants.add(tenant("globex", "America/New_York"))
+    made = World(parts, WebContext.of(parts), acme, globex)
+    body = bytes(range(256)) * 40
+    made.add("one", acme, body)
+    made.add("two", acme, body[::-1], sealed=True, minutes=5, direction=Direction.OUTBOUND, extension="202")
+    made.add("three", acme, b"RIFF" + bytes(5000), minutes=10, caller="202", name='ünï "quoted".wav')
+    made.add("foreign", globex, b"not for acme" * 100)
+    every = tuple(action.value for action in Action)
+    made.token("administrator", Role.ADMINISTRATOR, every, {})
+    made.token("api", Role.API, every, {acme.id: []})
+    made.token("client", Role.CLIENT, every, {acme.id: []})
+    made.token("service", Role.SERVICE, every, {acme.id: ["search"]})
+    made.token("stranger", Role.CLIENT, every, {globex.id: []})
+    return made
 
 
 @contextmanager
