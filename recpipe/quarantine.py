@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 from recpipe.access.audit import AuditTrail, event
 from recpipe.access.checks import check_text
 from recpipe.access.principal import Action, Principal
 from recpipe.catalogue import Catalogue
-from recpipe.errors import Conflict, NotFound, SpoolRefused
+from recpipe.errors import Conflict, InputInvalid, NotFound, SpoolRefused, Unfit
 from recpipe.model import AuditEvent, Page, Quarantined
 from recpipe.settings import Settings, Spool
 from recpipe.spool.files import from_safe_text
@@ -18,6 +19,8 @@ from recpipe.spool.folder import SpoolFolder
 from recpipe.times import Clock
 
 MOST_RETRIED = 1000  # files at once
+# What a person may say of the call of a file that says nothing that can be understood; keys of its sidecar.
+STATED = ("started_at", "direction", "caller", "callee", "extension", "caller_name", "callee_name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,82 @@ class QuarantineDecisions:
                 work.quarantine.put_back(entry.id, self._clock())
                 folder.restore(Path(from_safe_text(entry.path)), from_safe_text(entry.relative))
         return Retried(entry, back_in_spool=folder is not None)
+
+    def take(self, by: Principal, entry_id: str, facts: Mapping[str, str]) -> Retried:
+        """Say of which call a quarantined file is, and have it tried again.
+
+        What is stated is written into a sidecar beside the file, so that it counts for more than its name, and goes the
+        way of every recording.
+
+        Args:
+            facts: by the names in `STATED`; what is empty is not stated. `started_at` is needed.
+
+        Raises:
+            InputInvalid: a fact cannot be understood, or the start is missing.
+            Conflict: `held`: it waits in its spool for something else; `other-machine`: as `retry`.
+            NotFound, Forbidden, SpoolRefused: as `retry`.
+        """
+        entry = self._entry(by, entry_id)
+        if entry.held:
+            raise Conflict(
+                "held", "This file waits in its spool for what its row says. Nothing said of its call helps."
+            )
+        stated = {name: text for name in STATED if (text := facts.get(name, "").strip())}
+        if unknown := facts.keys() - set(STATED):
+            raise InputInvalid(
+                "facts", f"{min(unknown)[:40]!r} is no fact that can be stated. Use {', '.join(STATED)}."
+            )
+        if "started_at" not in stated:
+            raise InputInvalid("started_at", "Say when the call began, such as 2025-03-27T09:25:17.")
+        folder = SpoolFolder(self._spool(entry))
+        try:
+            with self._catalogue.begin() as work:
+                done = self._event(by, "quarantine.take", entry)
+                work.audit.add(replace(done, detail={**done.detail, "stated": ", ".join(stated)}))
+                work.quarantine.put_back(entry.id, self._clock())
+                folder.restore(Path(from_safe_text(entry.path)), from_safe_text(entry.relative), stated)
+        except Unfit as unfit:
+            raise InputInvalid("facts", str(unfit).replace("In the sidecar, ", "")) from None
+        return Retried(entry, back_in_spool=True)
+
+    def open(self, by: Principal, entry_id: str) -> tuple[Quarantined, BinaryIO]:
+        """Open a quarantined file as it came, for whoever may download recordings of its tenant as well.
+
+        Nothing is given of a tenant that seals its recordings, nor of an unknown one while any tenant does: what is
+        sealed is for the holder of the key alone.
+
+        Returns:
+            What it is, and its bytes: to be closed.
+
+        Raises:
+            Conflict: `held`: it is no file of ours yet; `sealed`; `other-machine`: as `retry`.
+            NotFound, Forbidden, SpoolRefused: as `retry`; Forbidden also without the right to download there.
+        """
+        entry = self._entry(by, entry_id)
+        self._trail.require(by, Action.DOWNLOAD, entry.tenant_id, "quarantined file", entry_id)
+        if entry.held:
+            raise Conflict("held", "This file waits in its spool, where the PBX may still write to it.")
+        with self._catalogue.read() as work:
+            tenants = work.tenants.list([entry.tenant_id] if entry.tenant_id else None)
+        if any(tenant.encryption for tenant in tenants):
+            raise Conflict(
+                "sealed", "Recordings of this service are sealed, so nobody listens to them before they are."
+            )
+        stream = SpoolFolder(self._spool(entry)).read(Path(from_safe_text(entry.path)))
+        try:
+            self._trail.record(self._event(by, "quarantine.download", entry))
+        except BaseException:
+            stream.close()
+            raise
+        return entry, stream
+
+    def get(self, by: Principal, entry_id: str) -> Quarantined:
+        """One file that waits.
+
+        Raises:
+            NotFound, Forbidden: there is none, or `by` may not manage quarantined files.
+        """
+        return self._entry(by, entry_id)
 
     def retry_all(self, by: Principal, reason: str = "") -> RetriedAll:
         """Put back all quarantined files of this machine's spools, or those with this reason, up to `MOST_RETRIED`.

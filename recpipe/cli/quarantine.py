@@ -88,6 +88,45 @@ def retry(
 
 
 @group.command()
+def take(
+    context: typer.Context,
+    entry: Annotated[str, typer.Argument(metavar="ID", help="Which, as list prints it.")],
+    started_at: Annotated[
+        str,
+        typer.Option(metavar="TIME", help="When the call began, such as 2025-03-27T09:25:17; in the spool's zone."),
+    ],
+    direction: Annotated[str, typer.Option(metavar="WORD", help="inbound, outbound or internal.")] = "",
+    caller: Annotated[str, typer.Option(metavar="NUMBER", help="Who rang.")] = "",
+    callee: Annotated[str, typer.Option(metavar="NUMBER", help="Who was rung.")] = "",
+    extension: Annotated[str, typer.Option(metavar="NUMBER", help="Which of ours.")] = "",
+    caller_name: Annotated[str, typer.Option(metavar="NAME", help="The name of who rang.")] = "",
+    callee_name: Annotated[str, typer.Option(metavar="NAME", help="The name of who was rung.")] = "",
+    json: AsJson = False,
+) -> None:
+    """Say of which call a file is whose name or description says nothing, and put it back to be taken.
+
+    [bold]recpipe quarantine take 3f0c… --started-at 2025-03-27T09:25:17 --direction inbound --caller +4930123456[/]
+    """
+
+    facts = {
+        "started_at": started_at,
+        "direction": direction,
+        "caller": caller,
+        "callee": callee,
+        "extension": extension,
+        "caller_name": caller_name,
+        "callee_name": callee_name,
+    }
+    with frame.opened(context) as parts:
+        [chosen] = _chosen(parts, [entry], False, "")
+        done = parts.quarantine.take(operator(), chosen.id, facts)
+    if json:
+        frame.print_json({"entry": _document(done.entry), "back_in_spool": done.back_in_spool})
+    else:
+        frame.say(f"{frame.shown(done.entry.relative)} is back in the spool, with what you said of its call beside it.")
+
+
+@group.command()
 def discard(
     context: typer.Context,
     entries: Entries = None,

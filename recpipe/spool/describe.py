@@ -86,10 +86,16 @@ class Describer:
         """
         spool, now = self._spool, self._clock()
         name = recording_name(self._below_tenant(settled.relative))
-        facts = naming.parse(name, spool.layout, spool.pattern, spool.timezone)
+        unread: Unfit | None = None
+        try:
+            facts = naming.parse(name, spool.layout, spool.pattern, spool.timezone)
+        except Unfit as refused:
+            facts, unread = CallFacts(), refused
         if self._live is not None:
             facts = _with_live(self._live, facts, name, now)
         with self._below.parent(settled.relative) as recording:
+            if unread is not None and not sidecars_of(recording):
+                raise unread
             if layouts.has_better_format(recording, spool.layout):
                 raise NotARecording(safe_text(settled.relative), other_format=True)
             if spool.layout == "asterisk-voicemail":
@@ -104,6 +110,8 @@ class Describer:
             for path in reversed(found):  # the most specific last, so that it wins
                 with suppress(FileNotFoundError):
                     facts = _dated(_read(path, partial(sidecar.read, path, spool.timezone)), facts, now)
+        if unread is not None and facts.started_at is None:
+            raise unread  # what is beside it does not say of which call it is either
         if self._cdrs:
             late = self.late_facts(facts.call_id)
             facts = replace(facts if late is None else _dated(facts, sure(late), now), awaits_cdr=is_to_come(late))

@@ -10,10 +10,11 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from recpipe import durable, settings
 from recpipe import log as logs
@@ -33,6 +34,7 @@ from recpipe.spool.lock import SpoolLock
 from recpipe.spool.removal import Aside
 from recpipe.spool.sent_sidecars import SentSidecars, forgotten
 from recpipe.spool.spool_id import SpoolId
+from recpipe.spool.stated import describe
 from recpipe.spool.taken_copies import TakenCopies
 from recpipe.spool.upload import Upload, refusals, require_room
 from recpipe.spool.writers import Writers
@@ -237,15 +239,16 @@ class SpoolFolder:
             self.prune(settled.relative)
         return self._control.shown(target)
 
-    def restore(self, path: Path, relative: str) -> Path:
+    def restore(self, path: Path, relative: str, stated: Mapping[str, str] | None = None) -> Path:
         """Put a quarantined file back where the PBX wrote it, to be tried again; its sidecars first.
+
+        Args:
+            stated: what a person says of the call, as for `describe`, which may raise.
 
         Raises:
             SpoolRefused: it is not in quarantine, `relative` is no path below the spool, or that name is taken.
         """
-        within = self._control.within(path.absolute())
-        if not within.startswith("quarantine/"):
-            raise _left_alone(path, self.control / "quarantine")
+        within = self._in_quarantine(path)
         relative = checked_relative(relative)
         with refusals(f"{safe_text(relative)} cannot be restored"), self._placed(relative) as target:
             if os.path.lexists(target):
@@ -254,10 +257,24 @@ class SpoolFolder:
                 )
             source = self._ours(within)
             expected = FileIdentity.at(source)
+            if stated:
+                describe(source, stated, self._spool.timezone)
             self._move_sidecars(source, only_sidecars_of(source), target)
             safe_move.transfer(source, expected, target, self._claims)
             self._prune_quarantine(source.parent)
         return self.root / relative
+
+    def read(self, path: Path) -> BinaryIO:
+        """Open a quarantined file, which whoever asked closes; raises `SpoolRefused` as `restore`."""
+        within = self._in_quarantine(path)
+        with refusals(f"{safe_text(path.name)} cannot be read"):
+            return os.fdopen(os.open(self._ours(within), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
+
+    def _in_quarantine(self, path: Path) -> str:
+        within = self._control.within(path.absolute())
+        if not within.startswith("quarantine/"):
+            raise _left_alone(path, self.control / "quarantine")
+        return within
 
     def discard(self, path: Path) -> None:
         """Delete a file for good, quarantined or waiting in the spool, with its sidecars. Gone already is no error.

@@ -21,7 +21,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -135,6 +135,31 @@ def write(given: Mapping[str, str], timezone: str) -> bytes:
     written = json.dumps(facts, sort_keys=True).encode()
     if len(written) > LIMIT_BYTES:
         raise InputInvalid("query", "The facts of the call are too long.")
+    return written
+
+
+def corrected(before: Iterable[bytes], given: Mapping[str, str], timezone: str) -> bytes:
+    """The sidecar that says of a call what a person says of it, and the rest as it was said before.
+
+    Args:
+        before: the sidecars that there were, the most specific first; what of them is none is left out.
+        given: by our own keys.
+
+    Raises:
+        Unfit, InputInvalid: as `write`, of what is given.
+    """
+    stated = json.loads(write(given, timezone) or b"{}")
+    content: dict[str, object] = {}
+    for data in before:
+        try:
+            said = json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_constant)
+            facts_from_json(said, timezone)
+        except (ValueError, RecursionError, Unfit):
+            continue
+        content = said | content
+    written = json.dumps(content | stated, sort_keys=True).encode()
+    if len(written) > LIMIT_BYTES:
+        raise InputInvalid("facts", "The facts of the call are too long.")
     return written
 
 

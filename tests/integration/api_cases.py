@@ -145,6 +145,7 @@ CASES: dict[str, Case] = {
     "delete_call": Case("/calls/{call}", "DELETE", json={"reason": "nobody asked"}),
     "list_quarantine": Case("/quarantine", names_nobody=True),
     "list_audit": Case("/audit", params={"tenant": "{tenant}"}),
+    "take_quarantined": Case("/quarantine/{quarantined}/take", "POST", json={"started_at": "2025-03-27T09:25:17"}),
     "retry_quarantined": Case("/quarantine/{quarantined}/retry", "POST"),
     "discard_quarantined": Case("/quarantine/{quarantined}", "DELETE"),
 }

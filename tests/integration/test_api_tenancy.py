@@ -115,7 +115,9 @@ def test_nobody_is_served_without_a_token(tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.mark.parametrize("who", ["api", "client", "service", "auditor", "stranger"])
-@pytest.mark.parametrize("operation", ["create_tenant", "list_quarantine", "discard_quarantined", "retry_quarantined"])
+@pytest.mark.parametrize(
+    "operation", ["create_tenant", "list_quarantine", "discard_quarantined", "retry_quarantined", "take_quarantined"]
+)
 def test_what_is_the_administrators_alone_is_refused(
     there: World, foreign: dict[str, str], operation: str, who: str
 ) -> None:

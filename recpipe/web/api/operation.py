@@ -9,7 +9,15 @@ from fastapi import APIRouter, Path, Query
 from recpipe.model import AuditQuery, Outcome
 from recpipe.web.api.openapi import declared
 from recpipe.web.deps import API, AUTHENTICATED, Caller, Context, KnownFirst
-from recpipe.web.schemas import AuditResponse, Listed, Moment, QuarantinedResponse, RetriedResponse, SingleLine
+from recpipe.web.schemas import (
+    AuditResponse,
+    CallStated,
+    Listed,
+    Moment,
+    QuarantinedResponse,
+    RetriedResponse,
+    SingleLine,
+)
 
 router = APIRouter(prefix=API, dependencies=AUTHENTICATED, route_class=KnownFirst)
 
@@ -33,6 +41,15 @@ def waiting(
 def retry(context: Context, principal: Caller, entry_id: EntryId) -> RetriedResponse:
     """Put the file back into its spool, to be tried again."""
     done = context.parts.quarantine.retry(principal, entry_id)
+    return RetriedResponse(entry=QuarantinedResponse.of(done.entry), back_in_spool=done.back_in_spool)
+
+
+@router.post(
+    "/quarantine/{entry_id}/take", operation_id="take_quarantined", tags=["quarantine"], responses=declared(404, 409)
+)
+def take(context: Context, principal: Caller, entry_id: EntryId, stated: CallStated) -> RetriedResponse:
+    """Say of which call a file is whose name or description says nothing, and put it back to be taken."""
+    done = context.parts.quarantine.take(principal, entry_id, stated.model_dump())
     return RetriedResponse(entry=QuarantinedResponse.of(done.entry), back_in_spool=done.back_in_spool)
 
 

@@ -16,6 +16,7 @@ from recpipe.web.dashboard import (
     ftp,
     outside,
     passkeys,
+    quarantined,
     recordings,
     routing,
     services,
@@ -54,5 +55,6 @@ def mount(app: FastAPI, context: WebContext) -> None:
         account,
         audit,
         system,
+        quarantined,
     )
     routes.serve(app, assets.router, *(part.router for part in pages))

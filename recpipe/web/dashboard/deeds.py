@@ -75,6 +75,8 @@ DEEDS: Mapping[str, tuple[str, str]] = {
     "policy.extension": ("changed what is recorded of extensions", "change what is recorded of extensions"),
     "completeness.found": ("compared calls with recordings", "compare calls with recordings"),
     "quarantine.retry": ("had a file tried again", "have a file tried again"),
+    "quarantine.take": ("said of which call a file in quarantine is", "say of which call a file in quarantine is"),
+    "quarantine.download": ("downloaded a file in quarantine", "download a file in quarantine"),
     "quarantine.discard": ("deleted a file in quarantine", "delete a file in quarantine"),
     "quarantine.reason": ("said why a file in quarantine goes", "say why a file in quarantine goes"),
     "completeness.reminded": (

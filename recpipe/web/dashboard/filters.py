@@ -44,6 +44,7 @@ NOTES: Mapping[str, str] = {
     "ftp-removed": "The FTP account was removed.",
     "proven": "The private key is proven. Encryption can be switched on.",
     "retired": "The certificate was retired. What was sealed for it stays readable with its key.",
+    "taken": "The file is tried again with what you said of its call. If it is here again, its row says why.",
     "retried": "The file is tried again. If it is still here, or is here again, the row says why.",
     "retried-all": "The files are tried again. What is still here, or is here again, says why.",
     "discarded-file": "The file was deleted.",

@@ -6,6 +6,7 @@ from recpipe.web.schemas.base import Item, Listed, Moment, ProblemDocument, Requ
 from recpipe.web.schemas.completeness import CompletenessDayResponse, CompletenessResponse, FindingResponse
 from recpipe.web.schemas.people import (
     AuditResponse,
+    CallStated,
     Ended,
     FtpAccountChange,
     FtpAccountRequest,
@@ -75,6 +76,7 @@ __all__ = [
     "CallEventResponse",
     "CallList",
     "CallResponse",
+    "CallStated",
     "CertificateRequest",
     "CertificateResponse",
     "CheckedResponse",

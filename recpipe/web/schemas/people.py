@@ -72,6 +72,18 @@ class QuarantinedResponse(ResponseModel):
         return cls.model_validate(entry, from_attributes=True)
 
 
+class CallStated(RequestModel):
+    """What a person says of the call of a quarantined file; what is empty is not stated."""
+
+    started_at: SingleLine = Field(description="ISO 8601; without an offset it is in the spool's zone")
+    direction: SingleLine = Field("", description="inbound, outbound or internal")
+    caller: SingleLine = ""
+    callee: SingleLine = ""
+    extension: SingleLine = ""
+    caller_name: SingleLine = ""
+    callee_name: SingleLine = ""
+
+
 class RetriedResponse(ResponseModel):
     """What a retry did."""
 

@@ -103,3 +103,19 @@ def _expire(cli: Cli, certificate_id: str) -> None:
     with closing(sqlite3.connect(cli.home / "recpipe-data/recpipe.sqlite3")) as database, database:
         before = database.execute("SELECT not_before FROM certificate WHERE id = ?", (certificate_id,)).fetchone()
         database.execute("UPDATE certificate SET not_after = ? WHERE id = ?", (before[0], certificate_id))
+
+
+def test_a_file_that_says_nothing_is_taken_with_what_a_person_says_of_its_call(cli: Cli, acme: Any) -> None:
+    cli.drop("who knows.wav")
+    cli.run("ingest", "--once", code=1)
+    [entry] = cli.json("quarantine", "list")["items"]
+    refused = cli.run("quarantine", "take", entry["id"], "--started-at", "some day", code=2)
+    assert "started_at must be a time" in refused.err
+    told = cli.json("quarantine", "take", entry["id"], "--started-at", "2025-03-27T09:25:17", "--caller", "+4930123456")
+    assert told == {"entry": entry, "back_in_spool": True}
+    cli.run("ingest", "--once")
+    [found] = cli.json("recordings", "search")["items"]
+    assert (found["caller"], found["started_at"]) == ("+4930123456", "2025-03-27T08:25:17Z")  # the spool is in Berlin
+    assert cli.json("quarantine", "list")["items"] == [] and list(cli.monitor.glob("who*")) == []
+    [event] = cli.audited("quarantine.take")
+    assert event["detail"]["stated"] == "started_at, caller" and "4930123456" not in str(event)

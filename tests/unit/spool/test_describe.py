@@ -158,3 +158,15 @@ def test_who_answered_a_queue_comes_from_the_record(tmp_path: Path) -> None:
     spool = Spool(path=tmp_path / "s", tenant="acme", cdr_csv=cdr)
     facts = Describer(spool, utc_now).describe(drop(spool.path, "q-600-0836826436-20250327-022511-1743042311.5.wav"))
     assert (facts.extension, facts.callee, facts.direction) == ("201", "600", Direction.INBOUND)
+
+
+def test_a_name_that_says_nothing_is_no_obstacle_where_the_sidecar_says_when(tmp_path: Path) -> None:
+    describer = Describer(Spool(path=tmp_path, tenant="acme", timezone="Asia/Bangkok"), utc_now)
+    for said in (None, {"caller": "+6681"}):
+        with pytest.raises(Unfit) as refused:
+            describer.describe(drop(tmp_path, "who knows.wav", said))
+        assert refused.value.reason == "name-not-understood"
+    stated = {"caller": "+6681", "started_at": "2025-03-27T09:25:17", "direction": "inbound"}
+    facts = describer.describe(drop(tmp_path, "who knows.wav", stated))
+    assert (facts.caller, facts.direction) == ("+6681", Direction.INBOUND)
+    assert facts.started_at == datetime(2025, 3, 27, 2, 25, 17, tzinfo=UTC)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from recpipe.errors import SourceChanged, SpoolLocked, SpoolRefused
+from recpipe.errors import SourceChanged, SpoolLocked, SpoolRefused, Unfit
 from recpipe.model import FileIdentity, Settled
 from recpipe.settings import Spool
 from recpipe.spool.folder import SpoolFolder
@@ -618,3 +619,24 @@ def test_an_interruption_after_a_move_does_not_undo_it(folder: SpoolFolder, monk
     with pytest.raises(KeyboardInterrupt):
         folder.quarantine(settled, "x")
     assert ((folder.control / "quarantine") / NAME).read_bytes() == b"audio"
+
+
+def test_what_a_person_states_takes_the_place_of_what_could_not_be_read(folder: SpoolFolder) -> None:
+    settled = drop(folder)
+    settled.path.with_suffix(".json").write_text('{"callee": "201", "caller": "nobody", "call_id": "7"}')
+    settled.path.with_name("call_metadata.json").write_text("{half a descri")
+    moved = folder.quarantine(settled, "sidecar-invalid")
+    with folder.read(moved) as stream:
+        assert stream.read() == b"audio"
+    with pytest.raises(Unfit):
+        folder.restore(moved, NAME, {"started_at": "some day"})
+    assert len(files_in(folder.control / "quarantine")) == 3, "nothing was changed"
+    folder.restore(moved, NAME, {"started_at": "2025-03-27T09:25:17", "caller": "+4930123"})
+    beside = sorted(path.name for path in folder.root.rglob("*.json") if ".recpipe" not in path.parts)
+    assert beside == ["call.wav.json"]
+    said = json.loads((settled.path.parent / "call.wav.json").read_text())
+    assert said == {"callee": "201", "call_id": "7", "caller": "+4930123", "started_at": "2025-03-27T09:25:17"}
+    with pytest.raises(SpoolRefused):
+        folder.read(moved)
+    with pytest.raises(SpoolRefused):
+        folder.read(settled.path)
