@@ -36,7 +36,7 @@ SEARCHING = (
 )
 MANAGING = ("/links", "/addons", "/ftp", "/routing", "/extensions", "/changes", "/history", "/users", "/users/new")
 AUDITING = ("/audit", "/audit?service=northwind")
-RUNNING = ("/system", "/services/new", "/services/northwind/edit")
+RUNNING = ("/system", "/services/new", "/services/northwind/edit", "/identity-providers")
 OUTSIDE = (
     "/sign-in",
     "/sign-in/oidc",

@@ -144,6 +144,55 @@ def test_an_invitation_that_names_the_provider_needs_no_password(
     expect(dora.get_by_text("dora").first).to_be_visible()
 
 
+def test_an_administrator_sets_one_up_with_the_own_password(
+    running: Portal, issuer: Issuer, new_page: NewPage, complaints: Complaints
+) -> None:
+    complaints.expect("status of (401|403|422|503)")
+    ann = new_page()
+    enter(ann, running, ADMIN, running.parts.settings.http_url)
+    ann.goto(f"{running.parts.settings.http_url}/services")
+    ann.get_by_role("link", name="Identity Providers").click()
+    expect(ann.get_by_role("row", name="Northwind Bicycles")).to_contain_text(issuer.url)
+    ann.goto(f"{running.parts.settings.http_url}/identity-providers?service=globex")
+    form = ann.get_by_role("region", name="Set up the provider of Globex")
+    form.get_by_label("Issuer").fill(issuer.url)
+    form.get_by_label("Client id").fill("globex-portal")
+    form.get_by_label("Client secret").fill("s3cret too")
+    form.get_by_label("counts for").select_option("both")
+    is_clean(ann)
+    # Not without the password; what was typed stays, but for secrets
+    form.get_by_label("Your own password").fill("not this one at all")
+    form.get_by_role("button", name="Save").click()
+    expect(ann.locator("#problem")).to_contain_text("is not yours")
+    expect(form.get_by_label("Client id")).to_have_value("globex-portal")
+    expect(form.get_by_label("Client secret")).to_have_value("")
+    form.get_by_label("Client secret").fill("s3cret too")
+    form.get_by_label("Your own password").fill(PASSWORD)
+    form.get_by_role("button", name="Save").click()
+    expect(ann.get_by_role("row", name="Globex")).to_contain_text("both factors")
+    made = running.parts.identity_providers.of(operator("test"), running.globex.id)
+    assert made is not None and made.client_secret
+    expect(ann.get_by_text(running.parts.federation.redirect_uri(made))).to_be_visible()
+    is_clean(ann)
+    # An issuer that does not answer is not kept
+    change = ann.get_by_role("region", name="Change the provider of Globex")
+    change.get_by_label("Issuer").fill("https://127.0.0.1:9/nobody")
+    change.get_by_label("Your own password").fill(PASSWORD)
+    change.get_by_role("button", name="Save").click()
+    expect(ann.locator("#problem")).to_be_visible()
+    assert running.parts.identity_providers.of(operator("test"), running.globex.id) == made
+    # Removed, by the password as well; the log knows all of it
+    ann.on("dialog", lambda dialog: dialog.accept())
+    gone = ann.get_by_role("region", name="Remove")
+    gone.get_by_label("Your own password").fill(PASSWORD)
+    gone.get_by_role("button", name="Remove").click()
+    expect(ann.get_by_role("row", name="Globex")).to_have_count(0)
+    assert running.parts.identity_providers.of(operator("test"), running.globex.id) is None
+    with running.parts.catalogue.read() as work:
+        done = [e.action for e in work.audit.list().items if e.subject == made.id]
+    assert done == ["identity-provider.remove", "identity-provider.set"]
+
+
 # --- passkeys -------------------------------------------------------------------------------------------------
 
 

@@ -39,6 +39,7 @@ PAGES = (
     "/users/new",
     "/audit",
     "/system",
+    "/identity-providers",
 )
 
 
