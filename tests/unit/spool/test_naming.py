@@ -457,3 +457,9 @@ def test_a_message_of_freeswitch_is_that_of_its_mailbox_and_call(path: str, doma
 )  # fmt: skip
 def test_greetings_of_freeswitch_are_no_recordings(name: str, kind: Kind) -> None:
     assert kind_in(name, "freeswitch-voicemail") is kind
+
+
+@pytest.mark.parametrize("document", ["docs/operators.md", "docs/recorders.md"])
+def test_the_documents_name_each_layout(document: str) -> None:
+    text = (Path(__file__).parents[3] / document).read_text()
+    assert [layout for layout in get_args(Layout) if f"`{layout}`" not in text] == []
