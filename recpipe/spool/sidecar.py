@@ -157,7 +157,9 @@ def corrected(before: Iterable[bytes], given: Mapping[str, str], timezone: str) 
         except (ValueError, RecursionError, Unfit):
             continue
         content = said | content
-    written = json.dumps(content | stated, sort_keys=True).encode()
+    # What is stated of the time is in the zone of the spool, and other times are no part of it any more.
+    kept = {key: value for key, value in content.items() if key not in ("timezone", "startTime", "endTime")}
+    written = json.dumps(kept | stated, sort_keys=True).encode()
     if len(written) > LIMIT_BYTES:
         raise InputInvalid("facts", "The facts of the call are too long.")
     return written

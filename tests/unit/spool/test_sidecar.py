@@ -14,7 +14,7 @@ from hypothesis import strategies as some
 
 from recpipe.errors import Held, InputInvalid, Unfit
 from recpipe.model import CallFacts, Direction
-from recpipe.spool.sidecar import LIMIT_BYTES, facts_from_json, facts_from_kazoo, read, write
+from recpipe.spool.sidecar import LIMIT_BYTES, corrected, facts_from_json, facts_from_kazoo, read, write
 
 
 def test_every_documented_key_is_read() -> None:
@@ -224,3 +224,11 @@ def test_what_would_not_be_read_is_not_written(given: dict[str, str]) -> None:
 def test_a_sidecar_that_would_be_too_long_to_read_is_not_written() -> None:
     with pytest.raises(InputInvalid):
         write({"route": "x" * LIMIT_BYTES}, "UTC")
+
+
+def test_a_time_that_a_person_states_is_in_the_zone_of_the_spool_whatever_was_said_before() -> None:
+    before = b'{"timezone": "America/New_York", "endTime": "2025-03-28T00:00:00Z", "callee": "201"}'
+    written = corrected([before], {"started_at": "2025-03-27T09:25:17"}, "Asia/Bangkok")
+    facts = facts_from_json(json.loads(written), "Asia/Bangkok")
+    assert facts.started_at == datetime(2025, 3, 27, 2, 25, 17, tzinfo=UTC)
+    assert (facts.timezone, facts.duration_ms, facts.callee) == ("Asia/Bangkok", None, "201")
