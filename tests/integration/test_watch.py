@@ -70,7 +70,7 @@ def names(settled: list[Settled]) -> list[str]:
     return sorted(one.relative for one in settled)
 
 
-@pytest.mark.parametrize("per_writer", [200, pytest.param(1000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("per_writer", [60, pytest.param(1000, marks=pytest.mark.long)])
 def test_many_files_in_new_folders_are_each_handed_out_once_and_whole(
     root: Path, watch: Callable[..., Watcher], per_writer: int
 ) -> None:

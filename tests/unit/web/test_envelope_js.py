@@ -249,11 +249,12 @@ def ranges_of(size: int, count: int) -> list[tuple[int, int]]:
     return [*some, (0, size + 100), (size, size + 5)]
 
 
+@pytest.mark.parametrize("more", [15, pytest.param(150, marks=pytest.mark.long)])
 @pytest.mark.parametrize("size", BOUNDARIES)
-def test_any_range_is_what_the_original_has_there(node: Node, home: Path, tmp_path: Path, size: int) -> None:
+def test_any_range_is_what_the_original_has_there(node: Node, home: Path, tmp_path: Path, size: int, more: int) -> None:
     sealed = seal(home, tmp_path / "x.enc", os.urandom(size))
     job = {"op": "ranges", "file": sealed, "key": home / "a.key", "plain": tmp_path / "x.plain"}
-    [result] = node({**job, "ranges": ranges_of(size, 150)})
+    [result] = node({**job, "ranges": ranges_of(size, more)})
     assert result["length"] == size
     assert result["wrong"] == []
     # The block before, and up to the ends of the first and the last: nothing else is fetched.
