@@ -193,6 +193,7 @@ def test_no_page_has_a_serious_barrier_in_light_or_dark_and_each_fits_every_scre
         deletion_of(running),
         marks_of(running),
         marks_of(running).replace("/marks", "/share"),
+        quarantined_in(running),
         "/nothing-here",
     )
     complaints.expect("status of 404")
@@ -272,6 +273,11 @@ def marks_of(running: Portal) -> str:
     """Where what is said of a call is changed."""
     with running.parts.catalogue.read() as work:
         return f"/recordings/marks?of={work.search(None, RecordingQuery(starred=True)).items[0].id}"
+
+
+def quarantined_in(running: Portal) -> str:
+    """Where it is said of which call a file is that says nothing."""
+    return f"/system/quarantine/{running.parts.quarantine.list(operator('test')).items[0].id}"
 
 
 def user_id(running: Portal, name: str) -> str:
