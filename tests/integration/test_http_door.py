@@ -316,6 +316,7 @@ def test_nothing_is_read_of_whoever_is_not_signed_in(there: World) -> None:
     app = create_app(there.context)
     open_to_all = {"/sign-in", "/sign-in/code", "/recover", "/recover/link", "/welcome", "/welcome/oidc"}
     open_to_all |= {"/register", "/register/link", "/confirm-email", "/shared"}
+    open_to_all |= {"/sign-in/passkey", "/sign-in/passkey/options"}
     paths = {
         re.sub(r"{[^}]*}", "x", route.path)
         for route in app.routes  # themselves: FastAPI makes each anew that it finds by way of a router
