@@ -417,8 +417,11 @@ class Watcher:
     def _follow_hint(self, what: str, relative: str, before: str) -> None:
         parent = os.path.dirname(relative) if what != "folder" else relative  # noqa: PTH120 - "" means the root here
         real_top = os.path.realpath(self._root)
-        if os.path.realpath(self._root / parent) != str(Path(real_top, parent)):
-            return  # a link on the way: never followed
+        try:
+            if os.path.realpath(self._root / parent) != str(Path(real_top, parent)):
+                return  # a link on the way: never followed
+        except OSError:  # swapped while it was looked at: the next scan sees what is there then
+            return
         if what == "folder":
             if self._tree.is_there() and not is_foreign_folder(relative.rpartition("/")[2]):
                 self._walk(relative)

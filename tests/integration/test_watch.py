@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import subprocess
@@ -361,6 +362,25 @@ def test_what_is_no_recording_stays_and_is_reported_once(
     ]
     assert sum(entry["event"] == "file ignored" for entry in logs) == 6
     assert "link" not in str([{**entry, "reason": ""} for entry in logs])
+
+
+def test_a_folder_that_is_swapped_for_a_link_while_it_is_looked_at_is_no_fault_of_ours(
+    root: Path, watch: Callable[..., Watcher], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.path.realpath
+
+    def raced(path: Any, **options: Any) -> Any:
+        if str(path).endswith("spool/swapped"):  # as it was a link, and is none when that is read
+            raise OSError(errno.EINVAL, "Invalid argument", str(path))
+        return real(path, **options)
+
+    monkeypatch.setattr(os.path, "realpath", raced)
+    (root / "swapped").mkdir()
+    watcher = watch()
+    with captured() as logs:
+        (root / "swapped/1.wav").write_bytes(b"one")
+        assert names(collect(watcher, 1)) == ["swapped/1.wav"]  # the next scan sees what is there then
+    assert "failed" not in str(logs)
 
 
 def test_recycle_bins_and_snapshots_of_the_storage_are_left_alone(root: Path, watch: Callable[..., Watcher]) -> None:
