@@ -5,10 +5,12 @@ Everything in them is made up; the numbers are of the ranges that regulators kee
 
 from __future__ import annotations
 
+import io
 import sys
 import tempfile
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from recpipe import log
@@ -75,7 +77,9 @@ def _fill(running: Portal) -> None:
 
 def _shoot(page: Page, name: str) -> None:
     page.wait_for_load_state("networkidle")
-    page.screenshot(path=IMAGES / f"{name}.png")
+    with Image.open(io.BytesIO(page.screenshot())) as taken:
+        # Pages have few colours: 256 of them look the same, in half the bytes.
+        taken.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(IMAGES / f"{name}.png", optimize=True)
 
 
 def _door(browser: Browser, running: Portal) -> None:
