@@ -14,7 +14,6 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -31,7 +30,7 @@ from tests.services.need import missing, tool
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "keys"
 NOW = datetime.now(UTC) + timedelta(hours=1)
-loaded = cache(load_private_key)  # to read a key, and see that it is one, takes longer than to open with it
+
 
 FEW_SIZES = (0, 1, 15, 16, 17, 65_536, 1 << 20)
 SIZES = (*FEW_SIZES, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 65_535, 65_537, OVERLAP_FROM_BYTES + 1)
@@ -66,7 +65,7 @@ def test_the_documented_openssl_command_opens_what_we_seal_with_each_key_alone(
         assert (tmp_path / "f").read_bytes() == content_of(size)
         (tmp_path / "f").unlink()
         out = io.BytesIO()
-        open_envelope(io.BytesIO(envelope.read_bytes()), out, loaded(pair.key_pem))
+        open_envelope(io.BytesIO(envelope.read_bytes()), out, load_private_key(pair.key_pem))
         assert out.getvalue() == content_of(size)
 
 
