@@ -427,15 +427,6 @@ class SecondFactorRequired(AccessError):
         super().__init__("This portal wants two-factor sign-in of everybody. Set it up under My Account first.")
 
 
-class PasswordChangeRequired(AccessError):
-    """Somebody signed in with a password that was made for them, and has to choose one first."""
-
-    word = "password-change-required"
-
-    def __init__(self) -> None:
-        super().__init__("This password was made for you. Choose one of your own under My Account first.")
-
-
 class Forbidden(AccessError):
     """Known, but not allowed to do this."""
 

@@ -303,7 +303,7 @@ class Accounts:
         end_sessions: bool = True,
         end_tokens: bool = True,
     ) -> NewPassword:
-        """Give somebody else a new password, generated where none is given; they change it as one of `create`.
+        """Give somebody else a new password, generated where none is given; it is good as long as one of `create`.
 
         Args:
             proof: of who gives it.

@@ -42,8 +42,6 @@ def no_password_login(user: User, door: Door, now: datetime) -> str:
         return "token-only"
     if user.two_factors and door is not Door.HTTP:
         return "second-factor-needed"
-    if user.password_until is not None and door is not Door.HTTP:
-        return "password-change-needed"
     if not password_lives(user, now):
         return "password-expired"
     return "" if user.password_hash else "no-password"

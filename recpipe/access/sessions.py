@@ -13,7 +13,7 @@ from recpipe.access.principal import Kind, Principal
 from recpipe.access.vouching import may_vouch
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
-from recpipe.errors import CredentialsRejected, NotFound, PasswordChangeRequired, SecondFactorRequired
+from recpipe.errors import CredentialsRejected, NotFound, SecondFactorRequired
 from recpipe.model import UserStatus, WebSession
 from recpipe.times import Clock
 
@@ -61,15 +61,13 @@ class Sessions:
                 work.sessions.prune(now)
         return secret
 
-    def open(self, secret: str, address: str, *, enrolling: bool = False, renewing: bool = False) -> Principal:
+    def open(self, secret: str, address: str, *, enrolling: bool = False) -> Principal:
         """The principal of a session; its role and grants are those of this moment.
 
         Args:
             enrolling: it is opened to set up a second factor, or to be ended.
-            renewing: it is opened to choose a password, or to be ended.
 
         Raises:
-            PasswordChangeRequired: the password that opened it was made by somebody else.
             SecondFactorRequired: there has to be one, and there is none.
             CredentialsRejected: there is no such session, it ended, was idle for 30 minutes or is 12 hours old,
                 its user is not active, or the identity provider that opened it no longer vouches for them.
@@ -88,11 +86,7 @@ class Sessions:
         over = session.revoked_at is not None or session.expires_at <= now or session.last_seen_at + IDLE <= now
         if over or user.status is not UserStatus.ACTIVE or not vouched:
             raise CredentialsRejected
-        initial = user.password_until is not None and not session.provider_id
-        if initial and not renewing:
-            raise PasswordChangeRequired
-        # The password comes first, then the second factor.
-        if self._two_factors and not (initial or enrolling or user.two_factors or session.second_factor):
+        if self._two_factors and not (enrolling or user.two_factors or session.second_factor):
             raise SecondFactorRequired
         if now - session.last_seen_at >= SEEN_EVERY:
             with self._catalogue.begin() as work:

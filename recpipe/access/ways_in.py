@@ -14,7 +14,7 @@ from recpipe.errors import InputInvalid
 from recpipe.model import LinkPurpose, OneTimeLink, User
 
 EMAIL_TIME = timedelta(hours=24)
-# To sign in and choose another with: over a weekend.
+# For somebody to sign in with what somebody else knows, and choose another: over a weekend.
 INITIAL_PASSWORD_TIME = timedelta(hours=72)
 
 

@@ -61,7 +61,7 @@ def create(
 ) -> None:
     """Make a user. Without a password of your own one is made and shown, this once. API users have tokens instead.
 
-    What is made signs in for 72 hours, to choose another with; what you type stays.
+    What is made signs in for 72 hours: another is chosen by then, under My Account. What you type stays.
 
     [bold]recpipe user create ann@acme.example --grant acme[/]
     [bold]recpipe user create exports --role api --grant acme:search,export[/]
@@ -149,7 +149,7 @@ def set_(
 ) -> None:
     """Change a user; what is not named stays. A new password ends the user's web sessions and API tokens.
 
-    One that is made signs in for 72 hours, to choose another with.
+    One that is made signs in for 72 hours: another is chosen by then, under My Account.
 
     [bold]recpipe user set ann@acme.example --grant acme:search,play --revoke globex[/]
     [bold]recpipe user set ann@acme.example --new-password[/]
@@ -330,7 +330,9 @@ def show_password(password: str | None, until: datetime | None = None) -> None:
     if password is not None:
         frame.say(f"Password, shown this once: [bold]{frame.shown(password)}[/]")
     if password is not None and until is not None:
-        frame.say(f"It signs in until {until:%Y-%m-%d %H:%M} UTC, and another one has to be chosen with it.")
+        frame.say(
+            f"It signs in until {until:%Y-%m-%d %H:%M} UTC: another one has to be chosen by then, under My Account."
+        )
 
 
 def _begins(prefix: str, given: str) -> bool:

@@ -111,7 +111,6 @@ _TABLE: tuple[tuple[type[errors.RecpipeError | keys_errors.KeysError], int, str]
     (TooManyStreams, 429, "Too many downloads at once"),
     (ServerBusy, 503, "Too many downloads at once"),
     (errors.TooManySignIns, 503, "Too many sign-ins at once"),
-    (errors.PasswordChangeRequired, 403, "A password of your own is needed"),
     (errors.SecondFactorRequired, 403, "Two-factor sign-in is needed"),
     (errors.Forbidden, 403, "Not allowed"),
     (Misdirected, 421, "Not a name of this server"),

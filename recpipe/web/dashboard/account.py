@@ -234,9 +234,7 @@ def _codes(request: Request, portal: Portal, viewer: Viewer, codes: Sequence[str
 def account_page(
     request: Request, portal: Portal, viewer: Viewer, refused: RecpipeError | None = None, secret: str = ""
 ) -> Response:
-    """My Account, with what was refused or is shown once; with a password of somebody else's making, that alone."""
-    if viewer.user.password_until is not None and not viewer.principal.provider_id:
-        return portal.page(request, "first-password.html", refused=refused, user=viewer.user)
+    """My Account, with what was refused or is shown once."""
     identities = portal.parts.federation.list(viewer.principal)
     linked = {identity.issuer for identity in identities}
     offers = portal.parts.federation.linkable(viewer.principal)

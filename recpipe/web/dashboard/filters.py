@@ -32,7 +32,6 @@ NOTES: Mapping[str, str] = {
     "passkey-removed": "The passkey was removed.",
     "identity-linked": "Linked. From now on you can sign in there as well.",
     "identity-unlinked": "Unlinked. Sessions that were opened by it ended.",
-    "password-change-required": "Choose a password of your own to go on.",
     "second-factor-required": "This portal wants two-factor sign-in of everybody. Set it up here to go on.",
     "second-factor-off": "Two-factor sign-in is off.",
     "session-ended": "The session was ended.",

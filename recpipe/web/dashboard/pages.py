@@ -62,10 +62,6 @@ _WITHOUT_SECOND_FACTOR = frozenset(
     {"/", SIGN_IN, "/sign-out", "/account", "/account/second-factor", "/account/second-factor/confirm"}
     | {"/account/passkeys", "/account/passkeys/options"}
 )
-# And who has to choose a password first.
-_WITH_INITIAL_PASSWORD = frozenset({"/", SIGN_IN, "/sign-out", "/account", "/account/password"})
-# Where a person signed in may go no further, and what the page says to which they are led.
-_LED_TO_ACCOUNT = frozenset({"second-factor-required", "password-change-required"})
 
 
 @dataclass(frozen=True)
@@ -223,8 +219,8 @@ def error_page(request: Request, problem: Problem) -> Response:
     if problem.status == 405 and request.method in ("GET", "HEAD") and not fragment:
         # What a form was answered with is reloaded, perhaps after signing in again: the page that the form is on.
         return redirect(page_above(request.scope))
-    if problem.kind in _LED_TO_ACCOUNT and request.method == "GET" and not fragment:
-        return redirect(f"/account?done={problem.kind}")
+    if problem.kind == "second-factor-required" and request.method == "GET" and not fragment:
+        return redirect("/account?done=second-factor-required")
     try:
         viewer = viewer_of(request)
     except Exception:  # whatever is wrong is being told already
@@ -251,19 +247,13 @@ def viewer_of(request: Request) -> Viewer:
     Raises:
         CredentialsRejected: nobody.
         SecondFactorRequired: somebody who has to set one up first.
-        PasswordChangeRequired: somebody who has to choose a password first.
     """
     portal: Portal = request.app.state.portal
     secret = request.cookies.get(cookie_name(request, SESSION_COOKIE))
     if not secret:
         raise CredentialsRejected
-    path = request.url.path
-    principal = portal.parts.access.sessions.open(
-        secret,
-        address_of(request.scope),
-        enrolling=path in _WITHOUT_SECOND_FACTOR,
-        renewing=path in _WITH_INITIAL_PASSWORD,
-    )
+    enrolling = request.url.path in _WITHOUT_SECOND_FACTOR
+    principal = portal.parts.access.sessions.open(secret, address_of(request.scope), enrolling=enrolling)
     request.state.actor = principal.name
     return Viewer(principal, portal.parts.accounts.get(principal, principal.id).user, portal.parts.reader)
 

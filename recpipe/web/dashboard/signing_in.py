@@ -292,8 +292,7 @@ def let_in(portal: Portal, request: Request, principal: Principal, wanted: str, 
     """
     if old := request.cookies.get(cookie_name(request, SESSION_COOKIE)):
         with contextlib.suppress(CredentialsRejected):
-            before = portal.parts.access.sessions.open(old, principal.address, enrolling=True, renewing=True)
-            portal.parts.access.sessions.end(before)
+            portal.parts.access.sessions.end(portal.parts.access.sessions.open(old, principal.address, enrolling=True))
     agent = request.headers.get("user-agent", "")
     secret = portal.parts.access.sessions.start(principal, principal.address, agent)
     answer: Response = redirect(wanted or "/")

@@ -141,7 +141,7 @@ class PasswordRequest(Proving):
 class UserPasswordRequest(PasswordRequest):
     """A new password, and what ends with the old one. FTP accounts have passwords of their own and are not touched.
 
-    Somebody else than the caller has to change it at the next sign-in, within 72 hours.
+    Of somebody else than the caller it is good for 72 hours, by when they have to choose another.
     """
 
     end_sessions: bool = Field(True, description="the user's web sessions; of one's own all others")
@@ -170,7 +170,7 @@ class GrantRequest(RequestModel):
 
 
 class UserRequest(Proving):
-    """A new user. A password that is made or given here has to be changed at the first sign-in, within 72 hours."""
+    """A new user. A password that is made or given here is good for 72 hours, by when they have to choose another."""
 
     username: SingleLine = Field(min_length=1, examples=["ann@example.com"])
     role: Role
@@ -204,7 +204,7 @@ class UserResponse(ResponseModel):
     display_name: str
     second_factor: bool
     password_until: datetime | None = Field(
-        description="until then a password that somebody else made signs in, to choose another; null: it is one's own"
+        description="until then a password that somebody else made signs in; null: it is one's own"
     )
     created_at: datetime
     last_login_at: datetime | None

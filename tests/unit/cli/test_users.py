@@ -68,7 +68,7 @@ def test_a_new_password_is_made_or_given(cli: Cli) -> None:
     assert made["password"] and made["user"]["password_until"]
     given = cli.json("user", "set", "ann", "--password-stdin", stdin=PASSWORD)
     assert given["password"] is None and given["user"]["password_until"] is None
-    assert "another one has to be chosen with it" in cli.run("user", "set", "ann", "--new-password").out
+    assert "another one has to be chosen by then" in cli.run("user", "set", "ann", "--new-password").out
     assert len(cli.audited("user.password")) == 3
 
 

@@ -21,7 +21,6 @@ PUBLISHED = {
     "SecretUnreadable": "secret-unreadable",
     "LockedOut": "locked-out",
     "TooManySignIns": "too-many-sign-ins",
-    "PasswordChangeRequired": "password-change-required",
     "SecondFactorRequired": "second-factor-required",
     "Forbidden": "forbidden",
     "NotFound": "not-found",
