@@ -192,9 +192,18 @@ def test_the_next_call_is_one_key_away_and_as_loud(carl: Page, running: Portal) 
     assert carl.evaluate(f"!{AUDIO}.muted && {AUDIO}.volume === 0.3")
     carl.keyboard.press("n")
     expect(title).to_contain_text("02079460222")
+    # Given a network that takes its time: what is said meanwhile stays when it plays.
+    carl.evaluate(
+        """() => { const play = HTMLMediaElement.prototype.play;
+            HTMLMediaElement.prototype.play = function () {
+                return play.call(this).then(() => new Promise((plays) => setTimeout(plays, 300)))
+                    .then(() => { document.body.dataset.played = this.src; });
+            }; }"""
+    )
     carl.keyboard.press("p")
     expect(title).to_contain_text("02079460333")
     carl.keyboard.press("p")
+    until(carl, f"document.body.dataset.played === {AUDIO}.src")
     expect(carl.locator("#player-state")).to_have_text("There is no call above on this page.")
     more(carl)
     carl.get_by_label("Go on with the next call").check()

@@ -14,6 +14,7 @@ const seek = at("seek");
 const wave = at("wave");
 const results = at("results");
 const SKIP_SECONDS = 10;
+const OPENING = "Opening…";
 const UNPLAYABLE = "This browser does not play the format of this recording. Save it and use another player.";
 
 const keyBox = at("keybox") ? new KeyBox(at("keybox"), undefined, new KeptKey(document.body.dataset)) : null;
@@ -100,8 +101,8 @@ async function load(index, from = 0) {
     keyBox?.ask();
     return;
   }
-  say(at("player-state"), facts.sealed ? "Opening…" : "");
-  reflectRow("Opening…");
+  say(at("player-state"), facts.sealed ? OPENING : "");
+  reflectRow(OPENING);
   try {
     let url = facts.url;
     if (facts.sealed) {
@@ -115,7 +116,7 @@ async function load(index, from = 0) {
     if (from) audio.currentTime = from;
     audio.playbackRate = Number(at("speed").value);
     await audio.play();
-    if (mine === opening) say(at("player-state"), "");
+    if (mine === opening && at("player-state").textContent === OPENING) say(at("player-state"), "");
   } catch (error) {
     if (mine === opening) fail(error);
   } finally {
@@ -131,7 +132,7 @@ function reflectRow(word = audio.paused ? "Play" : "Pause") {
     button.querySelector(".word").textContent = its;
     button.querySelector("path").setAttribute("d", its === "Pause" ? "M7 5h3v14H7zM14 5h3v14h-3z" : "M8 5v14l11-7z");
     const [, what] = /^\S+( .*)$/.exec(button.getAttribute("aria-label"));
-    button.setAttribute("aria-label", (its === "Opening…" ? "Opening" : its) + what);
+    button.setAttribute("aria-label", (its === OPENING ? "Opening" : its) + what);
     button.dataset.state = its;
   }
 }

@@ -286,8 +286,8 @@ def test_each_call_has_an_address_for_whoever_may_see_it(spoken: Site) -> None:
 def test_the_audit_log_tells_in_sentences_who_did_what_to_which_call(spoken: Site) -> None:
     parts, by = spoken.parts, operator("test")
     parts.accounts.create(by, "aud", Role.SERVICE, password=PASSWORD, grants={spoken.berlin.id: ["audit"]})
-    erin = parts.reader.search(by, None, RecordingQuery(anything="erin")).items[0]
     at = datetime(2026, 6, 2, 8, 0, tzinfo=UTC)
+    erin = parts.reader.search(by, None, RecordingQuery(anything="erin", started_before=at)).items[0]
     tenant_id = spoken.berlin.id
     with parts.catalogue.begin() as work:
         work.audit.add(
