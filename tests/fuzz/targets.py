@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import get_args
 
 from keys import certificate, envelope, opening
 from keys.errors import KeysError
@@ -19,6 +20,7 @@ from recpipe.audio.probe import probe
 from recpipe.audio.splice import SpliceReader
 from recpipe.errors import Held, SourceChanged, Unfit
 from recpipe.model import CallFacts
+from recpipe.settings import Layout
 from recpipe.spool import naming
 from recpipe.spool.asterisk_cdr import AsteriskCdr
 from recpipe.spool.freeswitch_cdr import FreeswitchCdr
@@ -29,7 +31,7 @@ from tests.services.certificates import KeyPair, KeyPairs
 Reader = Callable[[Path, bytes], object]
 Samples = list[bytes] | Callable[[], list[bytes]]  # the latter where making them takes a while
 Target = tuple[Reader, Samples, tuple[type[Exception], ...]]  # the last: what it may answer with
-LAYOUTS = ("freepbx", "fusionpbx", "3cx", "kazoo", "mikopbx", "rtpengine", "sidecar")
+LAYOUTS = tuple(layout for layout in get_args(Layout) if layout != "generic")  # which reads as its pattern says
 
 
 def _audio(name: str) -> Reader:
