@@ -49,8 +49,8 @@ def pytest_configure(config: pytest.Config) -> None:
     from hypothesis.internal.conjecture import providers
 
     # How long an example takes tells how busy the machine is, and nothing of what is tested. The suite tries a few
-    # examples, others in each run; with the long forms it tries many, and the numbers and texts that stand in our
-    # source among them: to read all of it for these takes every worker seconds.
+    # examples, others in each run but for CI, where they are always the same; with the long forms it tries many, and
+    # the numbers and texts that stand in our source among them: to read all of it takes every worker seconds.
     few = "not long" in config.option.markexpr
     unhurried = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
     settings.register_profile("unhurried", settings(), **unhurried, max_examples=30 if few else 300)

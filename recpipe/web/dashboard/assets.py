@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from recpipe.errors import NotFound
 from recpipe.mail import portal_address
 from recpipe.web import offline, packing
+from recpipe.web.brand import Logo
 
 # Whoever asks for another name asks for something that is not there, whatever the name holds.
 _TYPES = {
@@ -59,6 +60,7 @@ _IMPORT = re.compile(
 )
 WORKER = "player-worker.js"
 _FOR_EVER = "public, max-age=31536000, immutable"
+_AN_IMAGE = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
 
 router = APIRouter(include_in_schema=False)
 
@@ -80,10 +82,7 @@ def asset(request: Request, version: str, name: str) -> Response:
 def brand(request: Request, version: str, name: str) -> Response:
     """The operator's style or logo. A logo is an image of the page: opened by itself, it may run or fetch nothing."""
     branded = request.app.state.portal.brand
-    headers = {
-        "cache-control": _FOR_EVER,
-        "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
-    }
+    headers = {"cache-control": _FOR_EVER, **_AN_IMAGE}
     if version == branded.version:
         if name == "style.css" and branded.style:
             return Response(branded.style, media_type="text/css", headers=headers)
@@ -135,9 +134,11 @@ def security_contact(request: Request) -> Response:
 
 
 @router.get("/favicon.ico")
-def icon() -> Response:
-    """Browsers ask for it unasked."""
-    return Response(_read("icon.svg"), media_type="image/svg+xml", headers={"cache-control": "public, max-age=86400"})
+def icon(request: Request) -> Response:
+    """The operator's logo, or ours: browsers ask for it unasked."""
+    logo = request.app.state.portal.brand.logo or Logo(_read("icon.svg"), "image/svg+xml")
+    headers = {"cache-control": "public, max-age=86400", **_AN_IMAGE}
+    return Response(logo.content, media_type=logo.media_type, headers=headers)
 
 
 @cache

@@ -97,9 +97,10 @@ def test_pages_have_the_operators_name_logo_and_colour(tmp_path: Path) -> None:
                 for pattern in (r'href="(/brand/\w+/style\.css)"', r'src="(/brand/\w+/logo)"')
             )
             assert client.get(style).text == stylesheet("#ffcc00")
-            answer = client.get(shown)
+            answer, unasked = client.get(shown), client.get("/favicon.ico")
             gone = [client.get(f"/brand/{'0' * 16}/logo"), client.get(shown.replace("logo", "logo.svg"))]
     assert answer.content == SVG and answer.headers["content-type"] == "image/svg+xml"
-    assert "sandbox" in answer.headers["content-security-policy"]
+    assert (unasked.content, unasked.headers["content-type"]) == (SVG, "image/svg+xml")
+    assert all("sandbox" in one.headers["content-security-policy"] for one in (answer, unasked))
     assert [one.status_code for one in gone] == [404, 404]
     assert "issuer=Acme%20%3CVoice%3E" in enrolling.replace("&amp;", "&")
