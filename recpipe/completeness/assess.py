@@ -34,7 +34,6 @@ CLOSE_WITHIN_DAYS = 60  # findings that are older stay as they are
 _AROUND = timedelta(hours=12)  # of a day: legs of its calls that began before or ended after it
 _SILENT = timedelta(minutes=10)  # after which a spool's process counts as away
 _MOST_WAITING = 10_000  # files in quarantine that are looked through
-_STOPPING = (CallEventKind.STOPPED, CallEventKind.PAUSED)
 _NOTHING_LOST = (CallState.ARRIVED, CallState.DIFFERS, CallState.IN_ERROR, CallState.UNASKED)
 
 
@@ -106,7 +105,8 @@ def _judged(
         recordings=kept.recordings(at_from, at_before),
         waiting=_waiting(work, tenant.id),
         away=_away(work, now),
-        stopped=scope.call_events.calls_with(_STOPPING, at_from, at_before),
+        stopped=scope.call_events.calls_with([CallEventKind.STOPPED], at_from, at_before),
+        paused=scope.call_events.calls_with([CallEventKind.PAUSED], at_from, at_before),
     )
     judged = judge(known, now, grace)
     # The start of a recording may have been guessed, on another day.

@@ -21,6 +21,7 @@ from datetime import datetime, timedelta
 
 from recpipe.model import (
     BY_THE_PBX,
+    CallEventKind,
     CallRecord,
     CallRecording,
     CallState,
@@ -48,7 +49,7 @@ class Known:
     Attributes:
         waiting: paths of files that wait in quarantine or are held, as the PBX named them.
         away: labels of spools that nobody serves at the moment, whose files may lie there.
-        stopped: ids of calls whose recording a person stopped or paused.
+        stopped, paused: ids of calls whose recording a person stopped, or paused: of a paused one there is a file.
     """
 
     records: Sequence[CallRecord] = ()
@@ -57,6 +58,7 @@ class Known:
     waiting: Sequence[str] = ()
     away: Collection[str] = ()
     stopped: Collection[str] = ()
+    paused: Collection[str] = ()
 
 
 @dataclass(slots=True)
@@ -151,7 +153,7 @@ class _Judge:
     def _expected(self, rule: str, key: str, records: Sequence[CallRecord], recording: CallRecording | None) -> Judged:
         if recording is not None:
             wanted = _wanted_ms(records, recording.duration_ms)
-            if wanted is not None and not self._stopped(key, records):
+            if wanted is not None and not (self._stopped(key, records) or self._paused(key, records)):
                 return self._about(CallState.DIFFERS, rule, records, recording, wanted)
             return self._about(CallState.ARRIVED, rule, records, recording)
         told = () if key else self._call.decisions  # one recording is told of, whatever its name
@@ -171,8 +173,7 @@ class _Judge:
             return CallState.STOPPED
         if answered and sum(one.talk_ms for one in answered) < SHORTEST_TALK_MS:
             return CallState.TOO_SHORT
-        ids = {key} if key else {one.call_id for one in records} | {one.call_id for one in self._call.decisions}
-        if any(self._waiting.names(one) for one in ids if one):
+        if any(self._waiting.names(one) for one in self._ids(key, records) if one):
             return CallState.WAITING
         if any(one.spool in self._known.away for one in records):
             return CallState.WAITING
@@ -182,9 +183,18 @@ class _Judge:
         return CallState.MISSING if records else CallState.UNCONFIRMED
 
     def _stopped(self, key: str, records: Sequence[CallRecord]) -> bool:
-        """Whether a person stopped or paused it: what is not recorded then is as they wanted it."""
-        ids = {key} if key else {one.call_id for one in records} | {one.call_id for one in self._call.decisions}
-        return any(one.excuse == CallState.STOPPED for one in records) or any(one in self._known.stopped for one in ids)
+        """Whether a person stopped it: what is not recorded then is as they wanted it."""
+        done = any(one.excuse == CallState.STOPPED for one in records)
+        return done or not self._ids(key, records).isdisjoint(self._known.stopped)
+
+    def _paused(self, key: str, records: Sequence[CallRecord]) -> bool:
+        """Whether a person paused it: it is shorter than the call, as they wanted it, and it has to be there."""
+        return any(one.excuse == CallEventKind.PAUSED for one in records) or not self._ids(key, records).isdisjoint(
+            self._known.paused
+        )
+
+    def _ids(self, key: str, records: Sequence[CallRecord]) -> set[str]:
+        return {key} if key else {one.call_id for one in records} | {one.call_id for one in self._call.decisions}
 
     def _about(
         self,

@@ -41,7 +41,7 @@ class CallRecord:
     extension: str
     says_recorded: bool
     recorded_as: str
-    excuse: str = ""  # "", `too-short`, `discarded` or `stopped`
+    excuse: str = ""  # "", `too-short`, `discarded`, `stopped` or `paused`
     arrived_at: datetime | None = None
 
 
@@ -68,7 +68,7 @@ class CallState(StrEnum):
     UNANSWERED = "unanswered"
     TOO_SHORT = "too-short"  # under the recorder's minimum
     DISCARDED = "discarded"  # by the recorder
-    STOPPED = "stopped"  # by a person in the call, who stopped or paused it
+    STOPPED = "stopped"  # by a person in the call
     WAITING = "waiting"  # in the spool or in quarantine
     GRACE = "grace"  # it may still come
     MISSING = "missing"

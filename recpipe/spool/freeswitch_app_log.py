@@ -58,9 +58,10 @@ class AppLog:
         return masked_by(self.done, self.began, (ended_at - self.began) // timedelta(milliseconds=1))
 
     @property
-    def stopped(self) -> bool:
-        """Whether the recording was stopped or paused before the call ended."""
-        return any(kind in (CallEventKind.STOPPED, CallEventKind.PAUSED) for _, kind in self.done)
+    def excuse(self) -> str:
+        """What a person did who wanted less than the call recorded, the more of it first: `stopped`, `paused` or ""."""
+        done = {kind for _, kind in self.done}
+        return next((kind.value for kind in (CallEventKind.STOPPED, CallEventKind.PAUSED) if kind in done), "")
 
 
 NO_APP_LOG = AppLog()

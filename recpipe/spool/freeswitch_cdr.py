@@ -27,7 +27,7 @@ from defusedxml.ElementTree import fromstring
 
 from recpipe import log as logs
 from recpipe.errors import Unfit
-from recpipe.model import CallFacts, Direction
+from recpipe.model import CallEventKind, CallFacts, Direction
 from recpipe.spool.files import plain, read_small, safe_text
 from recpipe.spool.freeswitch_app_log import NO_APP_LOG, AppLog
 from recpipe.spool.freeswitch_transfers import linked
@@ -152,12 +152,14 @@ class FreeswitchCdr:
         began = began or recorded_ms is not None or bool(get("cc_record_filename"))
         named = get("record_name") or get("record_path") or get("cc_record_filename") or ""
         least = _first_number((get("RECORD_MIN_SEC", ""), 1000))
-        excuse = ""
+        excuse = record.app_log.excuse if answered else ""
         if get("RECORD_DISCARDED") == "true" or get("record_completion_cause") == "input-too-short":
             excuse = "discarded"
-        elif answered and record.app_log.stopped:
-            excuse = "stopped"
-        elif answered and talked < (_DEFAULT_MIN_SECONDS * 1000 if least is None else least):
+        elif (
+            answered
+            and excuse != CallEventKind.STOPPED
+            and talked < (_DEFAULT_MIN_SECONDS * 1000 if least is None else least)
+        ):
             excuse = "too-short"
         return ToldCall(
             tenant_hint=facts.tenant_hint,

@@ -86,9 +86,10 @@ def judged(
     waiting: Sequence[str] = (),
     away: Sequence[str] = (),
     stopped: Sequence[str] = (),
+    paused: Sequence[str] = (),
     now: datetime = LATER,
 ) -> list[Judged]:
-    return judge(Known(records, decisions, recordings, waiting, away, stopped), now)
+    return judge(Known(records, decisions, recordings, waiting, away, stopped, paused), now)
 
 
 def states(*known: Any, **more: Any) -> list[str]:
@@ -159,7 +160,7 @@ def test_an_excuse_is_said_only_where_nothing_arrived(changes: dict[str, Any], s
     assert states([record(recording_ms=None, **changes)], [], [recording()]) == ["arrived"]
 
 
-def test_what_a_person_stopped_or_paused_is_excused_with_that_reason() -> None:
+def test_what_a_person_stopped_is_excused_with_that_reason() -> None:
     mine, another = record().call_id, "1763629200.9"
     assert states([record()], stopped=[mine]) == ["stopped"]
     assert states([record()], stopped=[another]) == ["missing"]
@@ -176,6 +177,15 @@ def test_what_a_person_stopped_or_paused_is_excused_with_that_reason() -> None:
     short = recording(duration_ms=MINUTE // 3)
     assert states([record()], [], [short]) == ["duration-differs"]
     assert states([record()], [], [short], stopped=[mine]) == ["arrived"]
+
+
+def test_a_pause_excuses_what_is_shorter_and_not_what_is_lost() -> None:
+    mine, short = record().call_id, recording(duration_ms=MINUTE // 3)
+    assert states([record()], paused=[mine]) == ["missing"]
+    assert states([record(excuse="paused")]) == ["missing"]
+    assert states([record()], [], [short], paused=[mine]) == ["arrived"]
+    assert states([record(excuse="paused")], [], [short]) == ["arrived"]
+    assert states([record()], paused=[mine], stopped=[mine]) == ["stopped"]
 
 
 def test_a_file_that_waits_is_not_missing() -> None:

@@ -274,12 +274,21 @@ def test_an_application_without_a_time_says_nothing(tmp_path: Path, stamp: str) 
     assert facts is not None and facts.masked == () and facts.caller == "+62821"
 
 
-@pytest.mark.parametrize("application", ["stop_record_session", "record_session_pause"])
-def test_a_recording_that_was_stopped_in_the_call_is_excused(tmp_path: Path, application: str) -> None:
-    done = [("record_session", 10, FILE), (application, 20, FILE)]
+@pytest.mark.parametrize(
+    ("applications", "excuse"),
+    [
+        (["stop_record_session"], "stopped"),
+        (["record_session_pause"], "paused"),
+        (["record_session_pause", "stop_record_session"], "stopped"),
+    ],
+)
+def test_what_a_person_did_to_a_recording_is_told_of_its_call(
+    tmp_path: Path, applications: list[str], excuse: str
+) -> None:
+    done = [("record_session", 10, FILE), *((one, 20, FILE) for one in applications)]
     (tmp_path / f"{UUID}.cdr.xml").write_text(app_log(*done))
     (told,), _ = FreeswitchCdr(tmp_path, "UTC").after(0, 10)
-    assert told.excuse == "stopped"
+    assert told.excuse == excuse
 
 
 def test_numbers_may_come_from_the_caller_profile(tmp_path: Path) -> None:
