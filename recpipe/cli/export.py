@@ -50,6 +50,7 @@ def export(
     query: RecordingQuery,
     folder: Path,
     on_file: Callable[[int], None] = lambda _size_bytes: None,
+    check: Callable[[], None] = lambda: None,
 ) -> Exported:
     """Write every recording that a search finds, as it is stored, and SHA256SUMS; each is on the audit log.
 
@@ -58,6 +59,7 @@ def export(
 
     Args:
         on_file: called for each recording that is done with, with its size.
+        check: called between files and their pieces, in any thread; what it raises ends the export.
 
     Raises:
         InputInvalid: the folder cannot be made or written to, or its SHA256SUMS is none.
@@ -70,7 +72,7 @@ def export(
     def one(recording: Recording) -> None:
         path = path_of(recording)
         try:
-            written = _write(reader, by, recording, folder / path)
+            written = _write(reader, by, recording, folder / path, check)
         except (StoreError, OSError, InputInvalid) as error:
             told = f"{error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
             with lock:
@@ -88,6 +90,7 @@ def export(
             running: set[Future[None]] = set()
             try:
                 for recording in _found(reader, by, tenant_id, query):
+                    check()
                     running.add(pool.submit(one, recording))
                     if len(running) >= 2 * MOST_AT_ONCE:
                         ended, running = wait(running, return_when=FIRST_COMPLETED)
@@ -114,7 +117,7 @@ def _found(reader: Reader, by: Principal, tenant_id: str, query: RecordingQuery)
             return
 
 
-def _write(reader: Reader, by: Principal, recording: Recording, target: Path) -> bool:
+def _write(reader: Reader, by: Principal, recording: Recording, target: Path, check: Callable[[], None]) -> bool:
     """Whether it had to be written."""
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = target.with_name(f".{recording.id}.partial")
@@ -128,6 +131,7 @@ def _write(reader: Reader, by: Principal, recording: Recording, target: Path) ->
         handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, "wb") as out, reader.open(by, recording, action=Action.EXPORT, verify=True) as stream:
             while piece := stream.read(_PIECE_BYTES):
+                check()
                 out.write(piece)
             out.flush()
             os.fsync(out.fileno())

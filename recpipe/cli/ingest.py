@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from recpipe import wiring
+from recpipe.cli import interrupts
 from recpipe.errors import SettingsInvalid
 from recpipe.pipeline.ingest import Ingest
 from recpipe.pipeline.outcomes import Counts
@@ -100,7 +101,11 @@ def drain(settings: Settings, spools: tuple[Spool, ...], *, keep_source: bool, c
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    with wiring.open_parts(settings) as parts, Progress(*columns, console=console, transient=True) as progress:
+    with (
+        wiring.open_parts(settings) as parts,
+        interrupts.held() as interrupt,
+        Progress(*columns, console=console, transient=True) as progress,
+    ):
         task = progress.add_task("Ingesting", total=None, rate="")
         lock = threading.Lock()
 
@@ -126,7 +131,7 @@ def drain(settings: Settings, spools: tuple[Spool, ...], *, keep_source: bool, c
             clock=parts.clock,
             on_outcome=on_outcome,
         )
-        complete = ingest.drain()
+        complete = ingest.drain(check=interrupt.check)
         ignored = [one for files in ingest.ignored().values() for one in files]
         return Drained(ingest.counts, complete, ignored)
 

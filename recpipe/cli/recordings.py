@@ -173,9 +173,10 @@ def export(
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     from recpipe.cli import export as work
+    from recpipe.cli import interrupts
 
     columns = (TextColumn("Exporting"), BarColumn(), TextColumn("{task.fields[files]:,} files"), DownloadColumn())
-    with frame.opened(context) as parts:
+    with frame.opened(context) as parts, interrupts.held() as interrupt:
         owner = tenant_named(parts, tenant)
         query = options.query(owner.timezone, oldest_first=True)
         with Progress(*columns, TransferSpeedColumn(), console=frame.err, transient=True) as progress:
@@ -184,7 +185,7 @@ def export(
             def on_file(size_bytes: int) -> None:
                 progress.update(task, advance=size_bytes, files=progress.tasks[0].fields["files"] + 1)
 
-            done = work.export(parts.reader, operator(), owner.id, query, out, on_file)
+            done = work.export(parts.reader, operator(), owner.id, query, out, on_file, interrupt.check)
     if json:
         frame.print_json(
             {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import signal
 import socket
 import threading
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 from recpipe import allocator, descriptors, log, wiring
+from recpipe.cli import interrupts
 from recpipe.cli.roles import RoleName
 from recpipe.errors import CatalogueUnavailable, RecpipeError, SettingsInvalid, StoreError
 from recpipe.pipeline.ingest import Ingest
@@ -47,7 +47,7 @@ def run(settings: Settings, roles: Sequence[RoleName], when_ready: Callable[[wir
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         if running.stopping.is_set() and number == signal.SIGINT:
-            os._exit(130)  # the second Ctrl-C means now; nothing is lost, the spool is the queue
+            interrupts.end_now()  # the second Ctrl-C means now
         running.stopping.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):

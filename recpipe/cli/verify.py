@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -60,13 +60,14 @@ def verify(
     [bold]recpipe verify --resume --repair[/]
     """
     from recpipe import recovery_notes
+    from recpipe.cli import interrupts
     from recpipe.recordings import checkpoint
     from recpipe.recordings import repair as repairs
     from recpipe.recordings import verify as work
 
     if sample is not None and resume:
         raise typer.BadParameter("a spot check begins anew each time: leave --sample or --resume out")
-    with frame.opened(context) as parts:
+    with frame.opened(context) as parts, interrupts.held() as interrupt:
         data_dir, by = parts.settings.data_dir, operator()
         keys = (
             [
@@ -81,7 +82,7 @@ def verify(
             frame.err.print(f"Going on with the look of {before.started:%Y-%m-%d %H:%M} UTC.", markup=False)
         start = before.since if before is not None else moment("--since", since, "UTC")
         try:
-            with _progress(work.total(parts.catalogue, start)) as bars:
+            with _progress(work.total(parts.catalogue, start), interrupt.check) as bars:
                 if before is not None:
                     bars.recording(before.report.recordings)
                     bars.object(before.report.objects)
@@ -123,25 +124,27 @@ def verify(
 class _Bars:
     """How far a look has come: recordings, then objects."""
 
-    def __init__(self, progress: Progress, recordings: int) -> None:
-        self._progress = progress
+    def __init__(self, progress: Progress, recordings: int, check: Callable[[], None]) -> None:
+        self._progress, self._check = progress, check
         self._recordings = progress.add_task("Recordings", total=recordings)
         self._objects = progress.add_task("Objects", total=recordings)  # about as many
 
     def recording(self, number: int = 1) -> None:
+        self._check()
         self._progress.advance(self._recordings, number)
 
     def object(self, number: int = 1) -> None:
+        self._check()
         self._progress.advance(self._objects, number)
 
 
 @contextmanager
-def _progress(recordings: int) -> Iterator[_Bars]:
+def _progress(recordings: int, check: Callable[[], None]) -> Iterator[_Bars]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=frame.err, transient=True) as progress:
-        yield _Bars(progress, recordings)
+        yield _Bars(progress, recordings, check)
 
 
 def _tell(report: Report) -> None:

@@ -189,11 +189,12 @@ class Ingest:
             found[f"spool {label}"] = served.trouble() or (_full(served, stays[label]) if label in stays else "")
         return found
 
-    def drain(self, patience_seconds: float = 30.0) -> bool:
+    def drain(self, patience_seconds: float = 30.0, check: Callable[[], None] = lambda: None) -> bool:
         """Ingest what is in the spools now, then stop.
 
         Args:
             patience_seconds: how long nothing may get done (store or database away) before giving up.
+            check: called ten times a second; what it raises ends the work as `stop` does.
 
         Returns:
             Whether every spool was there, with all its folders, and every file reached an end: stored, held or
@@ -215,6 +216,7 @@ class Ingest:
         done, moved_at, retried = 0, time.monotonic(), 0
         try:
             while True:
+                check()
                 open_files = sum(self.waiting().values()) - self._outcomes.parked()
                 busy = bool(self._in_hand)
                 if open_files <= 0:
