@@ -53,6 +53,14 @@ class CallEvents(Scoped):
         mine = c.tenant_id == self._tenant_id, c.at >= at_from, c.at < at_before, c.kind.in_(words)
         return frozenset(self._connection.execute(select(c.call_id).distinct().where(*mine)).scalars())
 
+    def of_kinds(self, kinds: Collection[CallEventKind], at_from: datetime, at_before: datetime) -> list[CallEvent]:
+        """What was done of these kinds in a time, in order."""
+        c, words = call_event.c, sorted(kind.value for kind in kinds)
+        mine = c.tenant_id == self._tenant_id, c.at >= at_from, c.at < at_before, c.kind.in_(words)
+        return [
+            _event_of(row) for row in self._connection.execute(select(call_event).where(*mine).order_by(c.at, c.id))
+        ]
+
     def forget_people(self, call_ids: Collection[str]) -> None:
         """Forget who did it, of calls whose recordings are deleted."""
         c = call_event.c

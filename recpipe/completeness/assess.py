@@ -13,10 +13,11 @@ from recpipe import log
 from recpipe.catalogue import Catalogue
 from recpipe.catalogue.completeness import Completeness
 from recpipe.catalogue.work import TenantScope, Work
-from recpipe.completeness.judge import GRACE, Known, judge
+from recpipe.completeness.judge import GRACE, Known, Stop, judge
 from recpipe.model import (
     FINDINGS,
     KEEP_CALL_RECORDS,
+    CallEvent,
     CallEventKind,
     CallRecording,
     CallState,
@@ -105,7 +106,9 @@ def _judged(
         recordings=kept.recordings(at_from, at_before),
         waiting=_waiting(work, tenant.id),
         away=_away(work, now),
-        stopped=scope.call_events.calls_with([CallEventKind.STOPPED], at_from, at_before),
+        stopped=_stopped(
+            scope.call_events.of_kinds([CallEventKind.STARTED, CallEventKind.STOPPED], at_from, at_before)
+        ),
         paused=scope.call_events.calls_with([CallEventKind.PAUSED], at_from, at_before),
     )
     judged = judge(known, now, grace)
@@ -200,6 +203,18 @@ def _decisions(scope: TenantScope, at_from: datetime, at_before: datetime) -> li
         cursor = page.next_cursor
         if cursor is None:
             return decisions
+
+
+def _stopped(events: Iterable[CallEvent]) -> dict[str, Stop]:
+    """By call id, when its recording was first stopped, and when it had begun before that."""
+    began: dict[str, datetime] = {}
+    stops: dict[str, Stop] = {}
+    for one in events:
+        if one.kind is CallEventKind.STARTED:
+            began.setdefault(one.call_id, one.at)
+        else:
+            stops.setdefault(one.call_id, Stop(one.at, began.get(one.call_id)))
+    return stops
 
 
 def _waiting(work: Work, tenant_id: str) -> list[str]:

@@ -6,7 +6,8 @@ under the id of another leg. Nothing is joined by time or number.
 
 One recording is expected of a call; several where its records name several files. What arrived counts as arrived
 whatever excuse there is; without it the first of these that is true is said: nobody answered, under the recorder's
-minimum, discarded by the recorder, stopped by a person, waiting in the spool or quarantine, the time of grace, missing.
+minimum, discarded by the recorder, stopped before there was enough of it to keep, waiting in the spool or quarantine,
+the time of grace, missing. Of what a person stopped later, or paused, there is a file: it may be shorter, not away.
 
 An alarm must be believed. So a decision without any call detail record is `unconfirmed`, not missing: nobody may have
 answered. And lengths are compared only where the PBX tells how long the recording is, not how long a caller waited.
@@ -15,7 +16,7 @@ answered. And lengths are compared only where the PBX tells how long the recordi
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -35,11 +36,20 @@ GRACE = timedelta(hours=24)
 TOLERANCE_MS = 5_000
 TOLERANCE_PART = 0.05
 SHORTEST_TALK_MS = 1_000  # below this no recorder promises a file
+LEAST_KEPT = timedelta(seconds=3)  # FreeSWITCH throws away what is shorter, unless it is told otherwise
 _EMPTY_MS = 1_000
 _SURELY_HEARD_MS = 10_000
 _WORD = re.compile(r"[A-Za-z0-9]+")
 
 _Teller = CallRecord | CallRecording | Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """When a person first stopped a recording, and when it had begun; None where nobody told."""
+
+    at: datetime
+    began: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +59,8 @@ class Known:
     Attributes:
         waiting: paths of files that wait in quarantine or are held, as the PBX named them.
         away: labels of spools that nobody serves at the moment, whose files may lie there.
-        stopped, paused: ids of calls whose recording a person stopped, or paused: of a paused one there is a file.
+        stopped: by the ids of calls whose recording a person stopped.
+        paused: ids of calls whose recording a person paused.
     """
 
     records: Sequence[CallRecord] = ()
@@ -57,7 +68,7 @@ class Known:
     recordings: Sequence[CallRecording] = ()
     waiting: Sequence[str] = ()
     away: Collection[str] = ()
-    stopped: Collection[str] = ()
+    stopped: Mapping[str, Stop] = field(default_factory=dict)
     paused: Collection[str] = ()
 
 
@@ -152,8 +163,8 @@ class _Judge:
 
     def _expected(self, rule: str, key: str, records: Sequence[CallRecord], recording: CallRecording | None) -> Judged:
         if recording is not None:
-            wanted = _wanted_ms(records, recording.duration_ms)
-            if wanted is not None and not (self._stopped(key, records) or self._paused(key, records)):
+            wanted = self._lacking_ms(key, records, recording.duration_ms)
+            if wanted is not None:
                 return self._about(CallState.DIFFERS, rule, records, recording, wanted)
             return self._about(CallState.ARRIVED, rule, records, recording)
         told = () if key else self._call.decisions  # one recording is told of, whatever its name
@@ -169,7 +180,7 @@ class _Judge:
         for excuse in (CallState.TOO_SHORT, CallState.DISCARDED):
             if answered and all(one.excuse == excuse for one in answered):
                 return excuse
-        if self._stopped(key, records):
+        if self._stopped_at_once(key, records):
             return CallState.STOPPED
         if answered and sum(one.talk_ms for one in answered) < SHORTEST_TALK_MS:
             return CallState.TOO_SHORT
@@ -182,10 +193,32 @@ class _Judge:
             return CallState.GRACE
         return CallState.MISSING if records else CallState.UNCONFIRMED
 
-    def _stopped(self, key: str, records: Sequence[CallRecord]) -> bool:
-        """Whether a person stopped it: what is not recorded then is as they wanted it."""
-        done = any(one.excuse == CallState.STOPPED for one in records)
-        return done or not self._ids(key, records).isdisjoint(self._known.stopped)
+    def _lacking_ms(self, key: str, records: Sequence[CallRecord], actual_ms: int) -> int | None:
+        """As `_wanted_ms`, but shorter where a person wanted less: no shorter than until they stopped it."""
+        wanted = _wanted_ms(records, actual_ms)
+        if wanted is None or actual_ms > wanted:
+            return wanted
+        if self._paused(key, records):
+            return None
+        stops = self._stops(key, records)
+        began = [one.at - one.began for one in stops if one.began is not None]
+        if len(began) < len(stops) or not stops:
+            return None if stops or any(one.excuse == CallState.STOPPED for one in records) else wanted
+        kept_ms = min(wanted, min(began) // timedelta(milliseconds=1))
+        return kept_ms if _differs(kept_ms, actual_ms) and actual_ms < kept_ms else None
+
+    def _stopped_at_once(self, key: str, records: Sequence[CallRecord]) -> bool:
+        """Whether a person stopped it before there was enough of it for any recorder to keep.
+
+        It counts from when the recording began, or where nobody told from when the call did, which is longer.
+        """
+        stops = self._stops(key, records)
+        calls = [one.started_at for one in records] or [one.at for one in self._call.decisions]
+        return bool(stops) and all(abs(one.at - (one.began or min(calls))) < LEAST_KEPT for one in stops)
+
+    def _stops(self, key: str, records: Sequence[CallRecord]) -> list[Stop]:
+        known = self._known.stopped
+        return [known[one] for one in sorted(self._ids(key, records)) if one in known]
 
     def _paused(self, key: str, records: Sequence[CallRecord]) -> bool:
         """Whether a person paused it: it is shorter than the call, as they wanted it, and it has to be there."""
@@ -233,9 +266,13 @@ def _wanted_ms(records: Sequence[CallRecord], actual_ms: int) -> int | None:
     """
     answered = [one for one in records if one.answered]
     if len(answered) == 1 and (wanted := answered[0].recording_ms) is not None:
-        return wanted if abs(wanted - actual_ms) > max(TOLERANCE_MS, TOLERANCE_PART * wanted) else None
+        return wanted if _differs(wanted, actual_ms) else None
     talked = sum(one.talk_ms for one in answered)
     return talked if actual_ms < _EMPTY_MS and talked >= _SURELY_HEARD_MS else None
+
+
+def _differs(wanted_ms: int, actual_ms: int) -> bool:
+    return abs(wanted_ms - actual_ms) > max(TOLERANCE_MS, TOLERANCE_PART * wanted_ms)
 
 
 def _calls(known: Known) -> Iterable[_Call]:

@@ -68,7 +68,7 @@ class CallState(StrEnum):
     UNANSWERED = "unanswered"
     TOO_SHORT = "too-short"  # under the recorder's minimum
     DISCARDED = "discarded"  # by the recorder
-    STOPPED = "stopped"  # by a person in the call
+    STOPPED = "stopped"  # by a person, before there was enough of it to keep
     WAITING = "waiting"  # in the spool or in quarantine
     GRACE = "grace"  # it may still come
     MISSING = "missing"

@@ -29,16 +29,19 @@ _STARTING = "record_session"
 class AppLog:
     """Attributes:
     began: when the one recording of the channel did; None where there are several, or none was begun by it.
+    begun_again: when a recording was last begun, be it the same.
     done: what was done, in order.
     """
 
     began: datetime | None = None
+    begun_again: datetime | None = None
     done: tuple[tuple[datetime, CallEventKind], ...] = ()
 
     @classmethod
     def of(cls, applications: Iterable[Element]) -> AppLog:
         """Read it; what is not understood is left out."""
         begun: dict[str, datetime] = {}
+        last: datetime | None = None
         done: list[tuple[datetime, CallEventKind]] = []
         for place, one in enumerate(applications):
             name, stamp = one.get("app_name", ""), one.get("app_stamp", "")
@@ -46,16 +49,25 @@ class AppLog:
                 continue
             at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(stamp))
             if name == _STARTING:
+                last = at
                 begun.setdefault(one.get("app_data", ""), at)
             elif name in _KINDS:
                 done.append((at, _KINDS[name]))
-        return cls(next(iter(begun.values())) if len(begun) == 1 else None, tuple(done))
+        return cls(next(iter(begun.values())) if len(begun) == 1 else None, last, tuple(done))
 
     def masked(self, ended_at: datetime | None) -> Masked:
         """The masked parts of its one recording; none where it is not known which recording is meant, or from when."""
         if self.began is None or ended_at is None or not self.done:
             return ()
         return masked_by(self.done, self.began, (ended_at - self.began) // timedelta(milliseconds=1))
+
+    @property
+    def kept_ms(self) -> int | None:
+        """How much there was of its one recording when it was stopped; None where it was not, or nobody can say."""
+        stopped = min((at for at, kind in self.done if kind is CallEventKind.STOPPED), default=None)
+        if self.began is None or stopped is None or self.begun_again is None or self.begun_again > stopped:
+            return None
+        return (stopped - self.began) // timedelta(milliseconds=1)
 
     @property
     def excuse(self) -> str:

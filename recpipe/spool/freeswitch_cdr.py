@@ -27,7 +27,7 @@ from defusedxml.ElementTree import fromstring
 
 from recpipe import log as logs
 from recpipe.errors import Unfit
-from recpipe.model import CallEventKind, CallFacts, Direction
+from recpipe.model import CallFacts, Direction
 from recpipe.spool.files import plain, read_small, safe_text
 from recpipe.spool.freeswitch_app_log import NO_APP_LOG, AppLog
 from recpipe.spool.freeswitch_transfers import linked
@@ -43,7 +43,7 @@ _FOLDERS_FOR_SECONDS = 10.0
 _YOUNG_SECONDS = 60  # a record that cannot be read and is younger may be half written
 _BROKEN_KEPT = 10_000
 _OVERLAP_NS = 600 * 10**9  # a record may be listed later than one that was written after it
-_DEFAULT_MIN_SECONDS = 3  # of RECORD_MIN_SEC
+_LEAST_MS = 3000  # of RECORD_MIN_SEC
 _MOST_VARIABLES = 2000
 _LONGEST_VALUE = 8 * 1024
 
@@ -152,14 +152,11 @@ class FreeswitchCdr:
         began = began or recorded_ms is not None or bool(get("cc_record_filename"))
         named = get("record_name") or get("record_path") or get("cc_record_filename") or ""
         least = _first_number((get("RECORD_MIN_SEC", ""), 1000))
+        kept = record.app_log.kept_ms
         excuse = record.app_log.excuse if answered else ""
         if get("RECORD_DISCARDED") == "true" or get("record_completion_cause") == "input-too-short":
             excuse = "discarded"
-        elif (
-            answered
-            and excuse != CallEventKind.STOPPED
-            and talked < (_DEFAULT_MIN_SECONDS * 1000 if least is None else least)
-        ):
+        elif answered and min(talked, talked if kept is None else kept) < (_LEAST_MS if least is None else least):
             excuse = "too-short"
         return ToldCall(
             tenant_hint=facts.tenant_hint,

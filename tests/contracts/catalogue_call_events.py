@@ -111,6 +111,12 @@ class CallEventContract:
                 return work.of(of.id).call_events.calls_with([kind], NOW - day, NOW + day)
 
         assert stopped(tenant) == {CALL} and stopped(stranger) == stopped(tenant, MASKED) == frozenset()
+        with catalogue.read() as work:
+            kinds = [CallEventKind.STARTED, CallEventKind.STOPPED]
+            events = work.of(tenant.id).call_events.of_kinds(kinds, NOW - day, NOW + day)
+            assert [(one.call_id, one.kind) for one in events] == [(CALL, kind) for kind in kinds], "in order"
+            assert work.of(tenant.id).call_events.of_kinds(kinds, NOW + day, NOW + 2 * day) == []
+            assert work.of(stranger.id).call_events.of_kinds(kinds, NOW - day, NOW + day) == []
         with catalogue.begin() as work:
             work.of(tenant.id).recordings.delete(one.id, NOW, "ann")
         # The recording comes again, under another name: nobody is told of.

@@ -17,7 +17,18 @@ from recpipe.catalogue.repository import new_id
 from recpipe.completeness.assess import assess
 from recpipe.jobs import completeness as job
 from recpipe.jobs.job import Tick
-from recpipe.model import AuditQuery, CallState, DayCompleteness, Decision, Direction, Finding, Tenant, Verdict
+from recpipe.model import (
+    AuditQuery,
+    CallEvent,
+    CallEventKind,
+    CallState,
+    DayCompleteness,
+    Decision,
+    Direction,
+    Finding,
+    Tenant,
+    Verdict,
+)
 from recpipe.pipeline.call_records import CallRecords
 from recpipe.pipeline.stages import ServedSpool
 from recpipe.settings import Spool
@@ -141,6 +152,25 @@ def test_one_that_comes_after_weeks_closes_its_finding_and_corrects_the_day(worl
     (still,) = world.findings(only_open=True)
     assert still.call_id == made.legs[1].unique
     assert [(day.expected, day.arrived, day.of(CallState.MISSING)) for day in world.days()] == [(2, 1, 1)]
+
+
+def test_a_recording_that_was_lost_after_a_person_stopped_it_is_missing_and_not_excused(world: World) -> None:
+    """Two calls that lack theirs: one was stopped within a second of its start, the other in mid-call."""
+    made = made_day(world, 2, lambda place: 2 if place == 0 else 0)
+    world.note()
+    at_once, later = made.legs
+    with world.catalogue.begin() as work:
+        for leg, seconds in ((at_once, 1), (later, 20)):
+            began = leg.start + timedelta(seconds=8)
+            for kind, at in (
+                (CallEventKind.STARTED, began),
+                (CallEventKind.STOPPED, began + timedelta(seconds=seconds)),
+            ):
+                told = CallEvent(new_id(), world.tenant.id, leg.unique, "", kind, at.astimezone(UTC), "201", NOW)
+                work.of(world.tenant.id).call_events.tell(told)
+    world.look()
+    assert [(one.kind, one.call_id) for one in world.findings()] == [(CallState.MISSING, later.unique)]
+    assert [day.of(CallState.STOPPED) for day in world.days()] == [1]
 
 
 def test_what_is_deleted_is_not_missing_and_leaves_no_extension(world: World) -> None:

@@ -21,7 +21,9 @@ class CompletenessDayResponse(ResponseModel):
     )
     expected: int = Field(description="recordings that should be there: arrived, excused, missing and unconfirmed")
     arrived: int = Field(description="those with another length than the PBX says among them")
-    excused: int = Field(description="unanswered, too short, discarded, stopped, waiting, or within the time of grace")
+    excused: int = Field(
+        description="unanswered, too short, discarded, stopped at once, waiting, or within the time of grace"
+    )
     missing: int
     recorded_in_error: int = Field(description="recorded though the PBX was told to skip the call")
     no_call_record: int = Field(description="recorded, and no call detail record tells of the call")

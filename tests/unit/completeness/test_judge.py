@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from recpipe.completeness.judge import GRACE, Known, judge
+from recpipe.completeness.judge import GRACE, LEAST_KEPT, Known, Stop, judge
 from recpipe.model import (
     BY_THE_PBX,
     CallRecord,
@@ -85,11 +85,11 @@ def judged(
     *,
     waiting: Sequence[str] = (),
     away: Sequence[str] = (),
-    stopped: Sequence[str] = (),
+    stopped: Mapping[str, Stop] | None = None,
     paused: Sequence[str] = (),
     now: datetime = LATER,
 ) -> list[Judged]:
-    return judge(Known(records, decisions, recordings, waiting, away, stopped, paused), now)
+    return judge(Known(records, decisions, recordings, waiting, away, stopped or {}, paused), now)
 
 
 def states(*known: Any, **more: Any) -> list[str]:
@@ -151,7 +151,7 @@ def test_asked_again_the_later_answer_counts_and_one_leg_to_be_recorded_is_enoug
         ({"excuse": "too-short", "talk_ms": 2000}, "too-short"),
         ({"talk_ms": 400}, "too-short"),
         ({"excuse": "discarded"}, "discarded"),
-        ({"excuse": "stopped"}, "stopped"),
+        ({"excuse": "stopped"}, "missing"),
         ({}, "missing"),
     ],
 )
@@ -160,23 +160,55 @@ def test_an_excuse_is_said_only_where_nothing_arrived(changes: dict[str, Any], s
     assert states([record(recording_ms=None, **changes)], [], [recording()]) == ["arrived"]
 
 
-def test_what_a_person_stopped_is_excused_with_that_reason() -> None:
+def stop(seconds: float, began: float | None = None) -> Stop:
+    """A stop, and perhaps the start of the recording, in seconds after that of the call."""
+    return Stop(START + timedelta(seconds=seconds), None if began is None else START + timedelta(seconds=began))
+
+
+def test_what_a_person_stopped_is_there_up_to_then_or_lost() -> None:
     mine, another = record().call_id, "1763629200.9"
-    assert states([record()], stopped=[mine]) == ["stopped"]
-    assert states([record()], stopped=[another]) == ["missing"]
-    assert states([record(**UNNAMED)], [decision()], stopped=[mine]) == ["stopped"]
-    # Where no call detail record came, nobody may have answered: what was stopped was being recorded.
-    assert states([], [decision()], stopped=[mine]) == ["stopped"]
+    assert states([record()], stopped={mine: stop(30)}) == ["missing"]
+    assert states([record()], stopped={mine: stop(30, began=10)}) == ["missing"]
+    assert states([record(excuse="stopped")]) == ["missing"]
+    assert states([record(**UNNAMED)], [decision()], stopped={mine: stop(60)}) == ["missing"]
+    # A file that waits may be it.
+    assert states([record()], stopped={mine: stop(30)}, waiting=[f"in-{mine}.wav"]) == ["waiting"]
+    assert states([record()], stopped={mine: stop(30)}, now=START + GRACE / 2) == ["grace"]
+    # Nobody may have answered: as without the stop.
+    assert states([], [decision()], stopped={mine: stop(30)}) == ["unconfirmed"]
+    assert states([record(answered=False)], stopped={mine: stop(30)}) == ["unanswered"]
+    assert states([record()], stopped={another: stop(1)}) == ["missing"]
+
+
+def test_what_a_person_stopped_before_there_was_enough_of_it_to_keep_is_excused() -> None:
+    mine, another = record().call_id, "1763629200.9"
+    at_once = {mine: stop(11, began=10)}
+    assert states([record()], stopped=at_once) == ["stopped"]
+    assert states([record(**UNNAMED)], [decision()], stopped=at_once) == ["stopped"]
+    assert states([], [decision()], stopped=at_once) == ["stopped"]
+    # Counted from the call where nobody told when the recording began
+    assert states([record()], stopped={mine: stop(2)}) == ["stopped"]
+    least = LEAST_KEPT.total_seconds()
+    assert states([record()], stopped={mine: stop(10 + least, began=10)}) == ["missing"]
+    assert states([record()], stopped={mine: stop(-3600)}) == ["missing"], "that was another call"
     # Of a call with two recordings the other one is still missing.
     both = [record(), record(another, linked_id=mine)]
-    assert states(both, stopped=[another]) == ["missing", "stopped"]
+    assert states(both, stopped={another: stop(1)}) == ["missing", "stopped"]
     # The other leg, told of in the same call, is excused where one recording is meant, whatever its name.
     leg = record(another, linked_id=mine, **UNNAMED)
-    assert states([record(**UNNAMED), leg], [decision()], stopped=[another]) == ["stopped"]
-    # What is there is shorter than the call was, as somebody wished.
-    short = recording(duration_ms=MINUTE // 3)
+    assert states([record(**UNNAMED), leg], [decision()], stopped={another: stop(1)}) == ["stopped"]
+
+
+def test_what_is_shorter_than_the_call_because_a_person_stopped_it_is_as_long_as_until_then() -> None:
+    mine, short = record().call_id, recording(duration_ms=MINUTE // 3)
     assert states([record()], [], [short]) == ["duration-differs"]
-    assert states([record()], [], [short], stopped=[mine]) == ["arrived"]
+    assert states([record()], [], [short], stopped={mine: stop(20)}) == ["arrived"]
+    assert states([record()], [], [short], stopped={mine: stop(30, began=10)}) == ["arrived"]
+    assert states([record(excuse="stopped")], [], [short]) == ["arrived"]
+    (cut,) = judged([record()], [], [short], stopped={mine: stop(50, began=0)})
+    assert (cut.state, cut.expected_ms, cut.actual_ms) == (CallState.DIFFERS, 50_000, MINUTE // 3)
+    # It was begun again: there is more of it than until the stop.
+    assert states([record()], [], [recording(duration_ms=40_000)], stopped={mine: stop(20, began=0)}) == ["arrived"]
 
 
 def test_a_pause_excuses_what_is_shorter_and_not_what_is_lost() -> None:
@@ -185,7 +217,9 @@ def test_a_pause_excuses_what_is_shorter_and_not_what_is_lost() -> None:
     assert states([record(excuse="paused")]) == ["missing"]
     assert states([record()], [], [short], paused=[mine]) == ["arrived"]
     assert states([record(excuse="paused")], [], [short]) == ["arrived"]
-    assert states([record()], paused=[mine], stopped=[mine]) == ["stopped"]
+    assert states([record()], paused=[mine], stopped={mine: stop(11, began=10)}) == ["stopped"]
+    # Of what was paused before it was stopped nobody knows how much there is.
+    assert states([record()], [], [short], paused=[mine], stopped={mine: stop(50, began=0)}) == ["arrived"]
 
 
 def test_a_file_that_waits_is_not_missing() -> None:
