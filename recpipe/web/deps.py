@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, Request, Response, Security
 from fastapi.concurrency import run_in_threadpool
-from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
 from recpipe import wiring
@@ -19,7 +18,7 @@ from recpipe.access.principal import Principal
 from recpipe.errors import CredentialsRejected
 from recpipe.tenants.tenants import Tenants
 from recpipe.web.password_queue import PasswordQueue
-from recpipe.web.routes import read_once
+from recpipe.web.routes import AtFirstUse, read_once
 from recpipe.web.security import address_of
 from recpipe.web.streams import Streams
 
@@ -105,7 +104,7 @@ def caller_of(request: Request) -> Principal:
     return principal
 
 
-class KnownFirst(APIRoute):
+class KnownFirst(AtFirstUse):
     """A route that looks who asks before it reads a body: FastAPI itself reads and parses one before all else."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from starlette.responses import JSONResponse
 
 from recpipe import log, metrics
@@ -20,6 +20,7 @@ from recpipe.addresses import is_loopback
 from recpipe.errors import ObjectMissing, RecpipeError, SpoolRefused, StoreUnavailable
 from recpipe.settings import Spool
 from recpipe.web.deps import WebContext, caller_of
+from recpipe.web.routes import page_router
 from recpipe.web.security import address_of
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ PATIENCE_SECONDS = 3.0
 REMEMBERED_SECONDS = 1.0
 _PROBE_KEY = "readyz/probe"  # never stored: the store's "there is none" is the answer we want
 
-router = APIRouter(tags=["operation"], include_in_schema=False)
+router = page_router()
 
 
 @router.get("/healthz")

@@ -171,6 +171,16 @@ def test_serving_loads_neither_other_stores_and_databases_nor_what_a_recording_m
     assert "recpipe.jobs.engine" not in loaded
 
 
+def test_serving_reads_no_endpoint_before_it_is_asked_for() -> None:
+    loaded_by(
+        "import sys, recpipe.web.app\n"
+        "routers = [module.router for name, module in sys.modules.items() if name.startswith('recpipe.web.') and "
+        "hasattr(module, 'router')]\n"
+        "routes = [route for router in routers for route in router.routes]\n"
+        "assert len(routes) > 200 and [route.path for route in routes if 'dependant' in vars(route)] == []"
+    )
+
+
 def test_every_home_is_lived_in() -> None:
     used = {library for path in modules() for library in imported(path)}
     assert sorted(set(HOMES) - used) == []

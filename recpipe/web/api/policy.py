@@ -18,10 +18,11 @@ from recpipe.policy.desk import LONGEST_ID, MOST_EXTENSIONS, Answer, PolicyDesk,
 from recpipe.web.api.openapi import declared
 from recpipe.web.deps import API, AUTHENTICATED, WebContext, bearer_of, caller_of
 from recpipe.web.errors import respond
+from recpipe.web.routes import AtFirstUse
 from recpipe.web.schemas.policy import DecisionResponse
 from recpipe.web.security import address_of
 
-router = APIRouter(prefix=API, dependencies=AUTHENTICATED)
+router = APIRouter(prefix=API, dependencies=AUTHENTICATED, route_class=AtFirstUse)
 
 PATH = f"{API}/policy/decision"
 _DIRECTIONS = {one.value: one for one in Direction if one is not Direction.UNKNOWN}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from markupsafe import Markup
 
 from recpipe.access.identity import token_lives
@@ -18,6 +18,7 @@ from recpipe.web.dashboard.forms import Fields, Form
 from recpipe.web.dashboard.pages import ZONE, Portal, SignedIn, ThePortal, Viewer, keep_session, redirect
 from recpipe.web.dashboard.proving import ends, proof_of
 from recpipe.web.deps import PasswordPlace
+from recpipe.web.routes import page_router
 
 CONTACT = (("phone", "Telephone"), ("company", "Company"), ("address", "Address"))
 NOTIFICATIONS = (
@@ -29,7 +30,7 @@ NOTIFICATIONS = (
     ("statistics", "What the calls of my services came to (once a month)"),
 )
 
-router = APIRouter(include_in_schema=False)
+router = page_router()
 
 
 @router.get("/account")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from keys.certificate import vet
 from keys.errors import CertificateRejected, KeysError
@@ -16,8 +16,9 @@ from recpipe.tenants.changes import Kind
 from recpipe.web.dashboard.forms import Form
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
 from recpipe.web.delivery import disposition
+from recpipe.web.routes import page_router
 
-router = APIRouter(include_in_schema=False)
+router = page_router()
 
 
 @router.get("/addons")

@@ -9,13 +9,14 @@ from datetime import timedelta
 from functools import cache
 from importlib.resources import files
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from starlette.exceptions import HTTPException
 
 from recpipe.errors import NotFound
 from recpipe.mail import portal_address
 from recpipe.web import offline, packing
 from recpipe.web.brand import Logo
+from recpipe.web.routes import page_router
 
 # Whoever asks for another name asks for something that is not there, whatever the name holds.
 _TYPES = {
@@ -62,7 +63,7 @@ WORKER = "player-worker.js"
 _FOR_EVER = "public, max-age=31536000, immutable"
 _AN_IMAGE = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
 
-router = APIRouter(include_in_schema=False)
+router = page_router()
 
 
 @router.get("/assets/{version}/{name}")

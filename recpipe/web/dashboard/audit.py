@@ -8,7 +8,7 @@ from datetime import datetime
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from recpipe import times
 from recpipe.access.principal import Action, Principal
@@ -18,12 +18,13 @@ from recpipe.web.csv_stream import csv_stream
 from recpipe.web.dashboard.deeds import DEEDS, OF_CALLS, told
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer
 from recpipe.web.delivery import Generated, Streamed, disposition, still
+from recpipe.web.routes import page_router
 
 _NAMES = ("service", "from", "to", "actor", "action", "outcome", "call")
 _PAGE = 100
 _COLUMNS = ("at", "actor", "action", "outcome", "tenant_id", "address", "subject", "detail")
 
-router = APIRouter(include_in_schema=False)
+router = page_router()
 
 
 @router.get("/audit")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from recpipe.access.principal import Action
 from recpipe.errors import Forbidden, RecpipeError
 from recpipe.web.dashboard.addons import chosen
 from recpipe.web.dashboard.forms import Form
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
+from recpipe.web.routes import page_router
 
 LABELS = {
     "call-recording": "Call recording",
@@ -35,7 +36,7 @@ FIELDS = {
 MOST_SHOWN = 100  # changes of one service at once
 RIGHTS = (Action.KEYS, Action.POLICY)
 
-router = APIRouter(include_in_schema=False)
+router = page_router()
 
 
 @router.get("/changes")

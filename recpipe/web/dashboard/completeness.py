@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from recpipe.access.principal import Action
 from recpipe.completeness.report import Asked, total
@@ -18,6 +18,7 @@ from recpipe.web.completeness_csv import Of
 from recpipe.web.dashboard import filters
 from recpipe.web.dashboard.addons import chosen
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer
+from recpipe.web.routes import page_router
 
 _NAMES = ("service", "from", "to", "kind", "rule", "open")
 _PAGE = 50
@@ -38,7 +39,7 @@ MEANINGS = {
 }
 _GRAVE = (CallState.MISSING, CallState.IN_ERROR)
 
-router = APIRouter(include_in_schema=False)
+router = page_router()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from recpipe.access.federation import FLOW_TIME, PATH, Begun
 from recpipe.access.principal import Principal
@@ -16,6 +16,7 @@ from recpipe.web.dashboard.proving import proof_of
 from recpipe.web.dashboard.signing_in import let_on, ours, sign_in_form
 from recpipe.web.deps import PasswordPlace, cookie_name
 from recpipe.web.errors import Problem, problem_of
+from recpipe.web.routes import page_router
 from recpipe.web.security import address_of
 
 FLOW_COOKIE = "recpipe_oidc"
@@ -23,7 +24,7 @@ _ANSWERS = ("code", "state", "iss", "error")
 _LONGEST_WAY_BACK = 1000  # bytes; it travels in a cookie
 ACCEPTANCE = "/welcome/oidc"
 
-router = APIRouter(include_in_schema=False)
+router = page_router()
 
 
 @router.get(PATH)

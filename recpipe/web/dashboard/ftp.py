@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from recpipe.access.ftp_accounts import NewFtpPassword
 from recpipe.access.principal import Action
@@ -16,8 +16,9 @@ from recpipe.web.dashboard.forms import Fields, Form
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
 from recpipe.web.dashboard.proving import proof_of
 from recpipe.web.deps import PasswordPlace
+from recpipe.web.routes import page_router
 
-router = APIRouter(include_in_schema=False)
+router = page_router()
 
 
 @router.get("/ftp")

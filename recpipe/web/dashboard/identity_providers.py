@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from recpipe.errors import InputInvalid, RecpipeError
 from recpipe.model import FactorsAtProvider, Tenant
@@ -10,12 +10,13 @@ from recpipe.web.dashboard.forms import Fields, Form
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
 from recpipe.web.dashboard.proving import proof_of
 from recpipe.web.deps import PasswordPlace
+from recpipe.web.routes import page_router
 
 PATH = "/identity-providers"
 INSTALLATION = "-"  # as on the command line
 _FIELDS = ("issuer", "client_id", "label", "factors", "acr_values", "enabled")
 
-router = APIRouter(include_in_schema=False)
+router = page_router()
 
 
 @router.get(PATH)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from recpipe.access.principal import Action
 from recpipe.errors import CredentialsRejected, LockedOut
@@ -20,6 +20,7 @@ from recpipe.web.delivery import deliver
 from recpipe.web.deps import PasswordPlace
 from recpipe.web.errors import Problem, problem_of
 from recpipe.web.playable import deliver_playable, needs_conversion
+from recpipe.web.routes import page_router
 from recpipe.web.security import address_of
 
 # Less than the pages of the portal need: no request by script, no worker, nothing but what is stored.
@@ -46,7 +47,7 @@ _NOT_OPENED = Problem(
     "ended; or the passphrase is another one. Copy the whole link once more, or ask whoever sent it for a new one.",
 )
 
-router = APIRouter(include_in_schema=False)
+router = page_router()
 
 
 @dataclass(frozen=True, slots=True)

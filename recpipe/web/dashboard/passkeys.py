@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from starlette.responses import JSONResponse
 
 from recpipe.access.passkeys import QUESTION_TIME, Question
@@ -16,12 +16,13 @@ from recpipe.web.dashboard.proving import proof_of
 from recpipe.web.dashboard.signing_in import TICKET, let_in, ours, sign_in_form
 from recpipe.web.deps import PasswordPlace, cookie_name
 from recpipe.web.errors import Problem, problem_of
+from recpipe.web.routes import page_router
 from recpipe.web.security import address_of
 
 COOKIE = "recpipe_passkey"
 SIGN_IN_PATH = "/sign-in/passkey"
 
-router = APIRouter(include_in_schema=False)
+router = page_router()
 
 
 @router.post(f"{SIGN_IN_PATH}/options")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from recpipe.access.principal import Action
 from recpipe.errors import InputInvalid, RecpipeError
@@ -15,8 +15,9 @@ from recpipe.web.dashboard.forms import Fields, Form
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
 from recpipe.web.delivery import CACHE, PIECE_BYTES, Streamed, disposition
 from recpipe.web.errors import problem_of
+from recpipe.web.routes import page_router
 
-router = APIRouter(include_in_schema=False)
+router = page_router()
 
 
 class _File:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from starlette.responses import JSONResponse
 
 from recpipe.access.principal import Action, Principal
@@ -36,6 +36,7 @@ from recpipe.web.delivery import deliver
 from recpipe.web.errors import problem_of
 from recpipe.web.fax_pages import check_shown, deliver_page
 from recpipe.web.playable import deliver_playable
+from recpipe.web.routes import page_router
 from recpipe.web.schemas import Selection
 
 MOST_COUNTED = 1000
@@ -43,7 +44,7 @@ MOST_WEIGHED = export.MOST_IN_A_ZIP
 _MOST_CHOSEN = 1000
 _ID = re.compile(r"[0-9a-f]{32}")
 
-router = APIRouter(include_in_schema=False)
+router = page_router()
 
 
 @router.get("/recordings")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from recpipe.access.principal import Action
 from recpipe.errors import InputInvalid, RecpipeError
@@ -18,6 +18,7 @@ from recpipe.web.dashboard.changes import FIELDS
 from recpipe.web.dashboard.forms import Fields, Form
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
 from recpipe.web.delivery import disposition
+from recpipe.web.routes import page_router
 
 A_PAGE = 50
 SEEN_SHOWN = 30
@@ -33,7 +34,7 @@ TARGETS = {
     Target.JSON: "JSON: the rules themselves",
 }
 
-router = APIRouter(include_in_schema=False)
+router = page_router()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import available_timezones
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from recpipe.access.principal import Action
 from recpipe.errors import RecpipeError
@@ -16,13 +16,14 @@ from recpipe.model import CertificateState, StoreFormat, Tenant
 from recpipe.recordings.overview import TenantOverview
 from recpipe.web.dashboard.forms import Fields, Form
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
+from recpipe.web.routes import page_router
 
 EXPIRES_SOON_DAYS = 90
 LAST_DAYS = 8  # of a certificate
 MOST_SHOWN = 100
 FEW = 6  # are shown as cards; more as a table
 
-router = APIRouter(include_in_schema=False)
+router = page_router()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from recpipe.access.principal import Action
 from recpipe.errors import InputInvalid, NotFound
@@ -15,10 +15,11 @@ from recpipe.web.dashboard.call_list import rows_of
 from recpipe.web.dashboard.forms import Fields, Form
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
 from recpipe.web.dashboard.search_form import as_typed
+from recpipe.web.routes import page_router
 
 _DAYS = (1, 7, 30)
 
-router = APIRouter(include_in_schema=False)
+router = page_router()
 
 
 @router.get("/recordings/share")

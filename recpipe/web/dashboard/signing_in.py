@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import replace
 from functools import partial
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from recpipe.access.lockout import KNOWN_FOR, devices_of
 from recpipe.access.login import Door, LoginResult
@@ -29,6 +29,7 @@ from recpipe.web.dashboard.pages import (
 from recpipe.web.dashboard.proving import ends
 from recpipe.web.deps import SESSION_COOKIE, PasswordPlace, cookie_name
 from recpipe.web.errors import Problem, problem_of
+from recpipe.web.routes import page_router
 from recpipe.web.security import address_of
 
 TICKET = "recpipe_ticket"  # the password was right, the code is owed
@@ -43,7 +44,7 @@ _NOBODY = (
     "none. One that was switched off stays shut."
 )
 
-router = APIRouter(include_in_schema=False)
+router = page_router()
 
 
 @router.get("/")

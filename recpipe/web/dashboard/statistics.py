@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from recpipe.access.principal import Action
 from recpipe.completeness.report import MOST_DAYS as MOST_JUDGED_DAYS
@@ -21,6 +21,7 @@ from recpipe.web.csv_stream import csv_stream
 from recpipe.web.dashboard import charts, filters
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer
 from recpipe.web.delivery import Generated, Streamed, disposition
+from recpipe.web.routes import page_router
 
 _NAMES = ("service", "from", "to", "show")
 SHOWN = (("calls", "Calls"), ("minutes", "Minutes"))
@@ -33,7 +34,7 @@ TITLES = {
 }
 _MOST_DAYS_APART, _MOST_WEEKS_APART = 92, 731  # days of a range that are drawn one by one, or by week
 
-router = APIRouter(include_in_schema=False)
+router = page_router()
 
 
 @dataclass(frozen=True, slots=True)

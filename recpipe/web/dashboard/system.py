@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from recpipe import metrics
 from recpipe.errors import Conflict, InputInvalid, RecpipeError
@@ -14,11 +14,12 @@ from recpipe.model import DayTotal
 from recpipe.store.base import Chooses, Store
 from recpipe.web.dashboard.forms import Form
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
+from recpipe.web.routes import page_router
 
 DAYS = 14
 ALIVE_WITHIN = timedelta(minutes=2)
 
-router = APIRouter(include_in_schema=False)
+router = page_router()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fastapi import APIRouter, BackgroundTasks, Request, Response
+from fastapi import BackgroundTasks, Request, Response
 
 from recpipe.access.accounts import Account
 from recpipe.access.identity import token_lives
@@ -18,13 +18,14 @@ from recpipe.web.dashboard.forms import Fields, Form
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
 from recpipe.web.dashboard.proving import ends, proof_of
 from recpipe.web.deps import PasswordPlace
+from recpipe.web.routes import page_router
 
 ACTIONS = tuple(action for action in Action if action in GRANTABLE_ACTIONS)
 
 # Of so many services each has its actions on the form; of more, those that are granted, and one set for what is added.
 MOST_LISTED = 20
 
-router = APIRouter(include_in_schema=False)
+router = page_router()
 
 
 @router.get("/users")
