@@ -160,6 +160,11 @@ class _InOrder(frame.Group):
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(super().list_commands(ctx), key=list(COMMANDS).index)
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from recpipe.cli import overview
+
+        overview.show(self, ctx)
+
 
 def _application() -> typer.Typer:
     """The command line with its global options, and no command yet."""

@@ -142,6 +142,7 @@ def loaded_by(program: str) -> set[str]:
 def test_help_loads_nothing_but_what_prints_it() -> None:
     loaded = loaded_by("from recpipe.cli import main; main.run(['--help'])")
     assert loaded & {*HOMES, "pydantic", "recpipe.model"} == {"rich", "typer"}
+    assert loaded & {"markdown_it", "pygments"} == set()
 
 
 def test_checking_a_certificate_loads_no_catalogue_store_or_server(key_pair: KeyPair, tmp_path: Path) -> None:

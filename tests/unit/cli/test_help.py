@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,18 @@ def test_help_is_there_and_free_of_jargon(cli: Cli, words: tuple[str, ...]) -> N
     assert " ".join(("Usage: recpipe", *words)) in done.out
     assert not re.search(r"<(str|bool|path|int|float|list\[str\]|int range)>", done.out)
     assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("environment", [{}, {"COLUMNS": "40"}, {"TERMINAL_WIDTH": "120"}, {"PY_COLORS": "1"}])
+def test_the_overview_looks_as_typer_prints_it(environment: dict[str, str]) -> None:
+    program = "import sys; from recpipe.cli import main; {}sys.exit(main.run(['--help']))"
+    typers = "import typer.core; main._InOrder.format_help = typer.core.TyperGroup.format_help; "
+    ours, theirs = (
+        subprocess.run([sys.executable, "-c", program.format(how)], capture_output=True, check=True, env=environment)
+        for how in ("", typers)
+    )
+    assert ours.stdout == theirs.stdout
+    assert (b"\x1b[" in ours.stdout) is ("PY_COLORS" in environment)
 
 
 def test_paragraphs_flow_and_examples_keep_their_lines() -> None:
