@@ -15,6 +15,8 @@ _SKEW = timedelta(minutes=5)  # that a PBX's clock may be ahead of ours
 _NEAR = timedelta(hours=3)
 _EPOCH = date(1970, 1, 1).toordinal()
 _BEGIN = datetime(1970, 1, 1, tzinfo=UTC)
+_YEAR_0_SECONDS = 62_167_219_200  # from the year 0 to 1970
+_EARLIEST_UNIX, _LATEST_UNIX = (int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) for year in (1990, 2100))
 HOURS_A_WEEK = 168
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _HOURS = re.compile(r"([0-9]{1,2})(?::00)?(?:-([0-9]{1,2})(?::00)?)?")
@@ -200,6 +202,19 @@ def from_ns(nanoseconds: int) -> datetime:
         return datetime.fromtimestamp(nanoseconds / 1e9, UTC)
     except (ValueError, OverflowError, OSError):
         return datetime.max.replace(tzinfo=UTC)
+
+
+def from_gregorian(seconds: int | str | None) -> datetime | None:
+    """The time that KAZOO gives as seconds since the year 0, UTC; None where it is none of 1990 to 2099.
+
+    Source: Erlang, calendar:datetime_to_gregorian_seconds/1.
+    """
+    if isinstance(seconds, str):
+        seconds = int(seconds) if seconds.isascii() and seconds.isdecimal() and len(seconds) < 20 else None
+    if seconds is None:
+        return None
+    unix = seconds - _YEAR_0_SECONDS
+    return datetime.fromtimestamp(unix, UTC) if _EARLIEST_UNIX <= unix < _LATEST_UNIX else None
 
 
 def is_credible(moment: datetime, now: datetime) -> bool:

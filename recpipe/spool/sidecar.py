@@ -31,7 +31,7 @@ from recpipe.errors import Held, InputInvalid, Unfit
 from recpipe.model import MOST_MASKED, TEXT_FACTS, CallFacts, Direction, Masked, RecordingKind, masked_from
 from recpipe.spool.files import plain, read_small, safe_text
 from recpipe.spool.grammar import direction_of
-from recpipe.times import check_timezone, to_utc
+from recpipe.times import check_timezone, from_gregorian, to_utc
 
 LIMIT_BYTES = 64 * 1024
 _YOUNG_SECONDS = 120  # a sidecar that does not parse and is younger than this may be half written
@@ -122,6 +122,8 @@ def write(given: Mapping[str, str], timezone: str) -> bytes:
     """
     kazoo = facts_from_kazoo(given)
     facts: dict[str, object] = {keys[0]: text for field, keys in _TEXTS.items() if (text := getattr(kazoo, field))}
+    if kazoo.started_at is not None:
+        facts["started_at"] = kazoo.started_at.isoformat()
     facts |= {name: given[name] for name in _WRITTEN_TEXTS if given.get(name)}
     for name in _WRITTEN_NUMBERS:
         if given.get(name):
@@ -166,7 +168,7 @@ def corrected(before: Iterable[bytes], given: Mapping[str, str], timezone: str) 
 
 
 def facts_from_kazoo(params: Mapping[str, str]) -> CallFacts:
-    """Read what KAZOO's HTTP push says in its query string; `account_id` names the tenant.
+    """Read what KAZOO's HTTP push says in its query string; `account_id` names the tenant, `start` is the recording's.
 
     Texts may be SIP URIs and stay raw. Unknown parameters are ignored; nothing here raises.
     """
@@ -176,6 +178,7 @@ def facts_from_kazoo(params: Mapping[str, str]) -> CallFacts:
 
     caller = get("caller_id_number") or _user(get("from"))
     return CallFacts(
+        started_at=from_gregorian(params.get("start")),
         caller=caller,
         callee=_user(get("to")),
         caller_name=get("caller_id_name"),

@@ -76,7 +76,8 @@ _FACTS = ("started_at", "timezone", "duration_seconds", "direction", "kind", *TE
 _STATED = f"""Send one recording as the body. The query string may state facts of the call, as KAZOO's does.
 
 Facts: {", ".join(_FACTS)};
-or KAZOO's from, to, caller_id_name, caller_id_number, call_id, cdr_id, interaction_id, account_id.
+or KAZOO's from, to, caller_id_name, caller_id_number, call_id, cdr_id, interaction_id, account_id, start,
+duration_ms.
 The answer comes when the file is durable; the same file sent again counts as success."""
 
 

@@ -173,6 +173,27 @@ def test_kazoo_parameters_become_facts() -> None:
     assert facts_from_kazoo({"from": "alice@example.com"}).caller == "alice@example.com"
 
 
+@pytest.mark.parametrize(
+    ("start", "started_at"),
+    [
+        ("63753796103", datetime(2020, 4, 11, 3, 48, 23, tzinfo=UTC)),
+        ("1586576903", None),  # not since the year 0
+        ("9" * 5000, None),
+        ("-63753796103", None),
+        ("yesterday", None),
+        ("\u00b2", None),
+        ("", None),
+    ],
+)
+def test_kazoo_says_when_a_recording_began_in_seconds_since_the_year_0(start: str, started_at: datetime | None) -> None:
+    assert facts_from_kazoo({"start": start}).started_at == started_at
+    said = write({"start": start, "duration_ms": "23960", "recording_id": "202004-x", "call_id": "c"}, "Europe/Berlin")
+    facts = facts_from_json(json.loads(said), "Europe/Berlin")
+    assert (facts.started_at, facts.duration_ms, facts.start_is_local) == (started_at, 23_960, False)
+    ours = write({"start": start, "started_at": "2020-04-11T00:00:00Z"}, "UTC")
+    assert facts_from_json(json.loads(ours), "UTC").started_at == datetime(2020, 4, 11, tzinfo=UTC)
+
+
 def test_what_is_written_is_read_as_the_same_facts(tmp_path: Path) -> None:
     given = {
         "started_at": "2026-09-01T09:25:00+02:00",
