@@ -111,7 +111,7 @@ class Spool(BaseModel):
     cdr_dir: Path | None = Field(
         None,
         description='FreeSWITCH xml_cdr folder to join calls with; layout = "rtpengine": a folder of CALLID.json '
-        "(percent-escaped, keys as in a sidecar)",
+        '(percent-escaped, keys as in a sidecar); layout = "kazoo": a folder of what its API answers',
     )
     meta_dir: Path | None = Field(
         None,

@@ -25,6 +25,7 @@ from recpipe.spool.files import CONTROL_FOLDER, recording_name, safe_text, sidec
 from recpipe.spool.freeswitch_cdr import FreeswitchCdr
 from recpipe.spool.grammar import completed
 from recpipe.spool.json_cdr import JsonCdr
+from recpipe.spool.kazoo_cdr import KazooCdr
 from recpipe.spool.live_calls import LiveCalls
 from recpipe.spool.told_calls import ToldCall
 from recpipe.times import Clock, from_ns, is_credible
@@ -33,6 +34,8 @@ from recpipe.times import Clock, from_ns, is_credible
 RECORD_COMES_WITHIN = timedelta(days=1)
 # A uuid anywhere, or the unique id of Asterisk at the end.
 _ID_IN_NAME = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9]{9,10}\.[0-9]+(?=\.\w+$)")
+Teller = AsteriskCdr | FreeswitchCdr | KazooCdr
+_READERS: dict[str, type[FreeswitchCdr | JsonCdr | KazooCdr]] = {"rtpengine": JsonCdr, "kazoo": KazooCdr}  # of cdr_dir
 _UNSAID = (None, "", (), Direction.UNKNOWN, RecordingKind.CALL)
 
 
@@ -60,11 +63,11 @@ class Describer:
         self._live = None
         if spool.meta_dir is not None:
             self._live = LiveCalls(spool, control or spool.state_dir or spool.path.absolute() / CONTROL_FOLDER)
-        self._cdrs: list[AsteriskCdr | FreeswitchCdr | JsonCdr] = []
+        self._cdrs: list[Teller | JsonCdr] = []
         if spool.cdr_csv is not None:
             self._cdrs.append(AsteriskCdr(spool.cdr_csv, spool.timezone))
         if spool.cdr_dir is not None:
-            reader = JsonCdr if spool.layout == "rtpengine" else FreeswitchCdr
+            reader = _READERS.get(spool.layout, FreeswitchCdr)
             self._cdrs.append(reader(spool.cdr_dir, spool.timezone))
 
     def follow_calls(self) -> None:
@@ -134,7 +137,7 @@ class Describer:
         return None
 
     @property
-    def tellers(self) -> list[AsteriskCdr | FreeswitchCdr]:
+    def tellers(self) -> list[Teller]:
         """The readers that tell of every call, whether a recording of it came or not."""
         return [cdr for cdr in self._cdrs if not isinstance(cdr, JsonCdr)]
 

@@ -24,6 +24,7 @@ from recpipe.settings import Layout
 from recpipe.spool import naming
 from recpipe.spool.asterisk_cdr import AsteriskCdr
 from recpipe.spool.freeswitch_cdr import FreeswitchCdr
+from recpipe.spool.kazoo_cdr import KazooCdr
 from recpipe.spool.sidecar import read
 from tests.fuzz.searched import REFUSALS, search
 from tests.services.certificates import KeyPair, KeyPairs
@@ -120,6 +121,20 @@ def _csv(folder: Path, data: bytes) -> object:
     return AsteriskCdr(path, "Europe/Berlin").facts("1790000000.1")
 
 
+def _kazoo(name: str) -> Reader:
+    def look(folder: Path, data: bytes) -> object:
+        for path in folder.glob("cdrs.*"):
+            path.unlink()
+        (folder / name).write_bytes(data)
+        reader = KazooCdr(folder, "Europe/Berlin")
+        for told in reader.after(0, 100)[0]:
+            assert told.call_id and told.talk_ms >= 0 and told.started_at.tzinfo is UTC
+            told.recording_name.encode()
+        return reader.facts("c-1")
+
+    return look
+
+
 def _sidecar(folder: Path, data: bytes) -> object:
     path = folder / "call.json"
     path.write_bytes(data)
@@ -156,6 +171,18 @@ _XML = [
     b"</cdr>",
     b'<!DOCTYPE a [<!ENTITY x "xx"><!ENTITY y "&x;&x;">]><cdr><variables><uuid>&y;</uuid></variables></cdr>',
 ]
+_LEG = (
+    b'{"call_id": "c-1", "call_direction": "inbound", "interaction_id": "63753796100-cc99", "timestamp": 63753796130,'
+    b'"caller_id_number": "1002", "request": "02079460958@acme", "other_leg_call_id": "c-2", "duration_seconds": 30,'
+    b'"billing_seconds": "24", "channel_created_time": 1586576901250000, "custom_channel_vars": {"account_id": "acme",'
+    b'"media_recordings": ["202004-25b2a24e2111ac22265f739ac4ba73ff"], "media_names": "ARRAY::a.mp3|:b.mp3"}}'
+)
+_RECORDED = (
+    b'{"call_id": "c-1", "media_source": "recorded", "name": "e466ef950bf89951667c918f1b36765b.mp3", "duration_ms": 9,'
+    b'"id": "202004-25b2a24e2111ac22265f739ac4ba73ff", "start": 63753796103,"custom_channel_vars": {"Account-ID": ""}}'
+)
+_KAZOO = [b'{"data": [' + _LEG + b", " + _RECORDED + b"]}", _LEG + b"\n" + _LEG, b'{"rows": [{"doc": ' + _LEG + b"}]}"]
+_KAZOO_CSV = [b"id,call_id,timestamp,billing_seconds,media_recordings\r\nx,c-1,63753796100,24,\r\ny,c-2,1,2,3\r\n"]
 _SAMPLES = {name: path.read_bytes()[:4096] for name, path in samples.paths().items()}
 # Name of the reader: the reader, what it may read, what it may answer with.
 TARGETS: dict[str, Target] = {
@@ -171,6 +198,8 @@ TARGETS: dict[str, Target] = {
         REFUSALS,
     ),
     "call detail records": (_csv, [_ROW * 2], ()),
+    "KAZOO's records": (_kazoo("cdrs.json"), _KAZOO, ()),
+    "KAZOO's list": (_kazoo("cdrs.csv"), _KAZOO_CSV, ()),
     "sidecar": (_sidecar, [b'{"caller": "1", "started_at": "2026-09-01T09:25:00", "duration_ms": 1}'], (Unfit, Held)),
     "names": (_name, [b"out-03012341234-201-20260901-092500-1790000000.1"], ()),
     "certificate": (

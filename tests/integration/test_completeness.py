@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -152,6 +153,55 @@ def test_one_that_comes_after_weeks_closes_its_finding_and_corrects_the_day(worl
     (still,) = world.findings(only_open=True)
     assert still.call_id == made.legs[1].unique
     assert [(day.expected, day.arrived, day.of(CallState.MISSING)) for day in world.days()] == [(2, 1, 1)]
+
+
+def test_what_kazoo_began_to_record_arrives_or_is_missing_whichever_way_its_records_come(world: World) -> None:
+    """Three calls, the second with two legs; of the first and one more leg the recording came, under its own name."""
+    at = (NOW - timedelta(days=2)).replace(microsecond=0)
+    ended = int(at.timestamp()) + 62_167_219_200 + 60
+
+    def leg(call_id: str, interaction: str, *recordings: str) -> dict[str, object]:
+        variables = {"account_id": "acme", "media_recordings": [f"202611-{one * 32}" for one in recordings]}
+        return {
+            "call_id": call_id, "call_direction": "inbound", "interaction_id": interaction, "timestamp": ended,
+            "duration_seconds": 60, "billing_seconds": 50, "caller_id_number": "201", "request": "02079460958@acme",
+            "other_leg_call_id": "x", "custom_channel_vars": variables,
+        }  # fmt: skip
+
+    folder = world.csv.parent.parent / "kazoo-cdrs"
+    folder.mkdir()
+    legs = [
+        leg("a", "63-1", "a"),
+        leg("b", "63-2", "b"),
+        leg("c", "63-2", "c"),
+        leg("d", "63-3"),
+        leg("e", "63-4", "e"),
+    ]
+    for number, one in enumerate(reversed(legs)):  # out of order, and the first twice
+        (folder / f"{number}.json").write_text(json.dumps({"data": [one, legs[0]]}))
+    given = {"path": folder.parent / "kazoo", "tenant": "acme", "layout": "kazoo", "cdr_dir": folder}
+    world.spools = [Spool.model_validate(given)]
+    came = [
+        a_recording(world.tenant, name=f"{call_id}.mp3", started_at=at, duration_ms=50_000, facts=facts)
+        for call_id, facts in (
+            ("a", {"call_id": "a", "linked_id": "63-1"}),
+            ("c", {"call_id": "c" * 32, "linked_id": "63-2"}),  # by the name of a storage
+        )
+    ]
+    with world.catalogue.begin() as work:
+        work.add_recordings(came)
+    assert world.note() == 5
+    day = at.date()
+    assess(world.catalogue, world.tenant, day, day, NOW.astimezone(UTC))
+    lost = {one.call_id for one in world.findings()}
+    assert {one.kind for one in world.findings()} == {CallState.MISSING} and lost in ({"b", "e"}, {"c", "e"})
+    assert {one.extension for one in world.findings()} == {"201"}
+    with world.catalogue.read() as work:
+        (counted,) = work.of(world.tenant.id).completeness.days(str(day), str(day))
+    assert counted.counts == {"arrived": 2, "missing": 2}
+    world.note()
+    assess(world.catalogue, world.tenant, day, day, NOW.astimezone(UTC) + timedelta(hours=1))
+    assert len(world.findings()) == 2, "read once more it is the same"
 
 
 def test_a_recording_that_was_lost_after_a_person_stopped_it_is_missing_and_not_excused(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from recpipe.model import AuditQuery, CallEvent, CallEventKind
+from recpipe.model import AuditQuery, CallEvent, CallEventKind, Direction
 from recpipe.pipeline.late_cdr import _BATCH, LateRecords
 from recpipe.pipeline.stages import ServedSpool
 from recpipe.spool import sidecar
@@ -227,6 +228,33 @@ def test_a_transfer_whose_last_record_never_comes_stays_two_calls(rig: Rig, reco
     assert records.join(rig.now + RECORD_COMES_WITHIN + timedelta(minutes=1)) == 1
     (alone,) = rig.recordings()
     assert (alone.facts.linked_id, alone.facts.awaits_cdr) == (UUID, False)
+
+
+def test_a_recording_from_kazoos_storage_has_the_facts_of_its_call_when_the_record_comes(tmp_path: Path) -> None:
+    rig = Rig.make(tmp_path, layout="kazoo", cdr_dir=tmp_path / "cdrs")
+    name = "e466ef950bf89951667c918f1b36765b"
+    rig.drop(name=f"{name}.wav")
+    rig.drain()
+    (before,) = rig.recordings()
+    assert (before.facts.call_id, before.facts.awaits_cdr) == (name, True)
+    leg = {
+        "call_id": "3798468927@192_168_11_166",
+        "call_direction": "inbound",
+        "caller_id_number": "201",
+        "request": "02079460958@acme.sip.example",
+        "timestamp": int(STARTED.timestamp()) + 62_167_219_200 + 9,
+        "duration_seconds": 9,
+        "interaction_id": "63873494117-3f5c1f2a",
+        "custom_channel_vars": {"media_names": [f"{name}.mp3"]},
+    }
+    (tmp_path / "cdrs").mkdir()
+    (tmp_path / "cdrs" / "leg.json").write_text(json.dumps({"data": leg}))
+    line = ServedSpool(rig.spool, SpoolFolder(rig.spool), Describer(rig.spool, utc_now))
+    assert LateRecords(rig.catalogue, line).join(rig.now) == 1
+    (after,) = rig.recordings()
+    rig.catalogue.close()
+    assert (after.id, after.facts.awaits_cdr, after.facts.linked_id) == (before.id, False, "63873494117-3f5c1f2a")
+    assert (after.facts.caller, after.facts.callee, after.facts.direction) == ("201", "02079460958", Direction.OUTBOUND)
 
 
 def test_the_legs_of_a_call_that_kazoo_pushes_are_one_by_its_interaction_id(tmp_path: Path) -> None:
