@@ -43,7 +43,7 @@ from recpipe.model import (
 
 LATEST = datetime(2026, 3, 14, 18, 0, tzinfo=UTC)
 _CHUNK = 2000
-_AUDIO = AudioFacts(Container.WAV, "pcm_s16le", 8000, 1, 60_000, 480_000, 44, 960_000)
+AUDIO = AudioFacts(Container.WAV, "pcm_s16le", 8000, 1, 60_000, 480_000, 44, 960_000)
 
 
 def calls(tenant_ids: Sequence[str], rows: int, seed: int) -> Iterator[Recording]:
@@ -79,7 +79,7 @@ def calls(tenant_ids: Sequence[str], rows: int, seed: int) -> Iterator[Recording
                 kind=RecordingKind.CALL if number % 100 else RecordingKind.VOICEMAIL,
                 call_id=f"{1_700_000_000 + number}.{number}",
             ),
-            audio=_AUDIO,
+            audio=AUDIO,
             caller_e164="+49" + national if inbound else "",
             callee_e164="" if inbound else "+49" + national,
             source_name=f"2026/call-{number}.wav",

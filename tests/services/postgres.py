@@ -16,7 +16,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -100,11 +100,15 @@ def binaries() -> Path | None:
 
 
 @contextlib.contextmanager
-def running(*, durable: bool = False) -> Iterator[PostgresServer]:
+def running(
+    *, durable: bool = False, keep: Path | None = None, options: Mapping[str, str] | None = None
+) -> Iterator[PostgresServer]:
     """A server in a temporary folder, stopped and removed at the end; works outside pytest as well.
 
     Args:
         durable: keep every fsync, as benchmarks must; tests of what the statements do need not.
+        keep: a folder that stays, with what was in the databases of a server that ran there before.
+        options: settings of the server.
 
     Raises:
         FileNotFoundError: there are no binaries.
@@ -114,18 +118,17 @@ def running(*, durable: bool = False) -> Iterator[PostgresServer]:
     if found is None:
         raise FileNotFoundError("there are no PostgreSQL binaries")
     as_user = ["unshare", "--user", "--map-user=1000", "--map-group=1000"] if os.geteuid() == 0 else []
-    folder = Path(tempfile.mkdtemp(prefix="pg-"))
+    folder = keep or Path(tempfile.mkdtemp(prefix="pg-"))
     process: subprocess.Popen[bytes] | None = None
     try:
-        password = secrets.token_hex(16)
-        (folder / "password").write_text(password)
-        init = [found / "initdb", "-A", "scram-sha-256", "-U", "postgres", f"--pwfile={folder / 'password'}"]
-        init += ["-N", "--locale=C.UTF-8", "-D", folder / "data"]
-        made = subprocess.run([*as_user, *init], capture_output=True, text=True, timeout=_START_SECONDS)
-        if made.returncode != 0:
-            raise RuntimeError(f"initdb failed: {made.stdout}{made.stderr}")
+        if (folder / "data" / "PG_VERSION").exists():
+            password = (folder / "password").read_text()
+        else:
+            password = _make_cluster([*as_user, str(found / "initdb")], folder)
         port = _free_port()
         serve = [found / "postgres", "-D", folder / "data", "-h", "127.0.0.1", "-p", str(port), "-k", folder]
+        for name, value in (options or {}).items():
+            serve += ["-c", f"{name}={value}"]
         if not durable:
             serve += ["-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off"]
             # Tests that need statistics ask for them; it would look into each of many databases all the time.
@@ -154,7 +157,21 @@ def running(*, durable: bool = False) -> Iterator[PostgresServer]:
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGQUIT)
                 process.wait(_START_SECONDS)
-        shutil.rmtree(folder, ignore_errors=True)
+        if keep is None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make_cluster(initdb: list[str], folder: Path) -> str:
+    """The password of the superuser of a new cluster."""
+    folder.mkdir(parents=True, exist_ok=True)
+    password = secrets.token_hex(16)
+    (folder / "password").write_text(password)
+    init = [*initdb, "-A", "scram-sha-256", "-U", "postgres", f"--pwfile={folder / 'password'}"]
+    init += ["-N", "--locale=C.UTF-8", "-D", str(folder / "data")]
+    made = subprocess.run(init, capture_output=True, text=True, timeout=_START_SECONDS)
+    if made.returncode != 0:
+        raise RuntimeError(f"initdb failed: {made.stdout}{made.stderr}")
+    return password
 
 
 def _wait(server: PostgresServer, process: subprocess.Popen[bytes], log: Path) -> None:
