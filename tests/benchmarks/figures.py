@@ -1,8 +1,8 @@
 """`scripts/bench figures`: how long the page of statistics takes over a large catalogue, on SQLite and on PostgreSQL.
 
 Time to first byte over real sockets, of thirty days, a quarter and a year, of one service in five and of all of them.
-Beside each time stand
-the CPU of this process, which is all there is with SQLite and the same however busy the machine, and the goal, 100 ms; the exit code says whether all were met.
+Beside each stand the CPU of this process, which with SQLite is all there is, and is the same however busy the machine,
+and the goal, 100 ms; the exit code says whether all were met.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 One tenant in five is asked: 2 of 10 M recordings, 200,000 of 1 M with --quick. One call in ten has
 three legs; searches for calls stand below those for recordings. Beside each search that an index answers
 stands its own page statement, sent to the driver as it is and its rows fetched as they come (prepared, no conversion,
-no transaction around it): what is above that is ours. The worst searches have a goal in seconds instead. The least CPU of
-this process says with SQLite what a search costs however busy the machine is.
+no transaction around it): what is above that is ours. The worst searches have a goal in seconds instead. The least CPU
+of this process says with SQLite what a search costs however busy the machine is.
 """
 
 from __future__ import annotations
