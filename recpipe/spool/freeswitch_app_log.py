@@ -3,6 +3,9 @@
 Source: FreeSWITCH switch_ivr_generate_xml_cdr, `app_log/application` with `app_name`, `app_data` and `app_stamp` in
 microseconds; mod_dptools record_session_mask, which writes silence, and record_session_pause, which writes nothing.
 What the command uuid_record does is in no call detail record.
+
+Seen in published records of FreeSWITCH 1.2 to 1.10 (2012 to 2021), not tried with one that runs: `app_log` lies behind
+`variables`; `callflow` has elements `application` too, of what the dialplan says, without `app_stamp`.
 """
 
 from __future__ import annotations

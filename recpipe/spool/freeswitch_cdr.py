@@ -314,8 +314,8 @@ def _decoded(data: bytes) -> bytes:
 def _mended(text: str) -> _Record:
     """The variables of a record that is not well-formed: NAME and VALUE of each <NAME>VALUE</NAME>, as they stand.
 
-    Nothing in it is parsed as XML but the call flow, and that without its document type, so that what was mended opens
-    no door. Linear: a value is looked for within `_LONGEST_VALUE` characters.
+    Nothing in it is parsed as XML but the call flow and the log of applications, and those without a document type, so
+    that what was mended opens no door. Linear: a value is looked for within `_LONGEST_VALUE` characters.
     """
     if _FORBIDDEN.search(text):
         raise ValueError("a document type or an entity")
@@ -336,15 +336,22 @@ def _mended(text: str) -> _Record:
         if name is not None and (name[0] == opening[1] or name[0] not in variables):
             variables[name[0]] = _value(unescape(text[place:closing], _QUOTES))
         place = closing + len(opening[1]) + 3
-    begins, ends = text.find("<callflow", end), text.find("</callflow>", end)
-    caller: dict[str, str] = {}
-    if 0 <= begins < ends:
-        try:
-            flow = fromstring(text[begins : ends + len("</callflow>")], forbid_dtd=True)
-            caller = _profile(flow.find("caller_profile"))
-        except ParseError:
-            pass
-    return _Record(variables, caller)
+    flow, done = _part(text, "callflow", end), _part(text, "app_log", end)
+    caller = {} if flow is None else _profile(flow.find("caller_profile"))
+    return _Record(variables, caller, NO_APP_LOG if done is None else AppLog.of(done.iterfind("application")))
+
+
+def _part(text: str, name: str, after: int) -> Element | None:
+    """The first element of this name behind a place; None where there is none, or it is no XML."""
+    begins, ends = text.find(f"<{name}", after), text.find(f"</{name}>", after)
+    if not 0 <= begins < ends:
+        return None
+    try:
+        found = fromstring(text[begins : ends + len(name) + 3], forbid_dtd=True)
+    except ParseError:
+        return None
+    assert isinstance(found, Element)
+    return found
 
 
 def _profile(profile: Element | None) -> dict[str, str]:

@@ -265,6 +265,79 @@ def test_the_applications_of_a_channel_say_which_parts_are_masked(
     assert facts is not None and facts.masked == masked
 
 
+# The parts, their order and the two kinds of `application` are those of records of FreeSWITCH 1.2 to 1.10 that people
+# published; what was done is made up.
+PUBLISHED = """<?xml version="1.0"?>
+<cdr core-uuid="0a1b" switchname="fs1">
+  <channel_data>
+    <state>CS_REPORTING</state>
+    <direction>inbound</direction>
+  </channel_data>
+  <call-stats>
+    <audio>
+      <inbound><raw_bytes>27692</raw_bytes></inbound>
+    </audio>
+  </call-stats>
+  <variables>
+    <direction>inbound</direction>{more}
+    <start_uepoch>1743042317250000</start_uepoch>
+    <answer_uepoch>1743042319250000</answer_uepoch>
+    <end_uepoch>1743042617250000</end_uepoch>
+    <record_ms>290000</record_ms>
+    <billsec>298</billsec>
+  </variables>
+  <app_log>
+    <application app_name="answer" app_data="" app_stamp="1743042319250045"></application>
+    <application app_name="set" app_data="hangup_after_bridge=true" app_stamp="1743042319254927"></application>
+    <application app_name="log" app_data="DEBUG Sent? &lt;no&gt; &amp; none" app_stamp="1743042319254930"></application>
+    <application app_name="record_session" app_data="{file}" app_stamp="1743042327250000"></application>
+    <application app_name="bridge" app_data="user/201@acme" app_stamp="1743042327305488"></application>
+    <application app_name="record_session_mask" app_data="{file}" app_stamp="1743042457250000"></application>
+    <application app_name="record_session_unmask" app_data="{file}" app_stamp="1743042488250000"></application>
+    <application app_name="stop_record_session" app_data="{file}" app_stamp="1743042607250000"></application>
+  </app_log>
+  <hold-record>
+    <hold on="1743042431241372" off="1743042435842796"></hold>
+  </hold-record>
+  <callflow dialplan="XML" unique-id="5a7f678c-37cb-11e2-a089-ab820864671e" profile_index="1">
+    <extension name="Local_Extension" number="201">
+      <application app_name="answer" app_data=""></application>
+      <application app_name="record_session" app_data="/another.wav"></application>
+      <application app_name="record_session_pause" app_data="{file}"></application>
+    </extension>
+    <caller_profile>
+      <username>202</username>
+      <destination_number>201</destination_number>
+    </caller_profile>
+    <times><created_time>1743042317250000</created_time></times>
+  </callflow>
+</cdr>
+"""
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "",
+        "\n    <set x>1</set x>",  # which is no XML: mod_xml_cdr writes what was set
+        "\n    <sip_h_X-From>%3Csip:a&b></sip_h_X-From>",
+    ],
+)
+def test_what_was_done_is_read_from_a_record_in_the_form_that_freeswitch_publishes(tmp_path: Path, more: str) -> None:
+    (tmp_path / f"{UUID}.cdr.xml").write_text(PUBLISHED.format(file=FILE, more=more))
+    facts = FreeswitchCdr(tmp_path, "UTC").facts(UUID)
+    assert facts is not None and facts.masked == ((130_000, 161_000),)
+    (told,), _ = FreeswitchCdr(tmp_path, "UTC").after(0, 10)
+    assert (told.excuse, told.recording_ms, told.answered) == ("stopped", 290_000, True)
+
+
+def test_a_list_of_what_was_done_that_is_no_xml_is_passed_over(tmp_path: Path) -> None:
+    body = PUBLISHED.format(file=FILE, more="\n    <set x>1</set x>").replace("<app_log>", "<app_log><b>")
+    (tmp_path / f"{UUID}.cdr.xml").write_text(body)
+    facts = FreeswitchCdr(tmp_path, "UTC").facts(UUID)
+    assert facts is not None and facts.masked == () and facts.caller_name == "" and facts.callee == "201"
+
+
 @pytest.mark.parametrize("stamp", ["", "yesterday", "-1", "9" * 40])
 def test_an_application_without_a_time_says_nothing(tmp_path: Path, stamp: str) -> None:
     body = app_log(("record_session", 10, FILE), *MASKED)
