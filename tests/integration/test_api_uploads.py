@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 import pytest
@@ -61,6 +61,35 @@ def files(folder: Path) -> dict[str, bytes]:
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
         if path.is_file() and ".recpipe" not in path.parts
+    }
+
+
+def test_a_push_is_taken_in_the_form_that_kazoo_makes_of_a_storage_url(there: World, root: Path) -> None:
+    """As kz_att_http and kzc_recording of KAZOO 4.3 do: a token in the URL, fields escaped, some of them empty."""
+    call_id, start = "3798468927@192_168_11_166", 63_753_796_103
+    fields = {
+        "from": "1002@acme.sip.example", "to": "+442079460958@acme.sip.example", "caller_id_name": "Zoë & Söhne",
+        "caller_id_number": "1002", "call_id": call_id, "cdr_id": f"202004-{call_id}",
+        "interaction_id": "63753796101-cc99b372", "owner_id": "", "account_id": "acme", "start": start,
+        "duration_ms": 23_960, "recording_id": "202004-25b2a24e2111ac22265f739ac4ba73ff",
+    }  # fmt: skip
+    address = httpx.URL(there.url).copy_with(userinfo=f"kazoo:{there.tokens['pbx']}".encode())
+    query = "&".join(f"{name}={quote(str(value), safe='')}" for name, value in fields.items())
+    name = f"call_recording_{call_id}.mp3"
+    base = f"{str(address).rstrip('/')}/api/v1/uploads/kazoo"
+    url = f"{base}/call_recording_{quote(call_id, safe='')}.mp3?{query}"
+    answer = httpx.put(url, content=AUDIO, headers={"content-type": "audio/mpeg"}, trust_env=False)
+    assert answer.status_code == 201, answer.text
+    found = files(root / "kazoo")
+    assert found[name] == AUDIO and json.loads(found[f"{name}.json"]) == {
+        "call_id": call_id,
+        "callee": "+442079460958",
+        "caller": "1002",
+        "caller_name": "Zoë & Söhne",
+        "duration_ms": 23_960.0,
+        "linked_id": "63753796101-cc99b372",
+        "started_at": "2020-04-11T03:48:23+00:00",
+        "tenant": "acme",
     }
 
 
