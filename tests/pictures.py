@@ -17,6 +17,7 @@ from recpipe import log
 from recpipe.access.principal import Action, operator
 from recpipe.model import Role
 from recpipe.tenants.changes import Kind
+from tests import pictures_of_kinds
 from tests.acceptance.judged import a_judged_day
 from tests.acceptance.portal import ADMIN, PLAYING, Portal, choose_key, portal, sign_in, until
 from tests.contracts.catalogue_samples import keep
@@ -54,6 +55,7 @@ def main() -> int:
         _phone(browser, running)
         _ann(browser, running)
         _counted(browser, running)
+        pictures_of_kinds.take(browser, _shoot)
         browser.close()
     too_large = [path.name for path in IMAGES.glob("*.png") if path.stat().st_size > 150_000]
     print("\n".join(f"{path.name} {path.stat().st_size // 1000} kB" for path in sorted(IMAGES.glob("*.png"))))
