@@ -9,6 +9,7 @@ import pytest
 
 from recpipe.catalogue import engine, search
 from tests.integration.api import World, world
+from tests.scanners._tools import SQL
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +68,12 @@ def test_media_gives_the_stored_bytes_and_ranges_of_them(there: World) -> None:
     part = client.get(f"/api/v1/recordings/{one.id}/media", headers={"range": "bytes=100-199"})
     assert part.status_code == 206 and part.content == body[100:200]
     assert part.headers["content-range"] == f"bytes 100-199/{len(body)}"
+
+
+@pytest.mark.parametrize("name", [name for name, target in SQL.items() if target.who])
+def test_what_scanners_attack_is_understood_before_it_is_attacked(there: World, name: str) -> None:
+    target = SQL[name]
+    path = target.path.replace("ID", there.recordings["one"].id).replace("*", "")
+    method, headers = ("PATCH", {"content-type": "application/json"}) if target.data else ("GET", {})
+    answer = there.client(target.who).request(method, path, content=target.data or None, headers=headers)
+    assert answer.status_code == 200, f"{name} gets no further than {answer.text}"

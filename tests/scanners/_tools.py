@@ -138,21 +138,27 @@ def _version(scanner: str, tools: Path) -> str:
 # --- sqlmap ---------------------------------------------------------------------------------------------------
 
 
+# A search that is refused attacks nothing: tests ask for each of these.
 _SEARCH = {
     "from": "2025-01-01",
     "to": "2026-01-01",
-    "number": "0207946",
-    "number_match": "contains",
     "direction": "inbound",
-    "extension": "201",
-    "duration_min": "1",
-    "text": "erin",
-    "call_id": "call-one",
+    "route": "in",
     "tag": "new",
     "hour": "9",
-    "weekday": "4",
+    "weekday": "thu",
+}
+_BY_PROGRAMS = {
+    "extension": "201",
+    "number": "0207946",
+    "number_match": "containing",
+    "duration_min": "1",
+    "text": "erin",
+    "noted": "asked",
+    "call_id": "call-one",
     "limit": "50",
 }
+_BY_PEOPLE = {"service": "acme", "find": "erin 0207946", "match": "containing", "shortest": "1", "size": "50"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +173,8 @@ class Target:
 
 
 SQL: dict[str, Target] = {
-    "search, API": Target("/api/v1/recordings?" + urlencode(_SEARCH), "client"),
-    "search, dashboard": Target("/recordings?service=acme&" + urlencode(_SEARCH | {"page": "1"}), "", "client"),
+    "search, API": Target("/api/v1/recordings?" + urlencode(_SEARCH | _BY_PROGRAMS), "client"),
+    "search, dashboard": Target("/recordings?" + urlencode(_SEARCH | _BY_PEOPLE), "", "client"),
     "calls, statistics": Target("/api/v1/statistics?tenant=acme&from=2025-01-01&to=2025-12-31&limit=5", "client"),
     "path of a recording": Target("/api/v1/recordings/ID*", "client"),
     "audit log": Target(

@@ -31,6 +31,7 @@ from recpipe.web.dashboard import deeds
 from recpipe.web.deps import WebContext
 from tests.contracts.catalogue_samples import a_recording, a_tenant, keep
 from tests.integration.api import served
+from tests.scanners._tools import SQL
 
 PASSWORD = "correct horse battery"
 
@@ -766,3 +767,7 @@ def test_links_are_seen_and_ended_by_who_may_share_there_alone(site: Site) -> No
         form = {"leg": one.id, "days": "7", "openings": "3"} | {field: typed}
         answer = site.browsers["bea"].post("/recordings/share", params={"of": one.id}, data=form)
         assert answer.status_code == 422 and 'id="problem"' in answer.text
+
+
+def test_the_search_that_scanners_attack_is_understood_before_it_is_attacked(site: Site) -> None:
+    assert 'id="refusal"' not in site.get(SQL["search, dashboard"].path.replace("acme", site.berlin.name))
