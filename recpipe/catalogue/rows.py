@@ -76,9 +76,23 @@ _own_in, _facts_in, _audio_in = attrgetter(*_OWN), attrgetter(*_FACTS), attrgett
 _PLACES = {column.name: place for place, column in enumerate(recording.columns)}
 _AUDIO_PLACE, _PEAKS_PLACE = _PLACES["audio"], _PLACES["peaks"]
 _ANY = 0  # place of what is replaced afterwards
-_recording_in = itemgetter(*(_PLACES[name] if name in _OWN else _ANY for name in _FIELDS))
+
+
+def place_of(column: str) -> int:
+    """The place of a column in a row, with peaks or without.
+
+    Raises:
+        LookupError: it has none there, as a fact has until its column was made.
+    """
+    place = _PLACES.get(column, _PEAKS_PLACE)
+    if place >= _PEAKS_PLACE:
+        raise LookupError(f"{column} needs a column of `recording` in catalogue/tables.py, before `peaks`.")
+    return place
+
+
+_recording_in = itemgetter(*(place_of(name) if name in _OWN else _ANY for name in _FIELDS))
 _recorded_facts_in = itemgetter(
-    *(_PLACES[_RENAMED.get(name, name)] if name in _FACTS else _ANY for name in _FACT_FIELDS)
+    *(place_of(_RENAMED.get(name, name)) if name in _FACTS else _ANY for name in _FACT_FIELDS)
 )
 _envelope_in = itemgetter(*(_PLACES[name] for name in _ENVELOPE))
 _FACTS_AT, _AUDIO_AT, _ENVELOPE_AT, _PEAKS_AT = map(_FIELDS.index, ("facts", "audio", "envelope", "peaks"))

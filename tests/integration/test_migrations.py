@@ -15,7 +15,6 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Table, create_engine, insert, inspect, select, text
 
 from recpipe.catalogue import Catalogue, tables
@@ -337,7 +336,3 @@ def test_a_database_that_does_not_answer_is_unavailable_without_telling_the_pass
     with pytest.raises(CatalogueUnavailable) as refused:
         Catalogue.open("postgresql+psycopg://user:hunter2@127.0.0.1:1/none")
     assert "hunter2" not in str(refused.value)
-
-
-def test_the_schema_of_this_version_is_the_newest_script() -> None:
-    assert ScriptDirectory.from_config(config()).get_current_head() == HEAD
