@@ -137,8 +137,13 @@ def some_recordings(random_: random.Random, tenant: Tenant, count: int) -> list[
     return made
 
 
-def some_query(random_: random.Random) -> RecordingQuery:
-    parts: dict[str, Any] = {
+# Criteria that `some_criteria` leaves out: what `some_query` adds by itself, and what has tests of its own.
+WITH_TESTS_OF_THEIR_OWN = ("anything", "call", "starred", "reviewed", "tag", "noted")
+ADDED = ("number", "number_match", "timezone", "oldest_first")
+
+
+def some_criteria(random_: random.Random) -> dict[str, Any]:
+    return {
         "started_from": NOW + timedelta(minutes=random_.randrange(10)),
         "started_before": NOW + timedelta(minutes=random_.randrange(10, 20)),
         "direction": random_.choice(list(Direction)),
@@ -153,6 +158,10 @@ def some_query(random_: random.Random) -> RecordingQuery:
         "week_hours": random_.choice([(5 * 24 + 20,), (5 * 24 + 21, 3)]),  # a quarter past and to: see the zone
         "of_whole_calls": True,
     }
+
+
+def some_query(random_: random.Random) -> RecordingQuery:
+    parts = some_criteria(random_)
     chosen = {name: parts[name] for name in random_.sample(sorted(parts), random_.choice([0, 0, 1, 1, 2, 3]))}
     if "week_hours" in chosen:
         chosen["timezone"] = "Asia/Kathmandu"
