@@ -8,10 +8,10 @@ The file is a list of sections that grows:
     (an empty line)
 
 `CALL-ID` names the call, `METADATA` is what the proxy passed as `metadata=`, here `key:value` with `|` between. Its
-keys are those of our sidecar: caller, callee, caller_name, callee_name, extension, route, direction, linked_id,
-channels, tenant, and started_at (seconds since 1970, or ISO 8601). A value may be percent-escaped, and `caller_hex` is
-`caller` in hexadecimal, of UTF-8: what people outside choose must not be able to end a value. A key that is given
-twice with different values was not ours alone to give: it says nothing.
+keys are those of our sidecar: the other texts of `CallFacts`, direction, tenant, and started_at (seconds since 1970, or
+ISO 8601). A value may be percent-escaped, and `caller_hex` is `caller` in hexadecimal, of UTF-8: what people outside
+choose must not be able to end a value. A key that is given twice with different values was not ours alone to give: it
+says nothing.
 
 All of it is hostile text. Source: append_meta_chunk in rtpengine's daemon/recording.c.
 """

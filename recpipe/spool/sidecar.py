@@ -7,9 +7,7 @@ Keys of our own sidecar (all optional, unknown keys are ignored; `null` and "" s
     duration_ms, or duration_seconds                                  a number
     direction           inbound, outbound, internal
     kind                call, voicemail, conference, fax
-    caller, callee, caller_name, callee_name, extension, route        text
-    call_id, linked_id, channels, tenant                              text
-    mailbox, conference, station_id, started_by                       text
+    tenant, and each of `model.TEXT_FACTS` under its name             text
     masked              list of [from, to] in seconds from the start of the recording, or text such as "130-161 200-230"
 
 Keys of a Genesys Cloud `_metadata.json`: conversationId, recordingId, startTime, endTime, direction, ani, dnis,

@@ -81,12 +81,15 @@ def test_every_command_has_its_place_in_the_order() -> None:
 def test_every_command_and_option_is_documented(words: tuple[str, ...]) -> None:
     heading = f"### recpipe {' '.join(words)}\n"
     text = DOCUMENT.read_text()
-    assert heading in text
+    assert heading in text, f"docs/commands.md lacks {heading}"
     section = re.split(r"^#{2,3} ", text.partition(heading)[2], maxsplit=1, flags=re.MULTILINE)[0]
-    for parameter in COMMANDS[words].params:
-        for name in (*parameter.opts, *parameter.secondary_opts):
-            if name.startswith("--") and name not in ("--help", "--json"):
-                assert f"`{name}" in section, f"{name} is not documented"
+    options = [(name, one) for one in COMMANDS[words].params for name in (*one.opts, *one.secondary_opts)]
+    lacking = [
+        f"| `{name}` | {one.help} |"
+        for name, one in options
+        if name.startswith("--") and name not in ("--help", "--json") and f"`{name}" not in section
+    ]
+    assert not lacking, f"docs/commands.md lacks below {heading}" + "\n".join(lacking)
 
 
 def test_each_action_that_can_be_granted_is_documented_and_has_words_in_the_portal() -> None:
