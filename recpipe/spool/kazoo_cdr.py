@@ -90,6 +90,7 @@ class KazooCdr:
         self._legs: OrderedDict[str, _Leg] = OrderedDict()
         self._media: OrderedDict[str, _Leg] = OrderedDict()
         self._owners: OrderedDict[str, str] = OrderedDict()  # of recordings: the leg that first told of each
+        self._seen: dict[int, None] = {}  # records that were read lately: what is fetched overlaps
         self._told: OrderedDict[int, ToldCall] = OrderedDict()
         self._known: set[ToldCall] = set()  # those of them
         self._number = 0
@@ -151,8 +152,12 @@ class KazooCdr:
                 continue
             self._files[path] = state
             for record in records:
-                if (leg := _leg(record, account)) is not None:
+                said = hash((account, repr(record)))
+                if said not in self._seen and (leg := _leg(record, account)) is not None:
                     self._take(leg)
+                self._seen[said] = None
+            while len(self._seen) > self._legs_kept:
+                del self._seen[next(iter(self._seen))]
         taken = time.monotonic() - began
         self._look_at = began + 20 * taken if taken > _LONG_LOOK_SECONDS else 0.0
 
