@@ -20,6 +20,7 @@ from playwright.sync_api import Page, expect
 
 from recpipe import samples, wiring
 from recpipe.access import totp
+from recpipe.access.login import Door
 from recpipe.access.principal import operator
 from recpipe.cli.roles import RoleName
 from recpipe.cli.serve import Running, started
@@ -83,6 +84,14 @@ class Portal:
         command = ("req", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-x509", "-days", "1825")
         openssl(*command, "-out", certificate, "-subj", f"/CN={name}")
         return key, certificate
+
+    def link(self, user: str, recording_id: str, passphrase: str = "") -> str:
+        """The code in a link that a user makes to a call, for somebody outside."""
+        by = self.parts.access.password(user, PASSWORD, "192.0.2.9", Door.HTTP).principal
+        assert by is not None
+        about = {"expires_at": self.parts.clock() + timedelta(days=1), "passphrase": passphrase, "download": True}
+        made = self.parts.sharing.share(by, recording_id, label="Their lawyer", **about)
+        return made.address.partition("#")[2]
 
     def seal_from_now_on(self, tenant: Tenant) -> Path:
         """A proven key and encryption on, as on the day after the first; returns the private key."""

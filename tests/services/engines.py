@@ -25,6 +25,8 @@ from tests.services import need
 
 # Source: W3C WebDriver section 12.1, the key of a reference to an element.
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
+# A window that a page opens without bars may be as small as a telephone; one with bars may not.
+_OPENER = "data:text/html,<button onclick=\"open('about:blank','','popup,width=360,height=740')\">open</button>"
 _QUIET = """
 user_pref("app.update.auto", false);
 user_pref("browser.aboutwelcome.enabled", false);
@@ -74,6 +76,10 @@ class Engine(Protocol):
         """What a click saves."""
         ...
 
+    def resize(self, width: int, height: int) -> None:
+        """Give the page a room of so many px; before its first page where it ever becomes smaller than a desk's."""
+        ...
+
 
 class Chromium:
     """The page of the other tests."""
@@ -102,13 +108,35 @@ class Chromium:
             self.click(css)
         return Path(download.value.path()).read_bytes()
 
+    def resize(self, width: int, height: int) -> None:
+        self._page.set_viewport_size({"width": width, "height": height})
+        _wait(lambda: bool(self.run(f"innerWidth === {width}")), "the window has its size")
+
+    def picture(self, path: Path) -> None:
+        """Keep what is shown."""
+        self._page.screenshot(path=path)
+
+
+# Name and path of a command, and what it is told; without that it only asks.
+_Ask = Callable[[str, str, dict[str, Any] | None], Any]
+
+
+def holds(engine: Engine, expression: str) -> None:
+    """Wait until a script says true."""
+    deadline = time.monotonic() + 20
+    while engine.run(expression) is not True:
+        said = "document.body.innerText.slice(-400)"
+        assert time.monotonic() < deadline, f"not within 20 s: {expression}; the page ends: {engine.run(said)}"
+        time.sleep(0.1)
+
 
 class _Driven:
     """What a driver is told in the words of WebDriver, by whichever way it listens."""
 
-    def __init__(self, ask: Callable[[str, str, dict[str, Any]], Any], downloads: Path) -> None:
+    def __init__(self, ask: _Ask, downloads: Path) -> None:
         self._ask = ask
         self._downloads = downloads
+        self._bare = False
 
     def goto(self, url: str) -> None:
         self._ask("Navigate", "url", {"url": url})
@@ -140,6 +168,29 @@ class _Driven:
         _wait(lambda: bool(whole()) and self._stays(whole()), "something is saved")
         return whole()[0].read_bytes()
 
+    def resize(self, width: int, height: int) -> None:
+        if not self._bare:
+            self._leave_the_bars()
+        for _ in range(2):  # what is around the page is known when it is there
+            inner, outer = self.run("[[innerWidth, innerHeight], [outerWidth, outerHeight]]")
+            around = [whole - part for whole, part in zip(outer, inner, strict=True)]
+            rect = {"x": 0, "y": 0, "width": width + around[0], "height": height + around[1]}
+            self._ask("SetWindowRect", "window/rect", rect)
+            time.sleep(0.1)
+        _wait(lambda: bool(self.run(f"innerWidth === {width} && innerHeight === {height}")), "the window has its size")
+
+    def _leave_the_bars(self) -> None:
+        first = self._ask("GetWindowHandle", "window", None)
+        self.goto(_OPENER)
+        self.click("button")
+
+        def others() -> list[str]:
+            return [one for one in self._ask("GetWindowHandles", "window/handles", None) if one != first]
+
+        _wait(lambda: bool(others()), "a window opens")
+        self._ask("SwitchToWindow", "window", {"handle": others()[0]})
+        self._bare = True
+
     @staticmethod
     def _stays(paths: list[Path]) -> bool:
         try:
@@ -155,12 +206,13 @@ class _Driven:
 
 
 @contextmanager
-def firefox(profile: Path, downloads: Path) -> Iterator[Engine]:
+def firefox(profile: Path, downloads: Path, dark: bool = False) -> Iterator[Engine]:
     """Firefox without a window, in a profile of its own."""
     program = need.tool("firefox-esr")
     profile.mkdir()
     folder = f'user_pref("browser.download.dir", {json.dumps(str(downloads))});\n'
-    (profile / "user.js").write_text(_QUIET + folder)
+    colours = f'user_pref("layout.css.prefers-color-scheme.content-override", {0 if dark else 1});\n'
+    (profile / "user.js").write_text(_QUIET + folder + colours)
     command = (program, "--headless", "--marionette", "--no-remote", "--profile", str(profile), "about:blank")
     with _started(command, {"HOME": str(profile), "MOZ_CRASHREPORTER_DISABLE": "1"}), ExitStack() as stack:
         port_file = profile / "MarionetteActivePort"
@@ -175,12 +227,12 @@ def firefox(profile: Path, downloads: Path) -> Iterator[Engine]:
                 size += byte
             return json.loads(lines.read(int(size)))
 
-        def ask(name: str, _path: str, parameters: dict[str, Any]) -> Any:
-            body = json.dumps([0, 1, f"WebDriver:{name}", parameters]).encode()
+        def ask(name: str, _path: str, parameters: dict[str, Any] | None) -> Any:
+            body = json.dumps([0, 1, f"WebDriver:{name}", parameters or {}]).encode()
             wire.sendall(b"%d:%s" % (len(body), body))
             _kind, _id, error, result = hear()
-            assert error is None, f"Firefox: {name} {parameters}: {error['message']}"
-            return result.get("value", result)
+            assert error is None, f"Firefox: {name} {str(parameters)[:400]}: {error['message']}"
+            return result.get("value", result) if isinstance(result, dict) else result
 
         hear()  # who it is
         ask("NewSession", "", {"capabilities": {"alwaysMatch": {"acceptInsecureCerts": True}}})
@@ -188,7 +240,7 @@ def firefox(profile: Path, downloads: Path) -> Iterator[Engine]:
 
 
 @contextmanager
-def webkit(home: Path, downloads: Path) -> Iterator[Engine]:
+def webkit(home: Path, downloads: Path, dark: bool = False) -> Iterator[Engine]:
     """WebKitGTK's small browser, on a screen that nobody sees."""
     program, screen = need.tool("WebKitWebDriver"), need.tool("Xvfb")
     (browser,) = Path("/usr/lib").glob("*/webkit2gtk-4.*/MiniBrowser")  # of the same package
@@ -206,6 +258,7 @@ def webkit(home: Path, downloads: Path) -> Iterator[Engine]:
             port = probe.getsockname()[1]
         surroundings = {"DISPLAY": display, "HOME": str(home), "XDG_CONFIG_HOME": str(home / ".config")}
         surroundings |= {"LIBGL_ALWAYS_SOFTWARE": "1", "WEBKIT_DISABLE_COMPOSITING_MODE": "1", "GDK_BACKEND": "x11"}
+        surroundings |= {"GTK_THEME": "Adwaita:dark"} if dark else {}
         stack.enter_context(_started((program, f"--port={port}", "--host=127.0.0.1"), surroundings))
         base = f"http://127.0.0.1:{port}/session"
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -224,7 +277,11 @@ def webkit(home: Path, downloads: Path) -> Iterator[Engine]:
         session = send("POST", base, {"capabilities": {"alwaysMatch": {"webkitgtk:browserOptions": options}}})
         mine = f"{base}/{session['sessionId']}"
         stack.callback(send, "DELETE", mine)
-        yield _Driven(lambda _name, path, parameters: send("POST", f"{mine}/{path}", parameters), downloads)
+
+        def ask(_name: str, path: str, parameters: dict[str, Any] | None) -> Any:
+            return send("GET" if parameters is None else "POST", f"{mine}/{path}", parameters)
+
+        yield _Driven(ask, downloads)
 
 
 def _listens(port: int) -> bool:
