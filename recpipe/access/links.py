@@ -66,6 +66,7 @@ class Links:
         *,
         grants: Mapping[str, Collection[str]] | None = None,
         email: str = "",
+        display_name: str = "",
         provider_id: str = "",
         proof: Proof = NO_PROOF,
     ) -> LinkFor:
@@ -83,7 +84,17 @@ class Links:
         pending = UserStatus.PENDING
         if provider_id:
             self._require_vouched(provider_id, role, grants or {})
-        user = self._accounts.create(by, username, role, grants=grants, email=email, status=pending, proof=proof).user
+        made = self._accounts.create(
+            by,
+            username,
+            role,
+            grants=grants,
+            email=email,
+            display_name=display_name,
+            status=pending,
+            proof=proof,
+        )
+        user = made.user
         return self._invite(by, self._accounts.get(by, user.id), provider_id)
 
     def _require_vouched(self, provider_id: str, role: Role, grants: Mapping[str, Collection[str]]) -> None:

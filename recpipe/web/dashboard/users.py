@@ -24,6 +24,7 @@ ACTIONS = tuple(action for action in Action if action in GRANTABLE_ACTIONS)
 
 # Of so many services each has its actions on the form; of more, those that are granted, and one set for what is added.
 MOST_LISTED = 20
+MOST_MODELS = 200  # names that are offered to be like; any other is typed
 
 router = page_router()
 
@@ -41,10 +42,11 @@ def users(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
 
 
 @router.get("/users/new")
-def new(request: Request, portal: ThePortal, viewer: SignedIn) -> Response:
-    """The form for somebody new."""
+def new(request: Request, portal: ThePortal, viewer: SignedIn, like: str = "") -> Response:
+    """The form for somebody new, with the role and rights of somebody who is there if `like` names one."""
     portal.parts.accounts.list(viewer.principal)
-    return _form(request, portal, viewer, None)
+    model = portal.parts.accounts.named(viewer.principal, like) if like else None
+    return _form(request, portal, viewer, None, model=model)
 
 
 @router.post("/users/new")
@@ -58,7 +60,13 @@ def create(
         grants = _grants(form, viewer, role)
         if not role.has_password:
             made = accounts.create(
-                by, form.text("username"), role, grants=grants, email=form.text("email"), proof=proof_of(form)
+                by,
+                form.text("username"),
+                role,
+                grants=grants,
+                email=form.text("email"),
+                display_name=form.text("display_name"),
+                proof=proof_of(form),
             )
             return redirect(f"/users/{made.user.id}?done=user-created")
         link = portal.parts.links.invite(
@@ -67,6 +75,7 @@ def create(
             role,
             grants=grants,
             email=form.text("email"),
+            display_name=form.text("display_name"),
             provider_id=form.text("provider"),
             proof=proof_of(form),
         )
@@ -239,19 +248,23 @@ def _form(
     viewer: Viewer,
     account: Account | None,
     *,
+    model: Account | None = None,
     refused: RecpipeError | None = None,
     typed: Fields | None = None,
     secret: str | None = None,
     shown_as: str = "",
 ) -> Response:
-    values: dict[str, str] = {"username": "", "email": "", "role": "client", "provider": ""}
+    values: dict[str, str] = {"username": "", "display_name": "", "email": "", "role": "client", "provider": ""}
     # A user without a service is of no use, so the only one there is needs no tick.
     granted: dict[str, Sequence[str]] = {t.id: () for t in viewer.tenants if len(viewer.tenants) == 1}
     if account is not None:
         values = {
             name: str(getattr(account.user, name)) for name in ("username", "email", "role", "display_name", "status")
         }
-        granted = {grant.tenant_id: grant.actions for grant in account.grants}
+    if model is not None:
+        values["role"] = model.user.role.value
+    if shown := account or model:
+        granted = {grant.tenant_id: grant.actions for grant in shown.grants}
     if typed is not None:
         values = {name: typed.text(name, value) for name, value in values.items()}
         granted = {tenant_id: _ticked(typed, tenant_id) for tenant_id in typed.all("tenant")}
@@ -263,6 +276,8 @@ def _form(
         viewer,
         refused=refused,
         account=account,
+        models=[] if account else portal.parts.accounts.list(viewer.principal)[:MOST_MODELS],
+        model=model,
         values=values,
         granted=granted,
         listed=[t for t in viewer.tenants if few or t.id in granted],

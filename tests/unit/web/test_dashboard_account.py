@@ -352,3 +352,24 @@ def test_who_may_not_sign_in_yet_is_not_told_that_a_password_is_wrong(here: Site
 
 def test_without_a_contact_there_is_no_file_that_names_one(silent: Site) -> None:
     assert httpx.get(f"{silent.url}/.well-known/security.txt", trust_env=False).status_code == 404
+
+
+# --- somebody new --------------------------------------------------------------------------------------------
+
+
+def test_somebody_new_has_a_name_and_may_have_the_rights_of_somebody_who_is_there(here: Site) -> None:
+    carla, sam = here.person(), here.person()
+    with here.parts.catalogue.read() as work:
+        acme = work.tenants.named("acme").id
+    rights = {"role": Role.SERVICE, "grants": {acme: ["search", "ftp"]}}
+    here.parts.accounts.change(operator("test"), sam.id, **rights)  # type: ignore[arg-type]
+    with here.session(carla) as browser:
+        form = browser.get(f"/users/new?like={sam.username}").text
+        assert '<option value="service" selected>' in form
+        assert re.findall(rf'name="action-{acme}"\s+value="([a-z-]+)"\s+checked', form) == ["search", "ftp"]
+        nobody = browser.get("/users/new?like=nobody")
+        assert nobody.status_code == 404
+        made = {"username": "new@example.com", "display_name": "New Neumann", "current_password": PASSWORD}
+        ticked = {"role": "service", "tenant": acme, f"action-{acme}": "search"}
+        assert browser.post("/users/new", data={**made, **ticked}).status_code == 200
+    assert here.parts.accounts.named(operator("test"), "new@example.com").user.display_name == "New Neumann"
