@@ -317,6 +317,11 @@ def test_pages_bend_to_what_people_ask_of_their_browser(running: Portal, new_pag
     for path in ("/recordings", "/recordings?find=0958"):
         carl.goto(running.url + path)
         assert carl.evaluate(f"{first}.bottom <= innerHeight"), path
+    carl.goto(f"{running.url}/completeness")
+    assert carl.evaluate("document.querySelector('.list tbody tr').getBoundingClientRect().bottom <= innerHeight")
+    carl.get_by_role("button", name="Filters").click()
+    expect(carl.get_by_label("Finding", exact=True)).to_be_visible()
+    carl.goto(f"{running.url}/recordings")
     # At 200 % and 400 % of 1280 by 960 nothing runs out at the side, and the player leaves the calls their room
     carl.get_by_role("button", name="Play").last.click()
     expect(carl.locator("#player")).to_be_visible()
@@ -430,6 +435,8 @@ def test_pages_keep_their_place(running: Portal, new_page: NewPage) -> None:
     page = as_role(running, new_page, "gil")
     page.goto(f"{running.url}/recordings?size=25")
     expect(page.locator("#results tr[data-recording]")).to_have_count(25)
+    told = re.compile(r"25 calls of \w{3} \d+ \w{3} \d{4}")
+    expect(page.get_by_role("navigation", name="Pages")).to_contain_text(told)
     page.get_by_role("link", name="Earlier calls").click()
     expect(page.locator("#results tr[data-recording]")).to_have_count(6)
     assert "cursor=" in page.url

@@ -11,6 +11,13 @@ menuButton?.addEventListener("click", () => {
   document.getElementById("menu").classList.toggle("open", open);
 });
 
+for (const button of document.querySelectorAll("[data-unfolds]")) {
+  button.addEventListener("click", () => {
+    const open = document.getElementById(button.dataset.unfolds).classList.toggle("unfolded");
+    button.setAttribute("aria-expanded", String(open));
+  });
+}
+
 const theme = document.getElementById("theme");
 if (theme) {
   theme.hidden = false;
