@@ -123,7 +123,7 @@ def _looked(
                     yield what, f"{width} {scheme}"
                 if pictures and isinstance(hand.engine, Chromium):
                     pictures.mkdir(parents=True, exist_ok=True)
-                    name = "".join(letter if letter.isalnum() else "-" for letter in state.name)
+                    name = "".join(letter if letter.isalnum() else "-" for letter in f"{state.name} {state.who}")
                     hand.engine.picture(pictures / f"{name}-{scheme}-{width}.png")
     except (AssertionError, Error, OSError) as error:
         yield f"cannot be reached: {str(error)[:400]}", str(hand.width)
