@@ -46,7 +46,8 @@ def barriers(hand: Hand, scheme: str, source: str) -> Iterator[str]:
     if engine.run("typeof axe") == "undefined":
         engine.run(f"(() => {{ {source}\n; return true; }})()")
     # Only what is told crosses over: an engine's driver need not understand axe's own objects.
-    told = "found.violations.map((v) => [v.id, v.impact, v.nodes.slice(0, 3).map((n) => n.html.replace(' style=\"\"', '').slice(0, 160))])"
+    html = "n.html.replace(' style=\"\"', '').slice(0, 160)"
+    told = f"found.violations.map((v) => [v.id, v.impact, v.nodes.slice(0, 3).map((n) => {html})])"
     for rule, weight, nodes in engine.run(f"axe.run(document, {json.dumps(_RULES[scheme])}).then((found) => {told})"):
         yield f"{rule} ({weight}): {' | '.join(nodes)}"
 
