@@ -19,8 +19,8 @@ _Given = TypeVar("_Given", bound=Callable[..., object])
 class AtFirstUse(APIRoute):
     """A route that knows its address and methods, and reads its endpoint's parameters when it is first asked for more.
 
-    That is a request, or the OpenAPI document; it takes some milliseconds once. A parameter that FastAPI cannot
-    understand is found no sooner, so a test builds every route (decision 35).
+    That is a request, or the OpenAPI document; it takes some milliseconds once, for a search some tens. A parameter
+    that FastAPI cannot understand is found no sooner, so a test builds every route (decision 35).
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
