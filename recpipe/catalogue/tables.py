@@ -31,6 +31,7 @@ tenant = Table(
     _text("title"),
     _text("timezone"),
     _text("region"),
+    _text("group"),
     _flag("encryption"),
     _text("store_format"),
     _flag("recording_enabled"),

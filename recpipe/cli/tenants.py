@@ -32,6 +32,14 @@ Region = Annotated[
         metavar="CODE", help='Country that national numbers are read in, such as DE; "" reads only +49... forms.'
     ),
 ]
+InGroup = Annotated[
+    str | None,
+    typer.Option(
+        "--group",
+        metavar="GROUP",
+        help='Group of services, such as a reseller or region; "" takes it out of its group.',
+    ),
+]
 Format = Annotated[StoreFormat | None, typer.Option(help="Store files as they come, or as MP3.", show_default=False)]
 
 
@@ -44,6 +52,7 @@ def create(
     ] = "",
     timezone: Timezone = None,
     region: Region = None,
+    in_group: InGroup = None,
     store_format: Format = None,
     alias: Annotated[
         list[str] | None,
@@ -63,6 +72,7 @@ def create(
             title=title,
             timezone=timezone or "UTC",
             region=region or "",
+            group=in_group or "",
             store_format=store_format or StoreFormat.SOURCE,
             aliases=alias or (),
         )
@@ -74,23 +84,40 @@ def create(
 
 
 @group.command("list")
-def list_(context: typer.Context, json: AsJson = False) -> None:
+def list_(
+    context: typer.Context,
+    in_group: Annotated[str | None, typer.Option("--group", metavar="GROUP", help="Only those of this group.")] = None,
+    json: AsJson = False,
+) -> None:
     """All tenants, by name."""
 
     with frame.opened(context) as parts:
-        every = parts.reader.tenants(operator())
+        every = [t for t in parts.reader.tenants(operator()) if in_group is None or t.group == in_group]
     if json:
         frame.print_json({"items": [_document(tenant) for tenant in every], "next": None})
     elif every:
         frame.table(
-            ("TENANT", "TITLE", "ENCRYPTION", "TIMEZONE", "REGION", "FORMAT", "ALIASES"),
+            ("TENANT", "TITLE", "ENCRYPTION", "TIMEZONE", "REGION", "FORMAT", "GROUP", "ALIASES"),
             [
-                (t.name, t.title, _on(t.encryption), t.timezone, t.region, t.store_format, ", ".join(t.aliases))
+                (
+                    t.name,
+                    t.title,
+                    _on(t.encryption),
+                    t.timezone,
+                    t.region,
+                    t.store_format,
+                    t.group,
+                    ", ".join(t.aliases),
+                )
                 for t in every
             ],
         )
     else:
-        frame.say("There are no tenants yet. Make one: [bold]recpipe tenant create NAME[/]")
+        frame.say(
+            "There are no tenants yet. Make one: [bold]recpipe tenant create NAME[/]"
+            if in_group is None
+            else f"No tenant is in the group {frame.shown(in_group)}."
+        )
 
 
 @group.command()
@@ -116,6 +143,7 @@ def set_(
     title: Annotated[str | None, typer.Option(metavar="TEXT", help="Name for people.", show_default=False)] = None,
     timezone: Timezone = None,
     region: Region = None,
+    in_group: InGroup = None,
     store_format: Format = None,
     alias: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Add an alias; may be repeated.")] = None,
     remove_alias: Annotated[
@@ -135,7 +163,7 @@ def set_(
     [bold]recpipe tenant set acme --store-format mp3 --alias acme.example.com[/]
     """
 
-    plain = (title, timezone, region, store_format, alias, remove_alias)
+    plain = (title, timezone, region, in_group, store_format, alias, remove_alias)
     if all(value is None for value in (*plain, encryption, recording)):
         raise InputInvalid("options", "Nothing to change was named. recpipe tenant set --help lists what can be.")
     me = operator()
@@ -149,6 +177,7 @@ def set_(
                 title=title,
                 timezone=timezone,
                 region=region,
+                group=in_group,
                 store_format=store_format,
                 aliases=aliases,
             )
@@ -196,6 +225,7 @@ def _print(parts: Parts, tenant: Tenant, certificates: object) -> None:
             ("Aliases", ", ".join(tenant.aliases)),
             ("Timezone", tenant.timezone),
             ("Region", tenant.region),
+            ("Group", tenant.group),
             ("Store format", tenant.store_format),
             ("Recording", _addon(tenant)),
             ("Encryption", _on(tenant.encryption)),

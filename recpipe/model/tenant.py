@@ -22,6 +22,7 @@ class Tenant:
     encryption: bool
     store_format: StoreFormat
     created_at: datetime
+    group: str = ""  # of an operator's services: a reseller, a region; "": in none
     aliases: tuple[str, ...] = ()  # domains, account ids that mean this tenant
     recording_enabled: bool = False  # the add-on, as agreed to; what arrives is ingested either way
     disclaimer_agreed_at: datetime | None = None

@@ -249,6 +249,9 @@ class Finder:
     ) -> frozenset[str] | None:
         if asked is None:
             return principal.tenants(action)
-        for tenant_id in asked if principal.everything else ():
-            work.tenants.get(tenant_id)
+        if principal.everything:  # of anybody else every grant is of a tenant that is there
+            there = {tenant.id for tenant in work.tenants.list(asked)}
+            for tenant_id in asked:
+                if tenant_id not in there:
+                    raise NotFound("tenant", tenant_id)
         return frozenset(asked)

@@ -18,6 +18,7 @@ from recpipe.tenants import switches
 from recpipe.times import Clock, check_timezone
 
 MOST_ALIASES = 100
+LONGEST_GROUP = 60  # characters
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 
 
@@ -42,6 +43,7 @@ class Tenants:
         title: str = "",
         timezone: str = "UTC",
         region: str = "",
+        group: str = "",
         store_format: StoreFormat = StoreFormat.SOURCE,
         aliases: Collection[str] = (),
     ) -> Tenant:
@@ -52,6 +54,7 @@ class Tenants:
             title: for people; the name where there is none.
             timezone: IANA; its days decide the folders.
             region: ISO 3166 code that national phone numbers are read in; "" reads only +E.164.
+            group: of the services of an operator; whoever sees the tenant sees it.
             aliases: domains and account ids that mean this tenant.
 
         Raises:
@@ -67,6 +70,7 @@ class Tenants:
             title=check_text("title", title) or name,
             timezone=_checked_timezone(timezone),
             region=_checked_region(region),
+            group=check_text("group", group, LONGEST_GROUP),
             encryption=False,
             store_format=store_format,
             created_at=now,
@@ -85,6 +89,7 @@ class Tenants:
         title: str | None = None,
         timezone: str | None = None,
         region: str | None = None,
+        group: str | None = None,
         store_format: StoreFormat | None = None,
         aliases: Collection[str] | None = None,
     ) -> Tenant:
@@ -102,6 +107,7 @@ class Tenants:
                     title=before.title if title is None else check_text("title", title) or before.name,
                     timezone=before.timezone if timezone is None else _checked_timezone(timezone),
                     region=before.region if region is None else _checked_region(region),
+                    group=before.group if group is None else check_text("group", group, LONGEST_GROUP),
                     store_format=before.store_format if store_format is None else store_format,
                     aliases=before.aliases if aliases is None else _checked_aliases(aliases),
                 )
@@ -178,7 +184,7 @@ def _checked_region(region: str) -> str:
 
 def _difference(before: Tenant, after: Tenant) -> dict[str, Detail]:
     detail: dict[str, Detail] = {}
-    for name in ("title", "timezone", "region", "store_format"):
+    for name in ("title", "timezone", "region", "group", "store_format"):
         old, new = str(getattr(before, name)), str(getattr(after, name))
         if old != new:
             detail |= {f"old_{name}": old, f"new_{name}": new}

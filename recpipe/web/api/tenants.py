@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Response
 
 from keys.certificate import vet
 from recpipe.web.api.openapi import declared
@@ -33,9 +33,14 @@ CertificateId = Annotated[str, Path(min_length=1, max_length=64)]
 
 
 @router.get("/tenants", operation_id="list_tenants", tags=["tenants"], responses=declared())
-def every(context: Context, principal: Caller) -> Listed[TenantResponse]:
+def every(
+    context: Context,
+    principal: Caller,
+    group: Annotated[str | None, Query(max_length=60, description="only those of this group; empty: of none")] = None,
+) -> Listed[TenantResponse]:
     """The tenants you may see, by name."""
-    return Listed(items=[TenantResponse.of(tenant) for tenant in context.parts.reader.tenants(principal)])
+    found = context.parts.reader.tenants(principal)
+    return Listed(items=[TenantResponse.of(one) for one in found if group is None or one.group == group])
 
 
 @router.post("/tenants", operation_id="create_tenant", tags=["tenants"], status_code=201, responses=declared(409))
@@ -47,6 +52,7 @@ def create(context: Context, principal: Caller, wanted: TenantRequest) -> Tenant
         title=wanted.title,
         timezone=wanted.timezone,
         region=wanted.region,
+        group=wanted.group,
         store_format=wanted.store_format,
         aliases=wanted.aliases,
     )
@@ -69,6 +75,7 @@ def change(context: Context, principal: Caller, tenant: TenantWord, wanted: Tena
         title=wanted.title,
         timezone=wanted.timezone,
         region=wanted.region,
+        group=wanted.group,
         store_format=wanted.store_format,
         aliases=wanted.aliases,
     )

@@ -32,6 +32,7 @@ from recpipe.web.dashboard.search_form import (
     presets,
     wanted_by,
 )
+from recpipe.web.dashboard.service_choice import offered
 from recpipe.web.delivery import deliver
 from recpipe.web.errors import problem_of
 from recpipe.web.fax_pages import check_shown, deliver_page
@@ -263,7 +264,7 @@ def _answer(
         # Where the page has them all, how large they are is known.
         all_bytes=sum(leg.stored_bytes for leg in legs) if whole else None,
         count=count,
-        searchable=viewer.with_right(Action.SEARCH),
+        offered=offered(viewer.with_right(Action.SEARCH)),
         sizes=PAGE_SIZES,
         presets=presets(portal, wanted.zone),
         saved=portal.parts.saved_searches.list(who),

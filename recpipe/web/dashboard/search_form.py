@@ -18,6 +18,7 @@ from recpipe.access.principal import Action
 from recpipe.errors import QueryInvalid
 from recpipe.model import Direction, NumberMatch, RecordingKind, RecordingQuery, Tenant
 from recpipe.web.dashboard.pages import Portal, Viewer
+from recpipe.web.dashboard.service_choice import Chosen, chosen
 from recpipe.web.search_params import SearchParams, resolve
 
 PAGE_SIZES = (25, 50, 100)
@@ -72,10 +73,14 @@ class Wanted:
 
     values: dict[str, str]
     cursor: str
-    tenant: Tenant | None
+    chosen: Chosen
     zone: str
     query: RecordingQuery
     tenant_ids: list[str] | None
+
+    @property
+    def tenant(self) -> Tenant | None:
+        return self.chosen.tenant
 
     @property
     def size(self) -> int:
@@ -98,14 +103,13 @@ def as_typed(request: Request, portal: Portal, viewer: Viewer) -> Wanted:
         values["find"] = number  # as addresses had it before there was one box
     searchable = viewer.with_right(Action.SEARCH)
     viewer.principal.require(Action.SEARCH, searchable[0].id if searchable else None)
-    tenant = next((t for t in searchable if t.name == values.get("service")), None)
-    zones = {t.timezone for t in searchable}
-    zone = tenant.timezone if tenant else zones.pop() if len(zones) == 1 else viewer.zone
+    meant = chosen(values.get("service", ""), searchable) or Chosen(searchable)
+    zone = meant.zone(viewer.zone)
     if values.get("size", "50") not in {str(size) for size in PAGE_SIZES}:
         values.pop("size")
     match = values.get("match")
     number_match = NumberMatch(match) if match in list(NumberMatch) else NumberMatch.ENDING
-    return Wanted(values, "", tenant, zone, RecordingQuery(number_match=number_match), None)
+    return Wanted(values, "", meant, zone, RecordingQuery(number_match=number_match), None)
 
 
 def wanted_by(request: Request, portal: Portal, viewer: Viewer) -> Wanted:
@@ -115,8 +119,8 @@ def wanted_by(request: Request, portal: Portal, viewer: Viewer) -> Wanted:
         QueryInvalid: it cannot be; `FieldRefused` where one field is to blame.
     """
     typed = as_typed(request, portal, viewer)
-    values, tenant, zone = typed.values, typed.tenant, typed.zone
-    if "service" in values and tenant is None:
+    values, zone = typed.values, typed.zone
+    if "service" in values and typed.chosen.ids is None:
         raise FieldRefused("service", "There is no such service. Choose one of the list.")
     _check_dates(values, zone)
     query = RecordingQuery(
@@ -137,9 +141,10 @@ def wanted_by(request: Request, portal: Portal, viewer: Viewer) -> Wanted:
     )
     if None not in (low := query.duration_min_ms, high := query.duration_max_ms) and low > high:  # type: ignore[operator]
         raise FieldRefused("longest", "The longest call is shorter than the shortest. Swap the two lengths.")
-    asked = SearchParams([tenant.name] if tenant else [], values.get("from", ""), values.get("to", ""), zone, query)
-    tenant_ids, understood_query = resolve(portal.context, viewer.principal, asked)
-    return Wanted(values, request.query_params.get("cursor", "")[:500], tenant, zone, understood_query, tenant_ids)
+    asked = SearchParams([], values.get("from", ""), values.get("to", ""), zone, query)
+    _, understood = resolve(portal.context, viewer.principal, asked)  # which services is known already
+    cursor = request.query_params.get("cursor", "")[:500]
+    return Wanted(values, cursor, typed.chosen, zone, understood, typed.chosen.ids)
 
 
 def params_of(wanted: Wanted, viewer: Viewer) -> SearchParams:

@@ -14,8 +14,10 @@ from recpipe.access.principal import Action
 from recpipe.errors import RecpipeError
 from recpipe.model import CertificateState, StoreFormat, Tenant
 from recpipe.recordings.overview import TenantOverview
+from recpipe.tenants.tenants import LONGEST_GROUP
 from recpipe.web.dashboard.forms import Fields, Form
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
+from recpipe.web.dashboard.service_choice import groups_of
 from recpipe.web.routes import page_router
 
 EXPIRES_SOON_DAYS = 90
@@ -61,6 +63,7 @@ _LAST = datetime.max.replace(tzinfo=UTC)
 ORDERS: Mapping[str, tuple[str, Callable[[Glance], Any]]] = {
     "trouble": ("Trouble", lambda g: -g.trouble),
     "name": ("Service", lambda g: g.tenant.title.casefold()),
+    "group": ("Group", lambda g: (not g.tenant.group, g.tenant.group.casefold())),
     "recordings": ("Recordings", lambda g: -(g.recordings or 0)),
     "size": ("Stored", lambda g: -(g.stored_bytes or 0)),
     "ingest": ("Last ingest", lambda g: g.last_ingest_at.timestamp() if g.last_ingest_at else 0),
@@ -69,10 +72,16 @@ ORDERS: Mapping[str, tuple[str, Callable[[Glance], Any]]] = {
 
 
 @router.get("/services")
-def services(request: Request, portal: ThePortal, viewer: SignedIn, find: str = "", sort: str = "trouble") -> Response:
-    """Every service, or those whose name holds what was typed: as cards, or in a table where they are many."""
+def services(
+    request: Request, portal: ThePortal, viewer: SignedIn, find: str = "", sort: str = "trouble", group: str = ""
+) -> Response:
+    """Every service, or those of a group or whose name holds what was typed: as cards, or in a table if many."""
     wanted = find.strip().casefold()[:100]
-    chosen = [t for t in viewer.tenants if wanted in t.title.casefold() or wanted in t.name.casefold()]
+    chosen = [
+        t
+        for t in viewer.tenants
+        if (wanted in t.title.casefold() or wanted in t.name.casefold()) and group in ("", t.group)
+    ]
     many = len(viewer.tenants) > FEW
     found = glances(portal, viewer, chosen)
     if many:
@@ -88,6 +97,8 @@ def services(request: Request, portal: ThePortal, viewer: SignedIn, find: str = 
         sort=sort,
         orders={word: label for word, (label, _) in ORDERS.items()},
         find=find[:100],
+        group=group[:LONGEST_GROUP],
+        groups=groups_of(viewer),
         more=max(0, len(chosen) - MOST_SHOWN),
     )
 
@@ -131,6 +142,7 @@ def create(request: Request, portal: ThePortal, viewer: SignedIn, form: Form) ->
             title=form.text("title"),
             timezone=form.text("timezone", "UTC"),
             region=form.text("region"),
+            group=form.text("group"),
             store_format=StoreFormat.MP3 if form.text("store_format") == "mp3" else StoreFormat.SOURCE,
             aliases=form.lines("aliases"),
         )
@@ -149,6 +161,7 @@ def edit(request: Request, portal: ThePortal, viewer: SignedIn, name: str) -> Re
         "title": tenant.title,
         "timezone": tenant.timezone,
         "region": tenant.region,
+        "group": tenant.group,
         "store_format": tenant.store_format.value,
         "aliases": "\n".join(tenant.aliases),
     }
@@ -166,6 +179,7 @@ def change(request: Request, portal: ThePortal, viewer: SignedIn, name: str, for
             title=form.text("title"),
             timezone=form.text("timezone"),
             region=form.text("region"),
+            group=form.text("group"),
             store_format=StoreFormat.MP3 if form.text("store_format") == "mp3" else StoreFormat.SOURCE,
             aliases=form.lines("aliases"),
         )
@@ -175,7 +189,9 @@ def change(request: Request, portal: ThePortal, viewer: SignedIn, name: str, for
 
 
 def _typed(form: Fields) -> dict[str, str]:
-    return {name: form.text(name) for name in ("name", "title", "timezone", "region", "store_format", "aliases")}
+    return {
+        name: form.text(name) for name in ("name", "title", "timezone", "region", "group", "store_format", "aliases")
+    }
 
 
 def _form(
@@ -195,4 +211,5 @@ def _form(
         tenant=tenant,
         values={"timezone": "UTC", **values},
         zones=zones,
+        groups=groups_of(viewer),
     )

@@ -20,6 +20,7 @@ from recpipe.times import WEEKDAYS
 from recpipe.web.csv_stream import csv_stream
 from recpipe.web.dashboard import charts, filters
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer
+from recpipe.web.dashboard.service_choice import Chosen, chosen, offered
 from recpipe.web.delivery import Generated, Streamed, disposition
 from recpipe.web.routes import page_router
 
@@ -43,9 +44,15 @@ class Looked:
 
     values: dict[str, str]
     asked: Range
-    tenant: Tenant | None
-    tenant_ids: list[str] | None
-    several_zones: bool
+    chosen: Chosen
+
+    @property
+    def tenant(self) -> Tenant | None:
+        return self.chosen.tenant
+
+    @property
+    def tenant_ids(self) -> list[str] | None:
+        return self.chosen.ids
 
     def address(self, path: str = "/statistics", **more: str) -> str:
         query = urlencode({name: value for name, value in (self.values | more).items() if value})
@@ -58,11 +65,10 @@ class Looked:
             of: the one tenant whose calls they are.
         """
         first, last = self.asked.first.isoformat(), self.asked.last.isoformat()
-        if of is not None and self.several_zones:  # days on the clock of that service would be others
+        if of is not None and self.chosen.several_zones:  # days on the clock of that service would be others
             first, last = f"{first}T00:00:00Z", f"{self.asked.last + timedelta(days=1)}T00:00:00Z"
-        whose = of or self.tenant
         values = {
-            "service": whose.name if whose else "",
+            "service": of.name if of else self.values.get("service", self.tenant.name if self.tenant else ""),
             "from": first,
             "to": last,
             "kind": "call",
@@ -120,7 +126,7 @@ def statistics(request: Request, portal: ThePortal, viewer: SignedIn) -> Respons
         titles=TITLES,
         shown=SHOWN,
         presets=presets(portal, looked.asked.zone),
-        services=viewer.with_right(Action.SEARCH),
+        offered=offered(viewer.with_right(Action.SEARCH)),
         listeners=listeners,
         may_audit=viewer.may("audit"),
         recorded=_recorded(portal, viewer, looked),
@@ -133,9 +139,8 @@ def export(request: Request, portal: ThePortal, viewer: SignedIn, of: str = "day
     """One of the figures, every row of it."""
     looked = _looked(request, portal, viewer)
     columns, rows = _table(portal, viewer, looked, of)
-    name = (
-        f"statistics-{looked.tenant.name if looked.tenant else 'all'}-{looked.asked.first}-{looked.asked.last}-{of}.csv"
-    )
+    whose = looked.tenant.name if looked.tenant else looked.chosen.group or "all"
+    name = f"statistics-{whose}-{looked.asked.first}-{looked.asked.last}-{of}.csv"
     headers = {"content-type": "text/csv; charset=utf-8", "content-disposition": disposition("attachment", name)}
     streams = portal.context.streams
     return Streamed(Generated(csv_stream(columns, [rows])), streams, streams.place(viewer.principal), 200, headers)
@@ -168,13 +173,11 @@ def _looked(request: Request, portal: Portal, viewer: Viewer) -> Looked:
     values = {name: value[:200] for name in _NAMES if (value := request.query_params.get(name, "").strip())}
     searchable = viewer.with_right(Action.SEARCH)
     viewer.principal.require(Action.SEARCH, searchable[0].id if searchable else None)
-    tenant = searchable[0] if len(searchable) == 1 else None
-    if "service" in values:
-        tenant = next((one for one in searchable if one.name == values["service"]), None)
-        if tenant is None:
-            raise NotFound("service", values["service"])
-    zones = {one.timezone for one in searchable}
-    zone = tenant.timezone if tenant else zones.pop() if len(zones) == 1 else "UTC"
+    only = searchable[0].name if len(searchable) == 1 else ""
+    meant = chosen(values.get("service", only), searchable)
+    if meant is None:
+        raise NotFound("service", values["service"])
+    zone = meant.zone("UTC")
     last = _day(values.get("to")) or portal.parts.clock().astimezone(ZoneInfo(zone)).date()
     try:
         first = _day(values.get("from")) or last - timedelta(days=29)
@@ -182,7 +185,7 @@ def _looked(request: Request, portal: Portal, viewer: Viewer) -> Looked:
         raise QueryInvalid("There are no days before the year 1.") from None
     asked = Range(first, last, zone)
     values |= {"from": first.isoformat(), "to": last.isoformat()}
-    return Looked(values, asked, tenant, [tenant.id] if tenant else None, tenant is None and len(zones) > 1)
+    return Looked(values, asked, meant)
 
 
 def _day(typed: str | None) -> date | None:

@@ -20,6 +20,7 @@ class TenantResponse(ResponseModel):
     title: str
     timezone: str
     region: str
+    group: str = Field(description="of the operator's services; empty: in none")
     encryption: bool = Field(description="new recordings are sealed")
     store_format: StoreFormat
     aliases: list[str] = Field(description="domains and account ids that mean this tenant")
@@ -40,6 +41,7 @@ class TenantRequest(RequestModel):
     title: SingleLine = ""
     timezone: SingleLine = Field("UTC", examples=["Europe/London"])
     region: SingleLine = Field("", description="ISO 3166 code that national numbers are read in", examples=["GB"])
+    group: SingleLine = Field("", max_length=60, description="of the operator's services", examples=["North"])
     store_format: StoreFormat = StoreFormat.SOURCE
     aliases: list[SingleLine] = Field([], max_length=100)
 
@@ -50,6 +52,7 @@ class TenantChange(RequestModel):
     title: SingleLine | None = None
     timezone: SingleLine | None = None
     region: SingleLine | None = None
+    group: SingleLine | None = Field(None, max_length=60)
     store_format: StoreFormat | None = None
     aliases: list[SingleLine] | None = Field(None, max_length=100)
 

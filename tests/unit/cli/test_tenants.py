@@ -30,6 +30,14 @@ def test_the_list_is_for_eyes_too(cli: Cli, acme: Any) -> None:
     assert [row.split()[0] for row in rows] == ["acme", "globex"]
 
 
+def test_the_list_is_that_of_a_group_where_one_is_named(cli: Cli, acme: Any) -> None:
+    assert cli.json("tenant", "set", "acme", "--group", "North")["group"] == "North"
+    cli.run("tenant", "create", "globex", "--group", "South")
+    assert [t["name"] for t in cli.json("tenant", "list", "--group", "North")["items"]] == ["acme"]
+    assert "South" in cli.run("tenant", "list").out and "South" in cli.run("tenant", "show", "globex").out
+    assert "No tenant is in the group East" in cli.run("tenant", "list", "--group", "East").out
+
+
 def test_without_tenants_the_list_says_what_to_do(cli: Cli) -> None:
     assert "recpipe tenant create" in cli.run("tenant", "list").out
     assert cli.json("tenant", "list")["items"] == []

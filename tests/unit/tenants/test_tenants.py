@@ -37,6 +37,8 @@ def test_a_tenant_is_found_by_its_name_and_aliases(world: World) -> None:
         {"region": "XX"},
         {"region": "Germany"},
         {"title": "a\nb"},
+        {"group": "a\u202eb"},
+        {"group": "x" * 61},
         {"aliases": [" "]},
         {"aliases": [str(n) for n in range(101)]},
     ],
@@ -49,6 +51,14 @@ def test_a_tenant_that_cannot_be_is_refused_with_advice(world: World, bad: dict[
     if "name" not in bad:
         with pytest.raises(InputInvalid):
             world.tenants.change(world.root, made.id, **bad)
+
+
+def test_a_tenant_is_put_into_a_group_and_taken_out_again(world: World) -> None:
+    made = world.tenants.create(world.root, "acme", group=" North ")
+    assert made.group == "North"
+    assert world.tenants.change(world.root, made.id, title="Acme").group == "North"
+    assert world.tenants.change(world.root, made.id, group="").group == ""
+    assert world.events("tenant.change")[-1].detail == {"old_group": "North", "new_group": ""}
 
 
 def test_an_alias_never_means_two_tenants(world: World) -> None:

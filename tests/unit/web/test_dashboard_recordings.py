@@ -334,6 +334,43 @@ def test_every_action_that_is_written_to_the_log_has_its_words() -> None:
     assert len(written) > 40 and written <= set(deeds.DEEDS)
 
 
+def test_the_services_of_a_group_are_searched_and_counted_together_and_nobody_elses(spoken: Site) -> None:
+    # Given one service in a group
+    by, tenants, on = operator("test"), spoken.parts.tenants, {"from": "2026-06-01", "to": "2026-06-01"}
+    keep(spoken.parts.catalogue, call(spoken.auckland, "kiwi", datetime(2026, 6, 1, 1, 0, tzinfo=UTC)))
+    everything = spoken.calls("ivy", **on)
+    tenants.change(by, spoken.berlin.id, group="Bakers & Co")
+    tenants.change(by, spoken.auckland.id, group="Others")
+    try:
+        # Then whoever sees both finds those of the group, and who does not see it has no such group
+        page = spoken.get("/recordings", "ivy", service="@Bakers & Co", **on)
+        assert re.search('<option value="@Bakers &amp; Co"\\s+selected>All of Bakers &amp; Co</option>', page)
+        found = spoken.calls("ivy", service="@Bakers & Co", **on)
+        assert set(found) == set(everything) - {"kiwi.wav"} and len(found) > 0
+        assert "There is no such service" in spoken.get("/recordings", "kim", service="@Bakers & Co")
+        assert spoken.browsers["kim"].get("/statistics", params={"service": "@Bakers & Co"}).status_code == 404
+        assert "no such service" in spoken.get("/recordings", "ivy", service="@")
+        # When both are in one group, then each person finds what is theirs, here, in figures and in exports
+        tenants.change(by, spoken.auckland.id, group="Bakers & Co")
+        assert spoken.calls("ivy", service="@Bakers & Co", **on) == everything
+        assert spoken.calls("kim", service="@Bakers & Co", **on) == ["kiwi.wav"]
+        assert "<b>1</b><span>calls</span>" in spoken.get("/statistics", "kim", service="@Bakers & Co", **on)
+        figures = spoken.get("/statistics", "ivy", service="@Bakers & Co", **on)
+        assert re.search(r"Bakers &amp; Co,\s+2 services, 1 Jun 2026", figures)
+        assert 'href="/recordings?service=%40Bakers+%26+Co&amp;from=' in figures
+        told = spoken.get("/recordings/export.csv", "kim", service="@Bakers & Co", **on)
+        assert "kiwi.wav" in told and told.count("\n") == 2
+        assert (
+            "statistics-Bakers"
+            in spoken.browsers["ivy"]
+            .get("/statistics/export.csv", params={"service": "@Bakers & Co", **on})
+            .headers["content-disposition"]
+        )
+    finally:
+        for tenant in (spoken.berlin, spoken.auckland):
+            tenants.change(by, tenant.id, group="")
+
+
 def test_no_page_asks_the_database_once_for_each_service(spoken: Site) -> None:
     parts, by = spoken.parts, operator("test")
     parts.accounts.create(by, "root", Role.ADMINISTRATOR, password=PASSWORD)

@@ -23,6 +23,9 @@ PASSWORD = "correct horse battery"
 PAGES = (
     "/recordings",
     "/recordings?service=tenant0",
+    "/recordings?service=@North",
+    "/statistics?service=@North",
+    "/services?group=North",
     "/services",
     "/services/tenant0/edit",
     "/account",
@@ -61,13 +64,13 @@ def test_a_page_asks_as_much_for_twenty_services_as_for_one(tmp_path: Path) -> N
     event.listen(Engine, "before_cursor_execute", hear)
     try:
         with wiring.open_parts(settings, passwords=cheap, store=store) as parts, served(WebContext.of(parts)) as url:
-            parts.tenants.create(by, "tenant0")
+            parts.tenants.create(by, "tenant0", group="North")
             parts.accounts.create(by, "ann", Role.ADMINISTRATOR, password=PASSWORD)
             with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
                 client.post("/sign-in", data={"username": "ann", "password": PASSWORD})
                 one = {page: questions(client, page) for page in PAGES}
                 for number in range(1, 20):
-                    parts.tenants.create(by, f"tenant{number}")
+                    parts.tenants.create(by, f"tenant{number}", group="North")
                 for page in PAGES:
                     many = questions(client, page)
                     # One more or less is what is done once a minute; one a service would be nineteen.
