@@ -40,6 +40,7 @@ def a_tenant(**changes: Any) -> Tenant:
         title=f"Tenant {number}",
         timezone="Europe/Berlin",
         region="DE",
+        group="North",
         encryption=False,
         store_format=StoreFormat.SOURCE,
         created_at=NOW,
