@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 # The last script in `migrations/versions`; a test compares. Alembic itself is loaded only where there is something to
 # migrate: it takes 10 MB, which every ingest process of every media server would carry for good.
-HEAD = "0020"
+HEAD = "0024"
+# How long another process may take that migrates the same database.
+PATIENCE_SECONDS = 60.0
 
 # Any number will do, as long as every process of every version uses the same.
 _ADVISORY_LOCK = 0x72656370697065
@@ -51,16 +53,28 @@ def upgrade(engine: Engine) -> None:
         if engine.dialect.name == "sqlite":
             create_file(engine.url)
             _use_wal(engine)
-        with engine.connect() as connection:
-            if current(connection) == HEAD:
-                return
-        with transaction(engine, None, reads=False) as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
-            _refuse_newer(current(connection))
-            from alembic import command
+        until = time.monotonic() + PATIENCE_SECONDS
+        while not _is_current(engine):
+            try:
+                _upgrade(engine)
+            except CatalogueUnavailable:  # perhaps another process is at it, for longer than a lock is waited for
+                if time.monotonic() > until:
+                    raise
 
-            command.upgrade(config(connection), "head")
+
+def _is_current(engine: Engine) -> bool:
+    with engine.connect() as connection:
+        return current(connection) == HEAD
+
+
+def _upgrade(engine: Engine) -> None:
+    with transaction(engine, None, reads=False) as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+        _refuse_newer(current(connection))
+        from alembic import command
+
+        command.upgrade(config(connection), "head")
 
 
 def check(engine: Engine) -> None:

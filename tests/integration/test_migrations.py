@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -256,6 +259,24 @@ def test_several_processes_open_an_empty_database_at_once(empty_url: str) -> Non
     command = [sys.executable, "-c", _OPEN_AT_ONCE, empty_url]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == "[0, 0, 0]\n", done.stderr
+
+
+def test_who_finds_a_migration_under_way_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A big database takes longer to migrate than a lock is waited for."""
+    monkeypatch.setattr("recpipe.catalogue.engine.BUSY_SECONDS", 0.1)
+    path = tmp_path / "recpipe.sqlite3"
+    create_file(parse(f"sqlite:///{path}"))
+    with closing(sqlite3.connect(path, isolation_level=None)) as other, ThreadPoolExecutor(1) as pool:
+        other.execute("PRAGMA journal_mode=WAL")
+        other.execute("BEGIN IMMEDIATE")
+        opening = pool.submit(Catalogue.open, f"sqlite:///{path}")
+        with pytest.raises(TimeoutError):
+            opening.result(1)
+        monkeypatch.setattr("recpipe.catalogue.migrate.PATIENCE_SECONDS", 0.0)
+        with pytest.raises(CatalogueUnavailable, match="locked"):
+            Catalogue.open(f"sqlite:///{path}")
+        other.execute("ROLLBACK")
+        opening.result(60).close()
 
 
 def test_opening_again_changes_nothing(empty_url: str) -> None:
