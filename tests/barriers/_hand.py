@@ -45,7 +45,8 @@ class Hand:
         """Fields by their names, all at once."""
         self.engine.run(f"""(() => {{
             for (const [name, value] of Object.entries({json.dumps(values)})) {{
-                const field = [...document.getElementsByName(name)].find((one) => one.checkVisibility());
+                const all = [...document.getElementsByName(name)].filter((one) => one.type !== "hidden");
+                const field = all.find((one) => one.checkVisibility()) ?? all[0];  // it may be folded away
                 if (!field) throw new Error("no field " + name + " at " + location.pathname + ": " + document.title);
                 if (field.type === "checkbox") field.checked = value === "yes";
                 else field.value = value;

@@ -21,7 +21,7 @@ _WIDE = """
     .filter((e) => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== "inline")
     .map((e) => `${e.tagName}${e.id && "#" + e.id}: ${e.scrollWidth} px in ${e.clientWidth}`)
 """
-# How far down the first call ends, and where the screen does: at the player, where that is open.
+# How far down the first call ends, and where the screen does: at the player, where that is open (which names its call).
 _FIRST = """
 (() => {
     scrollTo(0, 0);

@@ -377,11 +377,11 @@ def _player() -> list[State]:
         hand.until("document.getElementById('keys').open")
 
     return [
-        State("player, plain", CARL, play("plain"), CALL),
-        State("player, sealed", CARL, play("sealed", "myprivatekey.pem"), CALL),
+        State("player, plain", CARL, play("plain")),
+        State("player, sealed", CARL, play("sealed", "myprivatekey.pem")),
         State("player, sealed, no key yet", CARL, play("sealed", then=lambda hand: None)),
         State("player, another's key", CARL, play("sealed", "otherprivatekey.pem", refused)),
-        State("player, three legs", CARL, play("called", "myprivatekey.pem"), CALL),
+        State("player, three legs", CARL, play("called", "myprivatekey.pem")),
         State("player, keys", CARL, play("plain", then=keys), unfold=False),
     ]
 
@@ -433,7 +433,9 @@ def _forms() -> list[State]:
 
     def ftp_made(hand: Hand) -> None:
         hand.open("/ftp")
-        hand.submit("section[aria-labelledby=new-title] form", username=hand.world.newcomer())
+        hand.submit(
+            "section[aria-labelledby=new-title] form", username=hand.world.newcomer(), current_password=PASSWORD
+        )
         hand.until("document.getElementById('ftp-password') !== null")
 
     def ftp_refused(hand: Hand) -> None:
