@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    JSON,
     Column,
     ColumnElement,
     Connection,
     Select,
     case,
+    cast,
     func,
     literal,
+    literal_column,
     select,
     union_all,
 )
@@ -27,6 +31,7 @@ from recpipe.catalogue.tally import (
     COLUMNS,
     QUARTERS_A_DAY,
     Leg,
+    Tally,
     first_of,
     month_of,
     tally,
@@ -36,7 +41,6 @@ from recpipe.catalogue.walk import is_of
 from recpipe.model import Dimension, Direction, Listener, Sum, ValueSum
 from recpipe.times import HOURS_A_WEEK, from_quarter, quarter_of
 
-_AT_ONCE = 500
 _SUMS = ("calls", "recordings", "duration_ms", "longest_ms", "stored_bytes", "sealed")
 _DAY, _MONTH = "day", "month"
 _THURSDAY = 3  # 1970-01-01, where Monday is 0
@@ -56,6 +60,23 @@ class Stretch:
     offset: int
 
 
+Sums = dict[Dimension, dict[tuple[str, str], tuple[int, int]]]  # calls and milliseconds by tenant and value
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """What a range has beside whole days of UTC, as the recordings tell it, for all dimensions at once.
+
+    Attributes:
+        first, end: those days since 1970, the second one not included; the same where the recordings tell all.
+        sums: below zero where the whole days have more than the range.
+    """
+
+    first: int
+    end: int
+    sums: Sums
+
+
 class Figures(Repository):
     """Sums over the tenants it is made for; None is every tenant."""
 
@@ -73,33 +94,41 @@ class Figures(Repository):
         """By hour of the week on the clock of the zone: 0 is Monday from midnight to one."""
         return self._by(stretches, lambda quarter: (quarter // 4 + _THURSDAY * 24) % HOURS_A_WEEK)
 
-    def top(self, dimension: Dimension, since: datetime, before: datetime, limit: int) -> list[ValueSum]:
-        """The values with most calls, those first; then in their own order.
+    def edges(self, since: datetime, before: datetime) -> Edges:
+        """What tells a range from the whole days of UTC that are nearest to it: at most half a day at either end.
 
         Args:
             since, before: on whole quarters of an hour.
-
-        Whole days and months are read from roll-ups. What is before the first and behind the last whole day of UTC is
-        put together from the recordings, and with it the sums of the values that are met there.
         """
-        first, end = -(-quarter_of(since) // QUARTERS_A_DAY), quarter_of(before) // QUARTERS_A_DAY
+        last = self.uncounted
+        first = self._nearest_day(quarter_of(since), begins=True, uncounted=last)
+        end = self._nearest_day(quarter_of(before), begins=False, uncounted=last)
         if first >= end:
-            return _best(self._told(dimension, [(since, before)]), limit)
-        edges = self._told(
-            dimension, [(since, from_quarter(first * QUARTERS_A_DAY)), (from_quarter(end * QUARTERS_A_DAY), before)]
-        )
-        within = self._spans(dimension, first, end)
-        sums = dict(self._summed(within, limit))
-        if edges:
-            met = sorted({value for _, value in edges})
-            for place in range(0, len(met), _AT_ONCE):
-                c = figure_value.c
-                of_them = [wanted.where(c.value.in_(met[place : place + _AT_ONCE])) for wanted in within]
-                sums |= self._summed(of_them, None)
-            for key, (calls, duration_ms) in edges.items():
-                before_it = sums.get(key, (0, 0))
-                sums[key] = (before_it[0] + calls, before_it[1] + duration_ms)
-        return _best(sums, limit)
+            return Edges(0, 0, self._told([(since, before, 1)]))
+        opens, closes = from_quarter(first * QUARTERS_A_DAY), from_quarter(end * QUARTERS_A_DAY)
+        parts = [
+            (since, opens, 1) if since < opens else (opens, since, -1),
+            (closes, before, 1) if closes < before else (before, closes, -1),
+        ]
+        return Edges(first, end, self._told([one for one in parts if one[0] < one[1]]))
+
+    def top(
+        self, dimension: Dimension, since: datetime, before: datetime, limit: int, edges: Edges | None = None
+    ) -> list[ValueSum]:
+        """The values with most calls, those first; then in their own order.
+
+        Whole days and months are read from roll-ups, and what a range has more or less than these from the recordings.
+
+        Args:
+            since, before: on whole quarters of an hour.
+            edges: of this range, where more than one dimension is asked for: they are read once.
+        """
+        edges = edges or self.edges(since, before)
+        told = edges.sums.get(dimension, {})
+        if edges.first >= edges.end:
+            return _best(told, limit)
+        parts = self._spans(dimension, edges.first, edges.end)
+        return self._summed([*parts, _rows(self._connection, told)] if told else parts, limit)
 
     def legs(
         self, since: datetime, before: datetime, *, extension: str = "", direction: Direction | None = None
@@ -172,29 +201,34 @@ class Figures(Repository):
             if since < to
         ]
 
-    def _summed(self, within: Sequence[Select[Any]], limit: int | None) -> dict[tuple[str, str], tuple[int, int]]:
-        rows = (union_all(*within) if len(within) > 1 else within[0]).subquery()
+    def _summed(self, parts: Sequence[Select[Any]], limit: int) -> list[ValueSum]:
+        rows = (union_all(*parts) if len(parts) > 1 else parts[0]).subquery()
         c = rows.c
         calls = func.sum(c.calls).label("of_all")
         wanted = select(c.tenant_id, c.value, calls, func.sum(c.duration_ms)).group_by(c.tenant_id, c.value)
-        if limit is not None:
-            wanted = wanted.order_by(calls.desc(), c.value, c.tenant_id).limit(limit)
-        found = self._connection.execute(wanted)
-        return {(tenant_id, value): (int(of_all), int(length)) for tenant_id, value, of_all, length in found}
+        best = wanted.having(calls > 0).order_by(calls.desc(), c.value, c.tenant_id).limit(limit)
+        found = self._connection.execute(best)
+        return [ValueSum(tenant_id, value, int(of_all), int(length)) for tenant_id, value, of_all, length in found]
 
-    def _told(
-        self, dimension: Dimension, ranges: Sequence[tuple[datetime, datetime]]
-    ) -> dict[tuple[str, str], tuple[int, int]]:
-        """The sums of calls of some ranges, from their recordings."""
-        by_tenant: dict[str, list[Leg]] = {}
-        for tenant_id, leg in self._legs([one for one in ranges if one[0] < one[1]], "", None):
-            by_tenant.setdefault(tenant_id, []).append(leg)
-        sums: dict[tuple[str, str], tuple[int, int]] = {}
-        for tenant_id, legs in by_tenant.items():
-            for (of, _, value), (calls, duration_ms) in tally(legs).values.items():
-                if of is dimension:
-                    was = sums.get((tenant_id, value), (0, 0))
-                    sums[tenant_id, value] = (was[0] + calls, was[1] + duration_ms)
+    @staticmethod
+    def _nearest_day(quarter: int, *, begins: bool, uncounted: int | None) -> int:
+        """The day that begins nearest; a day that is not counted whole is never one of which a part is taken off."""
+        day, more = divmod(quarter, QUARTERS_A_DAY)
+        later = more > QUARTERS_A_DAY // 2
+        takes_off = more > 0 and later is not begins
+        if takes_off and uncounted is not None and day <= uncounted:
+            later = not later
+        return day + later
+
+    def _told(self, ranges: Sequence[tuple[datetime, datetime, int]]) -> Sums:
+        """The sums of calls of some ranges, from their recordings; each with its sign."""
+        sums: Sums = {}
+        for since, before, sign in ranges:
+            by_tenant: dict[str, list[Leg]] = {}
+            for tenant_id, leg in self._legs([(since, before)], "", None):
+                by_tenant.setdefault(tenant_id, []).append(leg)
+            for tenant_id, legs in by_tenant.items():
+                add_sums(sums, tenant_id, tally(legs), sign)
         return sums
 
     def _legs(
@@ -211,6 +245,29 @@ class Figures(Repository):
                 wanted = wanted.where(c.direction == direction.value)
             for tenant_id, *leg in self._connection.execute(wanted.order_by(c.tenant_id, c.call_at, c.call)):
                 yield tenant_id, Leg._make(leg)
+
+
+def add_sums(sums: Sums, tenant_id: str, told: Tally, sign: int = 1) -> None:
+    """Add what calls of a tenant come to, of whatever days."""
+    for (dimension, _, value), (calls, duration_ms) in told.values.items():
+        mine = sums.setdefault(dimension, {})
+        was = mine.get((tenant_id, value), (0, 0))
+        mine[tenant_id, value] = (was[0] + sign * calls, was[1] + sign * duration_ms)
+
+
+def _rows(connection: Connection, sums: Mapping[tuple[str, str], tuple[int, int]]) -> Select[Any]:
+    """Sums as rows beside those of roll-ups, in one parameter however many they are."""
+    given = literal(json.dumps([[*of, *both] for of, both in sums.items()]))
+    if connection.dialect.name == "postgresql":
+        rows = func.json_array_elements(cast(given, JSON)).table_valued("value")
+        texts = [f'value ->> {place} COLLATE "C"' for place in range(2)]
+        numbers = [f"CAST(value ->> {place} AS bigint)" for place in (2, 3)]
+    else:
+        rows = func.json_each(given).table_valued("value")
+        texts = [f"json_extract(value, '$[{place}]')" for place in range(2)]
+        numbers = [f"json_extract(value, '$[{place}]')" for place in (2, 3)]
+    columns = zip((*texts, *numbers), ("tenant_id", "value", "calls", "duration_ms"), strict=True)
+    return select(*(literal_column(said).label(name) for said, name in columns)).select_from(rows)
 
 
 def _best(sums: Mapping[tuple[str, str], tuple[int, int]], limit: int) -> list[ValueSum]:

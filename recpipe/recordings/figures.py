@@ -16,7 +16,8 @@ from zoneinfo import ZoneInfo
 from recpipe.access.audit import AuditTrail
 from recpipe.access.principal import Action, Principal
 from recpipe.catalogue import Catalogue
-from recpipe.catalogue.figures import Stretch
+from recpipe.catalogue.figures import Edges as Edges
+from recpipe.catalogue.figures import Stretch, Sums, add_sums
 from recpipe.catalogue.tally import Tally, tally
 from recpipe.catalogue.work import Work
 from recpipe.errors import QueryInvalid
@@ -157,26 +158,40 @@ class FigureReport:
             None if uncounted is None else min(day_since_1970(min(uncounted, _LATEST_DAY)), asked.last),
         )
 
+    def edges(self, by: Principal, tenant_ids: Collection[str] | None, asked: Range) -> Edges:
+        """What `top` reads from the recordings, the same for all dimensions; raises as `of`."""
+        mine = self._mine(by, tenant_ids)
+        if mine is not None and not mine:
+            return Edges(0, 0, {})
+        with self._catalogue.read(limited=True) as work:
+            if not any(subset_of(by).values()):
+                return work.figures(mine).edges(asked.since, asked.until)
+            sums: Sums = {}
+            # An account with a subset has one tenant.
+            [tenant_id] = mine or frozenset[str]()
+            add_sums(sums, tenant_id, self._told(work, mine, by, asked))
+        return Edges(0, 0, sums)
+
     def top(
-        self, by: Principal, tenant_ids: Collection[str] | None, asked: Range, dimension: Dimension, limit: int = 10
+        self,
+        by: Principal,
+        tenant_ids: Collection[str] | None,
+        asked: Range,
+        dimension: Dimension,
+        limit: int = 10,
+        edges: Edges | None = None,
     ) -> Sequence[ValueSum]:
-        """The values with most calls; raises as `of`."""
+        """The values with most calls; raises as `of`.
+
+        Args:
+            edges: as `edges` gave them for the same range, where more than one dimension is asked for.
+        """
         mine = self._mine(by, tenant_ids)
         if mine is not None and not mine:
             return ()
+        edges = edges or self.edges(by, tenant_ids, asked)
         with self._catalogue.read(limited=True) as work:
-            if not any(subset_of(by).values()):
-                return work.figures(mine).top(dimension, asked.since, asked.until, min(limit, MOST_VALUES))
-            # An account with a subset has one tenant.
-            found = self._told(work, mine, by, asked)
-            [tenant_id] = mine or frozenset[str]()
-            sums: dict[str, tuple[int, int]] = {}
-            for (of, _, value), (calls, duration_ms) in found.values.items():
-                if of is dimension:
-                    was = sums.get(value, (0, 0))
-                    sums[value] = (was[0] + calls, was[1] + duration_ms)
-        ordered = sorted(sums.items(), key=lambda one: (-one[1][0], one[0]))
-        return [ValueSum(tenant_id, value, *both) for value, both in ordered[:limit]]
+            return work.figures(mine).top(dimension, asked.since, asked.until, min(limit, MOST_VALUES), edges)
 
     def listeners(
         self, by: Principal, tenant_ids: Collection[str] | None, asked: Range, limit: int = 10

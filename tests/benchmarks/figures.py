@@ -23,7 +23,7 @@ from recpipe.catalogue.repository import new_id
 from recpipe.model import Role
 from recpipe.settings import Settings
 from recpipe.web.deps import SESSION_COOKIE, WebContext
-from tests.benchmarks.bulk import World, add_keep, database
+from tests.benchmarks._bulk import World, add_keep, database
 from tests.benchmarks.catalogue_load import LATEST
 from tests.integration.api import served
 

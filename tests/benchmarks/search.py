@@ -22,7 +22,7 @@ from sqlalchemy import event
 from recpipe.catalogue import Catalogue
 from recpipe.errors import RecpipeError
 from recpipe.model import Direction, NumberMatch, RecordingQuery
-from tests.benchmarks.bulk import World, add_keep, database
+from tests.benchmarks._bulk import World, add_keep, database
 from tests.benchmarks.catalogue_load import LATEST
 
 TENANTS, ASKED = 5, 1

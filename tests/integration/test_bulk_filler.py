@@ -18,7 +18,7 @@ from recpipe.catalogue.rows import recording_of
 from recpipe.catalogue.tables import recording
 from recpipe.model import Recording, RecordingKind
 from recpipe.numbers import e164
-from tests.benchmarks.bulk import World, database, fill
+from tests.benchmarks._bulk import World, database, fill
 from tests.services.postgres import PostgresServer
 
 WORLD = World(tenants=3, rows=2000, plain=True)

@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
+from sqlalchemy import event
 
 from recpipe.access.principal import Action, Kind, Principal, operator
 from recpipe.model import AuditEvent, Dimension, Direction, Outcome, Recording, RecordingKind, Role, Sum
@@ -167,6 +169,26 @@ def test_the_first_page_is_that_of_figures_and_tells_who_listened_to_whom_may_kn
         assert "Who listened" not in page and "<bdi>bea</bdi>" not in page
         rows = browser.get("/statistics/export.csv", params=ASKED | {"of": "listeners"}).text
         assert "bea" not in rows
+
+
+def test_a_page_reads_the_recordings_of_half_a_day_at_either_end_and_those_once(there: World) -> None:
+    read: list[timedelta] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
+        if "FROM recording" in statement and "call_at <" in statement:
+            since, before = [one for one in parameters if isinstance(one, int)]
+            read.append(timedelta(microseconds=before - since))
+
+    engine = there.parts.catalogue._engine
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        with signed_in(there, "cora") as browser:
+            browser.get("/statistics", params=ASKED).raise_for_status()
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+    assert 0 < len(read) <= 2
+    assert max(read) <= timedelta(hours=12)
 
 
 def test_nobody_sees_figures_of_calls_that_are_not_theirs(there: World) -> None:

@@ -63,7 +63,8 @@ def statistics(
         raise QueryInvalid(str(error)) from None
     asked, ids = Range(first, last, zone), [one.id for one in tenants] or None
     found = report.of(principal, ids, asked)
-    top = {of: report.top(principal, ids, asked, of, limit) for of in Dimension}
+    edges = report.edges(principal, ids, asked)
+    top = {of: report.top(principal, ids, asked, of, limit, edges) for of in Dimension}
     among = {one.tenant_id for values in top.values() for one in values}
     names = {one.id: one.name for one in reader.tenants(principal, among=among)}
     return StatisticsResponse(

@@ -15,7 +15,7 @@ from recpipe.completeness.report import MOST_DAYS as MOST_JUDGED_DAYS
 from recpipe.completeness.report import Asked, total
 from recpipe.errors import NotFound, QueryInvalid, SearchTooLong
 from recpipe.model import HERE, CallState, Dimension, Sum, Tenant, ValueSum
-from recpipe.recordings.figures import MOST_VALUES, Figures, Range
+from recpipe.recordings.figures import MOST_VALUES, Edges, Figures, Range
 from recpipe.times import WEEKDAYS
 from recpipe.web.csv_stream import csv_stream
 from recpipe.web.dashboard import charts, filters
@@ -97,11 +97,12 @@ def statistics(request: Request, portal: ThePortal, viewer: SignedIn) -> Respons
     who, report = viewer.principal, portal.parts.figures
     found = report.of(who, looked.tenant_ids, looked.asked)
     tops: dict[Dimension, list[Row] | None] = {}
+    edges: Edges | None = None
     for dimension in Dimension:
         try:
-            tops[dimension] = _rows(
-                viewer, looked, dimension, report.top(who, looked.tenant_ids, looked.asked, dimension)
-            )
+            edges = edges or report.edges(who, looked.tenant_ids, looked.asked)
+            best = report.top(who, looked.tenant_ids, looked.asked, dimension, edges=edges)
+            tops[dimension] = _rows(viewer, looked, dimension, best)
         except SearchTooLong:
             tops[dimension] = None
     try:
