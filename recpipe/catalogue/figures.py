@@ -267,7 +267,8 @@ def _rows(connection: Connection, sums: Mapping[tuple[str, str], tuple[int, int]
         texts = [f"json_extract(value, '$[{place}]')" for place in range(2)]
         numbers = [f"json_extract(value, '$[{place}]')" for place in (2, 3)]
     columns = zip((*texts, *numbers), ("tenant_id", "value", "calls", "duration_ms"), strict=True)
-    return select(*(literal_column(said).label(name) for said, name in columns)).select_from(rows)
+    chosen: list[Any] = [literal_column(said).label(name) for said, name in columns]
+    return select(*chosen).select_from(rows)
 
 
 def _best(sums: Mapping[tuple[str, str], tuple[int, int]], limit: int) -> list[ValueSum]:
