@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import field, fields, make_dataclass
+from collections.abc import Sequence
+from dataclasses import fields
 from itertools import zip_longest
 from operator import attrgetter, itemgetter
-from typing import Any, TypeVar, cast
+from typing import Any
 
 from sqlalchemy import Row
 
+from recpipe.catalogue.makers import maker
 from recpipe.catalogue.tables import LONGEST_CALL_ID, recording
 from recpipe.catalogue.types import clean_text
 from recpipe.model import (
@@ -27,30 +28,11 @@ from recpipe.model import (
     masked_text,
 )
 
-_Made = TypeVar("_Made")
-
-
-def _quickly(kind: type[_Made]) -> Callable[..., _Made]:
-    """Makes instances of a frozen class in a fifth of its own time, which is that of a page of a search.
-
-    A frozen dataclass sets each field through `object.__setattr__`. This makes an instance of an unfrozen class of the
-    same layout, and then says what it is.
-    """
-
-    def become(made: Any) -> None:
-        made.__class__ = kind
-
-    parts = [(one.name, Any, one) for one in fields(cast(Any, kind))]
-    plain = [(name, of, field(default=one.default)) for name, of, one in parts]
-    made: Any = make_dataclass(kind.__name__, plain, slots=True, namespace={"__post_init__": become})
-    return cast(Callable[..., _Made], made)
-
-
 _recording, _facts, _audio, _envelope = (
-    _quickly(Recording),
-    _quickly(CallFacts),
-    _quickly(AudioFacts),
-    _quickly(Envelope),
+    maker(Recording),
+    maker(CallFacts),
+    maker(AudioFacts),
+    maker(Envelope),
 )
 _AUDIO = tuple(field.name for field in fields(AudioFacts))
 # Looked up first, since calling the class takes four times as long; it refuses what is no member.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 from zoneinfo import available_timezones
 
 from fastapi import Request, Response
@@ -22,7 +23,7 @@ from recpipe.web.routes import page_router
 
 EXPIRES_SOON_DAYS = 90
 LAST_DAYS = 8  # of a certificate
-MOST_SHOWN = 100
+A_PAGE = 50  # services
 FEW = 6  # are shown as cards; more as a table
 
 router = page_router()
@@ -73,7 +74,13 @@ ORDERS: Mapping[str, tuple[str, Callable[[Glance], Any]]] = {
 
 @router.get("/services")
 def services(
-    request: Request, portal: ThePortal, viewer: SignedIn, find: str = "", sort: str = "trouble", group: str = ""
+    request: Request,
+    portal: ThePortal,
+    viewer: SignedIn,
+    find: str = "",
+    sort: str = "trouble",
+    group: str = "",
+    page: str = "",
 ) -> Response:
     """Every service, or those of a group or whose name holds what was typed: as cards, or in a table if many."""
     wanted = find.strip().casefold()[:100]
@@ -88,18 +95,29 @@ def services(
         sort = sort if sort in ORDERS else "trouble"
         order = ORDERS[sort][1]
         found.sort(key=lambda g: (order(g), g.tenant.title.casefold()))
+    number = int(page) if page.isascii() and page.isdecimal() and len(page) < 6 else 1
+    number = max(1, min(number, -(-len(found) // A_PAGE)))
+    before = (number - 1) * A_PAGE
+
+    def address(number: int) -> str:
+        values = {"find": find[:100], "group": group[:LONGEST_GROUP], "sort": sort, "page": str(number)}
+        return f"/services?{urlencode({name: value for name, value in values.items() if value})}"
+
     return portal.page(
         request,
         "services.html",
         viewer,
-        glances=found[:MOST_SHOWN],
+        glances=found[before : before + A_PAGE],
         many=many,
         sort=sort,
         orders={word: label for word, (label, _) in ORDERS.items()},
         find=find[:100],
         group=group[:LONGEST_GROUP],
         groups=groups_of(viewer),
-        more=max(0, len(chosen) - MOST_SHOWN),
+        total=len(found),
+        before=before,
+        earlier=address(number - 1) if before else "",
+        further=address(number + 1) if len(found) > before + A_PAGE else "",
     )
 
 

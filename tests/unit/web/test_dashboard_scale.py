@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from pathlib import Path
 from typing import Any
 
@@ -79,3 +81,29 @@ def test_a_page_asks_as_much_for_twenty_services_as_for_one(tmp_path: Path) -> N
                     assert one[page], page
     finally:
         event.remove(Engine, "before_cursor_execute", hear)
+
+
+def test_hundreds_of_services_are_turned_like_pages(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data", database_url=new_catalogue(tmp_path / "pages.sqlite3"))
+    cheap = Passwords(Cost(passes=1, memory_kib=8, lanes=1))
+    names = [f"tenant{number:03}" for number in range(120)]
+    with wiring.open_parts(settings, passwords=cheap, store=MemoryStore()) as parts:
+        for number, name in enumerate(names):
+            parts.tenants.create(operator("test"), name, group="Even & odd" if number % 2 else "")
+        parts.accounts.create(operator("test"), "ann", Role.ADMINISTRATOR, password=PASSWORD)
+        with served(WebContext.of(parts)) as url, httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
+            client.post("/sign-in", data={"username": "ann", "password": PASSWORD})
+            seen: list[str] = []
+            address, turned = "/services?sort=name", 0
+            while address:
+                page = client.get(address).raise_for_status().text
+                seen += re.findall(r'<span class="soft">(tenant\d+)</span>', page)
+                further = re.search(r'rel="next" href="([^"]+)"', page)
+                address, turned = html.unescape(further[1]) if further else "", turned + 1
+            assert (seen, turned) == (names, 3)
+            assert "101 to 120 of 120" in page and "page=2" in page
+            # And an address that is past the end, or none, is that of a page that there is
+            for odd in ("9999", "0", "-1", "x", "9" * 400, "\u0662"):
+                assert client.get("/services", params={"page": odd}).status_code == 200
+            of_group = client.get("/services", params={"group": "Even & odd", "sort": "name"}).text
+            assert "1 to 50 of 60" in of_group and "group=Even+%26+odd&amp;sort=name&amp;page=2" in of_group
