@@ -41,21 +41,21 @@ class AcrossTenants(Repository):
         sums = (func.sum(column) for column in (c.recordings, c.stored_bytes, c.duration_ms))
         rows = self._connection.execute(
             select(c.tenant_id, *sums).where(*self._mine(c.tenant_id)).group_by(c.tenant_id)
-        )
+        ).all()
         return {tenant_id: DayTotal("", *map(int, sums)) for tenant_id, *sums in rows}
 
     def recorded_on(self, days: Collection[str]) -> dict[tuple[str, str], int]:
         """How many recordings each tenant has of each of these days."""
         c = day_total.c
         wanted = select(c.tenant_id, c.day, c.recordings).where(*self._mine(c.tenant_id), c.day.in_(sorted(days)))
-        return {(tenant_id, day): recordings for tenant_id, day, recordings in self._connection.execute(wanted)}
+        return {(tenant_id, day): recordings for tenant_id, day, recordings in self._connection.execute(wanted).all()}
 
     def last_ingests(self) -> dict[str, datetime]:
         """When the newest recording of each tenant was ingested; no entry for a tenant without any."""
         c = recording.c
         newest = select(c.ingested_at).where(c.tenant_id == tenant.c.id).order_by(c.started_at.desc(), c.id.desc())
         at = newest.limit(1).correlate(tenant).scalar_subquery()
-        rows = self._connection.execute(select(tenant.c.id, at).where(*self._mine(tenant.c.id)))
+        rows = self._connection.execute(select(tenant.c.id, at).where(*self._mine(tenant.c.id))).all()
         return {tenant_id: moment for tenant_id, moment in rows if moment is not None}
 
     def quarantined(self) -> dict[str, int]:

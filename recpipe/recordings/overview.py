@@ -12,6 +12,8 @@ from recpipe.access.principal import Action, Principal
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.model import DayTotal, JobRun, Node, Tenant, TenantCertificate
 
+_FEW = 20  # tenants that a statement names one by one where all could be read
+
 
 @dataclass(frozen=True, slots=True)
 class TenantOverview:
@@ -55,7 +57,9 @@ class Overview:
         searchable = {tenant_id for tenant_id in known if by.may(Action.SEARCH, tenant_id)}
         days = {one.id: now.astimezone(ZoneInfo(one.timezone)).date().isoformat() for one in known.values()}
         with self._catalogue.read() as work:
-            every, theirs = work.across(frozenset(known)), work.across(frozenset(searchable))
+            all_at_once = len(known) > _FEW and by.known_tenants is None
+            every = work.across(None if all_at_once else frozenset(known))
+            theirs = work.across(None if all_at_once and by.tenants(Action.SEARCH) is None else frozenset(searchable))
             stored, on_days = theirs.stored(), theirs.recorded_on(set(days.values()))
             ingests, quarantined, certificates = theirs.last_ingests(), every.quarantined(), every.certificates()
         return {
