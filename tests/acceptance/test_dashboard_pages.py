@@ -261,6 +261,11 @@ def test_somebody_outside_opens_a_link_and_hears_the_call(running: Portal, new_p
         outside.evaluate(AXE.read_text())
         assert list(barriers_of(outside)) == []
     assert outside.context.cookies() == []
+    # Another link in the same tab is followed as well, though only what is behind the # is new
+    for secret in ("x" * 43, "y" * 43):
+        outside.goto(f"{running.url}/shared#{secret}")
+        expect(outside.locator("#code")).to_have_value(secret)
+    expect(outside.get_by_role("button", name="Open")).to_be_visible()
     carl.goto(f"{running.url}/links")
     expect(carl.get_by_role("row", name="Their lawyer")).to_contain_text("1 of 5")
     assert list(too_wide_at(carl)) == []

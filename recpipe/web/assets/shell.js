@@ -106,11 +106,21 @@ for (const field of document.querySelectorAll("[data-filter]")) {
 
 // The secret of a link is behind the #: browsers do not send that part, so it is in nobody's log.
 const fromFragment = document.querySelector("[data-from-fragment]");
-if (fromFragment && location.hash.length > 20) {
-  fromFragment.querySelector("input").value = decodeURIComponent(location.hash.slice(1));
+const secretOfLink = () => (location.hash.length > 20 ? decodeURIComponent(location.hash.slice(1)) : "");
+
+function takeSecret() {
+  fromFragment.querySelector("input").value = secretOfLink();
   fromFragment.hidden = true;
   history.replaceState(null, "", location.pathname);
 }
+
+if (fromFragment && secretOfLink()) takeSecret();
+// Of another link to the same page only that part is new, so the browser stays on the page that it has.
+addEventListener("hashchange", () => {
+  if (!secretOfLink()) return;
+  if (fromFragment) takeSecret();
+  else if (document.querySelector("[data-by-link]")) location.replace(`${location.pathname}?${Date.now()}${location.hash}`);
+});
 
 // After a refused form, the first thing to read is why.
 document.getElementById("problem")?.scrollIntoView({ block: "nearest" });
