@@ -97,7 +97,7 @@ def test_the_usual_user_of_one_service_takes_no_tick_and_no_mouse(running: Porta
     # When he invites somebody by the keyboard alone
     carl.get_by_label("E-mail address or user name").focus()
     carl.keyboard.type("kim@example.com")
-    for _ in range(3):  # letters, role, the service
+    for _ in range(4):  # name, letters, role, the service
         carl.keyboard.press("Tab")
     expect(carl.get_by_role("checkbox", name="Northwind Bicycles", exact=True)).to_be_focused()
     carl.keyboard.press("Tab")

@@ -83,7 +83,7 @@ def contents(catalogue: Catalogue, table: str, *, without: str = "") -> Counter[
     chosen = [
         f"(SELECT digits || '/' || international FROM phone_number n WHERE n.id = {table}.number_id)"
         if name == "number_id"
-        else name
+        else f'"{name}"'
         for name in columns
     ]
     with catalogue._engine.connect() as connection:
