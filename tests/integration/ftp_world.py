@@ -154,6 +154,20 @@ def _sealed(body: bytes, key_pair: KeyPair | None) -> bytes:
     return bytes(out)
 
 
+def barely_read(client: ftplib.FTP, command: str) -> socket.socket:
+    """Begin a transfer that cannot end: nobody reads, and what the system would take meanwhile is little.
+
+    The buffers of an ordinary connection grow to megabytes, so that a file may be sent before anybody looks.
+    """
+    host, port = client.makepasv()
+    data = socket.socket()
+    data.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    data.settimeout(10)
+    data.connect((host, port))
+    client.sendcmd(command)
+    return data
+
+
 def until(condition: Callable[[], bool], seconds: float = 8.0) -> bool:
     """Whether it comes true in time."""
     deadline = time.monotonic() + seconds

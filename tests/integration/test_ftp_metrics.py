@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from recpipe import metrics
-from tests.integration.ftp_world import DAY, PASSWORD, FtpWorld, ftp_world, until
+from tests.integration.ftp_world import DAY, PASSWORD, FtpWorld, barely_read, ftp_world, until
 from tests.services.need import tool
 
 
@@ -78,8 +78,7 @@ def test_transfers_and_bytes_are_counted_by_verb_and_outcome(world: FtpWorld, tm
 def test_what_was_broken_off_counts_as_such(world: FtpWorld) -> None:
     since = Since()
     with world.login() as client:
-        data = client.transfercmd(f"RETR {DAY}/large.wav")
-        data.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        data = barely_read(client, f"RETR {DAY}/large.wav")
         data.recv(100)
         data.close()
         assert client.getmultiline().startswith("426")
@@ -109,7 +108,7 @@ def test_sessions_are_gauged_while_they_last(world: FtpWorld) -> None:
         stack.enter_context(socket.create_connection(world.gateway.address, timeout=10)).recv(100)
         assert (value("recpipe_ftp_sessions"), value("recpipe_ftp_sessions_logged_in")) == (2, 1)
         assert value("recpipe_ftp_sessions_transferring") == 0
-        with client.transfercmd(f"RETR {DAY}/large.wav"):
+        with barely_read(client, f"RETR {DAY}/large.wav"):
             assert until(lambda: value("recpipe_ftp_sessions_transferring") == 1)
         client.getmultiline()
     assert until(lambda: value("recpipe_ftp_sessions") == 0)
