@@ -288,10 +288,13 @@ function reflectLoop() {
 }
 at("loop").addEventListener("click", markLoop);
 
-/** Go back to the first mark, once the second one is reached. @returns {boolean} whether it did */
+/**
+ * Go back to the first mark, once the second one is played to. Not while it pauses: where somebody has just marked the end,
+ * the time is told again, and nothing is to start by that. @returns {boolean} whether it did
+ */
 function repeat() {
   const loop = current?.loop;
-  if (!loop || loop.b === null || (position() < loop.b && !audio.ended)) return false;
+  if (!loop || loop.b === null || !(audio.ended || (position() >= loop.b && !audio.paused))) return false;
   jump(loop.a);
   if (audio.paused) audio.play().catch(fail);
   return true;
