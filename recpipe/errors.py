@@ -9,6 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
+from recpipe.messages import message
+
 
 class RecpipeError(Exception):
     """Base of all errors of this package. `str()` is one or two sentences a person can act on.
@@ -19,6 +21,13 @@ class RecpipeError(Exception):
     """
 
     word: ClassVar[str] = "error"
+
+    def __init__(self, text: str = "", /, **values: object) -> None:
+        super().__init__(message(text, **values))
+
+    def __str__(self) -> str:
+        text: str = self.args[0]  # as it is: `str()` of a Message would be English and nothing more
+        return text
 
 
 # --- settings ---------------------------------------------------------------------------------------------
@@ -92,7 +101,9 @@ class NotARecording(IngestError):
 
     def __init__(self, name: str, *, other_format: bool = False) -> None:
         self.other_format = other_format
-        super().__init__(f"{name} is no recording. It stays where it is; move it out of the spool if it is in the way.")
+        super().__init__(
+            "{name} is no recording. It stays where it is; move it out of the spool if it is in the way.", name=name
+        )
 
 
 class SourceChanged(IngestError):
@@ -101,7 +112,9 @@ class SourceChanged(IngestError):
     word = "conflict"
 
     def __init__(self, path: Path) -> None:
-        super().__init__(f"{path} changed while it was being read; it will be taken again when it is finished.")
+        super().__init__(
+            "{path} changed while it was being read; it will be taken again when it is finished.", path=path
+        )
         self.path = path
 
 
@@ -112,7 +125,9 @@ class SpoolLocked(RecpipeError):
 
     def __init__(self, path: Path, owner: str) -> None:
         super().__init__(
-            f"The spool {path} is already served by {owner}. Stop that process, or give this one another spool."
+            "The spool {path} is already served by {owner}. Stop that process, or give this one another spool.",
+            path=path,
+            owner=owner,
         )
         self.path = path
         self.owner = owner
@@ -163,7 +178,7 @@ class ObjectMissing(StoreError):
     word = "object-missing"
 
     def __init__(self, key: str) -> None:
-        super().__init__(f"The store has no object {key}. Run recpipe verify to see what else is missing.")
+        super().__init__("The store has no object {key}. Run recpipe verify to see what else is missing.", key=key)
         self.key = key
 
 
@@ -171,7 +186,7 @@ class ObjectExists(StoreError):
     """Another object with other bytes is under this key; it was left as it is."""
 
     def __init__(self, key: str) -> None:
-        super().__init__(f"The store already holds other bytes under {key}; it was left untouched.")
+        super().__init__("The store already holds other bytes under {key}; it was left untouched.", key=key)
         self.key = key
 
 
@@ -184,9 +199,11 @@ class VersionsRemain(StoreError):
 
     def __init__(self, key: str, count: int | None = None) -> None:
         super().__init__(
-            f"The bucket keeps {'former versions' if count is None else f'{count} version(s)'} of {key} that recpipe "
-            "may not delete: whoever may read versions can still read them. Give recpipe s3:ListBucketVersions and "
-            "s3:DeleteObjectVersion and delete it again, or let object lock or a lifecycle rule end them."
+            "The bucket keeps {versions} of {key} that recpipe may not delete: whoever may read versions can "
+            "still read them. Give recpipe s3:ListBucketVersions and s3:DeleteObjectVersion and delete it "
+            "again, or let object lock or a lifecycle rule end them.",
+            versions="former versions" if count is None else f"{count} version(s)",
+            key=key,
         )
         self.key = key
         self.count = count
@@ -198,7 +215,7 @@ class ObjectDamaged(StoreError):
     word = "object-damaged"
 
     def __init__(self, key: str, detail: str) -> None:
-        super().__init__(f"The stored object {key} is not what was sent: {detail}.")
+        super().__init__("The stored object {key} is not what was sent: {detail}.", key=key, detail=detail)
         self.key = key
         self.detail = detail
 
@@ -239,7 +256,11 @@ class AlreadyExists(CatalogueError):
     word = "already-exists"
 
     def __init__(self, what: str, which: str) -> None:
-        super().__init__(f"There already is a {what} {which}. Choose another name, or change the existing one.")
+        super().__init__(
+            "There already is a {what} {which}. Choose another name, or change the existing one.",
+            what=what,
+            which=which,
+        )
         self.what = what
         self.which = which
 
@@ -264,7 +285,7 @@ class TooManyMatches(CatalogueError):
     word = "too-many-matches"
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"More than {limit:,} different numbers match. Type more digits.")
+        super().__init__("More than {limit:,} different numbers match. Type more digits.", limit=limit)
         self.limit = limit
 
 
@@ -279,8 +300,9 @@ class SearchTooLong(CatalogueError):
 
     def __init__(self, seconds: float) -> None:
         super().__init__(
-            f"The search was stopped after {seconds:g} seconds. Narrow it by date, give more of the number or text, or "
-            "try again when the database has less to do."
+            "The search was stopped after {seconds:g} seconds. Narrow it by date, give more of the number or "
+            "text, or try again when the database has less to do.",
+            seconds=seconds,
         )
         self.seconds = seconds
 
@@ -333,10 +355,14 @@ class SecretUnreadable(AccessError):
     word = "secret-unreadable"
 
     def __init__(self, wanted: str, present: str) -> None:
-        why = f"was sealed under the recovery key {wanted}" if wanted not in ("", present) else "is damaged"
+        sealed = message("was sealed under the recovery key {wanted}", wanted=wanted)
+        why = sealed if wanted not in ("", present) else message("is damaged")
         super().__init__(
-            f"A secret of this account {why}; here is {present}. Restore recovery.key (or RECPIPE_RECOVERY_KEY) from "
-            "its backup. Until then recovery codes sign in, and an administrator can switch two-factor sign-in off."
+            "A secret of this account {why}; here is {present}. Restore recovery.key (or RECPIPE_RECOVERY_KEY) "
+            "from its backup. Until then recovery codes sign in, and an administrator can switch two-factor "
+            "sign-in off.",
+            why=why,
+            present=present,
         )
         self.wanted = wanted
         self.present = present
@@ -352,11 +378,17 @@ class ReauthenticationRequired(CredentialsRejected):
     word = "reauthentication-required"
 
     def __init__(self, reason: str = "missing") -> None:
-        what = {"missing": "This takes your own password once more", "wrong": "The password or code is not yours"}
+        what = {
+            "missing": message("This takes your own password once more"),
+            "wrong": message("The password or code is not yours"),
+        }
         AccessError.__init__(
             self,
-            f"{what[reason]}; nothing was changed. Send your password as current_password, or the six digits that your "
-            "authenticator app shows now as code.",
+            message(
+                "{what}; nothing was changed. Send your password as current_password, or the six digits that "
+                "your authenticator app shows now as code.",
+                what=what[reason],
+            ),
         )
         self.reason = reason
 
@@ -371,7 +403,10 @@ class LockedOut(AccessError):
     word = "locked-out"
 
     def __init__(self, retry_after_seconds: int) -> None:
-        super().__init__(f"Too many failed logins. Wait {retry_after_seconds} seconds, then try again.")
+        super().__init__(
+            "Too many failed logins. Wait {retry_after_seconds} seconds, then try again.",
+            retry_after_seconds=retry_after_seconds,
+        )
         self.retry_after_seconds = retry_after_seconds
 
 
@@ -397,7 +432,9 @@ class IssuerUnavailable(AccessError):
 
     def __init__(self, host: str, why: str) -> None:
         super().__init__(
-            f"{host} could not be asked: {why}. Try again in a minute, or sign in with your password if you have one."
+            "{host} could not be asked: {why}. Try again in a minute, or sign in with your password if you have one.",
+            host=host,
+            why=why,
         )
         self.host = host
         self.why = why
@@ -433,5 +470,7 @@ class Forbidden(AccessError):
     word = "forbidden"
 
     def __init__(self, action: str) -> None:
-        super().__init__(f"This account is not allowed to {action}. Ask an administrator for the permission.")
+        super().__init__(
+            "This account is not allowed to {action}. Ask an administrator for the permission.", action=message(action)
+        )
         self.action = action

@@ -12,6 +12,7 @@ from recpipe.access.checks import check_text
 from recpipe.access.principal import Action, Principal
 from recpipe.catalogue import Catalogue
 from recpipe.errors import Conflict, InputInvalid, NotFound, SpoolRefused, Unfit
+from recpipe.messages import message
 from recpipe.model import AuditEvent, Page, Quarantined
 from recpipe.settings import Settings, Spool
 from recpipe.spool.files import from_safe_text
@@ -119,7 +120,12 @@ class QuarantineDecisions:
         stated = {name: text for name in STATED if (text := facts.get(name, "").strip())}
         if unknown := facts.keys() - set(STATED):
             raise InputInvalid(
-                "facts", f"{min(unknown)[:40]!r} is no fact that can be stated. Use {', '.join(STATED)}."
+                "facts",
+                message(
+                    "{unknown!r} is no fact that can be stated. Use {stated}.",
+                    unknown=min(unknown)[:40],
+                    stated=", ".join(STATED),
+                ),
             )
         if "started_at" not in stated:
             raise InputInvalid("started_at", "Say when the call began, such as 2025-03-27T09:25:17.")
@@ -225,7 +231,10 @@ class QuarantineDecisions:
         if spool is None or not spool.path.is_dir():
             raise Conflict(
                 "other-machine",
-                f"The spool {entry.spool!r} is not configured on this machine. Run this on the node that ingests it.",
+                message(
+                    "The spool {spool!r} is not configured on this machine. Run this on the node that ingests it.",
+                    spool=entry.spool,
+                ),
             )
         return spool
 

@@ -14,6 +14,7 @@ from keys.envelope import Sealer, Sealing
 from keys.errors import CertificateRejected, MessageTooLarge
 from keys.profile import LARGEST_SMIME_CONTENT_BYTES
 from recpipe.errors import Held
+from recpipe.messages import message
 from recpipe.model import CertificateState, Envelope, Readable, Tenant, TenantCertificate
 
 
@@ -28,13 +29,17 @@ def why_not(certificates: Iterable[TenantCertificate], now: datetime) -> str:
     active = [c for c in certificates if c.state.trusted]
     if any(c.not_after < now for c in active):
         latest = max(c.not_after for c in active)
-        return f"its certificate expired on {latest:%Y-%m-%d}. Add a new one: recpipe certificate add"
+        return message(
+            "its certificate expired on {day}. Add a new one: recpipe certificate add", day=f"{latest:%Y-%m-%d}"
+        )
     if active:
         first = min(c.not_before for c in active)
-        return f"its certificate is not valid before {first:%Y-%m-%d %H:%M} UTC. Wait, or add another one"
+        return message(
+            "its certificate is not valid before {when} UTC. Wait, or add another one", when=f"{first:%Y-%m-%d %H:%M}"
+        )
     if any(c.state is CertificateState.UNPROVEN for c in certificates):
-        return "its certificate is not proven yet. Finish the proof: recpipe certificate verify"
-    return "it has no certificate. Add one: recpipe certificate add"
+        return message("its certificate is not proven yet. Finish the proof: recpipe certificate verify")
+    return message("it has no certificate. Add one: recpipe certificate add")
 
 
 def require(

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
+from recpipe.messages import message
+
 Clock = Callable[[], datetime]  # gives aware times, UTC
 
 _SLACK = timedelta(seconds=60)
@@ -59,7 +61,7 @@ def _days_of_week(written: str) -> set[int]:
     for part in written.split(","):
         first, _, last = part.partition("-")
         if first not in WEEKDAYS or (last or first) not in WEEKDAYS or part.endswith("-"):
-            raise ValueError("Weekdays are written as tue, mon-fri or mon,wed.")
+            raise ValueError(message("Weekdays are written as tue, mon-fri or mon,wed."))
         begin, end = WEEKDAYS.index(first), WEEKDAYS.index(last or first)
         chosen.update((begin + more) % 7 for more in range((end - begin) % 7 + 1))
     return chosen
@@ -69,7 +71,9 @@ def _hours_of_day(written: str) -> set[int]:
     read = _HOURS.fullmatch(written)
     begin, end = (int(read[1]), int(read[2] or int(read[1]) + 1)) if read else (24, 24)
     if begin > 23 or end > 24 or begin == end:
-        raise ValueError("A time of day is written as 12 for the hour from 12:00, or as 12-14 for from 12:00 to 14:00.")
+        raise ValueError(
+            message("A time of day is written as 12 for the hour from 12:00, or as 12-14 for from 12:00 to 14:00.")
+        )
     return {(begin + more) % 24 for more in range((end - begin) % 24)} or set(range(24))
 
 
@@ -134,8 +138,10 @@ def check_timezone(value: str) -> str:
         ZoneInfo(value)
     except (KeyError, ValueError, OSError) as error:
         near = difflib.get_close_matches(value, available_timezones(), n=3, cutoff=0.5)
-        hint = f" Did you mean {', '.join(near)}?" if near else " Use a name such as Europe/Berlin."
-        raise ValueError(f"{value!r} is not a time zone.{hint}") from error
+        hint = message("Use a name such as Europe/Berlin.")
+        if near:
+            hint = message("Did you mean {zones}?", zones=", ".join(near))
+        raise ValueError(message("{value!r} is not a time zone. {hint}", value=value, hint=hint)) from error
     return value
 
 

@@ -16,6 +16,7 @@ from recpipe.access.reauthentication import NO_PROOF, Proof
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.errors import Conflict, Forbidden, InputInvalid, NotFound
+from recpipe.messages import message
 from recpipe.model import AuditEvent, AuditQuery, Outcome, Token
 from recpipe.times import Clock
 
@@ -100,7 +101,9 @@ class ApiTokens:
                 require_cover(by, work.users.get(user.id), work.users.grants(user.id))
             live = [t for t in work.tokens.list(user.id) if _lives(t, now)]
             if len(live) >= MOST_LIVE:
-                raise Conflict("too-many-tokens", f"This user has {len(live)} live tokens. Revoke some first.")
+                raise Conflict(
+                    "too-many-tokens", message("This user has {live} live tokens. Revoke some first.", live=len(live))
+                )
             kept = work.tokens.add(new)
             work.audit.add(
                 event(

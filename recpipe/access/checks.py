@@ -9,6 +9,7 @@ from contextlib import suppress
 from recpipe.access.principal import GRANTABLE_ACTIONS, Action, Principal, allowed
 from recpipe.catalogue.work import Work
 from recpipe.errors import Forbidden, InputInvalid, NotFound
+from recpipe.messages import message
 from recpipe.model import Grant, Role, User
 
 LONGEST_TEXT = 200  # characters of a name or a contact detail
@@ -88,7 +89,12 @@ def grants_of(user_id: str, role: Role, wanted: Mapping[str, Collection[str]]) -
     for actions in wanted.values():
         for word in actions:
             if word not in known:
-                raise InputInvalid("grants", f"{word[:40]!r} is not an action. Choose of {', '.join(sorted(known))}.")
+                raise InputInvalid(
+                    "grants",
+                    message(
+                        "{word!r} is not an action. Choose of {known}.", word=word[:40], known=", ".join(sorted(known))
+                    ),
+                )
         if role.needs_actions and not actions:
             raise InputInvalid("grants", "A service user needs its actions named, such as search,play.")
     return [Grant(user_id, tenant_id, tuple(sorted(set(actions)))) for tenant_id, actions in sorted(wanted.items())]
@@ -104,8 +110,11 @@ def check_username(username: str) -> str:
     if _USERNAME.fullmatch(name) is None or name.lower() in _RESERVED:
         raise InputInvalid(
             "username",
-            "A user name is an e-mail address or 2 to 100 letters, digits, dots, hyphens and underscores; "
-            f"{', '.join(sorted(_RESERVED))} are taken by recpipe itself.",
+            message(
+                "A user name is an e-mail address or 2 to 100 letters, digits, dots, hyphens and underscores; "
+                "{reserved} are taken by recpipe itself.",
+                reserved=", ".join(sorted(_RESERVED)),
+            ),
         )
     return name
 
@@ -130,7 +139,14 @@ def check_text(field: str, text: str, longest: int = LONGEST_TEXT) -> str:
     """
     text = text.strip()
     if len(text) > longest or _CONTROL.search(text):
-        raise InputInvalid(field, f"{field} may have {longest} characters on one line, without control characters.")
+        raise InputInvalid(
+            field,
+            message(
+                "{field} may have {longest} characters on one line, without control characters.",
+                field=field,
+                longest=longest,
+            ),
+        )
     return text
 
 
@@ -141,5 +157,7 @@ def check_details(field: str, details: Mapping[str, str]) -> dict[str, str]:
         InputInvalid: too many, or one is too long.
     """
     if len(details) > MOST_DETAILS:
-        raise InputInvalid(field, f"{field} may hold at most {MOST_DETAILS} entries.")
+        raise InputInvalid(
+            field, message("{field} may hold at most {most_details} entries.", field=field, most_details=MOST_DETAILS)
+        )
     return {check_text(field, name, 60): check_text(field, value) for name, value in details.items()}

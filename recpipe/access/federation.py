@@ -40,6 +40,7 @@ from recpipe.errors import (
     SecretUnreadable,
     SignInRefused,
 )
+from recpipe.messages import message
 from recpipe.model import FactorsAtProvider, Grant, Identity, IdentityProvider, LinkPurpose, User, UserStatus
 from recpipe.times import Clock
 
@@ -234,7 +235,10 @@ class Federation:
     def _claimed(self, provider: IdentityProvider, flow: _Flow, answer: Mapping[str, str]) -> Claimed:
         if error := answer.get("error", ""):
             word = error[:40] if error.isascii() and error.isidentifier() else "an error"
-            raise SignInRefused("denied", f"{host_of(provider.issuer)} did not sign you in ({word}). Start again.")
+            raise SignInRefused(
+                "denied",
+                message("{host} did not sign you in ({word}). Start again.", host=host_of(provider.issuer), word=word),
+            )
         asked = Asked(flow.state, flow.nonce, flow.verifier, self.redirect_uri(provider))
         return self._client.identity(
             provider, self._secrets.opened(provider), asked, answer.get("code", ""), answer.get("iss", "")
@@ -250,8 +254,11 @@ class Federation:
             except NotFound:
                 raise SignInRefused(
                     "unlinked",
-                    f"Nobody here is linked to this account at {host}. Sign in with your password, then link it under "
-                    "My Account. The same e-mail address is not enough.",
+                    message(
+                        "Nobody here is linked to this account at {host}. Sign in with your password, then link it "
+                        "under My Account. The same e-mail address is not enough.",
+                        host=host,
+                    ),
                 ) from None
             user, grants = work.users.get(identity.user_id), work.users.grants(identity.user_id)
             _require_vouched(provider, user, grants)
@@ -298,8 +305,10 @@ class Federation:
         except AlreadyExists:
             raise SignInRefused(
                 "linked-already",
-                f"This account at {host_of(provider.issuer)} is linked already, to you or to somebody else. Unlink it "
-                "there first.",
+                message(
+                    "This account at {host} is linked already, to you or to somebody else. Unlink it there first.",
+                    host=host_of(provider.issuer),
+                ),
             ) from None
 
     # --- one's own links ----------------------------------------------------------------------------------

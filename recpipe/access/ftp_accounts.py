@@ -18,6 +18,7 @@ from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.catalogue.work import Work
 from recpipe.errors import AlreadyExists, Conflict, Forbidden, InputInvalid, NotFound
+from recpipe.messages import message
 from recpipe.model import Direction, FtpAccount, FtpAccountKind
 from recpipe.times import Clock
 
@@ -136,7 +137,12 @@ class FtpAccounts:
                 work.tenants.get(tenant_id)
             accounts = _accounts(work, tenant_id)
             if len(accounts.list()) >= MOST_ACCOUNTS:
-                raise Conflict("too-many-accounts", f"There are {MOST_ACCOUNTS} accounts. Remove unused ones first.")
+                raise Conflict(
+                    "too-many-accounts",
+                    message(
+                        "There are {most_accounts} accounts. Remove unused ones first.", most_accounts=MOST_ACCOUNTS
+                    ),
+                )
             if _is_a_users(work, name):
                 raise AlreadyExists("FTP account", name)
             kept = accounts.add(new)
@@ -298,7 +304,9 @@ def _is_a_users(work: Work, name: str) -> bool:
 
 def _checked_networks(networks: Collection[str]) -> tuple[str, ...]:
     if len(networks) > MOST_NETWORKS:
-        raise InputInvalid("allowed_networks", f"At most {MOST_NETWORKS} networks can be named.")
+        raise InputInvalid(
+            "allowed_networks", message("At most {most_networks} networks can be named.", most_networks=MOST_NETWORKS)
+        )
     checked = []
     for network in networks:
         try:
@@ -306,7 +314,10 @@ def _checked_networks(networks: Collection[str]) -> tuple[str, ...]:
         except ValueError:
             raise InputInvalid(
                 "allowed_networks",
-                f"{network[:50]!r} is not a network. Write it as 192.0.2.0/24, 192.0.2.7 or 2001:db8::/48.",
+                message(
+                    "{network!r} is not a network. Write it as 192.0.2.0/24, 192.0.2.7 or 2001:db8::/48.",
+                    network=network[:50],
+                ),
             ) from None
     return tuple(dict.fromkeys(checked))
 

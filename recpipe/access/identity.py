@@ -10,6 +10,7 @@ from types import MappingProxyType
 from recpipe.access.principal import NOTHING, Action, Kind, Principal, allowed
 from recpipe.access.tokens import fingerprint
 from recpipe.errors import InputInvalid
+from recpipe.messages import message
 from recpipe.model import FtpAccount, FtpAccountKind, Grant, Role, Token, User, UserStatus
 
 FTP_READER_ACTIONS = frozenset({Action.SEARCH, Action.DOWNLOAD})
@@ -118,10 +119,17 @@ def check_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
         spool = scope.startswith(_SPOOL_SCOPE) and scope != _SPOOL_SCOPE
         if not (tenant or spool or scope in _ACTIONS):
             raise InputInvalid(
-                "scopes", f"{scope[:60]!r} is not a scope. Use {', '.join(Action)}, tenant:ID or spool:NAME."
+                "scopes",
+                message(
+                    "{scope!r} is not a scope. Use {action}, tenant:ID or spool:NAME.",
+                    scope=scope[:60],
+                    action=", ".join(Action),
+                ),
             )
     if not any(scope in _ACTIONS for scope in chosen):
-        raise InputInvalid("scopes", f"A token needs at least one action. Choose of {', '.join(Action)}.")
+        raise InputInvalid(
+            "scopes", message("A token needs at least one action. Choose of {action}.", action=", ".join(Action))
+        )
     return chosen
 
 

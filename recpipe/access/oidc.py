@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 
 from recpipe.access.checks import LONGEST_TEXT
 from recpipe.errors import IssuerUnavailable, SignInRefused
+from recpipe.messages import message
 from recpipe.model import IdentityProvider
 
 if TYPE_CHECKING:
@@ -288,6 +289,9 @@ def _claimed(claims: Mapping[str, Any]) -> Claimed:
 def _unbelievable(reason: str, why: str = "its answer belongs to another provider") -> SignInRefused:
     return SignInRefused(
         reason,
-        f"The answer of the identity provider was not taken: {why}. Start again; if that happens again, tell an "
-        "administrator.",
+        message(
+            "The answer of the identity provider was not taken: {why}. Start again; if that happens again, tell an "
+            "administrator.",
+            why=why,
+        ),
     )

@@ -28,6 +28,7 @@ from recpipe.catalogue.repository import new_id
 from recpipe.catalogue.work import Work
 from recpipe.errors import AlreadyExists, Conflict, CredentialsRejected, Forbidden, InputInvalid, NotFound
 from recpipe.errors import SecretUnreadable as Unreadable
+from recpipe.messages import message
 from recpipe.model import LinkPurpose, OneTimeLink, Passkey, User, UserStatus
 from recpipe.times import Clock
 
@@ -346,7 +347,7 @@ def _challenge(asked: _Asked) -> bytes:
 
 def _require_room(there: int) -> None:
     if there >= MOST_PASSKEYS:
-        raise Conflict("too-many", f"You have {there} passkeys. Remove one first.")
+        raise Conflict("too-many", message("You have {there} passkeys. Remove one first.", there=there))
 
 
 def _document(answer: str) -> dict[str, Any]:

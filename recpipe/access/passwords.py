@@ -18,6 +18,7 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 
 from recpipe.access import common_passwords
 from recpipe.errors import InputInvalid, TooManySignIns
+from recpipe.messages import message
 
 SHORTEST_CHOSEN = 12  # characters
 LONGEST = 256  # characters; a longer one is refused before it costs anything
@@ -71,7 +72,9 @@ class Passwords:
             TooManySignIns: as `turn`.
         """
         if len(password) > LONGEST:
-            raise InputInvalid("password", f"A password may have at most {LONGEST} characters.")
+            raise InputInvalid(
+                "password", message("A password may have at most {longest} characters.", longest=LONGEST)
+            )
         with self.turn():
             return self._argon2.hash(_bytes(password))
 
@@ -160,10 +163,16 @@ def check_chosen(password: str, *words: str) -> str:
     """
     if len(password) < SHORTEST_CHOSEN:
         raise InputInvalid(
-            "password", f"The password is too short. Use {SHORTEST_CHOSEN} characters or more; a few words are fine."
+            "password",
+            message(
+                "The password is too short. Use {shortest_chosen} characters or more; a few words are fine.",
+                shortest_chosen=SHORTEST_CHOSEN,
+            ),
         )
     if len(password) > LONGEST:
-        raise InputInvalid("password", f"The password is too long. Use at most {LONGEST} characters.")
+        raise InputInvalid(
+            "password", message("The password is too long. Use at most {longest} characters.", longest=LONGEST)
+        )
     if len(set(password)) < 5:
         raise InputInvalid("password", "The password repeats a few characters. Use at least five different ones.")
     if common_passwords.is_made_of(password, (common_passwords.PRODUCT, *words), SHORTEST_CHOSEN // 2):

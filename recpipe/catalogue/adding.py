@@ -28,6 +28,7 @@ from recpipe.catalogue.tables import (
 )
 from recpipe.catalogue.types import clean_text, folded
 from recpipe.errors import CatalogueUnavailable, Conflict
+from recpipe.messages import message
 from recpipe.model import Added, Recording
 from recpipe.numbers import digits
 
@@ -128,7 +129,13 @@ def add_many(connection: Connection, tenant_id: str, batch: Sequence[Recording])
         if given.tenant_id != tenant_id:
             raise ValueError(f"recording {given.id} belongs to tenant {given.tenant_id}, not to {tenant_id}")
         if len(given.name.encode()) > _LONGEST_NAME_BYTES:
-            raise Conflict("name-too-long", f"A recording's name has at most {_LONGEST_NAME_BYTES:,} bytes.")
+            raise Conflict(
+                "name-too-long",
+                message(
+                    "A recording's name has at most {longest_name_bytes:,} bytes.",
+                    longest_name_bytes=_LONGEST_NAME_BYTES,
+                ),
+            )
     if any(given.call != given.id for given in waiting.values()):
         lock_calls(connection, tenant_id)
     linked = linked_calls(waiting.values())

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Select, String, and_, bindpara
 from recpipe.catalogue.repository import Selection, is_one_of, list_size, listed
 from recpipe.catalogue.tables import phone_number, tenant
 from recpipe.errors import QueryInvalid, TooManyMatches
+from recpipe.messages import message
 from recpipe.model import NumberMatch
 from recpipe.numbers import Meaning, digits, fewest, meaning
 
@@ -34,9 +35,9 @@ def matching_numbers(connection: Connection, tenant_ids: Sequence[str], typed: s
     if not wanted:
         raise QueryInvalid("A number search needs digits.")
     if match is NumberMatch.ENDING:
-        _at_least(wanted, _FEWEST_ENDING, "the last digits")
+        _at_least(wanted, _FEWEST_ENDING, message("the last digits"))
     elif match is NumberMatch.CONTAINING:
-        _at_least(wanted, _FEWEST_CONTAINING, "digits anywhere in a number")
+        _at_least(wanted, _FEWEST_CONTAINING, message("digits anywhere in a number"))
     trigrams = match is NumberMatch.CONTAINING and connection.dialect.name == "sqlite" and has_trigrams(connection)
     shapes: list[_Lists] = []
     values: dict[str, Any] = {}
@@ -56,7 +57,7 @@ def matching_numbers(connection: Connection, tenant_ids: Sequence[str], typed: s
 
 def _at_least(wanted: str, least: int, what: str) -> None:
     if len(wanted) < least:
-        raise QueryInvalid(f"Searching for {what} needs at least {least} digits.")
+        raise QueryInvalid(message("Searching for {what} needs at least {least} digits.", what=what, least=least))
 
 
 def _by_meaning(connection: Connection, tenant_ids: Sequence[str], typed: str) -> Iterator[tuple[Meaning, list[str]]]:

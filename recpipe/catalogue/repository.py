@@ -31,6 +31,7 @@ from sqlalchemy.exc import StatementError
 
 from recpipe.catalogue.types import Code, micros, moment
 from recpipe.errors import QueryInvalid
+from recpipe.messages import message
 from recpipe.model import Page
 
 Item = TypeVar("Item")
@@ -241,7 +242,9 @@ def check_limit(limit: int) -> int:
         QueryInvalid: it is not between 1 and 1,000.
     """
     if not 1 <= limit <= MOST_A_PAGE:
-        raise QueryInvalid(f"A page holds 1 to {MOST_A_PAGE:,} items, not {limit}.")
+        raise QueryInvalid(
+            message("A page holds 1 to {most_a_page:,} items, not {limit}.", most_a_page=MOST_A_PAGE, limit=limit)
+        )
     return limit
 
 

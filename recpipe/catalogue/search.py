@@ -51,6 +51,7 @@ from recpipe.catalogue.walk import (
     weight_of,
 )
 from recpipe.errors import NotFound, QueryInvalid
+from recpipe.messages import message
 from recpipe.model import Call, CappedCount, Direction, FoundTotal, Item, Page, Recording, RecordingQuery
 
 LOOK_SECONDS = 0.2  # no further step is begun after these; the last one may take as long again, or a little longer
@@ -188,7 +189,13 @@ class Search:
     def _count(self, kind: type[_Walk[Item]], query: RecordingQuery, cap: int) -> CappedCount:
         _check(query)
         if not 1 <= cap <= _MOST_TO_COUNT:
-            raise QueryInvalid(f"A count is capped between 1 and {_MOST_TO_COUNT:,}, not {cap}.")
+            raise QueryInvalid(
+                message(
+                    "A count is capped between 1 and {most_to_count:,}, not {cap}.",
+                    most_to_count=_MOST_TO_COUNT,
+                    cap=cap,
+                )
+            )
         if query.anything:
             total = self._total_by_pages(kind, query, cap)
             return CappedCount(total.count, total.capped)
@@ -208,7 +215,13 @@ class Search:
         """See `Work.total`."""
         _check(query)
         if not 1 <= cap <= _MOST_TO_COUNT:
-            raise QueryInvalid(f"A count is capped between 1 and {_MOST_TO_COUNT:,}, not {cap}.")
+            raise QueryInvalid(
+                message(
+                    "A count is capped between 1 and {most_to_count:,}, not {cap}.",
+                    most_to_count=_MOST_TO_COUNT,
+                    cap=cap,
+                )
+            )
         if query.anything:
             return self._total_by_pages(_RecordingWalk, query, cap)
         walk = self._walk(_RecordingWalk, query)

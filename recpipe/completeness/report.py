@@ -12,6 +12,7 @@ from recpipe.access.principal import Action, Principal
 from recpipe.catalogue import Catalogue
 from recpipe.completeness.assess import assess
 from recpipe.errors import QueryInvalid
+from recpipe.messages import message
 from recpipe.model import CallState, DayCompleteness, Finding, Page, Tenant
 from recpipe.times import Clock
 
@@ -111,7 +112,7 @@ class CompletenessReport:
         if asked.last < asked.first:
             raise QueryInvalid("The last day lies before the first.")
         if (asked.last - asked.first).days >= MOST_DAYS:
-            raise QueryInvalid(f"A report is of at most {MOST_DAYS} days.")
+            raise QueryInvalid(message("A report is of at most {most_days} days.", most_days=MOST_DAYS))
 
 
 def total(days: Iterable[DayCompleteness]) -> dict[str, int]:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from recpipe.access import tokens
 from recpipe.errors import InputInvalid
+from recpipe.messages import message
 from recpipe.model import CallPolicy, Verdict
 from recpipe.policy import values
 
@@ -91,7 +92,9 @@ def asking(target: Target, asked: Asked) -> str:
         Target.KAMAILIO: lambda: _kamailio(asked),
     }
     if target not in made:
-        raise InputInvalid("for", f"{target.value} does not ask at call time. Give it the rules themselves.")
+        raise InputInvalid(
+            "for", message("{target} does not ask at call time. Give it the rules themselves.", target=target.value)
+        )
     return made[target]()
 
 

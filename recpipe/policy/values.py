@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from recpipe.access.checks import check_text
 from recpipe.errors import InputInvalid
+from recpipe.messages import message
 from recpipe.model import Extension, InboundRoute, ServicePolicy, Verdict
 from recpipe.policy.judge import number_of
 from recpipe.times import check_timezone
@@ -61,7 +62,7 @@ def route(number: str, values: Values) -> InboundRoute:
         try:
             check_timezone(timezone)
         except ValueError as error:
-            raise InputInvalid("timezone", str(error)) from None
+            raise InputInvalid("timezone", error.args[0]) from None
     recording = verdict("recording", values.get("recording", Verdict.DEFAULT))
     return InboundRoute(number, _text("name", values), timezone, recording, bool(values.get("locked")))
 
@@ -139,7 +140,9 @@ def verdict(field: str, value: object) -> Verdict:
     try:
         return Verdict(str(value).strip().lower())
     except ValueError:
-        raise InputInvalid(field, f"{field} is record, skip or default, not {str(value)[:40]!r}.") from None
+        raise InputInvalid(
+            field, message("{field} is record, skip or default, not {value!r}.", field=field, value=str(value)[:40])
+        ) from None
 
 
 def is_subject(written: str) -> bool:
@@ -156,7 +159,11 @@ def check_subject(field: str, written: str) -> str:
     if not is_subject(written):
         raise InputInvalid(
             field,
-            f"{written[:40]!r} is no {field}. Use up to 64 letters, digits and . _ + * # @ -, as the PBX writes it.",
+            message(
+                "{written!r} is no {field}. Use up to 64 letters, digits and . _ + * # @ -, as the PBX writes it.",
+                written=written[:40],
+                field=field,
+            ),
         )
     return written
 

@@ -21,6 +21,7 @@ from recpipe.catalogue.figures import Stretch, Sums, add_sums
 from recpipe.catalogue.tally import Tally, tally
 from recpipe.catalogue.work import Work
 from recpipe.errors import QueryInvalid
+from recpipe.messages import message
 from recpipe.model import Dimension, Listener, Sum, ValueSum
 from recpipe.recordings.subset import subset_of
 from recpipe.times import (
@@ -55,7 +56,7 @@ class Range:
         if self.last < self.first:
             raise QueryInvalid("The last day lies before the first.")
         if self.days > MOST_DAYS:
-            raise QueryInvalid(f"Figures are of at most {MOST_DAYS:,} days.")
+            raise QueryInvalid(message("Figures are of at most {most_days:,} days.", most_days=MOST_DAYS))
         if not self.first.year >= 1971 or not self.last.year < 9999:
             raise QueryInvalid("Figures are of days from 1971 on.")
 

@@ -12,6 +12,7 @@ from recpipe.access.principal import Action, Principal
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.work import Work
 from recpipe.errors import InputInvalid, NotFound
+from recpipe.messages import message
 from recpipe.model import Call, CappedCount, FoundTotal, Marks, Page, Recording, RecordingQuery, Tenant
 from recpipe.recordings.subset import narrowed, subset_of
 
@@ -214,7 +215,14 @@ class Finder:
             NotFound, Forbidden: as `search`.
         """
         if call.leg_count > most:
-            raise InputInvalid("call", f"This call has {call.leg_count:,} legs; at most {most:,} are taken at once.")
+            raise InputInvalid(
+                "call",
+                message(
+                    "This call has {leg_count:,} legs; at most {most:,} are taken at once.",
+                    leg_count=call.leg_count,
+                    most=most,
+                ),
+            )
         if call.leg_count == len(call.legs):
             return list(call.legs)
         query = RecordingQuery(call=call.id, oldest_first=True)

@@ -14,6 +14,7 @@ from recpipe.access.audit import AuditTrail, Detail, event
 from recpipe.access.principal import Action, Principal
 from recpipe.catalogue import Catalogue
 from recpipe.errors import InputInvalid
+from recpipe.messages import message
 from recpipe.model import Call, Marks
 from recpipe.recordings.reader import Reader
 from recpipe.times import Clock
@@ -90,7 +91,14 @@ def note_of(written: str) -> str:
     """
     note = unicodedata.normalize("NFC", "\n".join(line.rstrip() for line in written.splitlines())).strip()
     if len(note) > LONGEST_NOTE:
-        raise InputInvalid("note", f"A note has at most {LONGEST_NOTE:,} characters; this one has {len(note):,}.")
+        raise InputInvalid(
+            "note",
+            message(
+                "A note has at most {longest_note:,} characters; this one has {note:,}.",
+                longest_note=LONGEST_NOTE,
+                note=len(note),
+            ),
+        )
     if not note.replace("\n", "").isprintable():
         raise InputInvalid("note", "A note is text in lines, without control characters. Remove them.")
     return note
@@ -106,13 +114,18 @@ def tags_of(written: Iterable[str]) -> Sequence[str]:
     for one in written:
         tag = " ".join(unicodedata.normalize("NFC", one).split())
         if len(tag) > LONGEST_TAG:
-            raise InputInvalid("tags", f"A tag has at most {LONGEST_TAG} characters. Put the rest into the note.")
+            raise InputInvalid(
+                "tags",
+                message(
+                    "A tag has at most {longest_tag} characters. Put the rest into the note.", longest_tag=LONGEST_TAG
+                ),
+            )
         if "," in tag or not tag.isprintable():
             raise InputInvalid("tags", "A tag is a word or two, without commas and control characters.")
         if tag:
             found.setdefault(tag.casefold(), tag)
     if len(found) > MOST_TAGS:
-        raise InputInvalid("tags", f"A call has at most {MOST_TAGS} tags.")
+        raise InputInvalid("tags", message("A call has at most {most_tags} tags.", most_tags=MOST_TAGS))
     return tuple(found.values())
 
 

@@ -13,6 +13,7 @@ from recpipe.access.principal import Action, Principal
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.work import Work
 from recpipe.errors import Forbidden, InputInvalid, NotFound, StoreError
+from recpipe.messages import message
 from recpipe.model import (
     ByteStream,
     CallEntry,
@@ -144,7 +145,13 @@ class Reader(Finder):
             self._trail.denied(principal, action, denial, tenant_id=recording.tenant_id, subject=recording.id)
             raise denial
         if not 0 <= start <= recording.stored_bytes or (length is not None and length < 0):
-            raise InputInvalid("range", f"The recording has {recording.stored_bytes:,} bytes; the range is outside it.")
+            raise InputInvalid(
+                "range",
+                message(
+                    "The recording has {stored_bytes:,} bytes; the range is outside it.",
+                    stored_bytes=recording.stored_bytes,
+                ),
+            )
         left = recording.stored_bytes - start
         wanted = left if length is None else min(length, left)
         try:

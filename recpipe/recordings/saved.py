@@ -8,6 +8,7 @@ from recpipe.access.checks import check_text
 from recpipe.access.principal import Kind, Principal
 from recpipe.catalogue import Catalogue
 from recpipe.errors import Forbidden, InputInvalid, NotFound
+from recpipe.messages import message
 from recpipe.model import SavedSearch
 from recpipe.times import Clock
 
@@ -50,7 +51,9 @@ class KeptSearches:
         with self._catalogue.begin() as work:
             there = {one.name for one in work.saved_searches.list(by.id)}
             if name not in there and len(there) >= MOST_SAVED:
-                raise InputInvalid("name", f"You have {MOST_SAVED} saved searches. Remove one first.")
+                raise InputInvalid(
+                    "name", message("You have {most_saved} saved searches. Remove one first.", most_saved=MOST_SAVED)
+                )
             work.saved_searches.put(by.id, name, query, self._clock())
 
     def remove(self, by: Principal, search_id: str) -> None:

@@ -24,6 +24,7 @@ from recpipe.access.principal import Action, Kind, Principal
 from recpipe.catalogue import Catalogue, Work
 from recpipe.catalogue.repository import new_id
 from recpipe.errors import Conflict, CredentialsRejected, Forbidden, InputInvalid, LockedOut, NotFound
+from recpipe.messages import message
 from recpipe.model import AuditEvent, Opening, Outcome, Recording, SharedLink
 from recpipe.recordings.reader import Reader
 from recpipe.times import Clock
@@ -123,12 +124,16 @@ class Sharing:
         if not chosen or len(chosen) < len(set(recordings or ())):
             raise InputInvalid("recordings", "Choose one or more legs of this call.")
         if not download and (only_saved := [leg for leg in chosen if saved_only(leg)]):
-            what = "sealed" if only_saved[0].sealed else "a fax"
-            raise InputInvalid("download", f"A recording that is {what} can only be saved. Let files be saved.")
+            what = message("sealed") if only_saved[0].sealed else message("a fax")
+            raise InputInvalid(
+                "download", message("A recording that is {what} can only be saved. Let files be saved.", what=what)
+            )
         now = self._clock()
         self._check_time(expires_at, now)
         if not 1 <= openings <= MOST_OPENINGS:
-            raise InputInvalid("openings", f"A link can be opened 1 to {MOST_OPENINGS} times.")
+            raise InputInvalid(
+                "openings", message("A link can be opened 1 to {most_openings} times.", most_openings=MOST_OPENINGS)
+            )
         kept = self._passwords.hash(_check_passphrase(passphrase)) if passphrase else None
         secret = tokens.new_secret()
         link = SharedLink(
@@ -149,7 +154,10 @@ class Sharing:
         with self._catalogue.begin() as work:
             links = work.of(link.tenant_id).shared_links
             if (live := links.count(now)) >= MOST_LIVE:
-                raise Conflict("too-many-links", f"This service has {live:,} links that are open. Revoke some first.")
+                raise Conflict(
+                    "too-many-links",
+                    message("This service has {live:,} links that are open. Revoke some first.", live=live),
+                )
             links.add(link)
             made = event(by, "link.create", now, tenant_id=link.tenant_id, subject=link.call)
             detail: dict[str, Detail] = {
@@ -287,7 +295,12 @@ class Sharing:
             raise Conflict("links-off", "Links are switched off here: the operator set shared_link_days to 0.")
         # A minute more, for who counts from when the page was shown.
         if not now < expires_at <= now + timedelta(days=self.longest_days, minutes=1):
-            raise InputInvalid("expires_at", f"A link ends in the future, within {self.longest_days} days from now.")
+            raise InputInvalid(
+                "expires_at",
+                message(
+                    "A link ends in the future, within {longest_days} days from now.", longest_days=self.longest_days
+                ),
+            )
 
 
 def saved_only(recording: Recording) -> bool:

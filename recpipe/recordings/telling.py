@@ -14,6 +14,7 @@ from recpipe.access.audit import AuditTrail, event, masking_noted
 from recpipe.access.principal import Action, Principal
 from recpipe.catalogue import Catalogue
 from recpipe.errors import InputInvalid
+from recpipe.messages import message
 from recpipe.model import KEEP_CALL_RECORDS, CallEvent, CallEventKind, Recording, Tenant
 from recpipe.times import Clock, is_credible
 
@@ -57,7 +58,9 @@ class CallTelling:
         at = now if at is None else at
         if not is_credible(at, now) or at < now - KEEP_CALL_RECORDS:
             days = KEEP_CALL_RECORDS.days
-            raise InputInvalid("at", f"The time must be in the last {days} days. Check the clock of the PBX.")
+            raise InputInvalid(
+                "at", message("The time must be in the last {days} days. Check the clock of the PBX.", days=days)
+            )
         said = "\0".join((tenant.id, call_id, spool, kind.value, at.isoformat()))
         told = CallEvent(
             id=hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()[:32],

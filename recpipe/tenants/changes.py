@@ -17,6 +17,7 @@ from recpipe.access.principal import Action, Principal
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.work import Work
 from recpipe.errors import Conflict, InputInvalid
+from recpipe.messages import message
 from recpipe.model import Change, Extension, InboundRoute, Page, SeenKind, Tenant
 from recpipe.policy import values
 from recpipe.policy.values import Values
@@ -361,7 +362,15 @@ def _removed(wanted: Wanted) -> Sequence[str]:
 
 def _check_room(count: int, what: str) -> None:
     if count > values.MOST_RULES:
-        raise InputInvalid(what, f"A service has at most {values.MOST_RULES:,} {what}; these would be {count:,}.")
+        raise InputInvalid(
+            what,
+            message(
+                "A service has at most {most_rules:,} {what}; these would be {count:,}.",
+                most_rules=values.MOST_RULES,
+                what=what,
+                count=count,
+            ),
+        )
 
 
 _KINDS: Mapping[Kind, _Handling] = {

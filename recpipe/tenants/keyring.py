@@ -18,6 +18,7 @@ from recpipe.access.principal import Action, Principal
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.errors import Conflict, Forbidden
+from recpipe.messages import message
 from recpipe.model import CertificateState, Outcome, Tenant, TenantCertificate
 from recpipe.tenants import switches
 from recpipe.times import Clock
@@ -110,7 +111,10 @@ class Keyring:
             if len(active) >= MOST_ACTIVE:
                 raise Conflict(
                     "too-many-certificates",
-                    f"This tenant has {len(active)} active certificates. Retire one that is no longer needed first.",
+                    message(
+                        "This tenant has {active} active certificates. Retire one that is no longer needed first.",
+                        active=len(active),
+                    ),
                 )
             kept = certificates.add(new)
             work.audit.add(

@@ -13,6 +13,7 @@ from recpipe.access.principal import Action, Principal
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import check_limit, read_cursor, write_cursor
 from recpipe.errors import InputInvalid, NotFound
+from recpipe.messages import message
 from recpipe.model import Asker, CallPolicy, InboundRoute, Page, Seen, SeenKind, Tenant
 from recpipe.policy import values
 from recpipe.policy.judge import number_of
@@ -201,22 +202,31 @@ class CallRouting:
         rows.fieldnames = ["locked" if heading == "lock" else heading for heading in headings]
         unknown = [heading for heading in rows.fieldnames if heading not in known | {key}]
         if key not in rows.fieldnames or unknown:
-            shown = f"{unknown[0][:40]!r} is none of them" if unknown else f"{key} is missing"
+            shown = message("{key} is missing", key=key)
+            if unknown:
+                shown = message("{column!r} is none of them", column=unknown[0][:40])
             raise InputInvalid(
-                "file", f"The first line names the columns: {', '.join((key, *sorted(known)))}; {shown}."
+                "file",
+                message(
+                    "The first line names the columns: {columns}; {shown}.",
+                    columns=", ".join((key, *sorted(known))),
+                    shown=shown,
+                ),
             )
         wanted: dict[str, Values] = {}
         try:
             for count, row in enumerate(rows, 1):  # of lines, not of rules: one rule may be named on all of them
                 if count > values.MOST_RULES:
-                    raise InputInvalid("file", f"there are more than {values.MOST_RULES:,} lines")
+                    raise InputInvalid(
+                        "file", message("there are more than {most_rules:,} lines", most_rules=values.MOST_RULES)
+                    )
                 subject = _checked(kind, (row.pop(key, "") or "").strip(), tenant)
                 if "?" in row:
                     raise InputInvalid("file", "there are more cells than headings")
                 given = {name: _cell(kind, name, cell.strip()) for name, cell in row.items() if cell is not None}
                 wanted[subject] = _normal(kind, subject, {**_NEW[kind], **given})
         except (InputInvalid, csv.Error) as error:
-            raise InputInvalid("file", f"Line {rows.line_num}: {error}") from None
+            raise InputInvalid("file", message("Line {line}: {error}", line=rows.line_num, error=str(error))) from None
         now = self._as_it_will_be(by, tenant.id, kind)
         return self._keep(by, tenant, kind, {one: to_be for one, to_be in wanted.items() if now.get(one) != to_be})
 

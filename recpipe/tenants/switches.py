@@ -12,6 +12,7 @@ from datetime import datetime
 from recpipe import seal
 from recpipe.catalogue.work import Work
 from recpipe.errors import Conflict
+from recpipe.messages import message
 from recpipe.model import Tenant, TenantCertificate
 
 
@@ -31,7 +32,7 @@ def check_encryption(work: Work, tenant: Tenant, on: bool, now: datetime) -> Non
     certificates = work.of(tenant.id).certificates.list()
     if not may_encrypt(certificates, now):
         why = seal.why_not(certificates, now)
-        raise Conflict("no-proven-key", f"Encryption cannot be switched on: {why}.")
+        raise Conflict("no-proven-key", message("Encryption cannot be switched on: {why}.", why=why))
 
 
 def set_encryption(work: Work, tenant: Tenant, on: bool, now: datetime) -> Tenant:

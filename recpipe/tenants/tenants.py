@@ -13,6 +13,7 @@ from recpipe.access.principal import Action, Principal
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.repository import new_id
 from recpipe.errors import InputInvalid
+from recpipe.messages import message
 from recpipe.model import StoreFormat, Tenant
 from recpipe.tenants import switches
 from recpipe.times import Clock, check_timezone
@@ -154,14 +155,18 @@ def _checked_name(field: str, name: str) -> str:
     if _NAME.fullmatch(text) is None:
         raise InputInvalid(
             field,
-            f"{text[:60]!r} cannot be a {field}: use 1 to 63 letters, digits, dots, hyphens and underscores.",
+            message(
+                "{value!r} cannot be a {field}: use 1 to 63 letters, digits, dots, hyphens and underscores.",
+                value=text[:60],
+                field=field,
+            ),
         )
     return text
 
 
 def _checked_aliases(aliases: Collection[str]) -> tuple[str, ...]:
     if len(aliases) > MOST_ALIASES:
-        raise InputInvalid("aliases", f"A tenant can have {MOST_ALIASES} aliases.")
+        raise InputInvalid("aliases", message("A tenant can have {most_aliases} aliases.", most_aliases=MOST_ALIASES))
     checked = [check_text("alias", alias) for alias in aliases]
     if not all(checked):
         raise InputInvalid("aliases", "An alias cannot be empty.")
@@ -172,13 +177,16 @@ def _checked_timezone(name: str) -> str:
     try:
         return check_timezone(name)
     except ValueError as error:
-        raise InputInvalid("timezone", str(error)) from None
+        raise InputInvalid("timezone", error.args[0]) from None
 
 
 def _checked_region(region: str) -> str:
     code = region.strip().upper()
     if code and not numbers.is_region(code):
-        raise InputInvalid("region", f"{region[:20]!r} is not a country code. Use ISO 3166, such as DE, GB or US.")
+        raise InputInvalid(
+            "region",
+            message("{region!r} is not a country code. Use ISO 3166, such as DE, GB or US.", region=region[:20]),
+        )
     return code
 
 

@@ -19,6 +19,7 @@ from starlette.responses import Response
 
 from keys import errors as keys_errors
 from recpipe import errors, log
+from recpipe.messages import message
 from recpipe.web.methods import allowed
 
 _log = log.get(__name__)
@@ -54,7 +55,9 @@ class CrossSite(errors.RecpipeError):
     word = "cross-site"
 
     def __init__(self) -> None:
-        super().__init__("This request came from another site. Open the page here and repeat what you were doing.")
+        super().__init__(
+            message("This request came from another site. Open the page here and repeat what you were doing.")
+        )
 
 
 class Misdirected(errors.RecpipeError):
@@ -64,8 +67,10 @@ class Misdirected(errors.RecpipeError):
 
     def __init__(self) -> None:
         super().__init__(
-            "This server is not known by the name in the Host header. Its operator can make that name "
-            "RECPIPE_HTTP_URL, or add it to RECPIPE_HTTP_ALLOWED_HOSTS; a proxy has to pass on the browser's Host."
+            message(
+                "This server is not known by the name in the Host header. Its operator can make that name "
+                "RECPIPE_HTTP_URL, or add it to RECPIPE_HTTP_ALLOWED_HOSTS; a proxy has to pass on the browser's Host."
+            )
         )
 
 
@@ -75,7 +80,7 @@ class Ambiguous(errors.RecpipeError):
     word = "bad-request"
 
     def __init__(self) -> None:
-        super().__init__("Send Content-Length or, in HTTP/1.1, Transfer-Encoding, and not both.")
+        super().__init__(message("Send Content-Length or, in HTTP/1.1, Transfer-Encoding, and not both."))
 
 
 class TooManyStreams(errors.RecpipeError):
@@ -84,7 +89,9 @@ class TooManyStreams(errors.RecpipeError):
     word = "too-many-streams"
 
     def __init__(self, most: int) -> None:
-        super().__init__(f"You have {most} downloads under way, which is the most. Let one end, then try again.")
+        super().__init__(
+            message("You have {most} downloads under way, which is the most. Let one end, then try again.", most=most)
+        )
         self.retry_after_seconds = 5
 
 
@@ -94,7 +101,9 @@ class ServerBusy(errors.RecpipeError):
     word = "busy"
 
     def __init__(self) -> None:
-        super().__init__("The server sends as many files as it can. Nothing was begun; try again in a few seconds.")
+        super().__init__(
+            message("The server sends as many files as it can. Nothing was begun; try again in a few seconds.")
+        )
         self.retry_after_seconds = 5
 
 
@@ -102,59 +111,65 @@ _401 = {"www-authenticate": 'Bearer realm="recpipe"'}
 
 # The first row whose class fits wins: subclasses stand before their bases.
 _TABLE: tuple[tuple[type[errors.RecpipeError | keys_errors.KeysError], int, str], ...] = (
-    (errors.ReauthenticationRequired, 403, "Your password is needed"),
-    (errors.SignInRefused, 403, "Not signed in"),
-    (errors.CredentialsRejected, 401, "Not signed in"),
-    (errors.IssuerUnavailable, 503, "The identity provider cannot be asked"),
-    (errors.SecretUnreadable, 503, "The code cannot be checked"),
-    (errors.LockedOut, 429, "Too many failed logins"),
-    (TooManyStreams, 429, "Too many downloads at once"),
-    (ServerBusy, 503, "Too many downloads at once"),
-    (errors.TooManySignIns, 503, "Too many sign-ins at once"),
-    (errors.SecondFactorRequired, 403, "Two-factor sign-in is needed"),
-    (errors.Forbidden, 403, "Not allowed"),
-    (Misdirected, 421, "Not a name of this server"),
-    (Ambiguous, 400, "Not understood"),
-    (CrossSite, 403, "Sent from another site"),
-    (errors.NotFound, 404, "Not found"),
-    (errors.AlreadyExists, 409, "Already exists"),
-    (errors.Conflict, 409, "Against a rule"),
-    (errors.TooManyMatches, 422, "Too many numbers match"),
-    (errors.SearchTooLong, 422, "The search takes too long"),
-    (errors.QueryInvalid, 422, "Search not understood"),
-    (errors.InputInvalid, 422, "Cannot be kept"),
-    (errors.Unfit, 422, "Cannot be ingested"),
-    (errors.NotARecording, 422, "Cannot be ingested"),
-    (errors.SourceChanged, 409, "Against a rule"),
-    (errors.SpoolFull, 503, "No room on the spool's disk"),
-    (errors.SpoolRefused, 409, "The spool does not take it"),
-    (errors.SpoolLocked, 409, "The spool does not take it"),
-    (errors.CatalogueUnavailable, 503, "Not available just now"),
-    (errors.StoreUnavailable, 503, "Not available just now"),
-    (errors.ObjectMissing, 502, "The stored file is missing"),
-    (errors.ObjectDamaged, 502, "The stored file is damaged"),
-    (errors.StoreError, 502, "The store refused"),
-    (keys_errors.CertificateRejected, 422, "Not a usable certificate"),
-    (keys_errors.ChallengeFailed, 422, "The proof does not match"),
-    (keys_errors.KeysError, 422, "Cannot be sealed or opened"),
+    (errors.ReauthenticationRequired, 403, message("Your password is needed")),
+    (errors.SignInRefused, 403, message("Not signed in")),
+    (errors.CredentialsRejected, 401, message("Not signed in")),
+    (errors.IssuerUnavailable, 503, message("The identity provider cannot be asked")),
+    (errors.SecretUnreadable, 503, message("The code cannot be checked")),
+    (errors.LockedOut, 429, message("Too many failed logins")),
+    (TooManyStreams, 429, message("Too many downloads at once")),
+    (ServerBusy, 503, message("Too many downloads at once")),
+    (errors.TooManySignIns, 503, message("Too many sign-ins at once")),
+    (errors.SecondFactorRequired, 403, message("Two-factor sign-in is needed")),
+    (errors.Forbidden, 403, message("Not allowed")),
+    (Misdirected, 421, message("Not a name of this server")),
+    (Ambiguous, 400, message("Not understood")),
+    (CrossSite, 403, message("Sent from another site")),
+    (errors.NotFound, 404, message("Not found")),
+    (errors.AlreadyExists, 409, message("Already exists")),
+    (errors.Conflict, 409, message("Against a rule")),
+    (errors.TooManyMatches, 422, message("Too many numbers match")),
+    (errors.SearchTooLong, 422, message("The search takes too long")),
+    (errors.QueryInvalid, 422, message("Search not understood")),
+    (errors.InputInvalid, 422, message("Cannot be kept")),
+    (errors.Unfit, 422, message("Cannot be ingested")),
+    (errors.NotARecording, 422, message("Cannot be ingested")),
+    (errors.SourceChanged, 409, message("Against a rule")),
+    (errors.SpoolFull, 503, message("No room on the spool's disk")),
+    (errors.SpoolRefused, 409, message("The spool does not take it")),
+    (errors.SpoolLocked, 409, message("The spool does not take it")),
+    (errors.CatalogueUnavailable, 503, message("Not available just now")),
+    (errors.StoreUnavailable, 503, message("Not available just now")),
+    (errors.ObjectMissing, 502, message("The stored file is missing")),
+    (errors.ObjectDamaged, 502, message("The stored file is damaged")),
+    (errors.StoreError, 502, message("The store refused")),
+    (keys_errors.CertificateRejected, 422, message("Not a usable certificate")),
+    (keys_errors.ChallengeFailed, 422, message("The proof does not match")),
+    (keys_errors.KeysError, 422, message("Cannot be sealed or opened")),
 )
 
 # What a person is told where the error's own words name things inside (paths, keys) or what was asked for.
 _IN_OTHER_WORDS: dict[str, str] = {
-    "secret-unreadable": "The server cannot read what your authenticator app shares with it, so no code can be right. "
-    "Use a recovery code, or ask an administrator to switch two-factor sign-in off. The log says why.",
-    "unavailable": "The database or the store does not answer. Nothing was changed; try again in a few seconds.",
-    "object-missing": "The catalogue has this recording, but its file is gone. Tell the operator: recpipe verify.",
-    "object-damaged": "The stored file is not what was sent to the store. Tell the operator: recpipe verify.",
-    "store-refused": "The store refused to hand it out. Tell the operator: the log says why.",
+    "secret-unreadable": message(
+        "The server cannot read what your authenticator app shares with it, so no code can be right. "
+        "Use a recovery code, or ask an administrator to switch two-factor sign-in off. The log says why."
+    ),
+    "unavailable": message(
+        "The database or the store does not answer. Nothing was changed; try again in a few seconds."
+    ),
+    "object-missing": message(
+        "The catalogue has this recording, but its file is gone. Tell the operator: recpipe verify."
+    ),
+    "object-damaged": message("The stored file is not what was sent to the store. Tell the operator: recpipe verify."),
+    "store-refused": message("The store refused to hand it out. Tell the operator: the log says why."),
 }
 
 _OF_STATUS = {
-    400: ("bad-request", "Not understood"),
-    404: ("not-found", "Not found"),
-    405: ("method-not-allowed", "Not a method of this place"),
-    413: ("too-large", "Request too large"),
-    503: ("unavailable", "Not available just now"),
+    400: ("bad-request", message("Not understood")),
+    404: ("not-found", message("Not found")),
+    405: ("method-not-allowed", message("Not a method of this place")),
+    413: ("too-large", message("Request too large")),
+    503: ("unavailable", message("Not available just now")),
 }
 
 
@@ -168,16 +183,19 @@ def problem_of(error: Exception) -> Problem:
         if isinstance(error, kind_of_error):
             return Problem(status, error.word, title, _detail(error, error.word), _more(error), _headers(error))
     return Problem(
-        500, "internal", "Something went wrong", "This is a fault of the server; its log has it. Nothing more is known."
+        500,
+        "internal",
+        message("Something went wrong"),
+        message("This is a fault of the server; its log has it. Nothing more is known."),
     )
 
 
 def _detail(error: Exception, kind: str) -> str:
     if isinstance(error, errors.NotFound):
         # Without the id: what is missing and what is another tenant's answer in the same bytes.
-        return f"There is no such {error.what}."
+        return message("There is no such {what}.", what=message(error.what))
     if kind == "credentials-rejected":
-        return "The token or session is missing, wrong, expired or revoked. Send Authorization: Bearer rp_..."
+        return message("The token or session is missing, wrong, expired or revoked. Send Authorization: Bearer rp_...")
     return _IN_OTHER_WORDS.get(kind) or str(error)
 
 

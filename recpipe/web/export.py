@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from recpipe.access.audit import event
 from recpipe.access.principal import Action, Principal
 from recpipe.errors import InputInvalid, QueryInvalid
+from recpipe.messages import message
 from recpipe.model import TEXT_FACTS, ByteStream, Call, Marks, Page, Recording, RecordingQuery, masked_text
 from recpipe.web.api.openapi import declared
 from recpipe.web.csv_stream import csv_stream
@@ -153,7 +154,12 @@ def zipped(request: Request, context: Context, principal: Caller, wanted: Select
     ids = dict.fromkeys((*wanted.ids, *(leg.id for leg in legs)))
     if len(ids) > _MOST_PACKED:
         raise InputInvalid(
-            "calls", f"A ZIP holds up to {_MOST_PACKED:,} recordings; these calls have {len(ids):,} legs."
+            "calls",
+            message(
+                "A ZIP holds up to {most_packed:,} recordings; these calls have {ids:,} legs.",
+                most_packed=_MOST_PACKED,
+                ids=len(ids),
+            ),
         )
     chosen = [reader.get(principal, recording_id, Action.EXPORT) for recording_id in ids]
     names = context.names.of(recording.tenant_id for recording in chosen)
@@ -172,7 +178,11 @@ def zipped_search(context: WebContext, principal: Principal, what: SearchParams)
     if total.capped or total.recordings > MOST_IN_A_ZIP:
         what_matches = "more match" if total.capped else f"these {total.count:,} calls have {total.recordings:,}"
         raise QueryInvalid(
-            f"A ZIP holds {MOST_IN_A_ZIP:,} recordings at most, and {what_matches}. Narrow the search by date."
+            message(
+                "A ZIP holds {most_in_a_zip:,} recordings at most, and {what_matches}. Narrow the search by date.",
+                most_in_a_zip=MOST_IN_A_ZIP,
+                what_matches=what_matches,
+            )
         )
     mine = principal.tenants(Action.EXPORT) if tenants is None else tenants
 

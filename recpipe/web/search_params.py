@@ -12,6 +12,7 @@ from fastapi import Query
 from recpipe import times
 from recpipe.access.principal import Principal
 from recpipe.errors import QueryInvalid
+from recpipe.messages import message
 from recpipe.model import Direction, NumberMatch, RecordingKind, RecordingQuery
 from recpipe.times import check_timezone, week_hours
 from recpipe.web.deps import WebContext
@@ -132,14 +133,14 @@ def _week_hours(weekday: str, hour: str) -> tuple[int, ...]:
     try:
         return week_hours(weekday, hour)
     except ValueError as error:
-        raise QueryInvalid(str(error)) from None
+        raise QueryInvalid(error.args[0]) from None
 
 
 def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(check_timezone(name))
     except ValueError as error:
-        raise QueryInvalid(str(error)) from None
+        raise QueryInvalid(error.args[0]) from None
 
 
 def _moment(field: str, written: str, zone: ZoneInfo, *, whole_day: bool) -> datetime | None:
@@ -150,5 +151,9 @@ def _moment(field: str, written: str, zone: ZoneInfo, *, whole_day: bool) -> dat
         return times.from_iso(written, zone, whole_day=whole_day)
     except ValueError:
         raise QueryInvalid(
-            f"`{field}` is no time. Write a date such as 2025-03-27, or 2025-03-27T09:25:17+01:00 (in a URL, + is %2B)."
+            message(
+                "`{field}` is no time. Write a date such as 2025-03-27, or 2025-03-27T09:25:17+01:00 (in a URL, + "
+                "is %2B).",
+                field=field,
+            )
         ) from None

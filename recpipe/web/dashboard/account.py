@@ -12,6 +12,7 @@ from recpipe.access.principal import GRANTABLE_ACTIONS, Action
 from recpipe.access.reauthentication import Proof
 from recpipe.access.second_factor import Enrolment
 from recpipe.errors import InputInvalid, NotFound, RecpipeError
+from recpipe.messages import message
 from recpipe.model import Token
 from recpipe.times import check_timezone
 from recpipe.web.dashboard.forms import Fields, Form
@@ -20,14 +21,14 @@ from recpipe.web.dashboard.proving import ends, proof_of
 from recpipe.web.deps import PasswordPlace
 from recpipe.web.routes import page_router
 
-CONTACT = (("phone", "Telephone"), ("company", "Company"), ("address", "Address"))
+CONTACT = (("phone", message("Telephone")), ("company", message("Company")), ("address", message("Address")))
 NOTIFICATIONS = (
-    ("certificates", "A certificate of my services expires (90, 30 and 7 days before)"),
-    ("registrations", "Somebody registers (administrators)"),
-    ("quarantine", "Files wait in quarantine (once a day at most)"),
-    ("completeness", "Calls were not recorded as they should be (once a day at most)"),
-    ("completeness-month", "How many calls of a month were recorded (monthly)"),
-    ("statistics", "What the calls of my services came to (once a month)"),
+    ("certificates", message("A certificate of my services expires (90, 30 and 7 days before)")),
+    ("registrations", message("Somebody registers (administrators)")),
+    ("quarantine", message("Files wait in quarantine (once a day at most)")),
+    ("completeness", message("Calls were not recorded as they should be (once a day at most)")),
+    ("completeness-month", message("How many calls of a month were recorded (monthly)")),
+    ("statistics", message("What the calls of my services came to (once a month)")),
 )
 
 router = page_router()
@@ -67,7 +68,7 @@ def _contact(form: Fields) -> dict[str, str]:
     try:
         return given | ({ZONE: check_timezone(given[ZONE].strip())} if ZONE in given else {})
     except ValueError as error:
-        raise InputInvalid(ZONE, str(error)) from None
+        raise InputInvalid(ZONE, error.args[0]) from None
 
 
 @router.post("/account/email/keep")

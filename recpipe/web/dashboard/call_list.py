@@ -8,6 +8,7 @@ from datetime import date
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
+from recpipe import languages
 from recpipe.model import FORMATS, Call, Page, Recording, Tenant
 from recpipe.web.dashboard.pages import Viewer
 from recpipe.web.playable import needs_conversion
@@ -99,7 +100,7 @@ class Day:
 
     @property
     def label(self) -> str:
-        return f"{self.date:%a %-d %b %Y}"
+        return languages.written(self.date, "%a %-d %b %Y")
 
 
 def days_of(found: Page[Call], zone_name: str, cursor: str, viewer: Viewer) -> list[Day]:

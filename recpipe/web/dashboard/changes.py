@@ -6,32 +6,33 @@ from fastapi import Request, Response
 
 from recpipe.access.principal import Action
 from recpipe.errors import Forbidden, RecpipeError
+from recpipe.messages import message
 from recpipe.web.dashboard.addons import chosen
 from recpipe.web.dashboard.forms import Form
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
 from recpipe.web.routes import page_router
 
 LABELS = {
-    "call-recording": "Call recording",
-    "encryption": "Call recording encryption",
-    "service-policy": "Which calls are recorded",
-    "inbound-route": "Call route",
-    "extension": "Extension",
+    "call-recording": message("Call recording"),
+    "encryption": message("Call recording encryption"),
+    "service-policy": message("Which calls are recorded"),
+    "inbound-route": message("Call route"),
+    "extension": message("Extension"),
 }
 FIELDS = {
-    "recording": "Call recording",
-    "encryption": "Encryption",
-    "name": "Name",
-    "office": "Office",
-    "timezone": "Time zone",
-    "outbound": "Outbound",
-    "inbound": "Inbound",
-    "internal": "Internal",
-    "locked": "Locked",
-    "otherwise": "Calls without a rule",
-    "unanswered": "Without an answer",
-    "beep_seconds": "Tone every (seconds)",
-    "announcement": "Announcement",
+    "recording": message("Call recording"),
+    "encryption": message("Encryption"),
+    "name": message("Name"),
+    "office": message("Office"),
+    "timezone": message("Time zone"),
+    "outbound": message("Outbound"),
+    "inbound": message("Inbound"),
+    "internal": message("Internal"),
+    "locked": message("Locked"),
+    "otherwise": message("Calls without a rule"),
+    "unanswered": message("Without an answer"),
+    "beep_seconds": message("Tone every (seconds)"),
+    "announcement": message("Announcement"),
 }
 MOST_SHOWN = 100  # changes of one service at once
 RIGHTS = (Action.KEYS, Action.POLICY)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from recpipe import languages
+
 HEIGHT = 140  # of the highest bar, in pixels
 _STEPS = (1, 2, 5)
 
@@ -62,7 +64,7 @@ def bars(points: Sequence[Point], ticks: int = 6) -> Chart:
         )
         for n, point in enumerate(points)
     )
-    return Chart(drawn, ((HEIGHT / 2, ""), (HEIGHT, f"{top:,.10g}")))
+    return Chart(drawn, ((HEIGHT / 2, ""), (HEIGHT, languages.number(int(top) if top == int(top) else top))))
 
 
 def _round_up(value: float) -> float:

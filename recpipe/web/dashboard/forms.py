@@ -11,6 +11,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import Field, File, FormParser, parse_options_header
 
 from recpipe.errors import InputInvalid
+from recpipe.messages import message
 from recpipe.web.routes import read_once
 
 MOST_FIELDS = 2000
@@ -98,7 +99,9 @@ def _text(value: bytes | None) -> str:
 
 
 def _too_many() -> InputInvalid:
-    return InputInvalid("body", f"The form has more than {MOST_FIELDS:,} fields. Send fewer at a time.")
+    return InputInvalid(
+        "body", message("The form has more than {most_fields:,} fields. Send fewer at a time.", most_fields=MOST_FIELDS)
+    )
 
 
 @read_once

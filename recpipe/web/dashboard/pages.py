@@ -13,9 +13,11 @@ from fastapi import Depends, Request, Response
 from markupsafe import Markup
 from starlette.responses import HTMLResponse, RedirectResponse
 
+from recpipe import languages
 from recpipe.access.principal import Action, Principal
 from recpipe.access.sessions import IDLE
 from recpipe.errors import CredentialsRejected, ReauthenticationRequired
+from recpipe.messages import message
 from recpipe.model import Tenant, User
 from recpipe.recordings.reader import Reader
 from recpipe.times import check_timezone
@@ -139,6 +141,7 @@ class Portal:
             status: by default that of the problem, or 200.
         """
         problem = problem or (told(refused) if refused else None)
+        speak(request, viewer)
         waiting = 0 if viewer is None else self.parts.changes.waiting(viewer.principal)
         text = self.templates.get_template(template).render(
             {
@@ -154,7 +157,7 @@ class Portal:
             }
         )
         status = status or (problem.status if problem else 200)
-        body, headers = text.encode(), {**_HEADERS, "vary": "accept-encoding, sec-fetch-site"}
+        body, headers = text.encode(), {**_HEADERS, "vary": "accept-encoding, accept-language, sec-fetch-site"}
         if (
             len(body) >= packing.LEAST_BYTES
             and packing.takes_gzip(request.headers.get("accept-encoding", ""))
@@ -169,11 +172,18 @@ def told(refused: Exception) -> Problem:
     problem = problem_of(refused)
     if isinstance(refused, ReauthenticationRequired):
         words = {
-            "missing": "Type your own password for this.",
-            "wrong": "The password or code you typed is not yours, or the code was used before.",
+            "missing": message("Type your own password for this."),
+            "wrong": message("The password or code you typed is not yours, or the code was used before."),
         }
-        return replace(problem, title="Nothing was changed", detail=words[refused.reason])
+        return replace(problem, title=message("Nothing was changed"), detail=words[refused.reason])
     return problem
+
+
+def speak(request: Request, viewer: Viewer | None = None) -> None:
+    """Speak the language that this person chose; until somebody is known to have chosen, that of the browser."""
+    languages.listen(request.headers.get("accept-language", ""))
+    if viewer is not None:
+        languages.prefer(viewer.user.contact.get(languages.CHOICE))
 
 
 def redirect(path: str) -> RedirectResponse:
@@ -236,6 +246,7 @@ def error_page(request: Request, problem: Problem) -> Response:
 
 @read_once
 async def _portal(request: Request) -> Portal:
+    languages.listen(request.headers.get("accept-language", ""))  # here, where it lasts as long as the request
     portal: Portal = request.app.state.portal
     return portal
 
@@ -255,7 +266,9 @@ def viewer_of(request: Request) -> Viewer:
     enrolling = request.url.path in _WITHOUT_SECOND_FACTOR
     principal = portal.parts.access.sessions.open(secret, address_of(request.scope), enrolling=enrolling)
     request.state.actor = principal.name
-    return Viewer(principal, portal.parts.accounts.get(principal, principal.id).user, portal.parts.reader)
+    viewer = Viewer(principal, portal.parts.accounts.get(principal, principal.id).user, portal.parts.reader)
+    languages.prefer(viewer.user.contact.get(languages.CHOICE))
+    return viewer
 
 
 ThePortal = Annotated[Portal, Depends(_portal)]
@@ -269,10 +282,25 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+        finalize=_shown,
+    )
+    environment.policies["ext.i18n.trimmed"] = True
+    environment.install_gettext_callables(  # type: ignore[attr-defined]
+        languages.gettext_of,
+        languages.ngettext_of,
+        newstyle=True,
+        pgettext=languages.pgettext_of,
+        npgettext=languages.npgettext_of,
     )
     environment.filters.update(filters.FILTERS)
     environment.globals.update(_globals())
     return environment
+
+
+def _shown(value: Any) -> Any:
+    """What a template writes: messages in the language of the person."""
+    return languages.said(value) if isinstance(value, str) else value
 
 
 def _globals() -> Mapping[str, Any]:
@@ -280,12 +308,21 @@ def _globals() -> Mapping[str, Any]:
         "asset": _asset,
         "modules": _modules,
         "words": filters.WORDS,
+        "language": languages.current,
+        "direction": languages.direction,
+        "words_of_scripts": _words,
         "idle_seconds": int(IDLE.total_seconds()),
     }
 
 
 def _asset(name: str) -> str:
     return f"/assets/{assets.fingerprint()}/{name}"
+
+
+def _words() -> str:
+    """Where the words of scripts are; "" in English, which they speak by themselves."""
+    language = languages.current()
+    return "" if language == languages.ENGLISH else _asset(f"words.{language}.json")
 
 
 def _modules(*names: str) -> Markup:

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse
 from recpipe.access.principal import Action, Principal
 from recpipe.audio.peaks import PeaksMalformed, decode
 from recpipe.errors import Forbidden, InputInvalid, NotFound, QueryInvalid, SearchTooLong, TooManyMatches
+from recpipe.messages import message
 from recpipe.model import Call, Marks, Page
 from recpipe.recordings.deletion import LONGEST_REASON
 from recpipe.recordings.marking import LONGEST_NOTE
@@ -291,13 +292,21 @@ def _chosen(portal: Portal, viewer: Viewer, ids: list[str], calls: list[str], ac
     if not ids and not calls:
         raise InputInvalid("id", "Choose at least one recording first.")
     if len(ids) + len(calls) > _MOST_CHOSEN or not all(_ID.fullmatch(one) for one in (*ids, *calls)):
-        raise InputInvalid("id", f"Choose at most {_MOST_CHOSEN:,} recordings at a time.")
+        raise InputInvalid(
+            "id", message("Choose at most {most_chosen:,} recordings at a time.", most_chosen=_MOST_CHOSEN)
+        )
     reader, who = portal.parts.reader, viewer.principal
     whole = (reader.call(who, call, action) for call in dict.fromkeys(calls))
     legs = [leg.id for call in whole for leg in reader.legs(who, call, action, most=_MOST_CHOSEN)]
     chosen = list(dict.fromkeys((*ids, *legs)))
     if len(chosen) > _MOST_CHOSEN:
-        raise InputInvalid("id", f"Choose at most {_MOST_CHOSEN:,} recordings at a time; these calls have more legs.")
+        raise InputInvalid(
+            "id",
+            message(
+                "Choose at most {most_chosen:,} recordings at a time; these calls have more legs.",
+                most_chosen=_MOST_CHOSEN,
+            ),
+        )
     return chosen
 
 

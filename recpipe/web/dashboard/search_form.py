@@ -16,6 +16,7 @@ from fastapi import Request
 from recpipe import times
 from recpipe.access.principal import Action
 from recpipe.errors import QueryInvalid
+from recpipe.messages import message
 from recpipe.model import Direction, NumberMatch, RecordingKind, RecordingQuery, Tenant
 from recpipe.web.dashboard.pages import Portal, Viewer
 from recpipe.web.dashboard.service_choice import Chosen, chosen
@@ -177,15 +178,18 @@ def presets(portal: Portal, zone: str) -> list[tuple[str, str, str]]:
     month = today.replace(day=1)
     before = month - timedelta(days=1)
     ranges = (
-        ("Today", today, today),
-        ("Yesterday", today - timedelta(days=1), today - timedelta(days=1)),
-        ("This week", monday, today),
-        ("Last week", monday - timedelta(days=7), monday - timedelta(days=1)),
-        ("Last 30 days", today - timedelta(days=29), today),
-        ("This month", month, today),
-        ("Last month", before.replace(day=1), before),
+        (message("Today"), today, today),
+        (message("Yesterday"), today - timedelta(days=1), today - timedelta(days=1)),
+        (message("This week"), monday, today),
+        (message("Last week"), monday - timedelta(days=7), monday - timedelta(days=1)),
+        (message("Last 30 days"), today - timedelta(days=29), today),
+        (message("This month"), month, today),
+        (message("Last month"), before.replace(day=1), before),
     )
-    return [("Any time", "", ""), *((label, first.isoformat(), last.isoformat()) for label, first, last in ranges)]
+    return [
+        (message("Any time"), "", ""),
+        *((label, first.isoformat(), last.isoformat()) for label, first, last in ranges),
+    ]
 
 
 def _one_of(kind: type[Word], word: str | None, field: str) -> Word | None:
@@ -194,7 +198,9 @@ def _one_of(kind: type[Word], word: str | None, field: str) -> Word | None:
     try:
         return kind(word)
     except ValueError:
-        raise FieldRefused(field, f"{word[:20]!r} is no {field}. Choose one of the list.") from None
+        raise FieldRefused(
+            field, message("{word!r} is no {field}. Choose one of the list.", word=word[:20], field=field)
+        ) from None
 
 
 def _check_dates(values: Mapping[str, str], zone: str) -> None:
@@ -214,7 +220,7 @@ def _week_hours(values: Mapping[str, str]) -> tuple[int, ...]:
         try:
             times.week_hours(days, hours)
         except ValueError as error:
-            raise FieldRefused(field, str(error)) from None
+            raise FieldRefused(field, error.args[0]) from None
     return times.week_hours(values.get("weekday", ""), values.get("hour", ""))
 
 

@@ -14,6 +14,8 @@ from recpipe.access.principal import Action
 from recpipe.completeness.report import MOST_DAYS as MOST_JUDGED_DAYS
 from recpipe.completeness.report import Asked, total
 from recpipe.errors import NotFound, QueryInvalid, SearchTooLong
+from recpipe.languages import number, said, written
+from recpipe.messages import Message, message
 from recpipe.model import HERE, CallState, Dimension, Sum, Tenant, ValueSum
 from recpipe.recordings.figures import MOST_VALUES, Edges, Figures, Range
 from recpipe.times import WEEKDAYS
@@ -25,13 +27,13 @@ from recpipe.web.delivery import Generated, Streamed, disposition
 from recpipe.web.routes import page_router
 
 _NAMES = ("service", "from", "to", "show")
-SHOWN = (("calls", "Calls"), ("minutes", "Minutes"))
+SHOWN = (("calls", message("Calls")), ("minutes", message("Minutes")))
 TITLES = {
-    Dimension.DIRECTION: "Directions",
-    Dimension.EXTENSION: "Extensions",
-    Dimension.ROUTE: "Routes",
-    Dimension.CALLED: "Numbers that were called",
-    Dimension.NUMBER: "Numbers of others",
+    Dimension.DIRECTION: message("Directions"),
+    Dimension.EXTENSION: message("Extensions"),
+    Dimension.ROUTE: message("Routes"),
+    Dimension.CALLED: message("Numbers that were called"),
+    Dimension.NUMBER: message("Numbers of others"),
 }
 _MOST_DAYS_APART, _MOST_WEEKS_APART = 92, 731  # days of a range that are drawn one by one, or by week
 
@@ -153,12 +155,12 @@ def presets(portal: Portal, zone: str) -> list[tuple[str, str, str]]:
     month = today.replace(day=1)
     before = month - timedelta(days=1)
     ranges = (
-        ("Last 7 days", today - timedelta(days=6), today),
-        ("Last 30 days", today - timedelta(days=29), today),
-        ("Last 90 days", today - timedelta(days=89), today),
-        ("This month", month, today),
-        ("Last month", before.replace(day=1), before),
-        ("This year", today.replace(month=1, day=1), today),
+        (message("Last 7 days"), today - timedelta(days=6), today),
+        (message("Last 30 days"), today - timedelta(days=29), today),
+        (message("Last 90 days"), today - timedelta(days=89), today),
+        (message("This month"), month, today),
+        (message("Last month"), before.replace(day=1), before),
+        (message("This year"), today.replace(month=1, day=1), today),
     )
     return [(label, first.isoformat(), last.isoformat()) for label, first, last in ranges]
 
@@ -211,10 +213,10 @@ def _parts(found: Figures, looked: Looked) -> list[tuple[str, str, Sum, str]]:
             parts.append((day, day, each))
     return [
         (
-            f"{first:%a} {first.day} {first:%b %Y}"
+            written(first, "%a %-d %b %Y")
             if first == last
-            else f"{first.day} {first:%b} to {last.day} {last:%b %Y}",
-            f"{first.day} {first:%b}" if days <= _MOST_WEEKS_APART else f"{first:%b %Y}",
+            else said(message("{first} to {last}", first=written(first, "%-d %b"), last=written(last, "%-d %b %Y"))),
+            written(first, "%-d %b" if days <= _MOST_WEEKS_APART else "%b %Y"),
             each,
             looked.calls(None, **{"from": first.isoformat(), "to": last.isoformat()}),
         )
@@ -224,7 +226,12 @@ def _parts(found: Figures, looked: Looked) -> list[tuple[str, str, Sum, str]]:
 
 def _point(label: str, short: str, each: Sum, link: str, *, minutes: bool) -> charts.Point:
     value = round(each.duration_ms / 60_000, 1) if minutes else each.calls
-    return charts.Point(label, short, value, f"{value:,} {'minutes' if minutes else 'calls'}", link)
+    return charts.Point(label, short, value, said(_amount(value, minutes=minutes)), link)
+
+
+def _amount(value: float, *, minutes: bool) -> Message:
+    written_so = number(value)
+    return message("{amount} minutes", amount=written_so) if minutes else message("{amount} calls", amount=written_so)
 
 
 def _hours(found: Figures) -> list[int]:

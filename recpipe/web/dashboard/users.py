@@ -11,6 +11,7 @@ from recpipe.access.identity import token_lives
 from recpipe.access.links import LinkFor
 from recpipe.access.principal import GRANTABLE_ACTIONS, Action
 from recpipe.errors import InputInvalid, ReauthenticationRequired, RecpipeError
+from recpipe.messages import message
 from recpipe.model import Role, UserStatus
 from recpipe.web.dashboard import letters
 from recpipe.web.dashboard.account import NOTIFICATIONS
@@ -218,7 +219,8 @@ def _grants(form: Fields, viewer: Viewer, role: Role) -> dict[str, list[str]]:
     for tenant, actions in grants.items():
         if role.needs_actions and not actions:
             raise InputInvalid(
-                "grants", f"Tick what this Service User may do in {tenant.title}, such as Search and Play."
+                "grants",
+                message("Tick what this Service User may do in {title}, such as Search and Play.", title=tenant.title),
             )
     return {tenant.id: actions for tenant, actions in grants.items()}
 
