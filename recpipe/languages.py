@@ -58,7 +58,7 @@ def best_of(accept_language: str) -> str:
 
     Source: RFC 9110 section 12.5.4, RFC 4647 section 3.4 (lookup).
     """
-    wanted = []
+    wanted: list[tuple[float, int, str]] = []
     for part in accept_language[:500].split(","):
         tag, _, weight = part.partition(";")
         try:
@@ -90,8 +90,8 @@ def prefer(choice: str | None) -> None:
 
 @contextmanager
 def speaking(language: str | None) -> Iterator[None]:
-    """Speak this language for a while, as in a letter; English where it is none of those there are."""
-    before = _spoken.set(_Spoken(language if language in known() else ENGLISH))
+    """Speak this language for a while, as in a letter; where it is none of those there are, go on as before."""
+    before = _spoken.set(_Spoken(language if language in known() else current()))
     try:
         yield
     finally:
@@ -107,7 +107,7 @@ def said(text: str) -> str:
     if language == ENGLISH or not isinstance(text, Message):
         return text
     words = catalogue(language)
-    found = words.ngettext(text.text, text.many, text.count) if text.many else words.gettext(text.text)
+    found = words.ngettext(text.text, text.many, text.amount) if text.many else words.gettext(text.text)
     return _filling.vformat(found, (), text.values) if text.values else found
 
 
@@ -137,8 +137,12 @@ def po(language: str) -> Any:
     """The catalogue as it is kept: of Babel, with the places of each text."""
     from babel.messages.pofile import read_po
 
-    with files("recpipe").joinpath("locales", f"{language}.po").open("rb") as file:
-        return read_po(file, locale=language)
+    return read_po(io.BytesIO(kept(language)), locale=language)
+
+
+def kept(language: str) -> bytes:
+    """The file of a catalogue."""
+    return files("recpipe").joinpath("locales", f"{language}.po").read_bytes()
 
 
 # For templates: see jinja2.ext.i18n.
@@ -159,13 +163,6 @@ def ngettext_of(one: str, many: str, count: int) -> str:
 def pgettext_of(context: str, text: str) -> str:
     language = current()
     return text if language == ENGLISH else catalogue(language).pgettext(context, text)
-
-
-def npgettext_of(context: str, one: str, many: str, count: int) -> str:
-    language = current()
-    if language == ENGLISH:
-        return one if count == 1 else many
-    return catalogue(language).npgettext(context, one, many, count)
 
 
 # --- how numbers and dates are written ------------------------------------------------------------------------

@@ -16,21 +16,21 @@ class Message(str):
     Attributes:
         text: as it is looked up, with `{name}` where a value stands.
         many: the same for another count than one; "" where nothing is counted.
-        count: how many decide between the two.
+        amount: decides between the two.
         values: what is filled in, by name; themselves translated where they are messages.
     """
 
-    __slots__ = ("count", "many", "text", "values")
+    __slots__ = ("amount", "many", "text", "values")
 
     text: str
     many: str
-    count: int
+    amount: int
     values: Mapping[str, object]
 
     def __new__(cls, text: str, values: Mapping[str, object] | None = None, many: str = "", count: int = 1) -> Message:
         chosen = many if many and count != 1 else text
         made = super().__new__(cls, string.Formatter().vformat(chosen, (), values) if values else chosen)
-        made.text, made.many, made.count, made.values = text, many, count, values or {}
+        made.text, made.many, made.amount, made.values = text, many, count, values or {}
         return made
 
 

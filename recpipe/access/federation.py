@@ -278,7 +278,7 @@ class Federation:
             self._add(work, provider, claimed, user, now)
             done = event(viewer, "identity.link", now, tenant_id=own_tenant(grants), subject=user_id)
             work.audit.add(replace(done, detail={"issuer": provider.issuer}))
-        self._accounts.notices.identity(user, viewer, provider.issuer, "linked")
+        self._accounts.notices.identity(user, viewer, provider.issuer, message("linked"))
 
     def _accept(self, provider: IdentityProvider, claimed: Claimed, secret: str, address: str, now: datetime) -> None:
         gone = SignInRefused("invitation", "This invitation was used before or is too old. Ask for a new one.")
@@ -347,7 +347,7 @@ class Federation:
                     work.sessions.revoke_of_provider(provider.id, now, by.id)
             done = event(by, "identity.unlink", now, tenant_id=own_tenant(work.users.grants(by.id)), subject=by.id)
             work.audit.add(replace(done, detail={"issuer": gone.issuer}))
-        self._accounts.notices.identity(user, by, gone.issuer, "unlinked")
+        self._accounts.notices.identity(user, by, gone.issuer, message("unlinked"))
 
     def redirect_uri(self, provider: IdentityProvider) -> str:
         """Where a provider sends people back to; what its own configuration has to allow.

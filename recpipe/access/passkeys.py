@@ -178,7 +178,7 @@ class Passkeys:
                 raise Conflict("passkey-known", "This passkey is somebody's already.") from None
             work.sessions.revoke_all(by.id, now, but=by.credential_id)
             self._audit(work, by, "passkey.add", new.id)
-        self._accounts.notices.second_factor(user, by, "a passkey was added")
+        self._accounts.notices.second_factor(user, by, message("a passkey was added"))
         return codes
 
     def remove(self, by: Principal, passkey_id: str, proof: Proof) -> None:
@@ -198,7 +198,7 @@ class Passkeys:
                 work.users.update(replace(user, recovery_hashes=()))
             work.sessions.revoke_all(by.id, self._clock(), but=by.credential_id)
             self._audit(work, by, "passkey.remove", passkey_id)
-        self._accounts.notices.second_factor(user, by, "a passkey was removed")
+        self._accounts.notices.second_factor(user, by, message("a passkey was removed"))
 
     # --- signing in ---------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from recpipe.errors import Forbidden, NotFound
+from recpipe.messages import message
 from recpipe.model import Direction, Role
 
 
@@ -56,23 +57,23 @@ GRANTABLE_ACTIONS = TENANT_ACTIONS | {Action.UPLOAD}
 ADMINISTRATIVE_ACTIONS = frozenset({Action.TENANTS, Action.QUARANTINE, Action.SYSTEM})
 
 _IN_WORDS = {
-    Action.SEARCH: "search recordings",
-    Action.PLAY: "play recordings",
-    Action.DOWNLOAD: "download recordings",
-    Action.EXPORT: "export recordings",
-    Action.ANNOTATE: "write notes and tags of calls",
-    Action.SHARE: "make links to calls for people outside",
-    Action.DELETE: "delete recordings",
-    Action.KEYS: "manage encryption keys",
-    Action.POLICY: "change which calls are recorded",
-    Action.DECIDE: "ask whether to record",
-    Action.FTP: "manage FTP accounts",
-    Action.USERS: "manage users",
-    Action.UPLOAD: "upload recordings",
-    Action.TENANTS: "manage tenants",
-    Action.QUARANTINE: "manage quarantined files",
-    Action.AUDIT: "read the audit log",
-    Action.SYSTEM: "operate the system",
+    Action.SEARCH: message("search recordings"),
+    Action.PLAY: message("play recordings"),
+    Action.DOWNLOAD: message("download recordings"),
+    Action.EXPORT: message("export recordings"),
+    Action.ANNOTATE: message("write notes and tags of calls"),
+    Action.SHARE: message("make links to calls for people outside"),
+    Action.DELETE: message("delete recordings"),
+    Action.KEYS: message("manage encryption keys"),
+    Action.POLICY: message("change which calls are recorded"),
+    Action.DECIDE: message("ask whether to record"),
+    Action.FTP: message("manage FTP accounts"),
+    Action.USERS: message("manage users"),
+    Action.UPLOAD: message("upload recordings"),
+    Action.TENANTS: message("manage tenants"),
+    Action.QUARANTINE: message("manage quarantined files"),
+    Action.AUDIT: message("read the audit log"),
+    Action.SYSTEM: message("operate the system"),
 }
 
 NOTHING: Mapping[str, frozenset[Action]] = MappingProxyType({})

@@ -16,6 +16,7 @@ from recpipe.access.totp_secrets import TotpSecrets
 from recpipe.catalogue.catalogue import Catalogue
 from recpipe.catalogue.work import Work
 from recpipe.errors import Conflict, Forbidden, InputInvalid
+from recpipe.messages import message
 from recpipe.times import Clock
 
 
@@ -83,7 +84,7 @@ class SecondFactor:
             work.users.update(replace(user, totp_secret=kept, recovery_hashes=hashes, totp_step=step))
             work.sessions.revoke_all(by.id, now, but=by.credential_id)
             self._audit(work, by, "user.second-factor-on", now, by.id)
-        self._accounts.notices.second_factor(user, by, "switched on")
+        self._accounts.notices.second_factor(user, by, message("switched on"))
         return codes
 
     def new_recovery_codes(self, by: Principal, proof: Proof) -> Sequence[str]:
@@ -103,7 +104,7 @@ class SecondFactor:
                 raise Conflict("second-factor-off", "There is no second factor to recover.")
             work.users.update(replace(user, recovery_hashes=hashes))
             self._audit(work, by, "user.recovery-codes", self._clock(), by.id)
-        self._accounts.notices.second_factor(user, by, "new recovery codes were made")
+        self._accounts.notices.second_factor(user, by, message("new recovery codes were made"))
         return codes
 
     def switch_off(self, by: Principal, proof: Proof) -> None:
@@ -145,7 +146,7 @@ class SecondFactor:
             work.users.update(replace(user, totp_secret="", recovery_hashes=kept))
             work.sessions.revoke_all(user_id, now, but=by.credential_id)
             self._audit(work, by, "user.second-factor-off", now, user_id)
-        self._accounts.notices.second_factor(user, by, "switched off")
+        self._accounts.notices.second_factor(user, by, message("switched off"))
 
     @staticmethod
     def _require_person(by: Principal) -> None:

@@ -16,7 +16,9 @@ from recpipe.catalogue import Catalogue
 from recpipe.catalogue.work import Work
 from recpipe.jobs import letters
 from recpipe.jobs.letters import ACTOR, AGAIN_AFTER
+from recpipe.languages import said, written
 from recpipe.mail import Mailer
+from recpipe.messages import counted, message
 from recpipe.model import AuditEvent, CallState, Outcome, Tenant, User
 
 OPEN = "completeness"  # what people ask for
@@ -45,20 +47,29 @@ class OpenLetter:
     def text(self, address: str) -> tuple[str, str]:
         missing = sum(counts[CallState.MISSING] for _, counts in self.open)
         in_error = sum(counts[CallState.IN_ERROR] for _, counts in self.open)
-        said = [f"{_calls(missing)} without a recording"] if missing else []
-        said += [f"{_calls(in_error)} recorded in error"] if in_error else []
+        without = said(counted("{count:,} call without a recording", "{count:,} calls without a recording", missing))
+        wrongly = said(counted("{count:,} call recorded in error", "{count:,} calls recorded in error", in_error))
+        subject = message("{without} and {wrongly}", without=without, wrongly=wrongly)
         lines = [
-            f"    {tenant.title}: {counts[CallState.MISSING]:,} missing, "
-            f"{counts[CallState.IN_ERROR]:,} recorded in error\n"
+            said(
+                message(
+                    "    {service}: {missing:,} missing, {in_error:,} recorded in error\n",
+                    service=tenant.title,
+                    missing=counts[CallState.MISSING],
+                    in_error=counts[CallState.IN_ERROR],
+                )
+            )
             for tenant, counts in self.open[:MOST_LISTED]
         ]
-        text = (
+        text = message(
             "These calls were not recorded as they should be, and nothing has put it right:\n\n"
-            f"{_listed(lines, len(self.open))}\n"
-            f"See which under Reports > Completeness:\n\n    {address}/completeness\n\n"
-            f"You asked for this letter, once a day at most, under My Admin > My Account:\n\n    {address}/account\n"
+            "{list}\n"
+            "See which under Reports > Completeness:\n\n    {address}/completeness\n\n"
+            "You asked for this letter, once a day at most, under My Admin > My Account:\n\n    {address}/account\n",
+            list=_listed(lines, len(self.open)),
+            address=address,
         )
-        return " and ".join(said), text
+        return said(subject) if missing and in_error else without if missing else wrongly, said(text)
 
     def event(self, outcome: Outcome, now: datetime) -> AuditEvent:
         found = sum((counts for _, counts in self.open), Counter[CallState]())
@@ -83,19 +94,35 @@ class MonthLetter:
 
     def text(self, address: str) -> tuple[str, str]:
         lines = [
-            f"    {tenant.title}: {sums.expected:,} expected, {sums.arrived:,} arrived, {sums.excused:,} excused, "
-            f"{sums.missing:,} missing, {sums.in_error:,} recorded in error\n"
+            said(
+                message(
+                    "    {service}: {expected:,} expected, {arrived:,} arrived, {excused:,} excused, "
+                    "{missing:,} missing, {in_error:,} recorded in error\n",
+                    service=tenant.title,
+                    expected=sums.expected,
+                    arrived=sums.arrived,
+                    excused=sums.excused,
+                    missing=sums.missing,
+                    in_error=sums.in_error,
+                )
+            )
             for tenant, sums in self.totals[:MOST_LISTED]
         ]
         last = _next_month(self.first) - timedelta(days=1)
-        text = (
-            f"Were the calls of {self.first:%B %Y} recorded?\n\n"
-            f"{_listed(lines, len(self.totals))}\n"
+        month = written(self.first, "%B %Y")
+        text = message(
+            "Were the calls of {month} recorded?\n\n"
+            "{list}\n"
             "Day by day, with each finding, under Reports > Completeness:\n\n"
-            f"    {address}/completeness?from={self.first}&to={last}\n\n"
-            f"You asked for this letter, once a month, under My Admin > My Account:\n\n    {address}/account\n"
+            "    {address}/completeness?from={first}&to={last}\n\n"
+            "You asked for this letter, once a month, under My Admin > My Account:\n\n    {address}/account\n",
+            month=month,
+            list=_listed(lines, len(self.totals)),
+            address=address,
+            first=self.first,
+            last=last,
         )
-        return f"Call recordings of {self.first:%B %Y}", text
+        return said(message("Call recordings of {month}", month=month)), said(text)
 
     def event(self, outcome: Outcome, now: datetime) -> AuditEvent:
         detail = {"month": f"{self.first:%Y-%m}"}
@@ -190,11 +217,7 @@ def _next_month(first: date) -> date:
     return (first + timedelta(days=31)).replace(day=1)
 
 
-def _calls(count: int) -> str:
-    return f"{count:,} {'call' if count == 1 else 'calls'}"
-
-
 def _listed(lines: Sequence[str], every: int) -> str:
     more = every - MOST_LISTED
-    rest = f"    and more in {more} other {'service' if more == 1 else 'services'}\n" if more > 0 else ""
-    return "".join(lines) + rest
+    rest = counted("    and more in {count} other service\n", "    and more in {count} other services\n", more)
+    return "".join(lines) + (said(rest) if more > 0 else "")

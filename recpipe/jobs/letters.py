@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
-from recpipe import log
+from recpipe import languages, log
 from recpipe.access import identity
 from recpipe.access.principal import Principal
 from recpipe.catalogue import Catalogue
@@ -36,7 +36,7 @@ class Letter(Protocol):
         ...
 
     def text(self, address: str) -> tuple[str, str]:
-        """Subject and text.
+        """Subject and text, in the language that is spoken.
 
         Args:
             address: where people reach the portal.
@@ -94,8 +94,11 @@ def send(catalogue: Catalogue, mailer: Mailer, address: str, letter: Letter, now
         if letter.was_sent(work, now):
             return False
         work.audit.add(letter.event(Outcome.OK, now))
-    subject, text = letter.text(address)
-    delivered = [mailer.try_to_send(person.email, subject, text) for person in letter.recipients]
+    delivered = []
+    for person in letter.recipients:
+        with languages.speaking(person.contact.get(languages.CHOICE)):
+            subject, text = letter.text(address)
+        delivered.append(mailer.try_to_send(person.email, subject, text))
     if delivered and not any(delivered):
         with catalogue.begin() as work:
             work.audit.add(letter.event(Outcome.FAILED, now))

@@ -14,7 +14,9 @@ from recpipe.catalogue import Catalogue
 from recpipe.catalogue.work import Work
 from recpipe.jobs import letters
 from recpipe.jobs.letters import ACTOR
+from recpipe.languages import said, written
 from recpipe.mail import Mailer
+from recpipe.messages import counted, message
 from recpipe.model import AuditEvent, AuditQuery, Outcome, Sum, Tenant, User, UserStatus
 from recpipe.recordings.figures import Range
 
@@ -48,19 +50,21 @@ class Monthly:
         return _was_sent(work, self.person, self.first)
 
     def text(self, address: str) -> tuple[str, str]:
-        month = f"{self.first:%B %Y}"
+        month = written(self.first, "%B %Y")
         parts = [
             f"{tenant.title}\n\n"
-            f"    {_counted(total.calls, 'call')}, {_counted(round(total.duration_ms / 60_000), 'minute')}"
+            f"    {said(counted('{count:,} call', '{count:,} calls', total.calls))}, "
+            f"{said(counted('{count:,} minute', '{count:,} minutes', round(total.duration_ms / 60_000)))}"
             f"{_change(total.calls, before.calls)}\n"
-            f"    {_share(total.sealed, total.recordings)} of {_counted(total.recordings, 'recording')} sealed\n\n"
+            f"    {_sealed(total)}\n\n"
             f"    {address}/statistics?service={tenant.name}&from={self.first}&to={self.last}\n"
             for tenant, total, before in self.services
         ]
         if self.further:
-            parts.append(f"{_counted(self.further, 'further service')}: {address}/statistics\n")
-        text = "\n".join(parts) + f"\nYou asked for this letter. End it under My Account: {address}/account\n"
-        return f"Your calls in {month}", text
+            further = said(counted("{count:,} further service", "{count:,} further services", self.further))
+            parts.append(f"{further}: {address}/statistics\n")
+        end = said(message("You asked for this letter. End it under My Account: {link}", link=f"{address}/account"))
+        return said(message("Your calls in {month}", month=month)), "\n".join(parts) + f"\n{end}\n"
 
     def event(self, outcome: Outcome, now: datetime) -> AuditEvent:
         return AuditEvent(now, ACTOR, EVENT, outcome, subject=self.person.id, detail={"month": f"{self.first:%Y-%m}"})
@@ -114,13 +118,16 @@ def _was_sent(work: Work, person: User, first: date) -> bool:
     return False
 
 
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
 def _change(now: int, before: int) -> str:
-    return f" ({100 * (now - before) / before:+.0f} % on as many days before)" if before else ""
+    if not before:
+        return ""
+    change = message("({change} % on as many days before)", change=f"{100 * (now - before) / before:+.0f}")
+    return f" {said(change)}"
 
 
-def _share(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.0f} %" if whole else "none"
+def _sealed(total: Sum) -> str:
+    every = total.recordings
+    share = f"{100 * total.sealed / every:.0f} %" if every else message("none")
+    return said(
+        counted("{share} of {count:,} recording sealed", "{share} of {count:,} recordings sealed", every, share=share)
+    )

@@ -15,7 +15,9 @@ from recpipe.catalogue import Catalogue
 from recpipe.catalogue.work import Work
 from recpipe.jobs import letters
 from recpipe.jobs.letters import ACTOR, AGAIN_AFTER
+from recpipe.languages import said, written
 from recpipe.mail import Mailer
+from recpipe.messages import counted, message
 from recpipe.model import AuditEvent, Outcome, QuarantineTotal, Tenant, User
 
 EVENT = "quarantine.reminded"
@@ -78,24 +80,39 @@ def text_of(letter: Letter, address: str) -> tuple[str, str]:
     every = sum(total.files for _, total in letter.waiting)
     lines = [_line(tenant, total) for tenant, total in letter.waiting[:MOST_LISTED]]
     if (more := len(letter.waiting) - MOST_LISTED) > 0:
-        lines.append(f"    and more in {more} other {'service' if more == 1 else 'services'}\n")
+        rest = counted("    and more in {count} other service\n", "    and more in {count} other services\n", more)
+        lines.append(said(rest))
     if letter.may_decide:
-        look = f"See why, and try them again or discard them, under Operation > System:\n\n    {address}/system\n\n"
+        look = message(
+            "See why, and try them again or discard them, under Operation > System:\n\n    {address}/system\n\n",
+            address=address,
+        )
     else:
-        look = f"My Services > Voice counts them; an administrator can try them again:\n\n    {address}/services\n\n"
-    text = (
+        look = message(
+            "My Services > Voice counts them; an administrator can try them again:\n\n    {address}/services\n\n",
+            address=address,
+        )
+    text = message(
         "Files that could not be ingested wait for a person. None of them is lost.\n\n"
-        f"{''.join(lines)}\n{look}"
-        f"You asked for this letter, once a day at most, under My Admin > My Account:\n\n    {address}/account\n"
+        "{list}\n{look}"
+        "You asked for this letter, once a day at most, under My Admin > My Account:\n\n    {address}/account\n",
+        list="".join(lines),
+        look=look,
+        address=address,
     )
-    return f"{_files(every)} {'waits' if every == 1 else 'wait'} in quarantine", text
-
-
-def _files(count: int) -> str:
-    return f"{count:,} {'file' if count == 1 else 'files'}"
+    subject = counted("{count:,} file waits in quarantine", "{count:,} files wait in quarantine", every)
+    return said(subject), said(text)
 
 
 def _line(tenant: Tenant | None, total: QuarantineTotal) -> str:
-    title, zone = (tenant.title, tenant.timezone) if tenant else ("Of no known service", "UTC")
+    title, zone = (tenant.title, tenant.timezone) if tenant else (said(message("Of no known service")), "UTC")
     since = total.since.astimezone(ZoneInfo(zone))
-    return f"    {title}: {_files(total.files)}, since {since:%-d %b %Y, %H:%M} ({zone})\n"
+    line = counted(
+        "    {service}: {count:,} file, since {since} ({zone})\n",
+        "    {service}: {count:,} files, since {since} ({zone})\n",
+        total.files,
+        service=title,
+        since=written(since, "%-d %b %Y, %H:%M"),
+        zone=zone,
+    )
+    return said(line)

@@ -13,7 +13,9 @@ from recpipe.catalogue import Catalogue
 from recpipe.catalogue.work import Work
 from recpipe.jobs import letters
 from recpipe.jobs.letters import ACTOR
+from recpipe.languages import said
 from recpipe.mail import Mailer
+from recpipe.messages import counted, message
 from recpipe.model import AuditEvent, AuditQuery, Outcome, Tenant, TenantCertificate, User, UserStatus
 
 _log = log.get(__name__)
@@ -88,18 +90,22 @@ def send_due(catalogue: Catalogue, mailer: Mailer, address: str, now: datetime) 
 def text_of(reminder: Reminder, address: str) -> tuple[str, str]:
     """Subject and text."""
     tenant, certificate, left = reminder.tenant, reminder.certificate, reminder.days_left
-    when = "has expired" if left < 0 else f"expires in {left} {'day' if left == 1 else 'days'}"
-    subject = f"The recording certificate of {tenant.title} {when}"
-    text = (
-        f"The certificate {certificate.label or certificate.subject!s} of {tenant.title} {when} "
-        f"({certificate.not_after:%Y-%m-%d}).\n\n"
+    when = counted("expires in {count} day", "expires in {count} days", left) if left >= 0 else message("has expired")
+    subject = message("The recording certificate of {service} {when}", service=tenant.title, when=when)
+    text = message(
+        "The certificate {certificate} of {service} {when} ({day}).\n\n"
         "Once no certificate is valid, new recordings wait until there is one; nothing is stored unsealed and nothing "
         "is lost.\n\n"
         "Make a new key pair, paste its public key and prove it here:\n\n"
-        f"    {address}/addons?service={tenant.name}\n\n"
-        "Keep the old private key: what was sealed for it opens with no other.\n"
+        "    {link}\n\n"
+        "Keep the old private key: what was sealed for it opens with no other.\n",
+        certificate=certificate.label or str(certificate.subject),
+        service=tenant.title,
+        when=when,
+        day=f"{certificate.not_after:%Y-%m-%d}",
+        link=f"{address}/addons?service={tenant.name}",
     )
-    return subject, text
+    return said(subject), said(text)
 
 
 def _was_sent(work: Work, certificate: TenantCertificate, days_before: int) -> bool:

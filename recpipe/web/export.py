@@ -176,7 +176,11 @@ def zipped_search(context: WebContext, principal: Principal, what: SearchParams)
     reader = context.parts.reader
     total = reader.total(principal, tenants, query, MOST_IN_A_ZIP, action=Action.EXPORT, calls=True)
     if total.capped or total.recordings > MOST_IN_A_ZIP:
-        what_matches = "more match" if total.capped else f"these {total.count:,} calls have {total.recordings:,}"
+        what_matches = message("more match")
+        if not total.capped:
+            what_matches = message(
+                "these {calls:,} calls have {recordings:,}", calls=total.count, recordings=total.recordings
+            )
         raise QueryInvalid(
             message(
                 "A ZIP holds {most_in_a_zip:,} recordings at most, and {what_matches}. Narrow the search by date.",

@@ -1,5 +1,7 @@
 """The offline page: one HTML file that opens sealed recordings without a server, to download and keep.
 
+It speaks every language there is: which one, the browser of whoever opens it says.
+
 Scripts loaded by name do not work from `file://`, so its modules are joined into one inline script. The policy in its
 head names that script and its style by their hashes and forbids requests: whatever a recording or a file name may
 contain, no other script runs and no key leaves. Policies govern neither navigation nor WebRTC: the script uses none.
@@ -13,7 +15,11 @@ import re
 from functools import cache
 from importlib.resources import files
 
+from recpipe import languages
+from recpipe.web import words
+
 _MODULES = (
+    "words.js",
     "envelope-base.js",
     "sha256.js",
     "sha1.js",
@@ -41,9 +47,19 @@ def page() -> str:
         policy of the application would block the inline script.
     """
     template = _asset("offline.html")
-    for name, value in (("policy", content_security_policy()), ("style", _style()), ("script", _script())):
+    for name, value in _parts():
         template = template.replace("{{" + name + "}}", value)
     return template
+
+
+def _parts() -> tuple[tuple[str, str], ...]:
+    texts = {language: words.of_scripts(language, *_MODULES, "offline.html") for language in languages.known()[1:]}
+    return (
+        ("policy", content_security_policy()),
+        ("style", _style()),
+        ("words", words.as_json(texts)),
+        ("script", _script()),
+    )
 
 
 @cache

@@ -5,6 +5,7 @@ import { KeptKey } from "./kept-key.js";
 import { KeyBox } from "./keybox.js";
 import { secretIn } from "./secrets.js";
 import { policy } from "./trusted.js";
+import { t } from "./words.js";
 
 const at = (id) => document.getElementById(id);
 
@@ -12,8 +13,8 @@ const at = (id) => document.getElementById(id);
 
 const LARGEST = 128 * 1024; // as keys.pasted
 const EXPOSED =
-  "If it was ever shown or copied where others could see it, treat it as exposed and make a new pair. " +
-  "Give mypublickey.pem, the file that begins with BEGIN CERTIFICATE.";
+  t("If it was ever shown or copied where others could see it, treat it as exposed and make a new pair. " +
+  "Give mypublickey.pem, the file that begins with BEGIN CERTIFICATE.");
 
 const paste = at("paste");
 if (paste) {
@@ -36,7 +37,7 @@ if (paste) {
   const refusesPasted = () => {
     if (!secretIn(new TextEncoder().encode(pasted.value))) return false;
     pasted.value = "";
-    refuse(`That was a private key. It was not sent, and it is not in the field any more. ${EXPOSED}`);
+    refuse(t("That was a private key. It was not sent, and it is not in the field any more. {advice}", { advice: EXPOSED }));
     return true;
   };
 
@@ -58,7 +59,7 @@ if (paste) {
     const [chosen] = file.files;
     if (!chosen) return;
     pasted.value = "";
-    const why = await secretOf(chosen).catch(() => `${chosen.name} cannot be read. Choose it again.`);
+    const why = await secretOf(chosen).catch(() => t("{file} cannot be read. Choose it again.", { file: chosen.name }));
     if (file.files[0] !== chosen) return;
     if (why) {
       file.value = "";
@@ -92,7 +93,7 @@ if (paste) {
   addEventListener("dragleave", (event) => dragging(event, Boolean(event.relatedTarget)));
   addEventListener("drop", async (event) => {
     if (!dragging(event, false)) return;
-    if (event.dataTransfer.files.length !== 1) return refuse("Drop one file alone: the certificate.");
+    if (event.dataTransfer.files.length !== 1) return refuse(t("Drop one file alone: the certificate."));
     file.files = event.dataTransfer.files;
     await lookAtFile();
   });
@@ -119,11 +120,11 @@ async function secretOf(chosen) {
   if (chosen.size > LARGEST) return `${chosen.name} is larger than 128 KiB; a certificate has one or two. Choose another file.`;
   const secret = secretIn(new Uint8Array(await chosen.arrayBuffer()));
   if (!secret) return "";
-  if (secret === "private key") return `${chosen.name} holds a private key. It was not sent. ${EXPOSED}`;
-  return `${chosen.name} is a ${secret} with a private key inside, so it was not sent. ` +
-    (secret === "PKCS#12" ? "Keep it: it opens sealed recordings, under Call Recordings and when you prove your key. " : "") +
-    "Here its certificate alone is wanted. On Windows: Manage user certificates (certmgr.msc), All Tasks, Export, " +
-    "“No, do not export the private key”; then give the .cer.";
+  if (secret === "private key") return t("{file} holds a private key. It was not sent. {advice}", { file: chosen.name, advice: EXPOSED });
+  return t("{file} is a {secret} with a private key inside, so it was not sent. ", { file: chosen.name, secret }) +
+    (secret === "PKCS#12" ? t("Keep it: it opens sealed recordings, under Call Recordings and when you prove your key. ") : "") +
+    t("Here its certificate alone is wanted. On Windows: Manage user certificates (certmgr.msc), All Tasks, Export, " +
+    "“No, do not export the private key”; then give the .cer.");
 }
 
 function box(kind, text) {
@@ -142,7 +143,7 @@ if (here) {
   const prove = at("prove");
   keys.addEventListener("change", async () => {
     if (!keys.key) return;
-    at("proving").textContent = "Opening a challenge…";
+    at("proving").textContent = t("Opening a challenge…");
     try {
       const answer = await fetch(here.dataset.challenge, { method: "POST", body: new URLSearchParams({ service: prove.elements.service.value }) });
       if (!answer.ok) throw new Error(String(answer.status));
@@ -151,12 +152,12 @@ if (here) {
       if (!code) throw new Error("no code in the challenge");
       prove.elements.answer.value = code;
       keys.forget();
-      at("proving").textContent = "It fits. Sending the code…";
+      at("proving").textContent = t("It fits. Sending the code…");
       prove.requestSubmit();
     } catch (error) {
       at("proving").replaceChildren(box("bad", error instanceof EnvelopeError
-        ? "This private key does not belong to the certificate below. Choose the one that was made with it."
-        : "No challenge could be had. Reload the page and try again."));
+        ? t("This private key does not belong to the certificate below. Choose the one that was made with it.")
+        : t("No challenge could be had. Reload the page and try again.")));
     }
   });
 }

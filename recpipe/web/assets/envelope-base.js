@@ -2,17 +2,19 @@
  * What the modules about envelopes and about keys share: their errors, DER, and AES-CBC through WebCrypto.
  */
 
+import { t } from "./words.js";
+
 /** Base of everything thrown on purpose; `message` is written for the person at the screen. */
 export class EnvelopeError extends Error {
-  constructor(message) {
-    super(message);
+  constructor(text, values) {
+    super(t(text, values));
     this.name = new.target.name;
   }
 }
 /** The first bytes are not enough: call again with at least `bytes` of them. */
 export class NeedMoreBytes extends EnvelopeError {
   constructor(bytes) {
-    super(`The first ${bytes} bytes of the file are needed to read its header.`);
+    super("The first {bytes} bytes of the file are needed to read its header.", { bytes });
     this.bytes = bytes;
   }
 }
@@ -36,10 +38,10 @@ export class EnvelopeDamaged extends EnvelopeError {
 export class WrongKeyError extends EnvelopeError {
   constructor(recipients) {
     const serials = recipients.slice(0, 5).map((recipient) => recipient.serial);
-    if (recipients.length > serials.length) serials.push("and others");
+    if (recipients.length > serials.length) serials.push(t("and others"));
     super(
       "This private key does not open this recording. Choose the private key of a certificate it was sealed for" +
-        ` (serial number ${serials.join(", ") || "unknown: none of them is RSA"}).`,
+        " (serial number {serials}).", { serials: serials.join(", ") || t("unknown: none of them is RSA") },
     );
   }
 }

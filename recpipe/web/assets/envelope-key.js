@@ -9,9 +9,10 @@ import {
 } from "./envelope-base.js";
 import { Password, protection } from "./envelope-password.js";
 import { keysInPkcs12 } from "./envelope-pkcs12.js";
+import { t } from "./words.js";
 
-const CONVERT = "Convert a copy: openssl pkcs8 -topk8 -v2 aes-256-cbc -in OLD.pem -out NEW.pem, then choose NEW.pem.";
-const OTHER_KEY = "Recordings are sealed for RSA certificates: choose the private key of yours.";
+const CONVERT = t("Convert a copy: openssl pkcs8 -topk8 -v2 aes-256-cbc -in OLD.pem -out NEW.pem, then choose NEW.pem.");
+const OTHER_KEY = t("Recordings are sealed for RSA certificates: choose the private key of yours.");
 
 /** An RSA private key that does one thing. Its numbers cannot be read back out of it, but under another key. */
 export class RsaPrivateKey {
@@ -128,17 +129,17 @@ function fromText(text) {
   if (text.startsWith("PuTTY-User-Key-File") || label === "OPENSSH PRIVATE KEY") {
     throw new KeyUnusable("This is an SSH key. Choose the private key made together with your certificate.");
   }
-  if (/^(EC|DSA) PRIVATE KEY$/.test(label)) throw new KeyUnusable(`This is not an RSA key (${label}). ${OTHER_KEY}`);
+  if (/^(EC|DSA) PRIVATE KEY$/.test(label)) throw new KeyUnusable("This is not an RSA key ({label}). {advice}", { label, advice: OTHER_KEY });
   if (!keys.length) {
     throw new KeyUnusable(
       label
-        ? `This is a ${label.toLowerCase()}, which cannot open anything. Choose the private key that belongs to it.`
+        ? t("This is a {label}, which cannot open anything. Choose the private key that belongs to it.", { label: label.toLowerCase() })
         : text.includes("PRIVATE KEY-----")
-          ? "The private key is incomplete: its BEGIN or END line is missing. Use another copy of the file."
-          : "There is no private key in this file. Choose the one that begins with BEGIN PRIVATE KEY.",
+          ? t("The private key is incomplete: its BEGIN or END line is missing. Use another copy of the file.")
+          : t("There is no private key in this file. Choose the one that begins with BEGIN PRIVATE KEY."),
     );
   }
-  if (/^Proc-Type: *4,ENCRYPTED/m.test(body)) throw new KeyUnusable(`This key is protected in an old way. ${CONVERT}`);
+  if (/^Proc-Type: *4,ENCRYPTED/m.test(body)) throw new KeyUnusable("This key is protected in an old way. {advice}", { advice: CONVERT });
   try {
     return Uint8Array.from(atob(body.replace(/\s/g, "")), (character) => character.charCodeAt(0));
   } catch {
@@ -154,7 +155,7 @@ async function parseKey(der, passphrase) {
   if (version === 3n) return rsaKeysOf(await keysInPkcs12(der, passphrase));
   if (key.peek() !== SEQUENCE) return parsePkcs1(key, version);
   const algorithm = key.enter(SEQUENCE).oid();
-  if (algorithm !== RSA) throw new KeyUnusable(`This is not an RSA key for decryption (${algorithm}). ${OTHER_KEY}`);
+  if (algorithm !== RSA) throw new KeyUnusable("This is not an RSA key for decryption ({algorithm}). {advice}", { algorithm, advice: OTHER_KEY });
   const inner = new Reader(key.take(OCTETS)).enter(SEQUENCE);
   return parsePkcs1(inner, inner.integer());
 }
@@ -192,7 +193,7 @@ async function parseEncrypted(outer, passphrase) {
   if (scheme.oid() === RSA) throw new KeyUnusable("This is a public key. Choose the private key that belongs to it.");
   scheme.at = start;
   const decrypt = protection(scheme);
-  if (!decrypt) throw new KeyUnusable(`This key is protected in a way browsers cannot open. ${CONVERT}`);
+  if (!decrypt) throw new KeyUnusable("This key is protected in a way browsers cannot open. {advice}", { advice: CONVERT });
   const sealed = outer.take(OCTETS);
   if (passphrase === undefined) throw new PassphraseNeeded();
   for await (const plain of decrypt(new Password(passphrase), sealed)) {

@@ -130,7 +130,7 @@ function* unpadded(plain) {
 export function bounded(iterations) {
   if (iterations >= 1n && iterations <= MOST_ITERATIONS) return Number(iterations);
   throw new KeyUnusable(
-    `This file asks for ${iterations} iterations of its password; up to a million are taken here. Export it again.`,
+    "This file asks for {iterations} iterations of its password; up to a million are taken here. Export it again.", { iterations },
   );
 }
 

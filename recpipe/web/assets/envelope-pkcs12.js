@@ -9,6 +9,7 @@ import {
   EnvelopeMalformed, KeyUnusable, PassphraseNeeded, PassphraseWrong, Reader,
 } from "./envelope-base.js";
 import { FOR_MAC, Password, bounded, hasMac, pkcs12Bytes, protection, sizeOfHash } from "./envelope-password.js";
+import { t } from "./words.js";
 
 const DATA = "1.2.840.113549.1.7.1"; // RFC 5652
 const ENCRYPTED_DATA = "1.2.840.113549.1.7.6";
@@ -23,8 +24,8 @@ const MAC_HASHES = {
 };
 const DEEPEST = 24;
 const EXPORT_AGAIN =
-  "Export it again with a password, as TripleDES-SHA1 or AES256-SHA256; or convert a copy: " +
-  "openssl pkcs12 -legacy -in FILE -nocerts -out key.pem, then choose key.pem.";
+  t("Export it again with a password, as TripleDES-SHA1 or AES256-SHA256; or convert a copy: " +
+  "openssl pkcs12 -legacy -in FILE -nocerts -out key.pem, then choose key.pem.");
 
 /**
  * The private keys of a PKCS#12 file.
@@ -37,7 +38,7 @@ export async function keysInPkcs12(file, passphrase) {
   const pfx = new Reader(definite(file)).enter(SEQUENCE);
   pfx.integer();
   const safe = pfx.enter(SEQUENCE);
-  if (safe.oid() !== DATA) throw new KeyUnusable(`This PKCS#12 file is protected by a key and not by a password. ${EXPORT_AGAIN}`);
+  if (safe.oid() !== DATA) throw new KeyUnusable("This PKCS#12 file is protected by a key and not by a password. {advice}", { advice: EXPORT_AGAIN });
   const content = safe.enter(CONTEXT_0).take(OCTETS);
   if (passphrase === undefined) throw new PassphraseNeeded();
   const password = new Password(passphrase, true);
@@ -46,12 +47,12 @@ export async function keysInPkcs12(file, passphrase) {
   if (found.keys.length) return found.keys;
   if (found.wrong && !proved) throw new PassphraseWrong();
   if (found.wrong) {
-    throw new KeyUnusable("The passphrase opens this file, but the private key inside has another one. " + EXPORT_AGAIN);
+    throw new KeyUnusable("The passphrase opens this file, but the private key inside has another one. {advice}", { advice: EXPORT_AGAIN });
   }
   throw new KeyUnusable(
     found.foreign
-      ? `The private key in this file is protected in a way browsers cannot open. ${EXPORT_AGAIN}`
-      : "There is no private key in this file, only certificates. Export it again, with the private key.",
+      ? t("The private key in this file is protected in a way browsers cannot open. {advice}", { advice: EXPORT_AGAIN })
+      : t("There is no private key in this file, only certificates. Export it again, with the private key."),
   );
 }
 

@@ -31,6 +31,7 @@ export {
   NeedMoreBytes, PassphraseNeeded, PassphraseWrong, WrongKeyError,
 } from "./envelope-base.js";
 export { RsaPrivateKey, loadPrivateKey } from "./envelope-key.js";
+import { t } from "./words.js";
 
 const HEADER_LIMIT = 1 << 20; // some 2,000 recipients; more is an attempt to make us fetch without end
 const ENVELOPED_DATA = "1.2.840.113549.1.7.3"; // RFC 5652 section 6.1
@@ -46,8 +47,8 @@ export function readHeader(bytes) {
   if (bytes.length && bytes[0] !== SEQUENCE) {
     throw new EnvelopeMalformed(
       latin1(bytes.subarray(0, 64)).match(/^(-----BEGIN|MIME-Version)/)
-        ? "This file is in text form. Convert it to DER, or open it with openssl smime -decrypt."
-        : "This is not a sealed recording: choose a file whose name ends in .enc.",
+        ? t("This file is in text form. Convert it to DER, or open it with openssl smime -decrypt.")
+        : t("This is not a sealed recording: choose a file whose name ends in .enc."),
     );
   }
   const file = new Reader(bytes);
@@ -72,7 +73,7 @@ export function readHeader(bytes) {
   const [algorithm, keyBytes] = Object.hasOwn(CONTENT_CIPHERS, cipherOid) ? CONTENT_CIPHERS[cipherOid] : [];
   if (!algorithm) {
     throw new EnvelopeUnsupported(
-      `The content is encrypted with ${cipherOid}, which browsers do not decrypt. Open it with openssl smime -decrypt.`,
+      "The content is encrypted with {cipher}, which browsers do not decrypt. Open it with openssl smime -decrypt.", { cipher: cipherOid },
     );
   }
   const iv = cipher.take(OCTETS).slice();
@@ -105,7 +106,7 @@ function readRecipients(set) {
       issuer = rid.bytes.slice(start, rid.at);
       serial = toHex(rid.take(INTEGER));
     } else {
-      serial = `key id ${toHex(info.take(CONTEXT_0_PRIMITIVE))}`;
+      serial = t("key id {id}", { id: toHex(info.take(CONTEXT_0_PRIMITIVE)) });
     }
     const isRsa = info.enter(SEQUENCE).oid() === RSA;
     const encryptedKey = info.take(OCTETS).slice();

@@ -5,6 +5,7 @@ import { pagesOf } from "./fax.js";
 import { KeptKey } from "./kept-key.js";
 import { KeyBox } from "./keybox.js";
 import { Sealed, factsOf } from "./sound.js";
+import { t } from "./words.js";
 
 const WIDTH = 1240; // dots of a page that is shown, as the server draws it: A4 at 150 dpi
 const MOST_HEIGHT = 12_000;
@@ -22,7 +23,7 @@ const say = (element, text) => {
 async function open() {
   const { key } = keyBox;
   say(at("fax-error"), "");
-  say(at("fax-state"), "Opening…");
+  say(at("fax-state"), t("Opening…"));
   try {
     sealed = await Sealed.open(factsOf(list), key);
     const blob = await sealed.whole(() => {});
@@ -30,10 +31,10 @@ async function open() {
     opened = blob;
     at("fax-save").hidden = false;
     show(pagesOf(new Uint8Array(await blob.arrayBuffer())));
-    say(at("fax-state"), "✓ Opened here, and compared with the SHA-256 noted when it was received: every byte is the same.");
+    say(at("fax-state"), t("✓ Opened here, and compared with the SHA-256 noted when it was received: every byte is the same."));
   } catch (error) {
     say(at("fax-state"), "");
-    say(at("fax-error"), error instanceof EnvelopeError ? error.message : "This fax cannot be shown. Save it decrypted.");
+    say(at("fax-error"), error instanceof EnvelopeError ? error.message : t("This fax cannot be shown. Save it decrypted."));
     if (!(error instanceof EnvelopeError)) console.warn(error);
   }
 }
@@ -51,12 +52,12 @@ function show(pages) {
     const head = document.createElement("h2");
     const canvas = document.createElement("canvas");
     const [width, height] = sizeOf(page);
-    head.textContent = `Page ${n + 1}`;
+    head.textContent = t("Page {n}", { n: n + 1 });
     canvas.width = 0;
     canvas.dataset.page = n;
     canvas.style.aspectRatio = `${width} / ${height}`;
     canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", `Page ${n + 1} of ${pages.length}, as a picture`);
+    canvas.setAttribute("aria-label", t("Page {n} of {count}, as a picture", { n: n + 1, count: pages.length }));
     item.append(head, canvas);
     watcher.observe(canvas);
     return item;
@@ -81,7 +82,7 @@ function draw(canvas, page) {
   if (!whole && !canvas.nextElementSibling) {
     const hint = document.createElement("p");
     hint.className = "notice warned";
-    hint.textContent = "Parts of this page cannot be decoded.";
+    hint.textContent = t("Parts of this page cannot be decoded.");
     canvas.after(hint);
   }
 }
@@ -92,7 +93,7 @@ function close() {
   list.replaceChildren();
   at("fax-save").hidden = true;
   say(at("fax-error"), "");
-  say(at("fax-state"), "This fax is sealed. Choose your private key; its pages are shown then.");
+  say(at("fax-state"), t("This fax is sealed. Choose your private key; its pages are shown then."));
 }
 
 keyBox.addEventListener("change", () => (keyBox.key ? open() : close()));

@@ -16,7 +16,7 @@ const SIZES = { 1: 1, 3: 2, 4: 4, 5: 8 };
 
 export class FaxUnreadable extends EnvelopeError {
   constructor(why) {
-    super(`${why} Save it decrypted, and open it with another program.`);
+    super("{why} Save it decrypted, and open it with another program.", { why: t(why) });
   }
 }
 

@@ -8,6 +8,7 @@
  */
 
 import { EnvelopeError, PassphraseNeeded, PassphraseWrong, loadPrivateKey } from "./envelope.js";
+import { t } from "./words.js";
 
 const LARGEST = 128 * 1024; // a .pfx may hold a chain of certificates too
 
@@ -29,7 +30,7 @@ export class KeyBox extends EventTarget {
     this.#part = (selector) => box.querySelector(selector);
     this.#show(".key-choice");
     if (!globalThis.crypto?.subtle) {
-      this.fail("This page was not loaded over https, so the browser does not decrypt here. Use https, or the offline page.");
+      this.fail(t("This page was not loaded over https, so the browser does not decrypt here. Use https, or the offline page."));
       return;
     }
     this.#part("#key-file").addEventListener("change", async (event) => {
@@ -49,7 +50,7 @@ export class KeyBox extends EventTarget {
   /** @param {File} file */
   async take(file) {
     if (file.size > LARGEST) {
-      this.fail(`${file.name} is too large for a private key. Choose the .pfx, or the file that begins with BEGIN PRIVATE KEY.`);
+      this.fail(t("{file} is too large for a private key. Choose the .pfx, or the file that begins with BEGIN PRIVATE KEY.", { file: file.name }));
       return;
     }
     await this.#load(file.name, new Uint8Array(await file.arrayBuffer()));
@@ -64,7 +65,7 @@ export class KeyBox extends EventTarget {
         await (keep.checked ? this.#keeper.keep(this.key, this.#part(".key-name").textContent) : this.#keeper.forget());
       } catch {
         keep.checked = false;
-        this.fail("This browser keeps nothing here, as in some private windows. Choose the key again on the next page.");
+        this.fail(t("This browser keeps nothing here, as in some private windows. Choose the key again on the next page."));
       }
     });
     const kept = await this.#keeper.recall();
@@ -108,7 +109,7 @@ export class KeyBox extends EventTarget {
         this.#part("#key-passphrase").focus();
         return;
       }
-      this.fail(`${name}: ${error instanceof EnvelopeError ? error.message : "this file cannot be read."}`);
+      this.fail(`${name}: ${error instanceof EnvelopeError ? error.message : t("this file cannot be read.")}`);
       if (error instanceof PassphraseWrong) this.#part("#key-passphrase").select();
       return;
     } finally {

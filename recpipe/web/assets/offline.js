@@ -7,6 +7,9 @@ import { KeyBox } from "./keybox.js";
 import { playableOf } from "./gsm.js";
 import { Sha256 } from "./sha256.js";
 import { ZipUnreadable, filesOf, isZip } from "./zip.js";
+import { language, t, tn, translatePage } from "./words.js";
+
+translatePage();
 
 const PIECE = 4 * 1024 * 1024; // decrypted at a time; a multiple of the AES block
 const TEXT_LIMIT = 128 * 1024; // keys and short messages are below it
@@ -14,7 +17,7 @@ const SUMS_LIMIT = 64 * 1024 * 1024;
 const AUDIO_TYPES = {
   mp3: "audio/mpeg", wav: "audio/wav", ogg: "audio/ogg", opus: "audio/ogg", m4a: "audio/mp4", flac: "audio/flac",
 };
-const UNPLAYABLE = " This browser does not play its format: save it and use another player.";
+const UNPLAYABLE = ` ${t("This browser does not play its format: save it and use another player.")}`;
 
 const at = (id) => document.getElementById(id);
 const show = (element, visible = true) => { element.hidden = !visible; };
@@ -38,8 +41,9 @@ async function take(files) {
       else if (file.size <= TEXT_LIMIT) await takeKeyOrSums(file);
       else addRow(file);
     } catch (error) {
-      const why = error instanceof ZipUnreadable ? `: ${error.message}` : ". If it is a folder, choose the files inside it";
-      box.fail(`${file.name} cannot be read${why}.`);
+      box.fail(error instanceof ZipUnreadable
+        ? t("{file} cannot be read: {why}.", { file: file.name, why: error.message })
+        : t("{file} cannot be read. If it is a folder, choose the files inside it.", { file: file.name }));
     }
   }
 }
@@ -52,7 +56,12 @@ async function takeZip(zip) {
   if (named("SHA256SUMS")) await takeSums(named("SHA256SUMS"));
   const recordings = files.filter((file) => !["manifest.json", "SHA256SUMS"].includes(file.name));
   for (const file of recordings) addRow(new File([file], baseOf(file.name)));
-  if (!recordings.length || left) box.fail(`${zip.name}: ${left ? `${plural(left, "file")} in it cannot be read here; unpack it first` : "there is no recording in it"}.`);
+  if (!recordings.length || left) {
+    const why = left
+      ? tn("{count} file in it cannot be read here; unpack it first", "{count} files in it cannot be read here; unpack it first", left)
+      : t("there is no recording in it");
+    box.fail(`${zip.name}: ${why}.`);
+  };
 }
 
 const baseOf = (path) => path.split("/").at(-1);
@@ -77,7 +86,7 @@ function factsOf(name) {
   const zone = typeof call.timezone === "string" ? call.timezone : "UTC";
   const seconds = Math.round(Number(call.duration_seconds) || 0);
   const length = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
-  return [timeIn(call.started_at, zone), `${party("caller") || "unknown"} → ${party("callee") || "unknown"}`, length].filter(Boolean).join(" · ");
+  return [timeIn(call.started_at, zone), `${party("caller") || t("unknown")} → ${party("callee") || t("unknown")}`, length].filter(Boolean).join(" · ");
 }
 
 function timeIn(written, zone) {
@@ -85,9 +94,9 @@ function timeIn(written, zone) {
   if (Number.isNaN(at.getTime())) return "";
   const form = { dateStyle: "medium", timeStyle: "medium" };
   try {
-    return at.toLocaleString("en-GB", { ...form, timeZone: zone });
+    return at.toLocaleString(language === "en" ? "en-GB" : language, { ...form, timeZone: zone });
   } catch {
-    return `${at.toLocaleString("en-GB", { ...form, timeZone: "UTC" })} UTC`;
+    return `${at.toLocaleString(language === "en" ? "en-GB" : language, { ...form, timeZone: "UTC" })} UTC`;
   }
 }
 
@@ -106,7 +115,7 @@ async function takeSums(file) {
     if (!published.has(name)) published.set(name, new Set());
     published.get(name).add(sum);
   }
-  const what = found.length ? `${plural(found.length, "checksum")} to compare with` : "no SHA-256 checksum in it";
+  const what = found.length ? tn("{count} checksum to compare with", "{count} checksums to compare with", found.length) : t("no SHA-256 checksum in it");
   say(at("sums-loaded"), `${file.name}: ${what}.`);
   for (const row of rows) if (row.hash) enqueue(row);
 }
@@ -135,7 +144,7 @@ function addRow(file) {
   part(".name").textContent = file.name;
   say(part(".facts"), factsOf(file.name));
   row.plain = !isSealed(file);
-  part(".remove").setAttribute("aria-label", `Remove ${file.name}`);
+  part(".remove").setAttribute("aria-label", t("Remove {file}", { file: file.name }));
   part(".remove").addEventListener("click", () => removeRow(row));
   row.audio.setAttribute("aria-label", row.name);
   row.audio.addEventListener("play", () => {
@@ -147,7 +156,7 @@ function addRow(file) {
   });
   rows.add(row);
   at("list").append(item);
-  row.state.textContent = row.plain ? "Not sealed." : "Waiting for the private key.";
+  row.state.textContent = row.plain ? t("Not sealed.") : t("Waiting for the private key.");
   show(at("results"));
   if (box.key || row.plain) enqueue(row);
   summarise();
@@ -189,7 +198,7 @@ async function open(row) {
   if (!key) return;
   row.waits = row.wrongKey = row.failed = false;
   row.state.className = "state";
-  row.state.textContent = "Opening…";
+  row.state.textContent = t("Opening…");
   row.bar.value = 0;
   show(row.bar);
 
@@ -248,24 +257,24 @@ async function compare(row) {
   const noted = told.get(row.file.name)?.content_sha256;
   const differs = (inside && !inside.has(row.hash)) || (sealed && !sealed.has(row.sealedHash)) || (noted && noted !== row.hash);
   const verdict = differs
-    ? "Does not match SHA256SUMS: this file was damaged or altered. Download it again; do not rely on what it says."
+    ? t("Does not match SHA256SUMS: this file was damaged or altered. Download it again; do not rely on what it says.")
     : inside || sealed
-      ? "✓ Matches SHA256SUMS: every byte is what was published."
+      ? t("✓ Matches SHA256SUMS: every byte is what was published.")
       : published.size
-        ? "SHA256SUMS does not list this file: nothing is proved about it."
+        ? t("SHA256SUMS does not list this file: nothing is proved about it.")
         : "";
   say(row.check, verdict);
   row.check.className = `check ${differs ? "bad" : inside || sealed ? "good" : "hint"}`;
   row.differs = Boolean(differs);
   row.matches = !differs && Boolean(inside || sealed);
-  row.state.textContent = `Opened, ${sizeText(row.size)}.${row.audio.error ? UNPLAYABLE : ""}`;
+  row.state.textContent = t("Opened, {size}.", { size: sizeText(row.size) }) + (row.audio.error ? UNPLAYABLE : "");
   row.sum.querySelector("code").textContent = row.hash;
   show(row.sum);
 
   row.url ??= URL.createObjectURL(row.blob);
   row.save.href = row.url;
   row.save.download = row.name;
-  row.save.textContent = differs ? "Save anyway" : "Save";
+  row.save.textContent = differs ? t("Save anyway") : t("Save");
   row.save.classList.toggle("doubtful", row.differs);
   row.save.setAttribute("aria-label", `${row.save.textContent} ${row.name}`);
   show(row.save);
@@ -307,10 +316,10 @@ function fail(row, error) {
 function messageOf(error) {
   if (error instanceof EnvelopeError) return error.message;
   if (error.name === "NotReadableError" || error.name === "NotFoundError") {
-    return "The file cannot be read any more: it was moved or changed. Choose it again.";
+    return t("The file cannot be read any more: it was moved or changed. Choose it again.");
   }
   console.error(error);
-  return `This file cannot be opened (${error.message}). Try openssl smime -decrypt, as shown at the end of this page.`;
+  return t("This file cannot be opened ({message}). Try openssl smime -decrypt, as shown at the end of this page.", { message: error.message });
 }
 
 function summarise() {
@@ -319,26 +328,35 @@ function summarise() {
   const differing = [...rows].filter((row) => row.differs).length;
   const matching = [...rows].filter((row) => row.matches).length;
   at("summary").textContent =
-    `${opened} of ${plural(rows.size, "recording")} opened` +
-    (failed ? `, ${failed} not` : "") + (differing ? `, ${differing} damaged or altered` : "") + ".";
+    tn("{opened} of {count} recording opened", "{opened} of {count} recordings opened", rows.size, { opened }) +
+    (failed ? t(", {failed} not", { failed }) : "") + (differing ? t(", {differing} damaged or altered", { differing }) : "") + ".";
   const whole = rows.size > 0 && matching === rows.size;
   at("verdict").className = `check ${differing ? "bad" : whole ? "good" : "hint"}`;
   say(
     at("verdict"),
-    differing ? `${plural(differing, "recording")} not as published: do not rely on ${differing === 1 ? "it" : "them"}.`
-      : whole ? `✓ ${matching} of ${rows.size} opened, and ${rows.size === 1 ? "it matches" : "all match"} SHA256SUMS.`
-        : matching ? `${matching} of ${rows.size} match SHA256SUMS so far.` : "",
+    differing ? tn(
+      "{count} recording not as published: do not rely on it.",
+      "{count} recordings not as published: do not rely on them.",
+      differing,
+    )
+      : whole ? tn(
+        "✓ {matching} of {count} opened, and it matches SHA256SUMS.",
+        "✓ {matching} of {count} opened, and all match SHA256SUMS.",
+        rows.size,
+        { matching },
+      )
+        : matching ? t("{matching} of {size} match SHA256SUMS so far.", { matching, size: rows.size }) : "",
   );
-  at("announcement").textContent = rows.size ? at("summary").textContent : "The list is empty.";
+  at("announcement").textContent = rows.size ? at("summary").textContent : t("The list is empty.");
   show(at("save-all"), opened - differing > 1);
   show(at("print"), opened > 0);
 }
 
-const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+const tenths = (number) => number.toLocaleString(language, { minimumFractionDigits: 1, maximumFractionDigits: 1, useGrouping: false });
 
 function sizeText(bytes) {
-  if (bytes < 1000) return plural(bytes, "byte");
-  return bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+  if (bytes < 1000) return tn("{count} byte", "{count} bytes", bytes);
+  return bytes < 1e6 ? `${tenths(bytes / 1e3)} kB` : `${tenths(bytes / 1e6)} MB`;
 }
 
 // --- what the person does --------------------------------------------------------------------------------------
@@ -380,6 +398,6 @@ if (!globalThis.crypto?.subtle) {
   box.fail(""); // it tells of https, which a saved page has not
   say(
     at("unable"),
-    "This browser does not decrypt here. Save this page to a file, then open that file in a current browser.",
+    t("This browser does not decrypt here. Save this page to a file, then open that file in a current browser."),
   );
 }

@@ -1,3 +1,5 @@
+
+import { t } from "./words.js";
 // Forms that a passkey answers: their options are fetched, the browser is asked, and its answer is sent in their place.
 // Source: W3C Web Authentication Level 3 sections 5.1.8 and 5.1.9 (the JSON of both ways).
 
@@ -39,8 +41,8 @@ async function ask(form) {
     for (const field of form.querySelectorAll("input[type=password]")) field.disabled = true;
     form.submit();
   } catch (error) {
-    const calm = { NotAllowedError: "No passkey was used. Try again when you have it at hand.",
-      InvalidStateError: "This device has a passkey of yours already." };
+    const calm = { NotAllowedError: t("No passkey was used. Try again when you have it at hand."),
+      InvalidStateError: t("This device has a passkey of yours already.") };
     told.textContent = calm[error.name] ?? error.message;
     told.hidden = false;
   }

@@ -7,6 +7,7 @@ import { Voices, governVolume } from "./mixer.js";
 import { silencesOf } from "./silence.js";
 import { NotFetched, Sealed, factsOf, prepare, refusalOf } from "./sound.js";
 import { drawWave } from "./waveform-canvas.js";
+import { t } from "./words.js";
 
 const at = (id) => document.getElementById(id);
 const audio = at("audio");
@@ -14,8 +15,10 @@ const seek = at("seek");
 const wave = at("wave");
 const results = at("results");
 const SKIP_SECONDS = 10;
-const OPENING = "Opening…";
-const UNPLAYABLE = "This browser does not play the format of this recording. Save it and use another player.";
+const OPENING = t("Opening…");
+const PLAY = t("Play");
+const PAUSE = t("Pause");
+const UNPLAYABLE = t("This browser does not play the format of this recording. Save it and use another player.");
 
 const keyBox = at("keybox") ? new KeyBox(at("keybox"), undefined, new KeptKey(document.body.dataset)) : null;
 /**
@@ -83,7 +86,7 @@ async function load(index, from = 0) {
   for (const id of ["player-error", "player-check", "player-state"]) say(at(id), "");
   mark(row);
   const parties = [...row.querySelectorAll(".party > bdi:first-child")].map((party) => party.textContent);
-  const leg = current.tracks.length > 1 ? ` · leg ${index + 1} of ${current.tracks.length}` : "";
+  const leg = current.tracks.length > 1 ? t(" · leg {n} of {count}", { n: index + 1, count: current.tracks.length }) : "";
   at("player-title").textContent = `${parties.join(" → ")} · ${row.dataset.started}${leg}`;
   at("total").textContent = clock(length());
   at("save").hidden = !facts.sealed && !row.querySelector(".download");
@@ -91,13 +94,13 @@ async function load(index, from = 0) {
   at("note").hidden = !note;
   if (note) at("note").href = note;
   say(at("player-masked"), row.querySelector(".masked")?.textContent.trim() ?? "");
-  at("save-word").textContent = facts.sealed ? "Save decrypted" : "Save";
+  at("save-word").textContent = facts.sealed ? t("Save decrypted") : t("Save");
   reflectRow();
   reflectVoices();
   if (facts.sealed && !keyBox?.key) {
     current.from = from;
     at("save").hidden = true;
-    say(at("player-state"), "This recording is sealed. Choose your private key; it starts to play then.");
+    say(at("player-state"), t("This recording is sealed. Choose your private key; it starts to play then."));
     keyBox?.ask();
     return;
   }
@@ -125,16 +128,25 @@ async function load(index, from = 0) {
 }
 
 /** The button of the row says what pressing it does now. */
-function reflectRow(word = audio.paused ? "Play" : "Pause") {
+function reflectRow(word = audio.paused ? PLAY : PAUSE) {
   for (const button of results.querySelectorAll(".play")) {
-    const its = current?.row.contains(button) ? word : "Play";
+    const its = current?.row.contains(button) ? word : PLAY;
     if (button.textContent.trim() === its) continue;
     button.querySelector(".word").textContent = its;
-    button.querySelector("path").setAttribute("d", its === "Pause" ? "M7 5h3v14H7zM14 5h3v14h-3z" : "M8 5v14l11-7z");
-    const [, what] = /^\S+( .*)$/.exec(button.getAttribute("aria-label"));
-    button.setAttribute("aria-label", (its === OPENING ? "Opening" : its) + what);
+    button.querySelector("path").setAttribute("d", its === PAUSE ? "M7 5h3v14H7zM14 5h3v14h-3z" : "M8 5v14l11-7z");
+    button.dataset.play ??= button.getAttribute("aria-label");
+    button.setAttribute("aria-label", its === PLAY ? button.dataset.play : labelOf(button.closest("tr"), its));
     button.dataset.state = its;
   }
+}
+
+/** What a button that pauses, or waits for its recording to open, is called by whoever hears it. */
+function labelOf({ classList, dataset: { at: of } }, word) {
+  if (classList.contains("whole")) {
+    return word === PAUSE ? t("Pause all legs of the call of {at}", { at: of }) : t("Opening all legs of the call of {at}", { at: of });
+  }
+  if (classList.contains("leg")) return word === PAUSE ? t("Pause the leg of {at}", { at: of }) : t("Opening the leg of {at}", { at: of });
+  return word === PAUSE ? t("Pause the call of {at}", { at: of }) : t("Opening the call of {at}", { at: of });
 }
 
 function tellCheck() {
@@ -143,15 +155,15 @@ function tellCheck() {
   say(
     at("player-check"),
     sealed.verified
-      ? "✓ Compared with the SHA-256 noted when it was recorded: every byte is the same."
-      : "A long recording is opened in parts as it plays, so it is not compared with its SHA-256. Save decrypted does that.",
+      ? t("✓ Compared with the SHA-256 noted when it was recorded: every byte is the same.")
+      : t("A long recording is opened in parts as it plays, so it is not compared with its SHA-256. Save decrypted does that."),
   );
 }
 
 function fail(error) {
   audio.pause();
   say(at("player-state"), "");
-  if (error?.name === "NotAllowedError") return say(at("player-state"), "Press Play.");
+  if (error?.name === "NotAllowedError") return say(at("player-state"), t("Press Play."));
   if (error?.name === "AbortError") return;
   say(at("player-error"), error instanceof EnvelopeError ? error.message : UNPLAYABLE);
   if (!(error instanceof EnvelopeError)) console.warn(error);
@@ -262,7 +274,7 @@ function step(lines) {
   const rows = [...results.querySelectorAll("tr[data-recording]:not(.leg), tr.whole")].filter((row) => row.querySelector(".play"));
   const whole = current.row.dataset.of ? results.querySelector(`tr[data-call="${current.row.dataset.of}"]`) : current.row;
   const next = rows[rows.indexOf(whole) + lines];
-  if (!next || !rows.includes(whole)) return say(at("player-state"), `There is no call ${lines > 0 ? "below" : "above"} on this page.`);
+  if (!next || !rows.includes(whole)) return say(at("player-state"), lines > 0 ? t("There is no call below on this page.") : t("There is no call above on this page."));
   next.scrollIntoView({ block: "nearest" });
   play(next);
 }
@@ -284,7 +296,7 @@ function markLoop() {
 }
 function reflectLoop() {
   const loop = current?.loop;
-  at("loop").textContent = !loop ? "Repeat from here" : loop.b === null ? `Repeat ${clock(loop.a)} to here` : "Stop repeating";
+  at("loop").textContent = !loop ? t("Repeat from here") : loop.b === null ? t("Repeat {a} to here", { a: clock(loop.a) }) : t("Stop repeating");
 }
 at("loop").addEventListener("click", markLoop);
 
@@ -315,7 +327,7 @@ at("copy-place").addEventListener("click", async () => {
   address.hash = `t=${Math.floor(position())}`;
   try {
     await navigator.clipboard.writeText(address.href);
-    say(at("player-state"), `Copied the address of ${clock(position())} in this call. It opens for whoever may see the call.`);
+    say(at("player-state"), t("Copied the address of {position} in this call. It opens for whoever may see the call.", { position: clock(position()) }));
   } catch {
     say(at("player-state"), address.href);
   }
@@ -375,7 +387,7 @@ at("keys-open").addEventListener("click", () => at("keys").showModal());
 
 for (const name of ["play", "pause", "ended", "emptied"]) {
   audio.addEventListener(name, () => {
-    at("toggle").textContent = audio.paused ? "Play" : "Pause";
+    at("toggle").textContent = audio.paused ? PLAY : PAUSE;
     reflectRow();
   });
 }
@@ -413,7 +425,7 @@ function reflect() {
   const shown = dragging ? (seek.value / 1000) * seconds : position();
   at("position").textContent = clock(shown);
   at("total").textContent = clock(seconds);
-  seek.setAttribute("aria-valuetext", `${clock(shown)} of ${clock(seconds)}`);
+  seek.setAttribute("aria-valuetext", t("{position} of {length}", { position: clock(shown), length: clock(seconds) }));
   draw();
 }
 
@@ -435,7 +447,7 @@ at("save").addEventListener("click", async () => {
     link.download = facts.name;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-    say(at("player-state"), `Saved ${facts.name}`);
+    say(at("player-state"), t("Saved {file}", { file: facts.name }));
     if (current?.sealed === sealed) tellCheck();
   } catch (error) {
     fail(error);

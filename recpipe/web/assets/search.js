@@ -1,6 +1,7 @@
 /** Search as you type: the list is fetched and exchanged, the address always says what is shown. */
 
 import { policy } from "./trusted.js";
+import { t } from "./words.js";
 
 const form = document.getElementById("search");
 const results = document.getElementById("results");
@@ -31,8 +32,8 @@ async function show(url, { push = false, focus = false } = {}) {
     text = await answer.text();
   } catch (error) {
     if (error.name === "AbortError") return;
-    text = '<div class="notice bad" role="alert"><b>No answer.</b> The server or the network is away. ' +
-      "What you typed is still there: change it, or press Search, to try again.</div>";
+    text = `<div class="notice bad" role="alert">${t("<b>No answer.</b> The server or the network is away. " +
+      "What you typed is still there: change it, or press Search, to try again.")}</div>`;
   }
   if (running !== mine) return;
   running = null;
@@ -107,9 +108,9 @@ function weigh() {
       const answer = await fetch(all.dataset.total, { signal: mine.signal });
       if (!answer.ok) return;
       const { count, size } = await answer.json();
-      all.lastElementChild.textContent = size ? `All ${count} as ZIP, ${size}` : "All as ZIP";
+      all.lastElementChild.textContent = size ? t("All {count} as ZIP, {size}", { count, size }) : t("All as ZIP");
       const counted = results.querySelector("[data-count]");
-      if (counted) counted.textContent = `${count} calls`;
+      if (counted) counted.textContent = t("{count} calls", { count });
     } catch {
       // It is worth knowing, and nothing waits for it.
     }
@@ -145,7 +146,7 @@ fold.addEventListener("click", () => {
 
 function reflectFold() {
   const set = [...new FormData(form)].filter(([name, value]) => value && !["find", "match", "size"].includes(name));
-  fold.textContent = set.length ? `Filters (${set.length})` : "Filters";
+  fold.textContent = set.length ? t("Filters ({count})", { count: set.length }) : t("Filters");
 }
 addEventListener("resultschange", reflectFold);
 reflectFold();
@@ -228,7 +229,7 @@ results.addEventListener("click", (event) => {
   if (!select) return;
   const on = document.getElementById("selection").classList.toggle("selecting");
   select.setAttribute("aria-pressed", String(on));
-  select.textContent = on ? "Done" : "Select";
+  select.textContent = on ? t("Done") : t("Select");
 });
 addEventListener("resultschange", reflectSelection);
 reflectSelection();
@@ -247,7 +248,7 @@ results.addEventListener("click", async (event) => {
     results.querySelector(`.star[value^="${star.value.split(":")[0]}"]`)?.focus();
   } catch {
     star.disabled = false;
-    announcement.textContent = "The star was not kept. Try again.";
+    announcement.textContent = t("The star was not kept. Try again.");
   }
 });
 

@@ -1,6 +1,7 @@
 /** What every page has: menu, light and dark, copy buttons, confirmations, codes out of links. */
 
 import { watch } from "./kept-place.js";
+import { t } from "./words.js";
 
 const root = document.documentElement;
 
@@ -40,9 +41,9 @@ for (const button of document.querySelectorAll("[data-copy]")) {
     const label = button.textContent;
     try {
       await navigator.clipboard.writeText(text);
-      button.textContent = "Copied";
+      button.textContent = t("Copied");
     } catch {
-      button.textContent = "Select it and copy";
+      button.textContent = t("Select it and copy");
       getSelection().selectAllChildren(document.getElementById(button.dataset.copy));
     }
     setTimeout(() => { button.textContent = label; }, 2000);

@@ -12,6 +12,7 @@ import { playableOf } from "./gsm.js";
 import { Sha256 } from "./sha256.js";
 import { policy } from "./trusted.js";
 import { GrowingPeaks, peaksOf } from "./waveform.js";
+import { t } from "./words.js";
 
 export const WHOLE_LIMIT = 8 * 1024 * 1024;
 const PIECE = 2 * 1024 * 1024; // saved at a time; a multiple of the AES block
@@ -55,10 +56,10 @@ function rangesOf(facts) {
 
 /** Why a recording is not handed out, for a person. */
 export async function refusalOf(answer) {
-  if (answer.redirected || answer.status === 401) return "You were signed out. Reload the page and sign in again.";
-  if (answer.status === 403) return "This account is not allowed to play this recording.";
-  if (answer.status === 404) return "This recording is not there any more.";
-  return `The server did not hand out the recording (${answer.status}). Try again, or tell your administrator.`;
+  if (answer.redirected || answer.status === 401) return t("You were signed out. Reload the page and sign in again.");
+  if (answer.status === 403) return t("This account is not allowed to play this recording.");
+  if (answer.status === 404) return t("This recording is not there any more.");
+  return t("The server did not hand out the recording ({status}). Try again, or tell your administrator.", { status: answer.status });
 }
 
 /** One sealed recording, opened with a key. `source` is for <audio>, `save` gives everything. */

@@ -12,7 +12,11 @@ const ZIP_ENTRY = 0x02014b50;
 const ZIP_LOCAL = 0x04034b50;
 const MOST_LIST = 64 * 1024 * 1024; // bytes of the list of entries
 
-export class ZipUnreadable extends Error {}
+export class ZipUnreadable extends Error {
+  constructor(text, values) {
+    super(t(text, values));
+  }
+}
 
 const viewOf = async (blob, from, to) => new DataView(await blob.slice(from, to).arrayBuffer());
 
@@ -82,7 +86,7 @@ function entryOf(list, at) {
 
 async function fileOf(zip, { name, local, size }) {
   const head = await viewOf(zip, local, local + 30);
-  if (head.byteLength < 30 || head.getUint32(0, true) !== ZIP_LOCAL) throw new ZipUnreadable(`${name} is not where its list says`);
+  if (head.byteLength < 30 || head.getUint32(0, true) !== ZIP_LOCAL) throw new ZipUnreadable("{name} is not where its list says", { name });
   const start = local + 30 + head.getUint16(26, true) + head.getUint16(28, true);
   return new File([zip.slice(start, start + size)], name);
 }

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from fastapi import Request, Response
 from markupsafe import Markup
 
+from recpipe import languages
 from recpipe.access.identity import token_lives
 from recpipe.access.principal import GRANTABLE_ACTIONS, Action
 from recpipe.access.reauthentication import Proof
@@ -64,7 +65,9 @@ def _contact(form: Fields) -> dict[str, str]:
     Raises:
         InputInvalid: the time zone is none.
     """
-    given = {name: form.text(name) for name in (*dict(CONTACT), ZONE) if form.text(name).strip()}
+    given = {name: form.text(name) for name in (*dict(CONTACT), ZONE, languages.CHOICE) if form.text(name).strip()}
+    if given.get(languages.CHOICE, languages.ENGLISH) not in languages.known():
+        raise InputInvalid(languages.CHOICE, "There is no such language. Choose one of the list.")
     try:
         return given | ({ZONE: check_timezone(given[ZONE].strip())} if ZONE in given else {})
     except ValueError as error:
@@ -250,6 +253,7 @@ def account_page(
         actions=[a for a in Action if a in GRANTABLE_ACTIONS and viewer.may(a)],
         secret=secret,
         contact=CONTACT,
+        languages=languages.names(),
         choices=NOTIFICATIONS,
         has_mail=portal.parts.mailer.able,
         passkeys=portal.parts.passkeys.list(viewer.principal),

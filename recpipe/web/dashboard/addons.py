@@ -10,6 +10,7 @@ from keys.certificate import vet
 from keys.errors import CertificateRejected, KeysError
 from recpipe.access.principal import Action
 from recpipe.errors import Forbidden, NotFound, RecpipeError
+from recpipe.messages import message
 from recpipe.model import CertificateState, Tenant, TenantCertificate
 from recpipe.tenants import switches
 from recpipe.tenants.changes import Kind
@@ -158,7 +159,9 @@ def _given(form: Form) -> bytes | str:
     chosen_file, pasted = form.file("file"), form.text("pasted")
     if chosen_file and pasted.strip():
         raise CertificateRejected(
-            "several-certificates", "A file was chosen, and text was pasted too.", "Give one of the two."
+            "several-certificates",
+            message("A file was chosen, and text was pasted too."),
+            message("Give one of the two."),
         )
     return chosen_file or pasted
 

@@ -12,9 +12,10 @@ from importlib.resources import files
 from fastapi import Request, Response
 from starlette.exceptions import HTTPException
 
+from recpipe import languages
 from recpipe.errors import NotFound
 from recpipe.mail import portal_address
-from recpipe.web import offline, packing
+from recpipe.web import offline, packing, words
 from recpipe.web.brand import Logo
 from recpipe.web.routes import page_router
 
@@ -50,6 +51,7 @@ _TYPES = {
             "sha1.js",
             "sha256.js",
             "trusted.js",
+            "words.js",
             "waveform.js",
             "waveform-canvas.js",
         ),
@@ -60,6 +62,7 @@ _IMPORT = re.compile(
     r"""^(?:import|export)\b[^;]*?\bfrom "\./([\w-]+\.js)";|^import "\./([\w-]+\.js)";""", re.MULTILINE
 )
 WORKER = "player-worker.js"
+_WORDS = re.compile(rf"words\.({'|'.join(languages.known()[1:])})\.json")
 _FOR_EVER = "public, max-age=31536000, immutable"
 _AN_IMAGE = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
 
@@ -69,14 +72,15 @@ router = page_router()
 @router.get("/assets/{version}/{name}")
 def asset(request: Request, version: str, name: str) -> Response:
     """One file; kept for ever by browsers, because another content has another address."""
-    if name not in _TYPES or version != fingerprint():
+    kind = _TYPES.get(name) or (_WORDS.fullmatch(name) and "application/json")
+    if not kind or version != fingerprint():
         raise HTTPException(404)
     headers = {"cache-control": _FOR_EVER, "vary": "accept-encoding"}
     body = _read(name)
     if packing.takes_gzip(request.headers.get("accept-encoding", "")) and len(body) >= packing.LEAST_BYTES:
         headers["content-encoding"] = "gzip"
         body = _packed(name)
-    return Response(body, media_type=_TYPES[name], headers=headers)
+    return Response(body, media_type=kind, headers=headers)
 
 
 @router.get("/brand/{version}/{name}")
@@ -163,6 +167,8 @@ def fingerprint() -> str:
     digest = hashlib.sha256()
     for name in sorted(_TYPES):
         digest.update(_read(name))
+    for language in languages.known()[1:]:
+        digest.update(languages.kept(language))
     return digest.hexdigest()[:16]
 
 
@@ -173,4 +179,6 @@ def _packed(name: str) -> bytes:
 
 @cache
 def _read(name: str) -> bytes:
+    if spoken := _WORDS.fullmatch(name):
+        return words.as_json(words.of_scripts(spoken[1])).encode()
     return files("recpipe.web").joinpath("assets", name).read_bytes()

@@ -13,6 +13,7 @@ from fastapi import Request, Response
 from recpipe import times
 from recpipe.access.principal import Action, Principal
 from recpipe.errors import NotFound, QueryInvalid
+from recpipe.languages import said
 from recpipe.model import AuditEvent, AuditQuery, Outcome
 from recpipe.web.csv_stream import csv_stream
 from recpipe.web.dashboard.deeds import DEEDS, OF_CALLS, told
@@ -60,7 +61,7 @@ def _users(portal: Portal, viewer: Viewer, events: Iterable[AuditEvent]) -> dict
 
 def _choices(typed: str) -> list[tuple[str, str]]:
     """Every action with its words, by its words."""
-    words = {action: could.replace(" {}", "").replace("{} ", "") for action, (_, could) in DEEDS.items()}
+    words = {action: said(could).replace(" {}", "").replace("{} ", "") for action, (_, could) in DEEDS.items()}
     if typed and typed not in words:
         words[typed] = typed
     return sorted(words.items(), key=lambda one: one[1])

@@ -12,6 +12,7 @@ from fastapi import Request, Response
 from recpipe.access.principal import Action
 from recpipe.completeness.report import Asked, total
 from recpipe.errors import QueryInvalid
+from recpipe.messages import message
 from recpipe.model import BY_THE_PBX, EXCUSES, FINDINGS, HERE, CallState, DayCompleteness, Finding, Tenant
 from recpipe.web.api.completeness import as_csv
 from recpipe.web.completeness_csv import Of
@@ -24,19 +25,20 @@ _NAMES = ("service", "from", "to", "kind", "rule", "open")
 _PAGE = 50
 
 WORDS = {
-    CallState.MISSING: "Missing",
-    CallState.IN_ERROR: "Recorded in error",
-    CallState.DIFFERS: "Length differs",
-    CallState.NO_CALL_RECORD: "No call record",
-    CallState.UNCONFIRMED: "Unconfirmed",
+    CallState.MISSING: message("Missing"),
+    CallState.IN_ERROR: message("Recorded in error"),
+    CallState.DIFFERS: message("Length differs"),
+    CallState.NO_CALL_RECORD: message("No call record"),
+    CallState.UNCONFIRMED: message("Unconfirmed"),
 }
 MEANINGS = {
-    CallState.MISSING: "It should be there and is not.",
-    CallState.IN_ERROR: "It is there, though the PBX was told to skip the call.",
-    CallState.DIFFERS: "It is there, and much shorter or longer than the PBX says.",
-    CallState.NO_CALL_RECORD: "It is there, and no call detail record tells of the call.",
-    CallState.UNCONFIRMED: "The PBX was told to record; neither recording nor call detail record came.",
+    CallState.MISSING: message("It should be there and is not."),
+    CallState.IN_ERROR: message("It is there, though the PBX was told to skip the call."),
+    CallState.DIFFERS: message("It is there, and much shorter or longer than the PBX says."),
+    CallState.NO_CALL_RECORD: message("It is there, and no call detail record tells of the call."),
+    CallState.UNCONFIRMED: message("The PBX was told to record; neither recording nor call detail record came."),
 }
+_DIRECTIONS = {"inbound": message("inbound"), "outbound": message("outbound"), "internal": message("internal")}
 _GRAVE = (CallState.MISSING, CallState.IN_ERROR)
 
 router = page_router()
@@ -98,11 +100,14 @@ def rule_words(rule: str) -> str:
     """A rule as people speak of it."""
     kind, _, rest = rule.partition(":")
     if kind == "route":
-        return f"Route {rest}"
+        return message("Route {route}", route=rest)
     if kind == "extension":
         extension, _, direction = rest.rpartition(":")
-        return f"Extension {extension}, {direction}"
-    return {"service": "The service", BY_THE_PBX: "As the PBX says", "": "Nothing said"}.get(rule, rule)
+        return message(
+            "Extension {extension}, {direction}", extension=extension, direction=_DIRECTIONS.get(direction, direction)
+        )
+    words = {"service": message("The service"), BY_THE_PBX: message("As the PBX says"), "": message("Nothing said")}
+    return words.get(rule, rule)
 
 
 def _asked(request: Request, portal: Portal, viewer: Viewer) -> tuple[Tenant, dict[str, str], Asked]:

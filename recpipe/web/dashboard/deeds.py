@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from recpipe.languages import said, written
 from recpipe.messages import message
 from recpipe.model import AuditEvent, Outcome, Recording
 
@@ -214,14 +214,14 @@ def told(event: AuditEvent, calls: Mapping[str, Recording], zones: Mapping[str, 
     if words is None:
         return Deed(event.action, "", "", "", rest, False)
     done, could = words
-    sentence = done if event.outcome is Outcome.OK else f"could not {could}"
-    before, _, behind = sentence.partition("{}")
+    sentence = done if event.outcome is Outcome.OK else message("could not {deed}", deed=could)
+    before, _, behind = said(sentence).partition("{}")
     subject = call = ""
     if event.action in _SWITCHES and "new" in detail:
-        before += " on" if detail["new"] is True else " off"
+        before += f" {said(message('on') if detail['new'] is True else message('off'))}"
         rest = {name: value for name, value in rest.items() if name not in ("old", "new")}
     if (kind := str(detail.get("kind", ""))) and event.action.startswith("change."):
-        behind = f" of {_KINDS.get(kind, kind)}"
+        behind = f" {said(message('of {what}', what=_KINDS.get(kind, kind)))}"
     if "{}" in sentence and event.action in OF_CALLS:
         found = calls.get(event.subject)
         call = found.id if found else ""
@@ -235,29 +235,32 @@ def of_call(recording: Recording, zone: str) -> str:
     """A call as people speak of it: when, and who to whom."""
     facts = recording.facts
     at = recording.started_at.astimezone(ZoneInfo(zone))
-    return f"the call of {_day(at)}, {_short(facts.caller)} to {_short(facts.callee)}"
-
-
-def _day(at: datetime) -> str:
-    return f"{at:%-d %b %Y %H:%M}"
+    return said(
+        message(
+            "the call of {at}, {caller} to {callee}",
+            at=written(at, "%-d %b %Y %H:%M"),
+            caller=_short(facts.caller),
+            callee=_short(facts.callee),
+        )
+    )
 
 
 def _short(number: str) -> str:
     """An extension whole, of a number its last digits: the log is read by more people than the calls are."""
     text = number.strip()
     if not text:
-        return "unknown"
+        return message("unknown")
     digits = "".join(c for c in text if c.isdecimal())
     return f"…{digits[-4:]}" if len(digits) > 6 else text[:20]
 
 
 def _unseen(event: AuditEvent) -> str:
     if event.action == "export" and not event.subject:
-        return f"a search as {str(event.detail.get('format', 'file')).upper()}"
-    return "a call"
+        return said(message("a search as {format}", format=str(event.detail.get("format", "file")).upper()))
+    return said(message("a call"))
 
 
 def _how(event: AuditEvent) -> str:
-    door = _DOORS.get(str(event.detail.get("door", "")), "")
-    code = " with a code" if event.detail.get("second_factor") is True else ""
+    door = said(_DOORS.get(str(event.detail.get("door", "")), ""))
+    code = f" {said(message('with a code'))}" if event.detail.get("second_factor") is True else ""
     return f"{' ' if door else ''}{door}{code}"

@@ -9,6 +9,7 @@ from fastapi import Request, Response
 from recpipe.access.federation import FLOW_TIME, PATH, Begun
 from recpipe.access.principal import Principal
 from recpipe.errors import CredentialsRejected, IssuerUnavailable, LockedOut, NotFound, RecpipeError, SignInRefused
+from recpipe.messages import message
 from recpipe.web.dashboard.account import account_page
 from recpipe.web.dashboard.forms import Form
 from recpipe.web.dashboard.pages import SignedIn, ThePortal, redirect, set_cookie, viewer_of
@@ -34,7 +35,9 @@ def which(request: Request, portal: ThePortal, service: str = "", next: str = ""
     offer = portal.parts.identity_providers.offered(name) if name else None
     problem = None
     if name and offer is None:
-        problem = Problem(404, "not-found", "Not found", "No service of this name has a sign-in of its own.")
+        problem = Problem(
+            404, "not-found", message("Not found"), message("No service of this name has a sign-in of its own.")
+        )
     return portal.page(
         request, "sign-in-elsewhere.html", problem=problem, service=name, next=ours(next, ""), offer=offer
     )
@@ -86,8 +89,8 @@ def acceptance(request: Request, portal: ThePortal, form: Form) -> Response:
     except (CredentialsRejected, NotFound, IssuerUnavailable) as refused:
         problem = _told(refused)
         if isinstance(refused, CredentialsRejected):
-            words = "This link was used before or is too old. Ask for a new one."
-            problem = Problem(403, "credentials-rejected", "Not signed in", words)
+            words = message("This link was used before or is too old. Ask for a new one.")
+            problem = Problem(403, "credentials-rejected", message("Not signed in"), words)
         answer = portal.page(request, "link-elsewhere.html", problem=problem, code=code)
         answer.headers.update(problem.headers)
         return answer
@@ -133,5 +136,5 @@ def _signed_in(request: Request) -> Principal | None:
 def _told(refused: RecpipeError) -> Problem:
     problem = problem_of(refused)
     if isinstance(refused, NotFound):
-        return replace(problem, detail="This sign-in is not there any more. Choose another way.")
+        return replace(problem, detail=message("This sign-in is not there any more. Choose another way."))
     return problem

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from recpipe import languages
 from recpipe.messages import counted, message
 from recpipe.model import Masked, masked_text
+from recpipe.times import WEEKDAYS
 
 # What is said after a change, by the word in `?done=`: nothing from a URL is ever shown itself.
 NOTES: Mapping[str, str] = {
@@ -197,8 +198,20 @@ def left(until: datetime, now: datetime) -> str:
     return counted("{count} day left", "{count} days left", -(-hours // 24))
 
 
+def weekday(word: str) -> str:
+    """A day of the week, by its English letters such as mon, as it is written short."""
+    return languages.written(date(2024, 1, 1 + WEEKDAYS.index(word)), "%a")
+
+
+def inside(title: str) -> str:
+    """A title inside a sentence, with a small letter; in German nouns keep theirs."""
+    said = languages.said(title)
+    return said if languages.current() == "de" else said[:1].lower() + said[1:]
+
+
 def brief(text: str, most: int = 120) -> str:
     """Text that keeps its line: a caller's name may have ten thousand characters."""
+    text = languages.said(text)
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
@@ -274,6 +287,8 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "ago": ago,
     "left": left,
     "brief": brief,
+    "weekday": weekday,
+    "inside": inside,
     "browser": browser,
     "fingerprint": fingerprint,
     "in_names": in_names,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from recpipe import languages
 from recpipe.access.links import LinkFor
 from recpipe.mail import portal_address
+from recpipe.messages import Message, message
+from recpipe.model import User
 from recpipe.web.dashboard.pages import Portal
 
 
@@ -13,59 +16,91 @@ def invitation_link(portal: Portal, link: LinkFor) -> str:
     return f"{portal_address(portal.parts.settings)}{path}#{link.secret}"
 
 
-def recoveries(portal: Portal, name_or_email: str, address: str) -> None:
-    """To whoever a name or address means, if anybody."""
+def recoveries(portal: Portal, name_or_email: str, address: str, language: str) -> None:
+    """To whoever a name or address means, if anybody.
+
+    Args:
+        language: of the browser in which it was asked for.
+    """
     for link in portal.parts.links.recover(name_or_email, address):
-        recovery(portal, link)
+        with languages.speaking(language):
+            recovery(portal, link)
 
 
 def recovery(portal: Portal, link: LinkFor) -> None:
     """To somebody who cannot sign in."""
-    address = portal_address(portal.parts.settings)
-    text = (
-        f"Somebody, probably you, asked for a new password for {link.user.username}.\n\n"
-        f"Choose it here within one hour:\n\n    {address}/recover/link#{link.secret}\n\n"
-        "If it was not you, do nothing: your password stays as it is.\n"
+    text = message(
+        "Somebody, probably you, asked for a new password for {username}.\n\n"
+        "Choose it here within one hour:\n\n    {link}\n\n"
+        "If it was not you, do nothing: your password stays as it is.\n",
+        username=link.user.username,
+        link=f"{portal_address(portal.parts.settings)}/recover/link#{link.secret}",
     )
-    portal.parts.mailer.try_to_send(link.user.email, "Choose a new password", text)
+    _send(portal, link.user, message("Choose a new password"), text)
 
 
 def invitation(portal: Portal, link: LinkFor) -> bool:
     """To somebody who was invited; False where no letter went out."""
     if not (portal.parts.mailer.able and link.user.email):
         return False
-    what = "Sign in with your company's own sign-in" if link.elsewhere else "Choose your password"
-    text = (
-        f"You were invited to the call recording portal as {link.user.username}.\n\n"
-        f"{what} here within seven days:\n\n    {invitation_link(portal, link)}\n"
+    own = message(
+        "You were invited to the call recording portal as {username}.\n\n"
+        "Choose your password here within seven days:\n\n    {link}\n",
+        username=link.user.username,
+        link=invitation_link(portal, link),
     )
-    return portal.parts.mailer.try_to_send(link.user.email, "Your invitation to the call recording portal", text)
+    elsewhere = message(
+        "You were invited to the call recording portal as {username}.\n\n"
+        "Sign in with your company's own sign-in here within seven days:\n\n    {link}\n",
+        username=link.user.username,
+        link=invitation_link(portal, link),
+    )
+    text = elsewhere if link.elsewhere else own
+    return _send(portal, link.user, message("Your invitation to the call recording portal"), text)
 
 
-def prove_address(portal: Portal, email: str, secret: str) -> None:
-    """To an address for which somebody wants an account. Who has one is told so here, and nowhere else."""
+def prove_address(portal: Portal, email: str, secret: str, language: str) -> None:
+    """To an address for which somebody wants an account. Who has one is told so here, and nowhere else.
+
+    Args:
+        language: of the browser in which it was asked for.
+    """
     address = portal_address(portal.parts.settings)
     if portal.parts.registration.is_known(email):
-        text = (
-            f"Somebody, probably you, asked for an account of the call recording portal for {email}.\n\n"
-            f"There is one already. Sign in, or choose a new password:\n\n    {address}/recover\n\n"
-            "If you were invited, use the link of the invitation. If it was not you, do nothing.\n"
+        subject = message("You have an account already")
+        text = message(
+            "Somebody, probably you, asked for an account of the call recording portal for {email}.\n\n"
+            "There is one already. Sign in, or choose a new password:\n\n    {link}\n\n"
+            "If you were invited, use the link of the invitation. If it was not you, do nothing.\n",
+            email=email,
+            link=f"{address}/recover",
         )
-        portal.parts.mailer.try_to_send(email, "You have an account already", text)
-        return
-    text = (
-        f"Somebody, probably you, asked for an account of the call recording portal for {email}.\n\n"
-        f"Confirm within 24 hours that this is your address:\n\n    {address}/register/link#{secret}\n\n"
-        "An administrator looks at it then. If it was not you, do nothing: nothing of it is kept.\n"
-    )
-    portal.parts.mailer.try_to_send(email, "Confirm your address", text)
+    else:
+        subject = message("Confirm your address")
+        text = message(
+            "Somebody, probably you, asked for an account of the call recording portal for {email}.\n\n"
+            "Confirm within 24 hours that this is your address:\n\n    {link}\n\n"
+            "An administrator looks at it then. If it was not you, do nothing: nothing of it is kept.\n",
+            email=email,
+            link=f"{address}/register/link#{secret}",
+        )
+    with languages.speaking(language):
+        portal.parts.mailer.try_to_send(email, languages.said(subject), languages.said(text))
 
 
 def registration(portal: Portal, username: str) -> None:
     """To the administrators who want to know of registrations."""
-    text = (
-        f"{username} asks for an account, and reads letters at this address.\n\n"
-        f"Approve or delete it under My Admin > Portal Users:\n\n    {portal_address(portal.parts.settings)}/users\n"
+    text = message(
+        "{username} asks for an account, and reads letters at this address.\n\n"
+        "Approve or delete it under My Admin > Portal Users:\n\n    {link}\n",
+        username=username,
+        link=f"{portal_address(portal.parts.settings)}/users",
     )
     for person in portal.parts.accounts.administrators_for("registrations"):
-        portal.parts.mailer.try_to_send(person.email, "A registration waits for approval", text)
+        _send(portal, person, message("A registration waits for approval"), text)
+
+
+def _send(portal: Portal, to: User, subject: Message, text: Message) -> bool:
+    """In the language of that person; until one was chosen, in the one that is spoken."""
+    with languages.speaking(to.contact.get(languages.CHOICE)):
+        return portal.parts.mailer.try_to_send(to.email, languages.said(subject), languages.said(text))

@@ -12,6 +12,7 @@ from fastapi import Request, Response
 
 from recpipe.access.principal import Action
 from recpipe.errors import CredentialsRejected, LockedOut
+from recpipe.messages import message
 from recpipe.model import Recording
 from recpipe.recordings.sharing import PATH, saved_only
 from recpipe.web.dashboard.forms import Form
@@ -42,9 +43,12 @@ _UNLISTED = {"x-robots-tag": "noindex, nofollow, noarchive"}
 _NOT_OPENED = Problem(
     403,
     "credentials-rejected",
-    "Not opened",
-    "This link opens nothing with what was typed. It may be incomplete, too old, opened as often as it could be, or "
-    "ended; or the passphrase is another one. Copy the whole link once more, or ask whoever sent it for a new one.",
+    message("Not opened"),
+    message(
+        "This link opens nothing with what was typed. It may be incomplete, too old, opened as often as it could "
+        "be, or "
+        "ended; or the passphrase is another one. Copy the whole link once more, or ask whoever sent it for a new one."
+    ),
 )
 
 router = page_router()

@@ -286,13 +286,8 @@ def _environment() -> jinja2.Environment:
         finalize=_shown,
     )
     environment.policies["ext.i18n.trimmed"] = True
-    environment.install_gettext_callables(  # type: ignore[attr-defined]
-        languages.gettext_of,
-        languages.ngettext_of,
-        newstyle=True,
-        pgettext=languages.pgettext_of,
-        npgettext=languages.npgettext_of,
-    )
+    environment.newstyle_gettext = True  # type: ignore[attr-defined]  # of jinja2.ext.i18n: values come by name
+    environment.globals.update(_=_gettext, gettext=_gettext, ngettext=_ngettext, pgettext=_pgettext)
     environment.filters.update(filters.FILTERS)
     environment.globals.update(_globals())
     return environment
@@ -301,6 +296,23 @@ def _environment() -> jinja2.Environment:
 def _shown(value: Any) -> Any:
     """What a template writes: messages in the language of the person."""
     return languages.said(value) if isinstance(value, str) else value
+
+
+def _gettext(text: str, /, **values: Any) -> Markup:
+    """A text of a template, which is markup; what is filled in is not."""
+    return _filled(languages.gettext_of(text), values)
+
+
+def _ngettext(one: str, many: str, count: int, /, **values: Any) -> Markup:
+    return _filled(languages.ngettext_of(one, many, count), {"num": languages.number(count), **values})
+
+
+def _pgettext(context: str, text: str, /, **values: Any) -> Markup:
+    return _filled(languages.pgettext_of(context, text), values)
+
+
+def _filled(text: str, values: Mapping[str, Any]) -> Markup:
+    return Markup(text) % {name: _shown(value) for name, value in values.items()}  # noqa: S704  # text is ours
 
 
 def _globals() -> Mapping[str, Any]:

@@ -9,6 +9,8 @@ from starlette.responses import JSONResponse
 
 from recpipe.access.passkeys import QUESTION_TIME, Question
 from recpipe.errors import Conflict, CredentialsRejected, LockedOut, RecpipeError
+from recpipe.languages import said
+from recpipe.messages import message
 from recpipe.web.dashboard.account import account_page
 from recpipe.web.dashboard.forms import Form
 from recpipe.web.dashboard.pages import SignedIn, ThePortal, keep_session, redirect, set_cookie, told
@@ -34,8 +36,8 @@ def options(request: Request, portal: ThePortal, form: Form) -> Response:
     except (CredentialsRejected, Conflict) as refused:
         problem = problem_of(refused)
         if isinstance(refused, CredentialsRejected):
-            problem = replace(problem, status=403, detail="This took longer than five minutes. Start again.")
-        return JSONResponse({"error": problem.detail}, problem.status)
+            problem = replace(problem, status=403, detail=message("This took longer than five minutes. Start again."))
+        return JSONResponse({"error": said(problem.detail)}, problem.status)
 
 
 @router.post(SIGN_IN_PATH)
@@ -49,8 +51,8 @@ def sign_in(request: Request, portal: ThePortal, form: Form) -> Response:
     except (CredentialsRejected, LockedOut) as refused:
         problem = problem_of(refused)
         if isinstance(refused, CredentialsRejected):
-            words = "This passkey opens no account here, or it took too long. Try again, or use your password."
-            problem = Problem(403, "credentials-rejected", "Not signed in", words)
+            words = message("This passkey opens no account here, or it took too long. Try again, or use your password.")
+            problem = Problem(403, "credentials-rejected", message("Not signed in"), words)
         return _done(request, sign_in_form(request, portal, wanted, problem=problem))
     response = set_cookie(request, let_in(portal, request, principal, wanted), TICKET, "", samesite="strict", seconds=0)
     return _done(request, response)
@@ -63,7 +65,7 @@ def registration(portal: ThePortal, request: Request, viewer: SignedIn, form: Fo
         return _asking(request, portal.parts.passkeys.begin_registration(viewer.principal, proof_of(form)))
     except RecpipeError as refused:
         problem = told(refused)
-        return JSONResponse({"error": problem.detail}, problem.status)
+        return JSONResponse({"error": said(problem.detail)}, problem.status)
 
 
 @router.post("/account/passkeys")

@@ -10,6 +10,8 @@ from fastapi import Request, Response
 
 from recpipe.access.principal import Action
 from recpipe.errors import InputInvalid, RecpipeError
+from recpipe.languages import said
+from recpipe.messages import message
 from recpipe.quarantine import STATED
 from recpipe.web.dashboard.forms import Fields, Form
 from recpipe.web.dashboard.pages import Portal, SignedIn, ThePortal, Viewer, redirect
@@ -71,17 +73,17 @@ def _page(
     tenant = next((t for t in viewer.tenants if t.id == entry.tenant_id), None)
     problem = problem_of(refused) if refused else None
     if problem and isinstance(refused, InputInvalid):  # in the words of the page
-        detail = (
-            (problem.detail or "").replace("started_at", "the time when the call began").replace("retry", "take it")
-        )
-        problem = replace(problem, title="Nothing was changed", detail=detail[:1].upper() + detail[1:])
+        detail = said(problem.detail or "")
+        detail = detail.replace("started_at", said(message("the time when the call began")))
+        detail = detail.replace("retry", said(message("take it")))
+        problem = replace(problem, title=message("Nothing was changed"), detail=detail[:1].upper() + detail[1:])
     return portal.page(
         request,
         "quarantined.html",
         viewer,
         problem=problem,
         file=entry,
-        service=tenant.title if tenant else "Service unknown",
+        service=tenant.title if tenant else message("Service unknown"),
         zone=spools.get(entry.spool, "UTC"),
         typed={name: typed.text(name) for name in STATED},
         may_download=viewer.principal.may(Action.DOWNLOAD, entry.tenant_id),

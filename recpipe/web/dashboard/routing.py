@@ -9,6 +9,7 @@ from fastapi import Request, Response
 
 from recpipe.access.principal import Action
 from recpipe.errors import InputInvalid, RecpipeError
+from recpipe.messages import message
 from recpipe.model import Tenant, Verdict
 from recpipe.policy.snippets import ASKING, Asked, Target, asking, rules
 from recpipe.policy.values import Values
@@ -22,16 +23,16 @@ from recpipe.web.routes import page_router
 
 A_PAGE = 50
 SEEN_SHOWN = 30
-SAYS = {Verdict.RECORD: "Record", Verdict.SKIP: "Skip", Verdict.DEFAULT: "Default"}
+SAYS = {Verdict.RECORD: message("Record"), Verdict.SKIP: message("Skip"), Verdict.DEFAULT: message("Default")}
 
 TARGETS = {
-    Target.FREEPBX: "FreePBX 17",
-    Target.FREEPBX16: "FreePBX 16 and older",
-    Target.ASTERISK: "Asterisk",
-    Target.FUSIONPBX: "FusionPBX, FreeSWITCH",
-    Target.KAMAILIO: "Kamailio with rtpengine",
-    Target.KAZOO: "KAZOO: the rules themselves",
-    Target.JSON: "JSON: the rules themselves",
+    Target.FREEPBX: message("FreePBX 17"),
+    Target.FREEPBX16: message("FreePBX 16 and older"),
+    Target.ASTERISK: message("Asterisk"),
+    Target.FUSIONPBX: message("FusionPBX, FreeSWITCH"),
+    Target.KAMAILIO: message("Kamailio with rtpengine"),
+    Target.KAZOO: message("KAZOO: the rules themselves"),
+    Target.JSON: message("JSON: the rules themselves"),
 }
 
 router = page_router()
@@ -52,15 +53,22 @@ class Shape:
 
 
 ROUTES = Shape(
-    Kind.ROUTE, "/routing", "Call Routing", "number", "Number", "call routes", ("name", "timezone"), ("recording",)
+    Kind.ROUTE,
+    "/routing",
+    message("Call Routing"),
+    "number",
+    message("Number"),
+    message("call routes"),
+    ("name", "timezone"),
+    ("recording",),
 )
 EXTENSIONS = Shape(
     Kind.EXTENSION,
     "/extensions",
-    "Offices & Users",
+    message("Offices & Users"),
     "extension",
-    "Extension",
-    "extensions",
+    message("Extension"),
+    message("extensions"),
     ("name", "office"),
     ("outbound", "inbound", "internal"),
 )
@@ -174,7 +182,7 @@ def _page(
         pages=pages,
         targets=TARGETS,
         says={verdict.value: word for verdict, word in SAYS.items()},
-        labels={"recording": "Recording", "timezone": "Time zone", **FIELDS} | {"recording": "Recording"},
+        labels={"timezone": message("Time zone"), **FIELDS, "recording": message("Recording")},
     )
 
 

@@ -13,6 +13,7 @@ from fastapi import Request, Response
 
 from recpipe.access.principal import Action
 from recpipe.errors import RecpipeError
+from recpipe.messages import message
 from recpipe.model import CertificateState, StoreFormat, Tenant
 from recpipe.recordings.overview import TenantOverview
 from recpipe.tenants.tenants import LONGEST_GROUP
@@ -62,13 +63,13 @@ class Glance:
 _LAST = datetime.max.replace(tzinfo=UTC)
 # How a table is put in order, the most interesting first.
 ORDERS: Mapping[str, tuple[str, Callable[[Glance], Any]]] = {
-    "trouble": ("Trouble", lambda g: -g.trouble),
-    "name": ("Service", lambda g: g.tenant.title.casefold()),
-    "group": ("Group", lambda g: (not g.tenant.group, g.tenant.group.casefold())),
-    "recordings": ("Recordings", lambda g: -(g.recordings or 0)),
-    "size": ("Stored", lambda g: -(g.stored_bytes or 0)),
-    "ingest": ("Last ingest", lambda g: g.last_ingest_at.timestamp() if g.last_ingest_at else 0),
-    "certificate": ("Certificate until", lambda g: g.expires_at or _LAST),
+    "trouble": (message("Trouble"), lambda g: -g.trouble),
+    "name": (message("Service"), lambda g: g.tenant.title.casefold()),
+    "group": (message("Group"), lambda g: (not g.tenant.group, g.tenant.group.casefold())),
+    "recordings": (message("Recordings"), lambda g: -(g.recordings or 0)),
+    "size": (message("Stored"), lambda g: -(g.stored_bytes or 0)),
+    "ingest": (message("Last ingest"), lambda g: g.last_ingest_at.timestamp() if g.last_ingest_at else 0),
+    "certificate": (message("Certificate until"), lambda g: g.expires_at or _LAST),
 }
 
 

@@ -8,11 +8,13 @@ from functools import partial
 
 from fastapi import Request, Response
 
+from recpipe import languages
 from recpipe.access.lockout import KNOWN_FOR, devices_of
 from recpipe.access.login import Door, LoginResult
 from recpipe.access.notices import CONFIRM_PATH
 from recpipe.access.principal import Principal
 from recpipe.errors import Conflict, CredentialsRejected, InputInvalid, LockedOut, RecpipeError, SecretUnreadable
+from recpipe.messages import message
 from recpipe.model import LinkPurpose
 from recpipe.web.dashboard import letters
 from recpipe.web.dashboard.forms import Form
@@ -38,7 +40,7 @@ DEVICE_COOKIE = "recpipe_device"  # a browser that signed in before; opens nothi
 HOME = "/services"
 
 # One answer whatever is wrong, and true of each: a right password is not called wrong.
-_NOBODY = (
+_NOBODY = message(
     "This user name and password do not sign in. Check both, then try again. An account that was invited or waits for "
     "approval has no password yet: its letter has the link to go on with. One that signs in with its company may have "
     "none. One that was switched off stays shut."
@@ -89,7 +91,9 @@ def second_factor(request: Request, portal: ThePortal, form: Form) -> Response:
             ticket, form.text("code"), address_of(request.scope), _devices(request)
         )
     except (CredentialsRejected, LockedOut, SecretUnreadable) as refused:
-        words = "The code is not right, or was used before. Wait for the next one; after five minutes start again."
+        words = message(
+            "The code is not right, or was used before. Wait for the next one; after five minutes start again."
+        )
         problem = _refused(refused, words)
         answer = portal.page(request, "second-factor.html", problem=problem, next=wanted, passkeys=False)
         answer.headers.update(problem.headers)
@@ -124,7 +128,7 @@ def register(request: Request, portal: ThePortal, form: Form) -> Response:
         secret = portal.parts.registration.ask(email, address_of(request.scope), display_name=form.text("display_name"))
     except RecpipeError as refused:
         return _register(request, portal, refused, email, form.text("display_name"))
-    portal.parts.outbox.put(partial(letters.prove_address, portal, email, secret))
+    portal.parts.outbox.put(partial(letters.prove_address, portal, email, secret, languages.current()))
     return redirect(f"{SIGN_IN}?done=registered")
 
 
@@ -141,7 +145,7 @@ def confirm(request: Request, portal: ThePortal, form: Form) -> Response:
     try:
         user = portal.parts.registration.confirm(code, address_of(request.scope))
     except RecpipeError as refused:
-        problem = _refused(refused, "This link is too old. Register again.")
+        problem = _refused(refused, message("This link is too old. Register again."))
         return portal.page(request, "register-link.html", problem=problem, code=code)
     if user is not None:
         portal.parts.outbox.put(partial(letters.registration, portal, user.username))
@@ -180,7 +184,7 @@ def recover(request: Request, portal: ThePortal, form: Form) -> Response:
         problem = problem_of(locked)
         return portal.page(request, "recover.html", problem=problem, able=portal.parts.mailer.able)
     if portal.parts.mailer.able:
-        portal.parts.outbox.put(partial(letters.recoveries, portal, name, address))
+        portal.parts.outbox.put(partial(letters.recoveries, portal, name, address, languages.current()))
     return redirect(f"{SIGN_IN}?done=recovery-sent")
 
 
@@ -221,8 +225,10 @@ def confirm_email(request: Request, portal: ThePortal, form: Form) -> Response:
     try:
         portal.parts.links.confirm_email(code, address_of(request.scope))
     except CredentialsRejected as refused:
-        problem = _refused(refused, "This link was used before, is too old, or another address was asked for since.")
-        problem = replace(problem, title="Nothing was changed")
+        problem = _refused(
+            refused, message("This link was used before, is too old, or another address was asked for since.")
+        )
+        problem = replace(problem, title=message("Nothing was changed"))
         return portal.page(request, "confirm-email.html", problem=problem, code=code)
     return redirect(f"{SIGN_IN}?done=email-confirmed")
 
@@ -236,7 +242,7 @@ def _use_link(request: Request, portal: Portal, form: Form, purpose: LinkPurpose
         else:
             portal.parts.links.reset(code, form.text("password"), address, end_tokens=ends(form)["end_tokens"])
     except RecpipeError as refused:
-        words = "This link was used before or is too old. Ask for a new one."
+        words = message("This link was used before or is too old. Ask for a new one.")
         problem = _refused(refused, words) if isinstance(refused, CredentialsRejected) else problem_of(refused)
         return portal.page(request, "link.html", problem=problem, purpose=purpose.value, code=code)
     return redirect(f"{SIGN_IN}?done={'welcome' if purpose is LinkPurpose.INVITATION else 'password-reset'}")
@@ -311,4 +317,4 @@ def _devices(request: Request) -> tuple[str, ...]:
 def _refused(error: RecpipeError, words: str) -> Problem:
     if not isinstance(error, CredentialsRejected):
         return problem_of(error)
-    return Problem(403, "credentials-rejected", "Not signed in", words)
+    return Problem(403, "credentials-rejected", message("Not signed in"), words)

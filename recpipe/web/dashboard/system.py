@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 from fastapi import Request, Response
 
-from recpipe import metrics
+from recpipe import languages, metrics
 from recpipe.errors import Conflict, InputInvalid, RecpipeError
+from recpipe.messages import message
 from recpipe.model import DayTotal
 from recpipe.store.base import Chooses, Store
 from recpipe.web.dashboard.forms import Form
@@ -43,7 +44,11 @@ def retry_all(request: Request, portal: ThePortal, viewer: SignedIn, form: Form)
     """Put back all files that wait for one reason, or all there are."""
     done = portal.parts.quarantine.retry_all(viewer.principal, form.text("reason"))
     if done.refused:
-        told = f"{done.back_in_spool:,} are tried again; {done.refused:,} could not be put back. Retry one to see why."
+        told = message(
+            "{tried:,} are tried again; {refused:,} could not be put back. Retry one to see why.",
+            tried=done.back_in_spool,
+            refused=done.refused,
+        )
         return _page(request, portal, viewer, Conflict("not-all", told), reason=form.text("reason"))
     return redirect("/system?done=retried-all")
 
@@ -113,7 +118,11 @@ def _page(
 
 def _choices(store: Store) -> Sequence[str]:
     """What the store made recpipe do otherwise than set."""
-    return [f"Chosen for this store: {choice}" for choice in store.choices()] if isinstance(store, Chooses) else ()
+    return (
+        [message("Chosen for this store: {choice}", choice=choice) for choice in store.choices()]
+        if isinstance(store, Chooses)
+        else ()
+    )
 
 
 def bars(values: Sequence[tuple[str, int]], width: float = 560, height: float = 90) -> list[Bar]:
@@ -121,7 +130,12 @@ def bars(values: Sequence[tuple[str, int]], width: float = 560, height: float = 
     highest = max((value for _, value in values), default=0) or 1
     step = width / max(1, len(values))
     return [
-        Bar(round(n * step, 1), round(max(1.0 if value else 0.0, height * value / highest), 1), label, f"{value:,}")
+        Bar(
+            round(n * step, 1),
+            round(max(1.0 if value else 0.0, height * value / highest), 1),
+            label,
+            languages.number(value),
+        )
         for n, (label, value) in enumerate(values)
     ]
 
@@ -139,7 +153,7 @@ def latency() -> list[Bar] | None:
         return None
     before, each = 0.0, []
     for bound, total in ordered:
-        label = "longer" if bound == float("inf") else _span(bound)
+        label = message("longer") if bound == float("inf") else _span(bound)
         each.append((label, int(total - before)))
         before = total
     return bars(each)
@@ -147,7 +161,11 @@ def latency() -> list[Bar] | None:
 
 def failures() -> dict[str, int]:
     """Of this process, since its start."""
-    counters = (("Retried", metrics.RETRIED), ("Held", metrics.HELD), ("Quarantined", metrics.QUARANTINED))
+    counters = (
+        (message("Retried"), metrics.RETRIED),
+        (message("Held"), metrics.HELD),
+        (message("Quarantined"), metrics.QUARANTINED),
+    )
     return {label: _sum(counter) for label, counter in counters}
 
 
