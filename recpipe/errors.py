@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from recpipe.messages import message
 
@@ -26,11 +26,7 @@ class RecpipeError(Exception):
         super().__init__(message(text, **values))
 
     def __str__(self) -> str:
-        text: str = self.args[0]  # as it is: `str()` of a Message would be English and nothing more
-        return text
-
-
-# --- settings ---------------------------------------------------------------------------------------------
+        return cast(str, self.args[0])  # `str()` of a Message would be English and nothing more
 
 
 class SettingsInvalid(RecpipeError):
@@ -101,9 +97,7 @@ class NotARecording(IngestError):
 
     def __init__(self, name: str, *, other_format: bool = False) -> None:
         self.other_format = other_format
-        super().__init__(
-            "{name} is no recording. It stays where it is; move it out of the spool if it is in the way.", name=name
-        )
+        super().__init__(f"{name} is no recording. It stays where it is; move it out of the spool if it is in the way.")
 
 
 class SourceChanged(IngestError):
@@ -112,9 +106,7 @@ class SourceChanged(IngestError):
     word = "conflict"
 
     def __init__(self, path: Path) -> None:
-        super().__init__(
-            "{path} changed while it was being read; it will be taken again when it is finished.", path=path
-        )
+        super().__init__(f"{path} changed while it was being read; it will be taken again when it is finished.")
         self.path = path
 
 
@@ -125,9 +117,7 @@ class SpoolLocked(RecpipeError):
 
     def __init__(self, path: Path, owner: str) -> None:
         super().__init__(
-            "The spool {path} is already served by {owner}. Stop that process, or give this one another spool.",
-            path=path,
-            owner=owner,
+            f"The spool {path} is already served by {owner}. Stop that process, or give this one another spool."
         )
         self.path = path
         self.owner = owner
@@ -178,7 +168,7 @@ class ObjectMissing(StoreError):
     word = "object-missing"
 
     def __init__(self, key: str) -> None:
-        super().__init__("The store has no object {key}. Run recpipe verify to see what else is missing.", key=key)
+        super().__init__(f"The store has no object {key}. Run recpipe verify to see what else is missing.")
         self.key = key
 
 
@@ -186,7 +176,7 @@ class ObjectExists(StoreError):
     """Another object with other bytes is under this key; it was left as it is."""
 
     def __init__(self, key: str) -> None:
-        super().__init__("The store already holds other bytes under {key}; it was left untouched.", key=key)
+        super().__init__(f"The store already holds other bytes under {key}; it was left untouched.")
         self.key = key
 
 
@@ -199,11 +189,9 @@ class VersionsRemain(StoreError):
 
     def __init__(self, key: str, count: int | None = None) -> None:
         super().__init__(
-            "The bucket keeps {versions} of {key} that recpipe may not delete: whoever may read versions can "
-            "still read them. Give recpipe s3:ListBucketVersions and s3:DeleteObjectVersion and delete it "
-            "again, or let object lock or a lifecycle rule end them.",
-            versions="former versions" if count is None else f"{count} version(s)",
-            key=key,
+            f"The bucket keeps {'former versions' if count is None else f'{count} version(s)'} of {key} that recpipe "
+            "may not delete: whoever may read versions can still read them. Give recpipe s3:ListBucketVersions and "
+            "s3:DeleteObjectVersion and delete it again, or let object lock or a lifecycle rule end them."
         )
         self.key = key
         self.count = count
@@ -215,7 +203,7 @@ class ObjectDamaged(StoreError):
     word = "object-damaged"
 
     def __init__(self, key: str, detail: str) -> None:
-        super().__init__("The stored object {key} is not what was sent: {detail}.", key=key, detail=detail)
+        super().__init__(f"The stored object {key} is not what was sent: {detail}.")
         self.key = key
         self.detail = detail
 
@@ -246,8 +234,7 @@ class NotFound(CatalogueError):
 
     def __init__(self, what: str, which: str = "") -> None:
         super().__init__(f"There is no {what} {which}".rstrip() + ".")
-        self.what = what
-        self.which = which
+        self.what, self.which = what, which
 
 
 class AlreadyExists(CatalogueError):
@@ -355,14 +342,10 @@ class SecretUnreadable(AccessError):
     word = "secret-unreadable"
 
     def __init__(self, wanted: str, present: str) -> None:
-        sealed = message("was sealed under the recovery key {wanted}", wanted=wanted)
-        why = sealed if wanted not in ("", present) else message("is damaged")
+        why = f"was sealed under the recovery key {wanted}" if wanted not in ("", present) else "is damaged"
         super().__init__(
-            "A secret of this account {why}; here is {present}. Restore recovery.key (or RECPIPE_RECOVERY_KEY) "
-            "from its backup. Until then recovery codes sign in, and an administrator can switch two-factor "
-            "sign-in off.",
-            why=why,
-            present=present,
+            f"A secret of this account {why}; here is {present}. Restore recovery.key (or RECPIPE_RECOVERY_KEY) from "
+            "its backup. Until then recovery codes sign in, and an administrator can switch two-factor sign-in off."
         )
         self.wanted = wanted
         self.present = present
@@ -378,17 +361,11 @@ class ReauthenticationRequired(CredentialsRejected):
     word = "reauthentication-required"
 
     def __init__(self, reason: str = "missing") -> None:
-        what = {
-            "missing": message("This takes your own password once more"),
-            "wrong": message("The password or code is not yours"),
-        }
+        what = {"missing": "This takes your own password once more", "wrong": "The password or code is not yours"}
         AccessError.__init__(
             self,
-            message(
-                "{what}; nothing was changed. Send your password as current_password, or the six digits that "
-                "your authenticator app shows now as code.",
-                what=what[reason],
-            ),
+            f"{what[reason]}; nothing was changed. Send your password as current_password, or the six digits that your "
+            "authenticator app shows now as code.",
         )
         self.reason = reason
 
@@ -403,10 +380,7 @@ class LockedOut(AccessError):
     word = "locked-out"
 
     def __init__(self, retry_after_seconds: int) -> None:
-        super().__init__(
-            "Too many failed logins. Wait {retry_after_seconds} seconds, then try again.",
-            retry_after_seconds=retry_after_seconds,
-        )
+        super().__init__("Too many failed logins. Wait {n} seconds, then try again.", n=retry_after_seconds)
         self.retry_after_seconds = retry_after_seconds
 
 

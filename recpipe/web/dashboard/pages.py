@@ -304,7 +304,7 @@ def _gettext(text: str, /, **values: Any) -> Markup:
 
 
 def _ngettext(one: str, many: str, count: int, /, **values: Any) -> Markup:
-    return _filled(languages.ngettext_of(one, many, count), {"num": languages.number(count), **values})
+    return _filled(languages.ngettext_of(one, many, count), {**values, "count": languages.number(count)})
 
 
 def _pgettext(context: str, text: str, /, **values: Any) -> Markup:

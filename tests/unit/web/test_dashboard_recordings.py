@@ -438,7 +438,7 @@ def test_pages_are_compressed_for_our_own_pages_alone_and_files_for_everybody(sp
     kind, body = sent(style, "cross-site")
     assert kind == "gzip" and gzip.decompress(body) == sent(style, None, "identity")[1]
     # What is said to one kind of client is not kept for another
-    assert bea.get(page).headers["vary"] == "accept-encoding, sec-fetch-site"
+    assert bea.get(page).headers["vary"] == "accept-encoding, accept-language, sec-fetch-site"
     assert bea.head(page, headers={"accept-encoding": "gzip"}).status_code == 200
 
 
