@@ -105,7 +105,7 @@ def test_no_text_that_a_template_chooses_is_only_english(template: str) -> None:
 
 def said_in(path: Path) -> list[str]:
     """String literals of a script that look like something to read."""
-    code = re.sub(r"/\*.*?\*/|(?m:(?:^|\s)//.*$)", "", path.read_text(), flags=re.DOTALL)
+    code = re.sub(r"/\*[\s\S]*?\*/|(?<![:\"'`])//[^\n]*", "", path.read_text())
     found = []
     for text in re.findall(r'"((?:[^"\\\n]|\\.)*)"|`([^`]*)`', code):
         words = re.sub(r"\$\{.*?\}", "", "".join(text))
@@ -116,14 +116,16 @@ def said_in(path: Path) -> list[str]:
 
 
 # What programs compare, or a console is told.
-_CODE = {"Files", "Columns", "Width", "Height", "Kids", "Pages", "Type", "Page", "Contents", "Enter", "Escape"}
+_CODE = {"Files", "Columns", "Width", "Height"}
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in ASSETS.glob("*.js")))
 def test_no_text_of_a_script_is_only_english(name: str) -> None:
     known = "\n".join(texts())
     found = [text for text in said_in(ASSETS / name) if text not in known and text not in _CODE]
-    assert [one for one in found if not one.startswith(("not a ", "of another session", "no code in"))] == []
+    assert [
+        one for one in found if not one.startswith(("not a ", "of another session", "no code in", "the page gave"))
+    ] == []
 
 
 # --- what is spoken ---------------------------------------------------------------------------------------

@@ -117,7 +117,7 @@ if (paste) {
 
 /** Why a file must not leave this computer, or "". @param {File} chosen */
 async function secretOf(chosen) {
-  if (chosen.size > LARGEST) return `${chosen.name} is larger than 128 KiB; a certificate has one or two. Choose another file.`;
+  if (chosen.size > LARGEST) return t("{file} is larger than 128 KiB; a certificate has one or two. Choose another file.", { file: chosen.name });
   const secret = secretIn(new Uint8Array(await chosen.arrayBuffer()));
   if (!secret) return "";
   if (secret === "private key") return t("{file} holds a private key. It was not sent. {advice}", { file: chosen.name, advice: EXPOSED });

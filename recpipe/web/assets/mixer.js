@@ -1,5 +1,7 @@
 /** What of an <audio> is heard: how loud, and which of two voices. */
 
+import { t } from "./words.js";
+
 const KEPT = "volume";
 
 /** Keep the volume over pages, where storage is not forbidden. @param {HTMLMediaElement} audio @param {HTMLInputElement} slider 0 to 100 */
@@ -13,7 +15,7 @@ export function governVolume(audio, slider) {
   const set = () => {
     audio.volume = slider.value / 100;
     audio.muted = slider.value === "0";
-    slider.setAttribute("aria-valuetext", audio.muted ? "Muted" : `${slider.value} %`);
+    slider.setAttribute("aria-valuetext", audio.muted ? t("Muted") : `${slider.value} %`);
   };
   slider.addEventListener("input", () => {
     set();
