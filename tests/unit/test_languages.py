@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.machinery
 import importlib.util
 import re
@@ -17,6 +18,7 @@ import pytest
 from recpipe import languages
 from recpipe.errors import Forbidden, InputInvalid, LockedOut
 from recpipe.messages import counted, message
+from recpipe.web.dashboard.certificate_words import judged
 from recpipe.web.dashboard.pages import _environment
 
 ROOT = Path(__file__).parents[2]
@@ -126,6 +128,47 @@ def test_no_text_of_a_script_is_only_english(name: str) -> None:
     assert [
         one for one in found if not one.startswith(("not a ", "of another session", "no code in", "the page gave"))
     ] == []
+
+
+def judgements() -> list[str]:
+    """The sentences of `keys` about what somebody pasted, with X for what changes in them."""
+    found = []
+    for name in ("pasted", "certificate"):
+        tree = ast.parse((ROOT / f"keys/{name}.py").read_text())
+        parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.JoinedStr):
+                text = "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts:
+                text = node.value
+            else:
+                continue
+            if re.match(r"[A-ZX]\w* [\w-].*\. ?$", text) and "\n" not in text:
+                found.append(text)
+    documented = {
+        text
+        for name in ("pasted", "certificate")
+        for text in re.findall(r'"""(.*?)"""', (ROOT / f"keys/{name}.py").read_text())
+    }
+    return [text for text in found if text not in documented]
+
+
+@pytest.mark.parametrize("text", sorted(set(judgements())))
+def test_what_is_said_of_a_certificate_is_not_only_english(text: str) -> None:
+    assert judged(text) == text
+    with languages.speaking("de"):
+        assert judged(text) != text
+
+
+def test_what_is_not_known_of_a_certificate_stays_whole() -> None:
+    with languages.speaking("de"):
+        assert (
+            judged("There is nothing in it. Nobody ever wrote this.")
+            == "There is nothing in it. Nobody ever wrote this."
+        )
+        assert judged("This RSA key has 1024 bits; at least 2048 are needed. Paste it alone.") == (
+            "Dieser RSA-Schlüssel hat 1024 Bit; mindestens 2048 sind nötig. Fügen Sie es allein ein."
+        )
 
 
 # --- what is spoken ---------------------------------------------------------------------------------------

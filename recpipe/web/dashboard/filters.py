@@ -11,6 +11,7 @@ from recpipe import languages
 from recpipe.messages import counted, message
 from recpipe.model import Masked, masked_text
 from recpipe.times import WEEKDAYS
+from recpipe.web.dashboard.certificate_words import judged
 
 # What is said after a change, by the word in `?done=`: nothing from a URL is ever shown itself.
 NOTES: Mapping[str, str] = {
@@ -287,6 +288,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "ago": ago,
     "left": left,
     "brief": brief,
+    "judged": judged,
     "weekday": weekday,
     "inside": inside,
     "browser": browser,

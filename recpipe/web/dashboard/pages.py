@@ -13,6 +13,7 @@ from fastapi import Depends, Request, Response
 from markupsafe import Markup
 from starlette.responses import HTMLResponse, RedirectResponse
 
+from keys.errors import KeysError
 from recpipe import languages
 from recpipe.access.principal import Action, Principal
 from recpipe.access.sessions import IDLE
@@ -24,6 +25,7 @@ from recpipe.times import check_timezone
 from recpipe.web import packing
 from recpipe.web.brand import Brand
 from recpipe.web.dashboard import assets, filters
+from recpipe.web.dashboard.certificate_words import judged
 from recpipe.web.deps import SESSION_COOKIE, WebContext, cookie_name, over_https
 from recpipe.web.errors import Problem, problem_of
 from recpipe.web.methods import page_above
@@ -140,8 +142,8 @@ class Portal:
             problem: the same in the caller's words.
             status: by default that of the problem, or 200.
         """
-        problem = problem or (told(refused) if refused else None)
         speak(request, viewer)
+        problem = problem or (told(refused) if refused else None)
         waiting = 0 if viewer is None else self.parts.changes.waiting(viewer.principal)
         text = self.templates.get_template(template).render(
             {
@@ -170,6 +172,8 @@ class Portal:
 def told(refused: Exception) -> Problem:
     """The problem of an error in the words of a page with a password field."""
     problem = problem_of(refused)
+    if isinstance(refused, KeysError):
+        return replace(problem, detail=judged(problem.detail))
     if isinstance(refused, ReauthenticationRequired):
         words = {
             "missing": message("Type your own password for this."),
