@@ -215,3 +215,20 @@ def test_the_next_call_is_one_key_away_and_as_loud(carl: Page, running: Portal) 
     carl.reload()
     play(carl, "0111")
     assert carl.evaluate(f"{AUDIO}.volume") == 0.3
+
+
+def test_the_scripts_speak_the_language_of_the_page(running: Portal, new_page: NewPage) -> None:
+    page = new_page(locale="de-DE")
+    page.goto(f"{running.url}/sign-in")
+    expect(page.locator("html")).to_have_attribute("lang", "de")
+    enter(page, running, "carl")
+    page.goto(f"{running.url}/recordings")
+    row = page.locator("#results tr[data-recording]").filter(has_text="0333")
+    button = row.get_by_role("button", name="Den Anruf vom", exact=False).first
+    row.locator(".play").click()
+    until(page, PLAYING)
+    expect(row.locator(".play")).to_have_attribute("aria-label", re.compile(r"^Den Anruf vom .* anhalten$"))
+    expect(page.locator("#toggle")).to_have_text("Pause")
+    page.locator("#toggle").click()
+    expect(page.locator("#toggle")).to_have_text("Abspielen")
+    expect(button).to_be_visible()

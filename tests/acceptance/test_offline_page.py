@@ -415,3 +415,17 @@ def test_nothing_is_wider_than_the_window(
     expect(page.get_by_text("✓ Matches SHA256SUMS")).to_have_count(3)
     expect(page.get_by_text("This private key does not open this recording.")).to_have_count(1)
     assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+
+
+def test_it_speaks_the_language_of_the_browser_without_asking_anybody(
+    new_page: NewPage, location: str, tenant: Path
+) -> None:
+    page = new_page(locale="fr-CA")
+    page.goto(location)
+    expect(page.locator("html")).to_have_attribute("lang", "fr")
+    expect(page.get_by_role("heading", name="Ouvrir des enregistrements scellés")).to_be_visible()
+    expect(page.locator("#keybox .hint code").first).to_have_text("myprivatekey.pem")  # still an element of its own
+    page.locator("#key-file").set_input_files(tenant / "myprivatekey.pem")
+    page.locator("#recordings").set_input_files(tenant / "challenge.txt.enc")
+    expect(page.locator("#summary")).to_have_text("1 sur 1 enregistrement ouvert.")
+    expect(page.locator(".recording .state")).to_have_text("Ouvert, 24 octets.")
