@@ -130,6 +130,14 @@ def test_no_text_of_a_script_is_only_english(name: str) -> None:
     ] == []
 
 
+@pytest.mark.parametrize("name", sorted(path.name for path in ASSETS.glob("*.js") if path.name != "words.js"))
+def test_a_script_that_translates_imports_what_does_it_and_no_other_does(name: str) -> None:
+    code = (ASSETS / name).read_text()
+    imported = re.search(r'^import \{ (.*) \} from "\./words\.js";$', code, re.MULTILINE)
+    called = {word for word in ("t", "tn", "translatePage") if re.search(rf"(?<![\w.$]){word}\(", code)}
+    assert called == (set(imported[1].split(", ")) - {"language"} if imported else set())
+
+
 def judgements() -> list[str]:
     """The sentences of `keys` about what somebody pasted, with X for what changes in them."""
     found = []

@@ -7,6 +7,7 @@
 
 import { decode } from "./ccitt.js";
 import { EnvelopeError } from "./envelope-base.js";
+import { t } from "./words.js";
 
 const MOST_PIXELS = 64 * 1024 * 1024; // as the server counts them
 const MOST_PAGES = 1000;

@@ -5,6 +5,8 @@
  * out, and counted. Source: PKWARE APPNOTE 6.3.10, sections 4.3.7, 4.3.12, 4.3.14 to 4.3.16 and 4.5.3.
  */
 
+import { t } from "./words.js";
+
 const ZIP_END = 0x06054b50;
 const ZIP_END64 = 0x06064b50;
 const ZIP_END64_PLACE = 0x07064b50;
