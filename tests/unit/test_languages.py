@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import ast
-import importlib.machinery
-import importlib.util
 import re
 import subprocess
 import sys
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -20,6 +17,7 @@ from recpipe.errors import Forbidden, InputInvalid, LockedOut
 from recpipe.messages import counted, message
 from recpipe.web.dashboard.certificate_words import judged
 from recpipe.web.dashboard.pages import _environment
+from tests import translations
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = ROOT / "recpipe/web/templates"
@@ -30,38 +28,28 @@ NAMES = {"PBX", "SHA-256", "MP3", "FTP", "CSV", "WinSCP", "FileZilla", "lftp", "
 
 
 @cache
-def script() -> ModuleType:
-    loader = importlib.machinery.SourceFileLoader("languages_script", str(ROOT / "scripts/languages"))
-    spec = importlib.util.spec_from_loader("languages_script", loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
-    return module
-
-
-@cache
 def texts() -> frozenset[str]:
     """The English of every message."""
-    found = [one.id for one in script().extracted() if one.id]
+    found = [one.id for one in translations.extracted() if one.id]
     return frozenset(part for one in found for part in ([one] if isinstance(one, str) else one))
 
 
 @pytest.mark.parametrize("language", languages.known()[1:])
 def test_a_catalogue_has_every_text_translated_with_its_values_and_markup_and_no_other(language: str) -> None:
-    assert script().faults(ROOT / f"recpipe/locales/{language}.po", script().extracted()) == []
+    assert translations.faults(ROOT / f"recpipe/locales/{language}.po", translations.extracted()) == []
 
 
 @pytest.mark.parametrize("language", languages.known()[1:])
 def test_a_catalogue_is_written_as_the_script_writes_it(language: str) -> None:
     path = ROOT / f"recpipe/locales/{language}.po"
-    assert script().written(script().updated(path, script().extracted())) == path.read_bytes()
+    assert translations.written(translations.updated(path, translations.extracted())) == path.read_bytes()
 
 
 def test_a_text_with_another_value_or_markup_than_the_english_is_told(tmp_path: Path) -> None:
     wrong = (ROOT / "recpipe/locales/de.po").read_text()
     wrong = wrong.replace("%(username)s entfernen?", "Entfernen?").replace("<b>Keine Antwort.</b>", "Keine Antwort.")
     (tmp_path / "de.po").write_text(wrong)
-    found = script().faults(tmp_path / "de.po", script().extracted())
+    found = translations.faults(tmp_path / "de.po", translations.extracted())
     assert [fault.partition(":")[0] for fault in found] == ["other values or markup than the English"] * 2
 
 
