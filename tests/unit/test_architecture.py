@@ -203,6 +203,13 @@ def test_a_line_of_a_template_fits_in_a_diff() -> None:
     assert long == []
 
 
+def test_each_decision_has_a_number_of_its_own_and_is_headed_by_it() -> None:
+    """Two people who wrote one at the same time took the same number."""
+    heads = {path.name: path.read_text().splitlines()[0] for path in (ROOT / "recpipe/decisions").glob("0*.md")}
+    assert len({name[:4] for name in heads}) == len(heads) > 30
+    assert [name for name, head in heads.items() if not head.startswith(f"# {int(name[:4])}. ")] == []
+
+
 def test_every_module_says_what_it_is_for() -> None:
     assert [path for path in modules() if not ast.get_docstring(parsed(path))] == []
 
